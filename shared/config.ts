@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { type z } from 'zod';
+import { DomainError, messageOf, type FieldViolation } from './errors.ts';
+
+/** Where the values of a configuration come from; a flag wins over a variable. */
+export interface ConfigSources {
+  /** Values by camelCase name, as commander gives them; undefined where not given. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Reads a typed configuration: for each key `stateDir` of the schema, the flag `--state-dir`, else
+ * `FAIRLEAD_STATE_DIR`, else the content of the file that `FAIRLEAD_STATE_DIR_FILE` names, without its
+ * last line break. Throws one error that lists all mistakes.
+ */
+export function readConfig<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  { flags, env }: ConfigSources,
+): Readonly<z.infer<z.ZodObject<Shape>>> {
+  const violations: FieldViolation[] = [];
+  const values: Record<string, unknown> = {};
+  for (const key of Object.keys(schema.shape)) {
+    const variable = variableOf(key);
+    const file = env[`${variable}_FILE`];
+    const given = flags[key] ?? env[variable];
+    if (given !== undefined && given !== '') {
+      values[key] = given;
+    } else if (file !== undefined) {
+      try {
+        values[key] = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+      } catch (error) {
+        violations.push({
+          field: `${variable}_FILE`,
+          rule: `cannot be read: ${messageOf(error)}`,
+        });
+      }
+    }
+  }
+  const parsed = schema.safeParse(values);
+  if (!parsed.success) {
+    violations.push(
+      ...parsed.error.issues.map((issue) => ({
+        field: `--${kebab(String(issue.path[0] ?? ''))} or ${variableOf(String(issue.path[0] ?? ''))}`,
+        rule: issue.message,
+      })),
+    );
+  }
+  if (!parsed.success || violations.length > 0) {
+    throw new DomainError(
+      'invalid',
+      `the configuration is wrong:\n${violations.map(({ field, rule }) => `  ${field}: ${rule}`).join('\n')}`,
+      { reason: 'CONFIGURATION_INVALID', violations },
+    );
+  }
+  return Object.freeze(parsed.data);
+}
+
+function variableOf(key: string): string {
+  return `FAIRLEAD_${kebab(key).replaceAll('-', '_').toUpperCase()}`;
+}
+
+function kebab(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

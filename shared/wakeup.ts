@@ -1,0 +1,42 @@
+import type { Clock } from './clock.ts';
+import { ChildController, onAbort } from './abort.ts';
+
+/**
+ * Tells one waiting loop to look again. Calls before the next wait are merged into one, so that a
+ * sender which is slower than its source sends the latest state and never a backlog.
+ */
+export class Wakeup {
+  #pending = false;
+  #release: (() => void) | undefined;
+
+  notify(): void {
+    this.#pending = true;
+    this.#release?.();
+  }
+
+  /** Resolves at once if notified since the last wait, else when notified or aborted. */
+  async wait(signal: AbortSignal): Promise<void> {
+    if (!this.#pending && !signal.aborted) {
+      const notified = new Promise<void>((resolve) => {
+        this.#release = resolve;
+      });
+      using _subscription = onAbort(signal, () => this.#release?.());
+      await notified;
+      this.#release = undefined;
+    }
+    this.#pending = false;
+  }
+
+  /** As `wait`, but for at most `ms`. True: notified; false: the time is over or aborted. */
+  async waitFor(ms: number, clock: Clock, signal: AbortSignal): Promise<boolean> {
+    using timer = new ChildController(signal);
+    let notified = true;
+    void clock.sleep(ms, timer.signal).then(() => {
+      if (timer.signal.aborted) return;
+      notified = false;
+      this.#release?.();
+    });
+    await this.wait(signal);
+    return notified && !signal.aborted;
+  }
+}
