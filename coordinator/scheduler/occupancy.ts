@@ -1,0 +1,84 @@
+import type { NodeId, ServiceId } from '../../shared/ids.ts';
+import type { Port, Protocol } from '../model.ts';
+import type { PlacedView } from './views.ts';
+
+/** A port of the node that the user chose, so that only one container there can have it. */
+export interface FixedPort {
+  readonly hostPort: number;
+  readonly protocol: Protocol;
+}
+
+/** The ports that a container needs on its node by number. */
+export function fixedPortsOf(ports: readonly Port[]): FixedPort[] {
+  return ports.filter(({ published, hostPort }) => published && hostPort !== 0);
+}
+
+/**
+ * What the nodes hold, in the counts that placement asks for, so that a decision looks at nodes and
+ * never at all containers.
+ *
+ * One with a base adds to it without changing it: decisions that are only tried out leave the base
+ * as it was.
+ */
+export class Occupancy {
+  readonly #base: Occupancy | undefined;
+  readonly #totals = new Map<NodeId, number>();
+  readonly #ofServices = new Map<ServiceId, Map<NodeId, number>>();
+  /** The name of a container that has the port. */
+  readonly #holders = new Map<NodeId, Map<number, string>>();
+
+  constructor(base?: Occupancy) {
+    this.#base = base;
+  }
+
+  add({ nodeId, serviceId, containerName, ports }: PlacedView): void {
+    increment(this.#totals, nodeId);
+    increment(getOrAdd(this.#ofServices, serviceId), nodeId);
+    for (const port of fixedPortsOf(ports)) {
+      getOrAdd(this.#holders, nodeId).set(keyOf(port), containerName);
+    }
+  }
+
+  /** Containers on a node, of any service. */
+  total(nodeId: NodeId): number {
+    return (this.#totals.get(nodeId) ?? 0) + (this.#base?.total(nodeId) ?? 0);
+  }
+
+  /** Containers of one service on a node. */
+  ofService(serviceId: ServiceId, nodeId: NodeId): number {
+    return (
+      (this.#ofServices.get(serviceId)?.get(nodeId) ?? 0) +
+      (this.#base?.ofService(serviceId, nodeId) ?? 0)
+    );
+  }
+
+  /** Name of the container that has this port of the node; undefined if it is free. */
+  holderOf(port: FixedPort, nodeId: NodeId): string | undefined {
+    return this.#holders.get(nodeId)?.get(keyOf(port)) ?? this.#base?.holderOf(port, nodeId);
+  }
+}
+
+/** The counts of what is placed; reads each container once. */
+export function indexPlaced(placed: Iterable<PlacedView>): Occupancy {
+  const occupancy = new Occupancy();
+  for (const container of placed) occupancy.add(container);
+  return occupancy;
+}
+
+/** Ports of different protocols with the same number do not collide. */
+function keyOf({ hostPort, protocol }: FixedPort): number {
+  return protocol === 'tcp' ? hostPort : -hostPort;
+}
+
+function increment<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function getOrAdd<K, InnerK, V>(maps: Map<K, Map<InnerK, V>>, key: K): Map<InnerK, V> {
+  let map = maps.get(key);
+  if (map === undefined) {
+    map = new Map();
+    maps.set(key, map);
+  }
+  return map;
+}

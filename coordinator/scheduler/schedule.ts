@@ -1,0 +1,66 @@
+import type { PlacementReason } from '../model.ts';
+import { refusalOf } from './filters.ts';
+import { indexPlaced, Occupancy } from './occupancy.ts';
+import { bestNode } from './strategies.ts';
+import type { Decision, NodeView, PendingView, PlacedView } from './views.ts';
+
+export { explainUnplaceable } from './explain.ts';
+export { isEligible } from './filters.ts';
+export { indexPlaced, type Occupancy } from './occupancy.ts';
+export type { Decision, NodeView, PendingView, PlacedView } from './views.ts';
+
+/**
+ * Chooses a node for each pending container, in their order; each choice counts for the next.
+ *
+ * `placed` may be an index made before by `indexPlaced`; it is left as it was.
+ */
+export function schedule(
+  pending: readonly PendingView[],
+  nodes: readonly NodeView[],
+  placed: readonly PlacedView[] | Occupancy,
+): Decision[] {
+  const occupancy = new Occupancy(placed instanceof Occupancy ? placed : indexPlaced(placed));
+  // What no node could take a moment ago, none can take now: placing others frees nothing. So a
+  // service of a thousand containers that fit nowhere costs one list of reasons, not a thousand.
+  const refused = new Map<string, readonly PlacementReason[]>();
+  return pending.map((container) => {
+    const key = requirementsOf(container);
+    const known = refused.get(key);
+    if (known !== undefined) {
+      return { kind: 'unplaceable', containerId: container.id, reasons: known };
+    }
+    const decision = decide(container, nodes, occupancy);
+    if (decision.kind === 'unplaceable') refused.set(key, decision.reasons);
+    return decision;
+  });
+}
+
+function decide(
+  container: PendingView,
+  nodes: readonly NodeView[],
+  occupancy: Occupancy,
+): Decision {
+  const reasons: PlacementReason[] = [];
+  const able: NodeView[] = [];
+  for (const node of nodes) {
+    const refusal = refusalOf(container, node, occupancy);
+    if (refusal === undefined) able.push(node);
+    else reasons.push(refusal);
+  }
+  const untried = able.filter(({ id }) => !container.avoid.includes(id));
+  const chosen = bestNode(untried.length > 0 ? untried : able, container, occupancy);
+  if (chosen === undefined) {
+    return { kind: 'unplaceable', containerId: container.id, reasons };
+  }
+  occupancy.add({
+    nodeId: chosen.id,
+    serviceId: container.serviceId,
+    containerName: 'a container that was placed there just now',
+    ports: container.ports,
+  });
+  return { kind: 'placed', containerId: container.id, nodeId: chosen.id };
+}
+
+function requirementsOf({ tags, ports, pinnedTo }: PendingView): string {
+  return JSON.stringify([tags, ports, pinnedTo]);
+}

@@ -1,0 +1,174 @@
+import { describe, expect, test } from 'vitest';
+import type { PlacementFilter } from '../../../../coordinator/model.ts';
+import { isEligible, refusalOf } from '../../../../coordinator/scheduler/filters.ts';
+import { indexPlaced } from '../../../../coordinator/scheduler/occupancy.ts';
+import type {
+  NodeView,
+  PendingView,
+  PlacedView,
+} from '../../../../coordinator/scheduler/schedule.ts';
+import { aNode, aPending, aPlaced, fixed, nodeId } from './builders.ts';
+
+interface Row {
+  readonly title: string;
+  readonly pending?: Partial<PendingView>;
+  readonly node?: Partial<NodeView>;
+  readonly placed?: readonly PlacedView[];
+  readonly expected: readonly [PlacementFilter, string] | undefined;
+}
+
+const lb = (port: ReturnType<typeof fixed>) =>
+  aPlaced('node-1', { containerName: 'lb-1', ports: [port] });
+
+const rows: readonly Row[] = [
+  { title: 'takes a container that asks nothing', expected: undefined },
+  {
+    title: 'takes one whose tags are all there, among others',
+    pending: { tags: ['web', 'ssd'] },
+    node: { tags: ['ssd', 'eu', 'web'] },
+    expected: undefined,
+  },
+  {
+    title: 'refuses one whose tag is missing',
+    pending: { tags: ['web'] },
+    node: { tags: ['db', 'webx'] },
+    expected: ['TAG_MISSING', 'lacks the tag "web"'],
+  },
+  {
+    title: 'names only the tags that are missing',
+    pending: { tags: ['web', 'ssd', 'eu'] },
+    node: { tags: ['ssd'] },
+    expected: ['TAG_MISSING', 'lacks the tags "web", "eu"'],
+  },
+  {
+    title: 'tells tags apart by case',
+    pending: { tags: ['Web'] },
+    node: { tags: ['web'] },
+    expected: ['TAG_MISSING', 'lacks the tag "Web"'],
+  },
+  {
+    title: 'refuses on a paused node',
+    node: { availability: 'paused' },
+    expected: ['NOT_ACTIVE', 'is paused'],
+  },
+  {
+    title: 'refuses on a node not heard of yet',
+    node: { state: 'unknown' },
+    expected: ['NOT_READY', 'is not ready: it has not been heard of since the coordinator started'],
+  },
+  {
+    title: 'refuses on a node without engine',
+    node: { state: 'engine-away' },
+    expected: ['NOT_READY', 'is not ready: its engine does not answer'],
+  },
+  {
+    title: 'refuses on an unreachable node',
+    node: { state: 'unreachable' },
+    expected: ['NOT_READY', 'is not ready: its agent is away'],
+  },
+  {
+    title: 'refuses on a node that is down',
+    node: { state: 'down' },
+    expected: ['NOT_READY', 'is not ready: its agent has been away for longer than the grace'],
+  },
+  {
+    title: "prefers the node's own words",
+    node: { state: 'engine-away', message: 'docker: permission denied' },
+    expected: ['NOT_READY', 'is not ready: docker: permission denied'],
+  },
+  {
+    title: 'refuses a fixed port that is taken',
+    pending: { ports: [fixed(80)] },
+    placed: [lb(fixed(80))],
+    expected: ['PORT_TAKEN', 'has port 80 taken by lb-1'],
+  },
+  {
+    title: 'refuses a fixed UDP port that is taken',
+    pending: { ports: [fixed(53, { protocol: 'udp' })] },
+    placed: [lb(fixed(53, { protocol: 'udp' }))],
+    expected: ['PORT_TAKEN', 'has port 53/udp taken by lb-1'],
+  },
+  {
+    title: 'names the first of several ports that is taken',
+    pending: { ports: [fixed(79), fixed(80), fixed(81)] },
+    placed: [lb(fixed(81)), lb(fixed(80))],
+    expected: ['PORT_TAKEN', 'has port 80 taken by lb-1'],
+  },
+  {
+    title: 'takes the same number of the other protocol',
+    pending: { ports: [fixed(53)] },
+    placed: [lb(fixed(53, { protocol: 'udp' }))],
+    expected: undefined,
+  },
+  {
+    title: 'takes the same fixed port on another node',
+    pending: { ports: [fixed(80)] },
+    placed: [aPlaced('node-2', { ports: [fixed(80)] })],
+    expected: undefined,
+  },
+  {
+    title: 'takes dynamic ports, whatever is there',
+    pending: { ports: [fixed(0), fixed(0, { containerPort: 81 })] },
+    placed: [lb(fixed(0)), lb(fixed(80))],
+    expected: undefined,
+  },
+  {
+    title: 'takes no notice of the number of a port that is not published',
+    pending: { ports: [fixed(80, { published: false })] },
+    placed: [lb(fixed(80))],
+    expected: undefined,
+  },
+  {
+    title: 'refuses one that belongs on another node',
+    pending: { pinnedTo: nodeId('node-2') },
+    expected: ['PINNED_ELSEWHERE', 'is not the node that it belongs to'],
+  },
+  {
+    title: 'takes one that belongs here',
+    pending: { pinnedTo: nodeId('node-1') },
+    expected: undefined,
+  },
+  {
+    title: 'validates also the node that a container belongs to',
+    pending: { pinnedTo: nodeId('node-1'), tags: ['web'] },
+    expected: ['TAG_MISSING', 'lacks the tag "web"'],
+  },
+  {
+    title: 'asks first for what only the user can change',
+    pending: { tags: ['web'], ports: [fixed(80)] },
+    node: { availability: 'paused', state: 'down' },
+    placed: [lb(fixed(80))],
+    expected: ['TAG_MISSING', 'lacks the tag "web"'],
+  },
+  {
+    title: 'asks for the availability before the state',
+    node: { availability: 'paused', state: 'down' },
+    expected: ['NOT_ACTIVE', 'is paused'],
+  },
+  {
+    title: 'asks for the state before the ports',
+    pending: { ports: [fixed(80)] },
+    node: { state: 'unreachable' },
+    placed: [lb(fixed(80))],
+    expected: ['NOT_READY', 'is not ready: its agent is away'],
+  },
+];
+
+test.each(rows)('$title', ({ pending, node, placed, expected }) => {
+  const refusal = refusalOf(aPending(pending), aNode('node-1', node), indexPlaced(placed ?? []));
+  expect(refusal).toEqual(
+    expected && { nodeId: 'node-1', node: 'node-1', filter: expected[0], reason: expected[1] },
+  );
+});
+
+describe('isEligible', () => {
+  test.each<[string, Partial<NodeView>, boolean]>([
+    ['with all tags', { tags: ['web', 'eu'] }, true],
+    ['without one of them', { tags: ['eu'] }, false],
+    ['paused', { tags: ['web'], availability: 'paused' }, false],
+    ['away for a moment', { tags: ['web'], state: 'unreachable' }, true],
+    ['down', { tags: ['web'], state: 'down' }, true],
+  ])('a node %s', (_, node, expected) => {
+    expect(isEligible({ tags: ['web'] }, aNode('node-1', node))).toBe(expected);
+  });
+});
