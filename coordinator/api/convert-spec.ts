@@ -1,0 +1,181 @@
+import type { FieldViolation } from '../../shared/errors.ts';
+import {
+  ApiRole,
+  PlacementStrategy,
+  RestartPolicy,
+  ServiceSpec as ProtoServiceSpec,
+} from '../../shared/gen/fairlead/v1/service.ts';
+import type { ServiceSpec } from '../model.ts';
+import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
+import {
+  argumentsFromProto,
+  environmentFromProto,
+  labelsFromProto,
+  linksFromProto,
+  portsFromProto,
+  portToProto,
+  readinessFromProto,
+  readinessToProto,
+  updateFromProto,
+  updateToProto,
+} from './spec-parts.ts';
+import { applyMask } from './update-mask.ts';
+import { validateImage, validateRange, validateReplicas, validateTags } from './validate.ts';
+
+const maxWaitMs = 3_600_000;
+
+const strategies: EnumWords<PlacementStrategy, ServiceSpec['strategy']> = [
+  [PlacementStrategy.EMPTIEST_NODE, 'emptiest-node'],
+  [PlacementStrategy.HIGH_AVAILABILITY, 'high-availability'],
+  [PlacementStrategy.EVERY_NODE, 'every-node'],
+];
+const restartPolicies: EnumWords<RestartPolicy, ServiceSpec['restart']> = [
+  [RestartPolicy.ALWAYS, 'always'],
+  [RestartPolicy.ON_FAILURE, 'on-failure'],
+  [RestartPolicy.NEVER, 'never'],
+];
+const apiRoles: EnumWords<ApiRole, ServiceSpec['apiRole']> = [
+  [ApiRole.NONE, 'none'],
+  [ApiRole.PROXY, 'proxy'],
+  [ApiRole.VIEWER, 'viewer'],
+  [ApiRole.OPERATOR, 'operator'],
+];
+
+/**
+ * The spec that the user asked for, with defaults filled in. All that is wrong with it is collected;
+ * what is returned may only be used if nothing was.
+ */
+export function specFromProto(
+  spec: ProtoServiceSpec | undefined,
+  field: string,
+  into: FieldViolation[],
+): ServiceSpec {
+  if (spec === undefined) {
+    into.push({ field, rule: 'is required' });
+    return convert(ProtoServiceSpec.create(), field, []);
+  }
+  return convert(spec, field, into);
+}
+
+function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]): ServiceSpec {
+  const { image, tags, drainTimeoutMs = 30_000, stopGraceMs = 10_000 } = spec;
+  validateImage(image, `${field}.image`, into);
+  validateTags(tags, `${field}.tags`, into);
+  const drain = { min: 0, max: maxWaitMs, field: `${field}.drain_timeout_ms` };
+  validateRange(drainTimeoutMs, drain, into);
+  const grace = { min: 0, max: maxWaitMs, field: `${field}.stop_grace_ms` };
+  validateRange(stopGraceMs, grace, into);
+  const ports = portsFromProto(spec.ports, `${field}.ports`, into);
+  return {
+    image,
+    replicas: replicasFromProto(spec, `${field}.replicas`, into),
+    command: argumentsFromProto(spec.command, `${field}.command`, into),
+    entrypoint: argumentsFromProto(spec.entrypoint, `${field}.entrypoint`, into),
+    environment: environmentFromProto(spec.environment, `${field}.environment`, into),
+    labels: labelsFromProto(spec.labels, `${field}.labels`, into),
+    ports,
+    links: linksFromProto(spec.links, `${field}.links`, into),
+    tags: [...tags],
+    strategy: wordOf(strategies, spec.strategy),
+    restart: wordOf(restartPolicies, spec.restart),
+    readiness: readinessFromProto(spec.readiness, { field: `${field}.readiness`, ports }, into),
+    update: updateFromProto(spec.update, `${field}.update`, into),
+    drainTimeoutMs,
+    stopGraceMs,
+    apiRole: wordOf(apiRoles, spec.apiRole),
+  };
+}
+
+function replicasFromProto(
+  { replicas, strategy }: ProtoServiceSpec,
+  field: string,
+  into: FieldViolation[],
+): number {
+  if (replicas === undefined) return 1;
+  if (strategy === PlacementStrategy.EVERY_NODE) {
+    into.push({ field, rule: 'must not be set with the strategy EVERY_NODE' });
+  } else {
+    validateReplicas(replicas, field, into);
+  }
+  return replicas;
+}
+
+/** The message of a spec, with nothing left to default. */
+export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
+  return {
+    image: spec.image,
+    replicas: spec.strategy === 'every-node' ? undefined : spec.replicas,
+    command: [...spec.command],
+    entrypoint: [...spec.entrypoint],
+    environment: { ...spec.environment },
+    labels: { ...spec.labels },
+    ports: spec.ports.map(portToProto),
+    links: spec.links.map((link) => ({ ...link })),
+    tags: [...spec.tags],
+    strategy: numberOf(strategies, spec.strategy),
+    restart: numberOf(restartPolicies, spec.restart),
+    readiness: readinessToProto(spec.readiness),
+    update: updateToProto(spec.update),
+    drainTimeoutMs: spec.drainTimeoutMs,
+    stopGraceMs: spec.stopGraceMs,
+    apiRole: numberOf(apiRoles, spec.apiRole),
+  };
+}
+
+/**
+ * The current spec with the masked fields replaced; all of them if the mask is empty. A masked field
+ * that the change leaves empty goes back to its default.
+ */
+export function mergeSpec(
+  current: ServiceSpec,
+  change: ProtoServiceSpec | undefined,
+  mask: readonly string[],
+  into: FieldViolation[],
+): ServiceSpec {
+  if (change === undefined || mask.length === 0) return specFromProto(change, 'spec', into);
+  const merged = applyMask(specToProto(current), { change, mask }, into);
+  // Whoever changes only the strategy doesn't have to know that the count must go.
+  const everyNode = merged.strategy === PlacementStrategy.EVERY_NODE;
+  if (everyNode && !mask.includes('replicas')) merged.replicas = undefined;
+  return specFromProto(merged, 'spec', into);
+}
+
+/**
+ * Whether containers of `before` cannot serve as containers of `after`. Count, links, tags, strategy,
+ * update policy and drain timeout are no part of a container.
+ */
+export function needsNewContainers(before: ServiceSpec, after: ServiceSpec): boolean {
+  return definitionOf(before) !== definitionOf(after);
+}
+
+/** What a container is made of, written so that equal definitions are equal strings. */
+function definitionOf(spec: ServiceSpec): string {
+  const { readiness, ports } = spec;
+  const { check } = readiness;
+  // The order of the ports says nothing but which one is checked when none is named.
+  const firstTcp = ports.find(({ protocol }) => protocol === 'tcp')?.containerPort;
+  const checkedPort = check.kind === 'http' && check.port === 0 ? firstTcp : undefined;
+  return JSON.stringify([
+    spec.image,
+    spec.command,
+    spec.entrypoint,
+    sorted(Object.entries(spec.environment)),
+    sorted(Object.entries(spec.labels)),
+    sorted(
+      ports.map(({ containerPort, protocol, published, hostPort }) => [
+        `${protocol} ${containerPort}`,
+        published,
+        hostPort,
+      ]),
+    ),
+    spec.restart,
+    check.kind === 'http' ? [check.path, checkedPort ?? check.port] : check.kind,
+    [readiness.intervalMs, readiness.timeoutMs, readiness.failureThreshold],
+    spec.stopGraceMs,
+    spec.apiRole,
+  ]);
+}
+
+function sorted<Entry extends readonly [string, ...unknown[]]>(entries: readonly Entry[]): Entry[] {
+  return [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+}

@@ -1,0 +1,266 @@
+import type { FieldViolation } from '../../shared/errors.ts';
+import {
+  PortProtocol,
+  UpdateOrder,
+  type Link as ProtoLink,
+  type PortSpec as ProtoPort,
+  type Readiness as ProtoReadiness,
+  type UpdatePolicy as ProtoUpdatePolicy,
+} from '../../shared/gen/fairlead/v1/service.ts';
+import type { Link, Port, Readiness, ReadinessCheck, UpdatePolicy } from '../model.ts';
+import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
+import {
+  quote,
+  validateCount,
+  validateName,
+  validateRange,
+  validateText,
+  validateUnique,
+} from './validate.ts';
+
+// The parts of a spec, each from and to its message. `…FromProto` collects what is wrong and fills
+// defaults.
+
+const maxArguments = 1000;
+const maxArgumentBytes = 32 * 1024;
+const maxEntries = 200;
+const maxKeyBytes = 255;
+const maxValueBytes = 32 * 1024;
+const maxPorts = 100;
+const maxLinks = 1000;
+const maxPort = 65_535;
+const maxPathLength = 1024;
+
+const protocols: EnumWords<PortProtocol, Port['protocol']> = [
+  [PortProtocol.TCP, 'tcp'],
+  [PortProtocol.UDP, 'udp'],
+];
+const updateOrders: EnumWords<UpdateOrder, UpdatePolicy['order']> = [
+  [UpdateOrder.UNSPECIFIED, 'default'],
+  [UpdateOrder.START_FIRST, 'start-first'],
+  [UpdateOrder.STOP_FIRST, 'stop-first'],
+];
+
+/** Arguments of a process. */
+export function argumentsFromProto(
+  values: readonly string[],
+  field: string,
+  into: FieldViolation[],
+): readonly string[] {
+  validateCount(values.length, { max: maxArguments, field }, into);
+  for (const [index, value] of values.entries()) {
+    const at = `${field}[${index}]`;
+    validateText(value, { maxBytes: maxArgumentBytes, field: at, line: false }, into);
+  }
+  return [...values];
+}
+
+/** Variables that the user sets; the system's own are refused. */
+export function environmentFromProto(
+  environment: Readonly<Record<string, string>>,
+  field: string,
+  into: FieldViolation[],
+): Readonly<Record<string, string>> {
+  const isLine = (name: string) => name.startsWith('FAIRLEAD_PROXY_');
+  return mapFromProto(environment, { field, keyRule: variableRule, isLine }, into);
+}
+
+/** Engine labels that the user sets; the system's own are refused. */
+export function labelsFromProto(
+  labels: Readonly<Record<string, string>>,
+  field: string,
+  into: FieldViolation[],
+): Readonly<Record<string, string>> {
+  return mapFromProto(labels, { field, keyRule: labelRule, isLine: () => false }, into);
+}
+
+interface MapRules {
+  readonly field: string;
+  /** What is wrong with a key; undefined if nothing is. */
+  readonly keyRule: (key: string) => string | undefined;
+  /** Whether the value of a key must fit on a line, because it becomes part of a file of lines. */
+  readonly isLine: (key: string) => boolean;
+}
+
+function mapFromProto(
+  map: Readonly<Record<string, string>>,
+  { field, keyRule, isLine }: MapRules,
+  into: FieldViolation[],
+): Readonly<Record<string, string>> {
+  const entries = Object.entries(map);
+  validateCount(entries.length, { max: maxEntries, field }, into);
+  for (const [key, value] of entries) {
+    const at = `${field}[${quote(key)}]`;
+    const rule = Buffer.byteLength(key) > maxKeyBytes ? longKeyRule : keyRule(key);
+    if (rule !== undefined) into.push({ field: at, rule });
+    validateText(value, { maxBytes: maxValueBytes, field: at, line: isLine(key) }, into);
+  }
+  return Object.fromEntries(entries);
+}
+
+const longKeyRule = `must have a name of at most ${maxKeyBytes} bytes`;
+/** JavaScript objects have a field of this name, so that it gets lost on the way through JSON. */
+const lostKey = '__proto__';
+
+function variableRule(name: string): string | undefined {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+    return 'must have a name of letters, digits and "_" that does not begin with a digit';
+  }
+  if (name.startsWith('FAIRLEAD_') && !name.startsWith('FAIRLEAD_PROXY_')) {
+    return "must not begin with FAIRLEAD_: these names are the system's, but for FAIRLEAD_PROXY_ settings";
+  }
+  return name === lostKey ? 'must have another name' : undefined;
+}
+
+function labelRule(key: string): string | undefined {
+  if (key === '') return 'must have a name';
+  if (key.startsWith('fairlead.')) {
+    return "must not begin with fairlead.: these names are the system's";
+  }
+  if (/\p{Cc}|\p{Surrogate}/u.test(key)) return 'must have a name without control characters';
+  return key === lostKey ? 'must have another name' : undefined;
+}
+
+/** Ports that the containers listen on. */
+export function portsFromProto(
+  ports: readonly ProtoPort[],
+  field: string,
+  into: FieldViolation[],
+): readonly Port[] {
+  validateCount(ports.length, { max: maxPorts, field }, into);
+  const converted = ports.map((port, index) => portFromProto(port, `${field}[${index}]`, into));
+  const keys = converted.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
+  validateUnique(keys, { field, what: 'container port' }, into);
+  const hostKeys = converted.map(({ hostPort, protocol }) =>
+    hostPort === 0 ? undefined : `${hostPort}/${protocol}`,
+  );
+  validateUnique(hostKeys, { field, what: 'host port' }, into);
+  return converted;
+}
+
+function portFromProto(port: ProtoPort, field: string, into: FieldViolation[]): Port {
+  const { containerPort, published, hostPort } = port;
+  validateRange(containerPort, { min: 1, max: maxPort, field: `${field}.container_port` }, into);
+  validateRange(hostPort, { min: 0, max: maxPort, field: `${field}.host_port` }, into);
+  if (hostPort !== 0 && !published) {
+    into.push({ field: `${field}.host_port`, rule: 'must only be set together with published' });
+  }
+  return { containerPort, protocol: wordOf(protocols, port.protocol), published, hostPort };
+}
+
+export function portToProto({ containerPort, protocol, published, hostPort }: Port): ProtoPort {
+  return { containerPort, protocol: numberOf(protocols, protocol), published, hostPort };
+}
+
+/** Links, each with its alias. */
+export function linksFromProto(
+  links: readonly ProtoLink[],
+  field: string,
+  into: FieldViolation[],
+): readonly Link[] {
+  validateCount(links.length, { max: maxLinks, field }, into);
+  const converted = links.map((link, index) => linkFromProto(link, `${field}[${index}]`, into));
+  const aliases = converted.map(({ alias }) => alias);
+  validateUnique(aliases, { field, what: 'alias' }, into);
+  return converted;
+}
+
+/** One link; without an alias, the service's name is the alias. */
+export function linkFromProto(
+  link: ProtoLink | undefined,
+  field: string,
+  into: FieldViolation[],
+): Link {
+  if (link === undefined) {
+    into.push({ field, rule: 'is required' });
+    return { service: '', alias: '' };
+  }
+  validateName(link.service, `${field}.service`, into);
+  if (link.alias !== '') validateName(link.alias, `${field}.alias`, into);
+  return { service: link.service, alias: link.alias === '' ? link.service : link.alias };
+}
+
+/** When a container may take traffic; `ports` are those of the spec, which a check may name. */
+export function readinessFromProto(
+  readiness: ProtoReadiness | undefined,
+  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
+  into: FieldViolation[],
+): Readiness {
+  const { check, intervalMs = 1_000, timeoutMs = 2_000, failureThreshold = 3 } = readiness ?? {};
+  validateRange(intervalMs, { min: 100, max: 600_000, field: `${field}.interval_ms` }, into);
+  validateRange(timeoutMs, { min: 50, max: 60_000, field: `${field}.timeout_ms` }, into);
+  validateRange(failureThreshold, { min: 1, max: 100, field: `${field}.failure_threshold` }, into);
+  return {
+    check: checkFromProto(check, { field, ports }, into),
+    intervalMs,
+    timeoutMs,
+    failureThreshold,
+  };
+}
+
+function checkFromProto(
+  check: ProtoReadiness['check'],
+  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
+  into: FieldViolation[],
+): ReadinessCheck {
+  switch (check?.$case) {
+    case undefined:
+    case 'tcp':
+      return { kind: 'tcp' };
+    case 'none':
+      return { kind: 'none' };
+    case 'http': {
+      const { path, port } = check.value;
+      const wrong = pathRule(path);
+      if (wrong !== undefined) into.push({ field: `${field}.http.path`, rule: wrong });
+      const tcpPorts = ports.filter(({ protocol }) => protocol === 'tcp');
+      if (port === 0 && tcpPorts.length === 0) {
+        into.push({ field: `${field}.http.port`, rule: 'needs a TCP port in spec.ports' });
+      } else if (port !== 0 && !tcpPorts.some(({ containerPort }) => containerPort === port)) {
+        into.push({
+          field: `${field}.http.port`,
+          rule: `must be the container port of a TCP port in spec.ports, or 0 for the first, and is ${port}`,
+        });
+      }
+      return { kind: 'http', path, port };
+    }
+  }
+}
+
+function pathRule(path: string): string | undefined {
+  if (path === '') return 'is required';
+  if (path.length > maxPathLength) return `must have at most ${maxPathLength} characters`;
+  if (/^\/[!"$-~]*$/.test(path)) return undefined;
+  return `must begin with "/" and have no space, no "#" and only ASCII characters, and is ${quote(path)}`;
+}
+
+export function readinessToProto({ check, ...rest }: Readiness): ProtoReadiness {
+  return { check: checkToProto(check), ...rest };
+}
+
+function checkToProto(check: ReadinessCheck): ProtoReadiness['check'] {
+  switch (check.kind) {
+    case 'tcp':
+      return { $case: 'tcp', value: {} };
+    case 'http':
+      return { $case: 'http', value: { path: check.path, port: check.port } };
+    case 'none':
+      return { $case: 'none', value: {} };
+  }
+}
+
+/** How containers are replaced. */
+export function updateFromProto(
+  update: ProtoUpdatePolicy | undefined,
+  field: string,
+  into: FieldViolation[],
+): UpdatePolicy {
+  const { order = UpdateOrder.UNSPECIFIED, parallelism = 1, deadlineMs = 600_000 } = update ?? {};
+  validateRange(parallelism, { min: 1, max: 100, field: `${field}.parallelism` }, into);
+  validateRange(deadlineMs, { min: 1_000, max: 86_400_000, field: `${field}.deadline_ms` }, into);
+  return { order: wordOf(updateOrders, order), parallelism, deadlineMs };
+}
+
+export function updateToProto({ order, parallelism, deadlineMs }: UpdatePolicy): ProtoUpdatePolicy {
+  return { order: numberOf(updateOrders, order), parallelism, deadlineMs };
+}

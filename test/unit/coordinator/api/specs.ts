@@ -1,0 +1,148 @@
+import fc from 'fast-check';
+import {
+  ServiceSpec as ProtoSpec,
+  type Readiness,
+} from '../../../../shared/gen/fairlead/v1/service.ts';
+
+/** A message as a caller sends it, with an image unless told otherwise. */
+export function aProtoSpec(changes: Parameters<typeof ProtoSpec.fromPartial>[0] = {}): ProtoSpec {
+  return ProtoSpec.fromPartial({ image: 'web:1', ...changes });
+}
+
+export const names = fc.stringMatching(/^[a-z0-9]{1,20}$/);
+
+const texts = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => !text.includes('\0'));
+
+const maps = fc.dictionary(
+  fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,8}$/).filter((key) => !/^FAIRLEAD_/.test(key)),
+  texts,
+  { maxKeys: 4 },
+);
+
+const ports = fc
+  .uniqueArray(
+    fc.record({
+      containerPort: fc.integer({ min: 1, max: 65_535 }),
+      protocol: fc.constantFrom(0 as const, 10 as const, 20 as const),
+      published: fc.boolean(),
+      hostPort: fc.integer({ min: 1, max: 65_535 }),
+    }),
+    { maxLength: 4, selector: ({ containerPort }) => containerPort },
+  )
+  .map((all) =>
+    // Half of the published ones fixed, all different.
+    all.map((port, index) => ({
+      ...port,
+      hostPort: port.published && port.hostPort % 2 === 0 ? 10_000 + index : 0,
+    })),
+  );
+
+const optional = (min: number, max: number) =>
+  fc.option(fc.integer({ min, max }), { nil: undefined });
+
+const checks = fc.constantFrom<Readiness['check']>(
+  undefined,
+  { $case: 'tcp', value: {} },
+  { $case: 'none', value: {} },
+  { $case: 'http', value: { path: '/health?deep=1', port: 0 } },
+);
+
+/** Specs that break no rule, most fields at times empty. */
+export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
+  .record({
+    image: fc.constantFrom('web', 'registry.example.com:5000/team/web:v1.2'),
+    replicas: optional(0, 1000),
+    command: fc.array(texts, { maxLength: 3 }),
+    entrypoint: fc.array(texts, { maxLength: 3 }),
+    environment: maps,
+    labels: maps,
+    ports,
+    links: fc.uniqueArray(fc.record({ service: names, alias: fc.oneof(names, fc.constant('')) }), {
+      maxLength: 3,
+      selector: ({ service, alias }) => (alias === '' ? service : alias),
+    }),
+    tags: fc.uniqueArray(names, { maxLength: 3 }),
+    strategy: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
+    restart: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
+    readiness: fc.option(
+      fc.record({
+        check: checks,
+        intervalMs: optional(100, 600_000),
+        timeoutMs: optional(50, 60_000),
+        failureThreshold: optional(1, 100),
+      }),
+      { nil: undefined },
+    ),
+    update: fc.option(
+      fc.record({
+        order: fc.constantFrom(0 as const, 10 as const, 20 as const),
+        parallelism: optional(1, 100),
+        deadlineMs: optional(1_000, 86_400_000),
+      }),
+      { nil: undefined },
+    ),
+    drainTimeoutMs: optional(0, 3_600_000),
+    stopGraceMs: optional(0, 3_600_000),
+    apiRole: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const, 40 as const),
+  })
+  .map((spec) => ({
+    ...spec,
+    replicas: spec.strategy === 30 ? undefined : spec.replicas,
+    readiness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.readiness : undefined,
+  }));
+
+const anyNumber = fc.oneof(
+  fc.integer(),
+  fc.double(),
+  fc.constantFrom(0, -1, NaN, Infinity, 65_536, 2 ** 32),
+);
+const anyText = fc.string({ unit: 'binary', maxLength: 20 });
+const anyEnum = fc.oneof(anyNumber, fc.constantFrom(0, 10, 20, 30, 40)) as fc.Arbitrary<never>;
+
+/** Messages of the right shape with whatever in their fields. */
+export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
+  image: anyText,
+  replicas: fc.option(anyNumber, { nil: undefined }),
+  command: fc.array(anyText),
+  entrypoint: fc.array(anyText),
+  environment: fc.dictionary(anyText, anyText),
+  labels: fc.dictionary(anyText, anyText),
+  ports: fc.array(
+    fc.record({
+      containerPort: anyNumber,
+      protocol: anyEnum,
+      published: fc.boolean(),
+      hostPort: anyNumber,
+    }),
+  ),
+  links: fc.array(fc.record({ service: anyText, alias: anyText })),
+  tags: fc.array(anyText),
+  strategy: anyEnum,
+  restart: anyEnum,
+  readiness: fc.option(
+    fc.record({
+      check: fc.oneof(
+        checks,
+        fc.record({ path: anyText, port: anyNumber }).map((value) => ({
+          $case: 'http' as const,
+          value,
+        })),
+      ),
+      intervalMs: fc.option(anyNumber, { nil: undefined }),
+      timeoutMs: fc.option(anyNumber, { nil: undefined }),
+      failureThreshold: fc.option(anyNumber, { nil: undefined }),
+    }),
+    { nil: undefined },
+  ),
+  update: fc.option(
+    fc.record({
+      order: anyEnum,
+      parallelism: fc.option(anyNumber, { nil: undefined }),
+      deadlineMs: fc.option(anyNumber, { nil: undefined }),
+    }),
+    { nil: undefined },
+  ),
+  drainTimeoutMs: fc.option(anyNumber, { nil: undefined }),
+  stopGraceMs: fc.option(anyNumber, { nil: undefined }),
+  apiRole: anyEnum,
+});
