@@ -1,0 +1,279 @@
+import { type Clock, systemClock } from '../shared/clock.ts';
+import { ChildController, onAbort } from '../shared/abort.ts';
+import { systemRandom } from '../shared/random.ts';
+import { type Address } from '../shared/rpc/client.ts';
+import { type Action } from '../shared/gen/fairlead/v1/action.ts';
+import { type Container } from '../shared/gen/fairlead/v1/container.ts';
+import {
+  type DeepPartial,
+  type WatchActionsRequest,
+  type WatchContainersRequest,
+  type WatchEndpointsRequest,
+  type WatchEventsRequest,
+  type WatchNodesRequest,
+  type WatchProxiesRequest,
+  type WatchServicesRequest,
+  type WatchTokensRequest,
+} from '../shared/gen/fairlead/v1/control_service.ts';
+import { type Endpoint, type Event } from '../shared/gen/fairlead/v1/event.ts';
+import { type Proxy } from '../shared/gen/fairlead/v1/load_balancer.ts';
+import { type Node } from '../shared/gen/fairlead/v1/node.ts';
+import { type Service } from '../shared/gen/fairlead/v1/service.ts';
+import { type Token } from '../shared/gen/fairlead/v1/token.ts';
+import { Connection, type Control } from './connection.ts';
+import { FairleadError } from './fairlead-error.ts';
+import { whyUnreachable } from './unreachable.ts';
+import { waitForAction, type WaitOptions } from './wait-for-action.ts';
+import {
+  maintainView,
+  resume,
+  wholeBatches,
+  type ResumeDeps,
+  type View,
+  type WatchMessage,
+} from './watch.ts';
+
+export interface ConnectOptions {
+  /** Longest time until the answer of a unary call. Default 10,000. */
+  readonly deadlineMs?: number;
+  /** Longest time until a connection works. Default 10,000. */
+  readonly connectTimeoutMs?: number;
+  /** Told when a watch lost its stream, and of the wait before it is resumed. */
+  readonly onWatchLost?: (error: unknown, waitMs: number) => void;
+  readonly clock?: Clock;
+  /** Uniform in [0, 1). For the jitter of back-off. */
+  readonly random?: () => number;
+}
+
+interface CallScope {
+  readonly signal: AbortSignal;
+}
+
+/** A client of one coordinator: the whole API in `control`, and what scripts need around it. */
+export class FairleadClient implements AsyncDisposable {
+  /** Every RPC of the contract, by its own name. Stays valid when the connection is replaced. */
+  readonly control: Control;
+  readonly #connection: Connection;
+  readonly #clock: Clock;
+  readonly #resumeDeps: ResumeDeps;
+
+  constructor(address: Address, options: ConnectOptions) {
+    this.#clock = options.clock ?? systemClock;
+    this.#connection = new Connection(address, {
+      clock: this.#clock,
+      deadlineMs: options.deadlineMs ?? 10_000,
+      connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+    });
+    this.control = this.#connection.control;
+    this.#resumeDeps = {
+      clock: this.#clock,
+      random: options.random ?? (() => systemRandom.fraction()),
+      onLost: options.onWatchLost ?? (() => undefined),
+    };
+  }
+
+  /** Resolves when the connection works, opening a new one if need be. */
+  async ready(signal: AbortSignal = never()): Promise<void> {
+    await this.#connection.ready(signal);
+  }
+
+  /**
+   * Resolves with the action once it succeeded. Throws an ActionError if it ended otherwise, a
+   * FairleadError with the reason WAIT_TIMED_OUT if it took too long; it then goes on by itself.
+   */
+  async waitForAction(
+    actionId: string,
+    options: WaitOptions = {},
+    signal: AbortSignal = never(),
+  ): Promise<Action> {
+    const deps = {
+      clock: this.#clock,
+      getAction: async (id: string, scope: AbortSignal) => {
+        const { action } = await this.control.getAction({ action: id }, { signal: scope });
+        if (action === undefined) throw new Error('the coordinator answered without an action');
+        return action;
+      },
+      watchActions: (target: string, scope: AbortSignal) => this.watchActions({ target }, scope),
+    };
+    return await waitForAction(actionId, options, deps, signal);
+  }
+
+  /** The services, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchServices(
+    request: DeepPartial<WatchServicesRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Service>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchServices({ ...request, cursor }, scope),
+      ({ services }) => services,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The containers, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchContainers(
+    request: DeepPartial<WatchContainersRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Container>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchContainers({ ...request, cursor }, scope),
+      ({ containers }) => containers,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The nodes, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchNodes(
+    request: DeepPartial<WatchNodesRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Node>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchNodes({ ...request, cursor }, scope),
+      ({ nodes }) => nodes,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The endpoints, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchEndpoints(
+    request: DeepPartial<WatchEndpointsRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Endpoint>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchEndpoints({ ...request, cursor }, scope),
+      ({ endpoints }) => endpoints,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The proxies, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchProxies(
+    request: DeepPartial<WatchProxiesRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Proxy>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchProxies({ ...request, cursor }, scope),
+      ({ proxies }) => proxies,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The actions, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchActions(
+    request: DeepPartial<WatchActionsRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Action>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchActions({ ...request, cursor }, scope),
+      ({ actions }) => actions,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The tokens, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchTokens(
+    request: DeepPartial<WatchTokensRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Token>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchTokens({ ...request, cursor }, scope),
+      ({ tokens }) => tokens,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /**
+   * Events as they come, until the signal aborts; a lost connection is resumed from the last one.
+   * Throws OUT_OF_RANGE if the cursor is no longer kept.
+   */
+  async *followEvents(
+    request: DeepPartial<WatchEventsRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncGenerator<Event, void, undefined> {
+    using scope = this.#scope(signal);
+    const responses = resume(
+      (cursor, attempt) => this.control.watchEvents({ ...request, cursor }, { signal: attempt }),
+      request.cursor ?? '',
+      this.#resumeDeps,
+      scope.signal,
+    );
+    for await (const { events } of responses) yield* events;
+  }
+
+  /** Ends the connection and everything that goes on over it. */
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async *#view<M extends WatchMessage, T extends { readonly id: string }>(
+    open: (cursor: string, scope: CallScope) => AsyncIterable<M>,
+    itemsOf: (message: M) => readonly T[],
+    from: string | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<View<T>, void, undefined> {
+    using scope = this.#scope(signal);
+    yield* maintainView(
+      resume(
+        (cursor, attempt) => wholeBatches(open(cursor, { signal: attempt }), itemsOf),
+        from ?? '',
+        this.#resumeDeps,
+        scope.signal,
+      ),
+    );
+  }
+
+  /** Aborts with the caller's signal, and when the client is closed. */
+  #scope(signal: AbortSignal): Disposable & CallScope {
+    const scope = new ChildController(signal);
+    const subscription = onAbort(this.#connection.closed, () => {
+      scope.abort();
+    });
+    return {
+      signal: scope.signal,
+      [Symbol.dispose]() {
+        subscription[Symbol.dispose]();
+        scope[Symbol.dispose]();
+      },
+    };
+  }
+}
+
+/**
+ * Connects to a coordinator. Throws a FairleadError with the reason COORDINATOR_UNREACHABLE that says
+ * why, if it cannot be reached in time.
+ */
+export async function connect(
+  address: Address,
+  options: ConnectOptions = {},
+  signal: AbortSignal = never(),
+): Promise<FairleadClient> {
+  const client = new FairleadClient(address, options);
+  try {
+    await client.ready(signal);
+    return client;
+  } catch (error) {
+    await client.close();
+    if (!(error instanceof FairleadError) || error.reason !== 'COORDINATOR_UNREACHABLE')
+      throw error;
+    const why = await whyUnreachable(address.address, options.clock ?? systemClock, signal);
+    throw new FairleadError(error.code, `${error.message}: ${why}`, {
+      reason: error.reason,
+      cause: error,
+    });
+  }
+}
+
+function never(): AbortSignal {
+  return new AbortController().signal;
+}

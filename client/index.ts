@@ -1,0 +1,61 @@
+/**
+ * The published client of Fairlead: `connect()`, the whole typed API, and helpers that wait and watch.
+ * It needs nothing but gRPC; the CLI and the dashboard use it and nothing else.
+ */
+export { connect, FairleadClient, type ConnectOptions } from './fairlead-client.ts';
+export { type CallExtras, type Control } from './connection.ts';
+export { FairleadError, type FairleadErrorOptions } from './fairlead-error.ts';
+export { ActionError, type WaitOptions } from './wait-for-action.ts';
+export { type View } from './watch.ts';
+export { type Address } from '../shared/rpc/client.ts';
+export { type FieldViolation } from '../shared/errors.ts';
+export { Status } from 'nice-grpc-common';
+
+export * from '../shared/gen/fairlead/v1/control_service.ts';
+export {
+  Action,
+  ActionState,
+  MutationOptions,
+  Plan,
+  PlanStep,
+  PlanStepKind,
+  TimelineEntry,
+} from '../shared/gen/fairlead/v1/action.ts';
+export {
+  Container,
+  ContainerPhase,
+  Drain,
+  PortBinding,
+} from '../shared/gen/fairlead/v1/container.ts';
+export { Endpoint, EndpointKind, Event } from '../shared/gen/fairlead/v1/event.ts';
+export {
+  Proxy,
+  ProxyServer,
+  TargetHealth,
+  TargetMode,
+} from '../shared/gen/fairlead/v1/load_balancer.ts';
+export {
+  Availability,
+  Node,
+  NodeDescription,
+  NodeReason,
+  NodeState,
+} from '../shared/gen/fairlead/v1/node.ts';
+export {
+  ApiRole,
+  HttpCheck,
+  Link,
+  NoCheck,
+  PlacementStrategy,
+  PortProtocol,
+  PortSpec,
+  Readiness,
+  RestartPolicy,
+  Service,
+  ServiceSpec,
+  ServiceState,
+  TcpCheck,
+  UpdateOrder,
+  UpdatePolicy,
+} from '../shared/gen/fairlead/v1/service.ts';
+export { Role, Token } from '../shared/gen/fairlead/v1/token.ts';
