@@ -540,6 +540,13 @@ describe('mergeSpec', () => {
     );
   });
 
+  test('refuses a count together with the strategy that has none', () => {
+    const into: FieldViolation[] = [];
+    const change = ProtoSpec.fromPartial({ strategy: PlacementStrategy.EVERY_NODE, replicas: 3 });
+    mergeSpec(current, change, ['strategy', 'replicas'], into);
+    expect(into.map(({ field }) => field)).toEqual(['spec.replicas']);
+  });
+
   test('requires the new values', () => {
     for (const mask of [[], ['image']]) {
       const into: FieldViolation[] = [];

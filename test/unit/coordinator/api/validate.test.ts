@@ -81,7 +81,7 @@ describe('an image', () => {
       rulesOf((into) => {
         validateImage(part.repeat(127), 'image', into);
       });
-      expect(performance.now() - startedAt).toBeLessThan(50);
+      expect(performance.now() - startedAt).toBeLessThan(1_000);
     }
   });
 });
