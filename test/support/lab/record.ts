@@ -1,12 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootId, isRunning, type ProcessIdentity } from './proc.ts';
 import { labsDirectory } from './plan.ts';
@@ -65,8 +57,7 @@ export function readRecord(id: string): LabRecord | undefined {
 
 /** The records of all labs of this machine, whoever started them. */
 export function listRecords(): LabRecord[] {
-  if (!existsSync(labsDirectory())) return [];
-  return readdirSync(labsDirectory())
+  return namesIn(labsDirectory())
     .filter((name) => !name.startsWith('.'))
     .map(readRecord)
     .filter((record) => record !== undefined);
@@ -89,8 +80,7 @@ export function recordProcess(labDirectory: string, record: ProcessRecord): () =
 /** The noted processes that still run. */
 export function listProcesses(labDirectory: string): ProcessRecord[] {
   const directory = join(labDirectory, 'processes');
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory)
+  return namesIn(directory)
     .filter((name) => name.endsWith('.json'))
     .map((name) => readJson(join(directory, name)) as ProcessRecord | undefined)
     .filter((record) => record !== undefined)
@@ -101,6 +91,15 @@ export function listProcesses(labDirectory: string): ProcessRecord[] {
 function writeJson(path: string, value: unknown): void {
   writeFileSync(`${path}.new`, `${JSON.stringify(value, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);
+}
+
+/** A directory that was not made yet, or is being removed by somebody else, is empty. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 /** What is being removed by somebody else reads as nothing. */

@@ -42,7 +42,11 @@ export function mountsBelow(directory: string): string[] {
 /** Renamed first: whoever reads labs while it is emptied must not meet half a record. */
 async function removeDirectory(directory: string): Promise<void> {
   const doomed = join(dirname(directory), `.gone-${basename(directory)}`);
-  if (existsSync(directory)) renameSync(directory, doomed);
+  try {
+    renameSync(directory, doomed);
+  } catch (error) {
+    if (existsSync(directory)) throw error;
+  }
   await rm(doomed, { recursive: true, force: true, maxRetries: 5 });
 }
 
