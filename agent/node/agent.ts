@@ -1,0 +1,251 @@
+import { availableParallelism, hostname, release, totalmem, type as systemName } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { keepRunning } from '../../shared/retry.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
+import { detectAdvertiseAddress } from './advertise-address.ts';
+import { readJoinToken, type NodeAgentConfig } from './config.ts';
+import { ContainerWork } from './container-work.ts';
+import { watchEngine, type EngineChange } from './docker/container-events.ts';
+import { DockerodeEngine } from './docker/dockerode-engine.ts';
+import type { ContainerEngine, EngineInfo } from './docker/engine.ts';
+import { IdentityFile, type NodeIdentity } from './identity.ts';
+import { Images } from './images.ts';
+import { join } from './join.ts';
+import { Limiter } from './limiter.ts';
+import type { NodeDescription } from './model.ts';
+import { createProbe } from './probe.ts';
+import { Reporter } from './reporter.ts';
+import { NodeSession } from './session.ts';
+import { agentVersion } from './version.ts';
+import { Worker } from './worker.ts';
+
+export interface NodeAgentDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Creations and starts at the same time: measured, more make an engine slower. */
+const startsAtOnce = 4;
+const addressBackoff = { minMs: 100, maxMs: 5_000 };
+
+/**
+ * The agent of one host: joins if it must, then follows the engine and the coordinator until the signal
+ * aborts. Containers are left as they are when it ends.
+ */
+export async function runNodeAgent(
+  config: NodeAgentConfig,
+  deps: NodeAgentDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const identity = await identify(config, deps, signal);
+    const advertiseAddress = await addressOf(config, deps, signal);
+    await new NodeAgent(config, { ...identity, advertiseAddress }, deps).run(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** Who this node is: from its file, or, on the first run, from the coordinator. */
+async function identify(
+  { coordinator, stateDir, joinToken, name, tags }: NodeAgentConfig,
+  deps: NodeAgentDeps,
+  signal: AbortSignal,
+): Promise<NodeIdentity> {
+  const file = new IdentityFile(stateDir);
+  const known = await file.load();
+  if (known !== undefined) return known;
+  const token = readJoinToken(joinToken);
+  if (token === undefined) {
+    throw new DomainError(
+      'precondition',
+      `this host is not a node yet (there is no ${file.path}): give a join token by --token or --token-file`,
+      { reason: 'JOIN_TOKEN_MISSING' },
+    );
+  }
+  await file.prepare();
+  const identity = await join({ coordinator, token, name, tags }, deps, signal);
+  await file.store(identity);
+  deps.log.info({ nodeId: identity.nodeId, node: name, tags }, 'joined');
+  return identity;
+}
+
+async function addressOf(
+  { advertiseAddress, coordinator }: NodeAgentConfig,
+  { clock, random, log }: NodeAgentDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  let address = advertiseAddress;
+  using until = new ChildController(signal);
+  if (address !== undefined) return address;
+  const attempt = async (): Promise<void> => {
+    address = await detectAdvertiseAddress(coordinator);
+    until.abort();
+  };
+  const onFailure = (error: unknown, retryInMs: number) => {
+    log.warn({ reason: messageOf(error), retryInMs }, 'own address is not known yet');
+  };
+  const deps = { clock, random: () => random.fraction(), onFailure };
+  await keepRunning(attempt, addressBackoff, deps, until.signal);
+  if (address === undefined) throw signal.reason;
+  return address;
+}
+
+interface Member extends NodeIdentity {
+  readonly advertiseAddress: string;
+}
+
+/** Everything that runs once it is known who and where the node is. */
+class NodeAgent {
+  readonly #deps: NodeAgentDeps;
+  readonly #engine: ContainerEngine;
+  readonly #reporter: Reporter;
+  readonly #worker: Worker;
+  readonly #session: NodeSession;
+  /** Notified when the engine has answered, or has not. */
+  readonly #asked = new Wakeup();
+  #engineInfo: EngineInfo | undefined;
+
+  constructor(config: NodeAgentConfig, member: Member, deps: NodeAgentDeps) {
+    const { clock, random, log } = deps;
+    const { nodeId, advertiseAddress } = member;
+    const bootId = random.id();
+    const wakeup = new Wakeup();
+    this.#deps = deps;
+    this.#engine = new DockerodeEngine({ clock }, { socketPath: config.dockerSocket, nodeId });
+    this.#reporter = new Reporter(() => {
+      wakeup.notify();
+    });
+    this.#worker = this.#createWorker(config, member);
+    this.#session = new NodeSession(
+      {
+        ...{ clock, random, wakeup, reporter: this.#reporter },
+        log: log.child({ component: 'session' }),
+        apply: (set) => {
+          this.#worker.apply(set);
+        },
+        greeting: () => ({
+          bootId,
+          description: describe(this.#engineInfo),
+          advertiseAddress,
+          publicAddress: config.publicAddress ?? advertiseAddress,
+        }),
+      },
+      { coordinator: config.coordinator, credential: member.credential },
+    );
+    log.info({ nodeId, bootId, advertiseAddress, agentVersion }, 'agent begins');
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const session = async (until: AbortSignal): Promise<void> => {
+      // The hello tells what the engine has, so the engine goes first.
+      await this.#asked.wait(until);
+      await this.#session.run(until);
+    };
+    try {
+      await together([(until) => this.#followEngine(until), session], signal);
+    } finally {
+      await this.#worker.stop();
+      this.#deps.log.info('agent ended');
+    }
+  }
+
+  #createWorker({ publishAddress }: NodeAgentConfig, { nodeId, advertiseAddress }: Member): Worker {
+    const { clock, random, log } = this.#deps;
+    const engine = this.#engine;
+    return new Worker({
+      ...{ engine, clock, random, advertiseAddress },
+      work: new ContainerWork({
+        engine,
+        images: new Images(engine),
+        starts: new Limiter(startsAtOnce),
+        placement: { nodeId, advertiseAddress, publishAddress },
+      }),
+      probe: createProbe(clock),
+      log: log.child({ component: 'worker' }),
+      report: (status) => {
+        this.#reporter.setContainer(status);
+      },
+      forget: (containerId) => {
+        this.#reporter.forget(containerId);
+      },
+    });
+  }
+
+  async #followEngine(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
+    for await (const change of watchEngine({ engine: this.#engine, clock, random }, signal)) {
+      this.#worker.handle(change);
+      if (change.kind !== 'event') this.#takePresence(change);
+    }
+  }
+
+  #takePresence(change: Exclude<EngineChange, { kind: 'event' }>): void {
+    const { log } = this.#deps;
+    if (change.kind === 'away') {
+      this.#reporter.setEngine({ reachable: false, message: change.message });
+      log.warn({ reason: change.message }, 'engine is away');
+    } else {
+      const { info, containers } = change;
+      const before = describe(this.#engineInfo);
+      this.#engineInfo = info;
+      this.#reporter.setEngine({ reachable: true, message: '' });
+      log.info(
+        { engine: info.version, api: info.apiVersion, containers: containers.length },
+        'engine answers',
+      );
+      // The description is part of the hello: another one takes another session.
+      if (!isDeepStrictEqual(describe(info), before)) this.#session.renew();
+    }
+    this.#asked.notify();
+  }
+}
+
+/** Node's names of architectures, in Docker's words where they differ. */
+const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
+
+/** The host as the engine describes it, and as the kernel does as long as the engine was never seen. */
+function describe(engine: EngineInfo | undefined): NodeDescription {
+  const seen = engine ?? {
+    operatingSystem: `${systemName()} ${release()}`,
+    architecture: architectures[process.arch] ?? process.arch,
+    version: '',
+    apiVersion: '',
+    cpus: availableParallelism(),
+    memoryBytes: totalmem(),
+  };
+  return {
+    hostname: hostname(),
+    operatingSystem: seen.operatingSystem,
+    architecture: seen.architecture,
+    engineVersion: seen.version,
+    engineApiVersion: seen.apiVersion,
+    cpus: seen.cpus,
+    memoryBytes: seen.memoryBytes,
+    agentVersion,
+  };
+}
+
+/** Runs loops until the signal aborts; one that ends or fails ends the others. */
+async function together(
+  loops: readonly ((signal: AbortSignal) => Promise<void>)[],
+  signal: AbortSignal,
+): Promise<void> {
+  using all = new ChildController(signal);
+  const results = await Promise.allSettled(
+    loops.map(async (loop) => {
+      try {
+        await loop(all.signal);
+      } finally {
+        all.abort();
+      }
+    }),
+  );
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}

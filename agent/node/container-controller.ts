@@ -1,0 +1,236 @@
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { ContainerId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { backoffMs } from '../../shared/retry.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
+import { advance, afterEnd, type Action, type View } from './advance.ts';
+import type { ContainerWork, Outcome } from './container-work.ts';
+import {
+  EngineUnreachableError,
+  type ContainerEngine,
+  type ContainerEvent,
+  type EngineContainer,
+} from './docker/engine.ts';
+import type { Assignment, ContainerStatus } from './model.ts';
+import type { Probe } from './probe.ts';
+import { ReadinessWatch } from './readiness-watch.ts';
+
+export interface ControllerDeps {
+  readonly engine: ContainerEngine;
+  readonly work: ContainerWork;
+  readonly probe: Probe;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly report: (status: ContainerStatus) => void;
+  /** Address that ports bound to all addresses are checked at. */
+  readonly advertiseAddress: string;
+}
+
+const backoff = { minMs: 200, maxMs: 10_000 };
+
+/**
+ * Takes one container to its wanted state: observe, advance, act, until nothing is left to do; then
+ * again whenever something may have changed.
+ */
+export class ContainerController {
+  readonly #deps: ControllerDeps;
+  readonly #containerId: ContainerId;
+  readonly #wakeup = new Wakeup();
+  readonly #readiness: ReadinessWatch;
+  #assignment: Assignment | undefined;
+  #engine: EngineContainer | undefined;
+  #seen = false;
+  #image: View['image'] = 'unknown';
+  #failure = '';
+  #trouble = '';
+  #last: ContainerStatus | undefined;
+  /** Counts the events: what was inspected before the last one is out of date. */
+  #events = 0;
+  /** Aborts when the container is no longer wanted to run, while work on that is under way. */
+  #wish: ChildController | undefined;
+
+  /** With the engine container, if there is one already. */
+  constructor(deps: ControllerDeps, containerId: ContainerId, adopted?: EngineContainer) {
+    this.#deps = deps;
+    this.#containerId = containerId;
+    this.#readiness = new ReadinessWatch(deps, deps.advertiseAddress, () => {
+      this.#decide();
+    });
+    if (adopted !== undefined) {
+      this.#accept(adopted);
+      this.#decide();
+    }
+  }
+
+  /** True: the engine has nothing of it, as far as is known, and nothing is being done about it. */
+  get isGone(): boolean {
+    return this.#engine === undefined && this.#wish === undefined;
+  }
+
+  /** Says what is wanted; undefined says that nothing is: then the container is watched, no more. */
+  assign(assignment: Assignment | undefined): void {
+    this.#assignment = assignment;
+    if (assignment?.wanted !== 'running') this.#wish?.abort();
+    this.#wakeup.notify();
+  }
+
+  /** Says that the engine container may have changed. */
+  lookAgain(): void {
+    this.#wakeup.notify();
+  }
+
+  /** Takes an event; the end of the process is reported at once, before the engine is asked. */
+  handle(event: ContainerEvent): void {
+    const known = this.#engine;
+    if (known !== undefined && known.engineId !== event.engineId) return;
+    this.#events++;
+    if (known !== undefined && event.kind === 'ended') {
+      this.#accept(afterEnd(known, event));
+      this.#decide();
+    }
+    this.#wakeup.notify();
+  }
+
+  /** Runs until the signal aborts, and leaves the engine container as it is then. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await this.#settle(signal);
+        failures = 0;
+        await this.#wakeup.wait(signal);
+      } catch (error) {
+        if (signal.aborted) break;
+        const waitMs = backoffMs(failures++, backoff, () => random.fraction());
+        // That the engine is away is logged once, by who watches it.
+        if (!(error instanceof EngineUnreachableError)) {
+          log.error({ ...this.#logFields(), err: error, retryInMs: waitMs }, 'container is stuck');
+        }
+        await this.#wakeup.waitFor(waitMs, clock, signal);
+      }
+    }
+    await this.#readiness.stop();
+  }
+
+  async #settle(signal: AbortSignal): Promise<void> {
+    let refusals = 0;
+    for (;;) {
+      await this.#observe(signal);
+      const action = this.#decide();
+      if (action === 'none') return;
+      const outcome = await this.#act(action, signal);
+      if (outcome.kind !== 'refused') continue;
+      await this.#note(action, outcome.message, signal);
+      if (this.#trouble !== '') {
+        const waitMs = backoffMs(refusals++, backoff, () => this.#deps.random.fraction());
+        await this.#wakeup.waitFor(waitMs, this.#deps.clock, signal);
+      }
+    }
+  }
+
+  async #observe(signal: AbortSignal): Promise<void> {
+    const { engine } = this.#deps;
+    for (;;) {
+      const events = this.#events;
+      const found =
+        this.#engine === undefined
+          ? await engine.find(this.#containerId, signal)
+          : await engine.inspect(this.#engine.engineId, signal);
+      if (events === this.#events) {
+        this.#accept(found);
+        return;
+      }
+    }
+  }
+
+  #accept(engine: EngineContainer | undefined): void {
+    this.#engine = engine;
+    if (engine !== undefined) this.#seen = true;
+  }
+
+  /** Finds the next action, and reports what the container is now. */
+  #decide(): Action {
+    const definition = this.#assignment?.definition;
+    const wanted = this.#assignment?.wanted ?? 'unassigned';
+    this.#readiness.follow(this.#engine, wanted === 'running' ? definition?.readiness : undefined);
+    const { action, status } = advance({
+      containerId: this.#containerId,
+      name: this.#name(),
+      wanted,
+      hasDefinition: definition !== undefined,
+      engine: this.#engine,
+      seen: this.#seen,
+      image: this.#image,
+      failure: this.#failure,
+      trouble: this.#trouble,
+      readiness: this.#readiness.state,
+      readinessMessage: this.#readiness.message,
+      last: this.#last,
+    });
+    if (status !== undefined) this.#publish(status);
+    return action;
+  }
+
+  /** As the coordinator calls it, else as its label says. */
+  #name(): string {
+    return (
+      this.#assignment?.definition?.name ?? this.#engine?.identity.name ?? this.#last?.name ?? ''
+    );
+  }
+
+  #publish(status: ContainerStatus): void {
+    const isNews = status.phase !== this.#last?.phase;
+    this.#last = status;
+    this.#deps.report(status);
+    if (isNews) {
+      const { phase, exitCode, message } = status;
+      const fields = { ...this.#logFields(), phase, exitCode, reason: message || undefined };
+      this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
+    }
+  }
+
+  async #act(action: Exclude<Action, 'none'>, signal: AbortSignal): Promise<Outcome> {
+    const subject = {
+      containerId: this.#containerId,
+      definition: this.#assignment?.definition,
+      engine: this.#engine,
+    };
+    using wish = new ChildController(signal);
+    this.#wish = wish;
+    try {
+      const outcome = await this.#deps.work.perform(action, subject, wish.signal, signal);
+      if (outcome.kind === 'image') this.#image = outcome.isPresent ? 'present' : 'missing';
+      if (outcome.kind !== 'refused') this.#trouble = '';
+      return outcome;
+    } catch (error) {
+      if (wish.signal.aborted && !signal.aborted) return { kind: 'done' };
+      throw error;
+    } finally {
+      this.#wish = undefined;
+    }
+  }
+
+  /** On the way up a refusal is the end of this container; on the way down it is tried again. */
+  async #note(action: Action, message: string, signal: AbortSignal): Promise<void> {
+    if (action === 'stop' || action === 'remove') {
+      this.#trouble = message;
+      this.#decide();
+      return;
+    }
+    // An engine that goes down refuses much: only one that lives on has said its last word.
+    await this.#deps.engine.ping(signal);
+    this.#failure = message;
+  }
+
+  #logFields(): Record<string, unknown> {
+    return {
+      containerId: this.#containerId,
+      name: this.#last?.name,
+      engineId: this.#engine?.engineId.slice(0, 12),
+    };
+  }
+}

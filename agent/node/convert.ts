@@ -1,0 +1,171 @@
+import {
+  ReadinessState as ProtoReadinessState,
+  WantedPhase as ProtoWantedPhase,
+  type Assignment as ProtoAssignment,
+  type AssignmentSet as ProtoAssignmentSet,
+  type ContainerDefinition as ProtoContainerDefinition,
+  type ContainerStatus as ProtoContainerStatus,
+  type NodeHello,
+  type NodeReport,
+} from '../../shared/gen/fairlead/v1/agent_service.ts';
+import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
+import {
+  PortProtocol as ProtoPortProtocol,
+  RestartPolicy as ProtoRestartPolicy,
+  type Readiness as ProtoReadiness,
+} from '../../shared/gen/fairlead/v1/service.ts';
+import type { ContainerId } from '../../shared/ids.ts';
+import type {
+  Assignment,
+  AssignmentSet,
+  ContainerDefinition,
+  ContainerStatus,
+  NodeDescription,
+  Phase,
+  PortProtocol,
+  ReadinessCheck,
+  ReadinessSpec,
+  ReadinessState,
+  RestartPolicy,
+  WantedPhase,
+} from './model.ts';
+import type { Picture, Report } from './reporter.ts';
+
+const protocolVersion = 1;
+
+const phases: Readonly<Record<Phase, ContainerPhase>> = {
+  pulling: ContainerPhase.PULLING,
+  starting: ContainerPhase.STARTING,
+  running: ContainerPhase.RUNNING,
+  stopping: ContainerPhase.STOPPING,
+  stopped: ContainerPhase.STOPPED,
+  failed: ContainerPhase.FAILED,
+  removed: ContainerPhase.REMOVED,
+};
+
+const readinessStates: Readonly<Record<ReadinessState, ProtoReadinessState>> = {
+  unknown: ProtoReadinessState.UNSPECIFIED,
+  ready: ProtoReadinessState.READY,
+  'not-ready': ProtoReadinessState.NOT_READY,
+};
+
+const protocols: Readonly<Record<PortProtocol, ProtoPortProtocol>> = {
+  tcp: ProtoPortProtocol.TCP,
+  udp: ProtoPortProtocol.UDP,
+};
+
+/** What a node says of itself when it opens a session. */
+export interface Greeting {
+  readonly bootId: string;
+  readonly description: NodeDescription;
+  readonly advertiseAddress: string;
+  readonly publicAddress: string;
+}
+
+/** The first message of a session. */
+export function helloOf(greeting: Greeting, { sequence, engine, containers }: Picture): NodeHello {
+  return {
+    ...greeting,
+    protocolVersion,
+    verbs: [],
+    engine,
+    inventory: containers.map(statusToProto),
+    sequence,
+  };
+}
+
+/** A report in the words of the protocol. */
+export function reportToProto({ sequence, engine, containers }: Report): NodeReport {
+  return { sequence, engine, containers: containers.map(statusToProto) };
+}
+
+function statusToProto(status: ContainerStatus): ProtoContainerStatus {
+  return {
+    ...status,
+    phase: phases[status.phase],
+    readiness: readinessStates[status.readiness],
+    ports: status.ports.map((port) => ({ ...port, protocol: protocols[port.protocol] })),
+  };
+}
+
+/** Assignments in the agent's words. One that this agent does not understand is left out. */
+export function assignmentSetOf(proto: ProtoAssignmentSet): AssignmentSet {
+  return {
+    complete: proto.complete,
+    assignments: proto.assignments.flatMap((assignment) => assignmentOf(assignment)),
+    forgotten: proto.forgotten.map((id) => id as ContainerId),
+  };
+}
+
+function assignmentOf({ containerId, wanted, definition }: ProtoAssignment): Assignment[] {
+  const phase = wantedPhaseOf(wanted);
+  if (containerId === '' || phase === undefined) return [];
+  return [
+    {
+      containerId: containerId as ContainerId,
+      wanted: phase,
+      definition: definition && definitionOf(definition),
+    },
+  ];
+}
+
+function wantedPhaseOf(wanted: ProtoWantedPhase): WantedPhase | undefined {
+  switch (wanted) {
+    case ProtoWantedPhase.RUNNING:
+      return 'running';
+    case ProtoWantedPhase.STOPPED:
+      return 'stopped';
+    case ProtoWantedPhase.REMOVED:
+      return 'removed';
+    case ProtoWantedPhase.UNSPECIFIED:
+    default:
+      return undefined;
+  }
+}
+
+function definitionOf(proto: ProtoContainerDefinition): ContainerDefinition {
+  return {
+    ...proto,
+    ports: proto.ports.map((port) => ({
+      ...port,
+      protocol: port.protocol === ProtoPortProtocol.UDP ? 'udp' : 'tcp',
+    })),
+    restart: restartOf(proto.restart),
+    readiness: readinessOf(proto.readiness),
+  };
+}
+
+function restartOf(policy: ProtoRestartPolicy): RestartPolicy {
+  switch (policy) {
+    case ProtoRestartPolicy.NEVER:
+      return 'never';
+    case ProtoRestartPolicy.ON_FAILURE:
+      return 'on-failure';
+    case ProtoRestartPolicy.ALWAYS:
+    case ProtoRestartPolicy.UNSPECIFIED:
+    default:
+      return 'always';
+  }
+}
+
+/** The coordinator fills in all defaults; these are the protocol's, for what is left out all the same. */
+function readinessOf(proto: ProtoReadiness | undefined): ReadinessSpec {
+  return {
+    check: checkOf(proto?.check),
+    intervalMs: proto?.intervalMs ?? 1_000,
+    timeoutMs: proto?.timeoutMs ?? 2_000,
+    failureThreshold: proto?.failureThreshold ?? 3,
+  };
+}
+
+function checkOf(check: ProtoReadiness['check']): ReadinessCheck {
+  switch (check?.$case) {
+    case 'http':
+      return { kind: 'http', path: check.value.path, port: check.value.port };
+    case 'none':
+      return { kind: 'none' };
+    case 'tcp':
+    case undefined:
+      return { kind: 'tcp' };
+  }
+}

@@ -1,0 +1,112 @@
+import type { ContainerId } from '../../../shared/ids.ts';
+import type { PortBinding, PortSpec } from '../model.ts';
+import { containerLabel, identityOf } from './container-labels.ts';
+import { restartPolicyOf } from './container-options.ts';
+import type { ContainerEvent, EngineContainer, EngineContainerState } from './engine.ts';
+
+/** The part of Docker's description of a container that Fairlead reads, in Docker's words. */
+export interface DockerContainer {
+  readonly Id: string;
+  readonly RestartCount?: number;
+  readonly Config: { readonly Labels: Readonly<Record<string, string>> | null };
+  readonly HostConfig: { readonly RestartPolicy?: { readonly Name: string } | undefined };
+  readonly State: {
+    readonly Status: string;
+    readonly ExitCode: number;
+    readonly Error?: string;
+    readonly OOMKilled: boolean;
+    readonly StartedAt: string;
+    readonly FinishedAt: string;
+  };
+  readonly NetworkSettings: {
+    readonly Ports?: Readonly<Record<string, readonly DockerBinding[] | null>> | null;
+  };
+}
+
+interface DockerBinding {
+  readonly HostIp: string;
+  readonly HostPort: string;
+}
+
+/** Reads Docker's description; undefined for a container that is not Fairlead's. */
+export function engineContainerOf(docker: DockerContainer): EngineContainer | undefined {
+  const identity = identityOf(docker.Config.Labels ?? {});
+  if (identity === undefined) return undefined;
+  const { State: state } = docker;
+  return {
+    engineId: docker.Id,
+    identity,
+    state: stateOf(state.Status),
+    exitCode: state.ExitCode,
+    error: state.Error ?? '',
+    outOfMemory: state.OOMKilled,
+    restartPolicy: restartPolicyOf(docker.HostConfig.RestartPolicy?.Name ?? ''),
+    restarts: docker.RestartCount ?? 0,
+    startedAt: timeOf(state.StartedAt),
+    endedAt: timeOf(state.FinishedAt),
+    ports: bindingsOf(docker.NetworkSettings.Ports ?? {}, identity.ports),
+  };
+}
+
+function stateOf(status: string): EngineContainerState {
+  switch (status) {
+    case 'created':
+    case 'running':
+    case 'paused':
+    case 'restarting':
+    case 'removing':
+      return status;
+    default:
+      // `exited`, and `dead`: one that Docker could not remove whole.
+      return 'ended';
+  }
+}
+
+/** Docker writes the year 1 for never. */
+function timeOf(text: string): Date | undefined {
+  const time = new Date(text);
+  return time.getUTCFullYear() > 1970 ? time : undefined;
+}
+
+function bindingsOf(
+  ports: Readonly<Record<string, readonly DockerBinding[] | null>>,
+  specs: readonly PortSpec[],
+): PortBinding[] {
+  return specs.flatMap(({ containerPort, protocol, published }) => {
+    const bindings = ports[`${containerPort}/${protocol}`] ?? [];
+    // Docker may list an IPv6 twin of a binding to all addresses; nobody asked for it.
+    const binding = bindings.find(({ HostIp }) => !HostIp.includes(':')) ?? bindings[0];
+    if (binding === undefined) return [];
+    const hostPort = Number(binding.HostPort);
+    return [{ containerPort, protocol, published, hostAddress: binding.HostIp, hostPort }];
+  });
+}
+
+/** What of Docker's events is asked for. */
+export const watchedEvents = ['start', 'die', 'pause', 'unpause', 'destroy'];
+
+const eventKinds: Readonly<Record<string, ContainerEvent['kind']>> = {
+  die: 'ended',
+  destroy: 'removed',
+};
+
+/** The part of an event of Docker's that Fairlead reads, in Docker's words. */
+export interface DockerEvent {
+  readonly Action?: string;
+  readonly Actor?: { readonly ID?: string; readonly Attributes?: Readonly<Record<string, string>> };
+  readonly timeNano?: number;
+}
+
+/** Reads an event; undefined for one that does not concern a container of Fairlead. */
+export function containerEventOf(docker: DockerEvent): ContainerEvent | undefined {
+  const { ID: engineId, Attributes: attributes = {} } = docker.Actor ?? {};
+  const containerId = attributes[containerLabel];
+  if (!engineId || !containerId) return undefined;
+  return {
+    engineId,
+    containerId: containerId as ContainerId,
+    kind: eventKinds[docker.Action ?? ''] ?? 'changed',
+    exitCode: Number(attributes['exitCode'] ?? 0),
+    atMs: (docker.timeNano ?? 0) / 1e6,
+  };
+}

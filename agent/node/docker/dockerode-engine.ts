@@ -1,0 +1,299 @@
+import Docker from 'dockerode';
+import { ChildController } from '../../../shared/abort.ts';
+import type { Clock } from '../../../shared/clock.ts';
+import { messageOf } from '../../../shared/errors.ts';
+import type { ContainerId, NodeId } from '../../../shared/ids.ts';
+import { abortable } from '../abortable.ts';
+import { negotiateApiVersion } from './api-version.ts';
+import {
+  containerEventOf,
+  engineContainerOf,
+  watchedEvents,
+  type DockerEvent,
+} from './container-facts.ts';
+import { containerLabel, nodeLabel } from './container-labels.ts';
+import { graceSeconds, withTag, type CreateOptions } from './container-options.ts';
+import {
+  EngineRefusedError,
+  EngineUnreachableError,
+  type ContainerEngine,
+  type ContainerEvent,
+  type EngineContainer,
+  type EngineInfo,
+} from './engine.ts';
+import { jsonLines } from './json-lines.ts';
+
+export interface DockerodeEngineOptions {
+  readonly socketPath: string;
+  readonly nodeId: NodeId;
+}
+
+/** The part of Docker's answer to /info that is read; dockerode has no type for it. */
+interface DockerInfo {
+  readonly OperatingSystem: string;
+  readonly NCPU: number;
+  readonly MemTotal: number;
+  readonly SystemTime: string;
+}
+
+/** How long the engine may take; only what moves much data or waits for a process takes longer. */
+const limitsMs = {
+  connect: 5_000,
+  inspect: 10_000,
+  create: 60_000,
+  start: 120_000,
+  remove: 60_000,
+  /** Beyond the grace: Docker kills, then waits for containerd. */
+  stop: 30_000,
+  /** Until the registry says anything. */
+  pull: 300_000,
+} as const;
+
+/** Inspections at the same time while listing. */
+const listParallelism = 4;
+
+/** The Docker Engine of this host, through dockerode: the only place that knows it. */
+export class DockerodeEngine implements ContainerEngine {
+  readonly #options: DockerodeEngineOptions;
+  readonly #clock: Clock;
+  #docker: Docker;
+
+  constructor({ clock }: { readonly clock: Clock }, options: DockerodeEngineOptions) {
+    this.#clock = clock;
+    this.#options = options;
+    this.#docker = this.#dial(undefined);
+  }
+
+  async connect(signal: AbortSignal): Promise<EngineInfo> {
+    const versionless = this.#dial(undefined);
+    const versions = await this.#call(limitsMs.connect, signal, () => versionless.version());
+    const negotiation = negotiateApiVersion({
+      engineVersion: versions.Version,
+      apiVersion: versions.ApiVersion,
+      // Some engines that are not Docker's leave it out.
+      minApiVersion: versions.MinAPIVersion ?? '',
+    });
+    if (negotiation.kind === 'refused') throw new EngineUnreachableError(negotiation.reason);
+    this.#docker = this.#dial(negotiation.apiVersion);
+    const info: DockerInfo = await this.#call(
+      limitsMs.connect,
+      signal,
+      () => this.#docker.info() as Promise<DockerInfo>,
+    );
+    return {
+      version: versions.Version,
+      apiVersion: negotiation.apiVersion,
+      operatingSystem: info.OperatingSystem,
+      architecture: versions.Arch,
+      cpus: info.NCPU,
+      memoryBytes: info.MemTotal,
+      nowMs: Date.parse(info.SystemTime),
+    };
+  }
+
+  async ping(signal: AbortSignal): Promise<void> {
+    await this.#call(limitsMs.connect, signal, () => this.#docker.ping());
+  }
+
+  async list(signal: AbortSignal): Promise<EngineContainer[]> {
+    const ids = await this.#idsByLabel([], signal);
+    const containers: EngineContainer[] = [];
+    const inspectNext = async (): Promise<void> => {
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+        const container = await this.inspect(id, signal);
+        if (container !== undefined) containers.push(container);
+      }
+    };
+    await Promise.all(Array.from({ length: listParallelism }, inspectNext));
+    return containers;
+  }
+
+  async find(containerId: ContainerId, signal: AbortSignal): Promise<EngineContainer | undefined> {
+    const [id] = await this.#idsByLabel([`${containerLabel}=${containerId}`], signal);
+    return id === undefined ? undefined : this.inspect(id, signal);
+  }
+
+  async inspect(engineId: string, signal: AbortSignal): Promise<EngineContainer | undefined> {
+    const found = await unlessMissing(
+      this.#call(limitsMs.inspect, signal, (abortSignal) =>
+        this.#docker.getContainer(engineId).inspect({ abortSignal }),
+      ),
+    );
+    const container = found && engineContainerOf(found);
+    return container?.identity.nodeId === this.#options.nodeId ? container : undefined;
+  }
+
+  async hasImage(image: string, signal: AbortSignal): Promise<boolean> {
+    const found = await unlessMissing(
+      this.#call(limitsMs.inspect, signal, () => this.#docker.getImage(withTag(image)).inspect()),
+    );
+    return found !== undefined;
+  }
+
+  async pull(image: string, signal: AbortSignal): Promise<void> {
+    using life = new ChildController(signal);
+    const progress = await this.#call(limitsMs.pull, life.signal, () =>
+      this.#docker.pull(withTag(image), { abortSignal: life.signal }),
+    );
+    for await (const line of this.#lines(progress)) {
+      const { error } = line as { error?: unknown };
+      if (typeof error === 'string') throw new EngineRefusedError('refused', error);
+    }
+  }
+
+  async create(name: string, options: CreateOptions, signal: AbortSignal): Promise<string> {
+    const { id } = await this.#call(limitsMs.create, signal, (abortSignal) =>
+      this.#docker.createContainer({ name, ...options, abortSignal }),
+    );
+    return id;
+  }
+
+  async start(engineId: string, signal: AbortSignal): Promise<void> {
+    await unlessDone(
+      this.#call(limitsMs.start, signal, (abortSignal) =>
+        this.#docker.getContainer(engineId).start({ abortSignal }),
+      ),
+    );
+  }
+
+  async stop(engineId: string, graceMs: number, signal: AbortSignal): Promise<void> {
+    const stopped = unlessDone(
+      this.#call(graceMs + limitsMs.stop, signal, (abortSignal) =>
+        this.#docker.getContainer(engineId).stop({ t: graceSeconds(graceMs), abortSignal }),
+      ),
+    );
+    await unlessMissing(stopped);
+  }
+
+  async remove(engineId: string, signal: AbortSignal): Promise<void> {
+    await unlessMissing(
+      this.#call(limitsMs.remove, signal, (abortSignal) =>
+        this.#docker.getContainer(engineId).remove({ force: true, v: true, abortSignal }),
+      ),
+    );
+  }
+
+  async events(sinceMs: number, signal: AbortSignal): Promise<AsyncIterable<ContainerEvent>> {
+    const stream = await this.#call(limitsMs.connect, signal, () =>
+      this.#docker.getEvents({
+        since: sinceMs / 1000,
+        filters: {
+          type: ['container'],
+          event: watchedEvents,
+          label: [`${nodeLabel}=${this.#options.nodeId}`],
+        },
+        abortSignal: signal,
+      }),
+    );
+    return this.#readEvents(stream);
+  }
+
+  async *#readEvents(stream: NodeJS.ReadableStream): AsyncGenerator<ContainerEvent> {
+    for await (const line of this.#lines(stream)) {
+      const event = containerEventOf(line as DockerEvent);
+      if (event !== undefined) yield event;
+    }
+    throw new EngineUnreachableError('the engine ended its event stream');
+  }
+
+  async *#lines(stream: NodeJS.ReadableStream): AsyncGenerator {
+    try {
+      yield* jsonLines(stream);
+    } catch (error) {
+      throw this.#engineError(error);
+    }
+  }
+
+  async #idsByLabel(labels: readonly string[], signal: AbortSignal): Promise<string[]> {
+    const label = [`${nodeLabel}=${this.#options.nodeId}`, ...labels];
+    const found = await this.#call(limitsMs.inspect, signal, (abortSignal) =>
+      this.#docker.listContainers({ all: true, filters: { label }, abortSignal }),
+    );
+    return found.map(({ Id }) => Id);
+  }
+
+  #dial(apiVersion: string | undefined): Docker {
+    return new Docker({
+      socketPath: this.#options.socketPath,
+      protocol: 'http',
+      // Said, so that DOCKER_HOST of the environment does not take over.
+      host: undefined,
+      version: apiVersion && `v${apiVersion}`,
+    });
+  }
+
+  /**
+   * Bounds a request. The race is needed: when the engine dies in the middle of an answer, dockerode's
+   * promise never settles.
+   */
+  async #call<T>(
+    limitMs: number,
+    signal: AbortSignal,
+    request: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    signal.throwIfAborted();
+    using limit = new ChildController(signal);
+    void this.#clock.sleep(limitMs, limit.signal).then(() => {
+      limit.abort(new EngineUnreachableError(`the engine did not answer within ${limitMs} ms`));
+    });
+    try {
+      return await abortable(request(limit.signal), limit.signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#engineError(limit.signal.aborted ? limit.signal.reason : error);
+    }
+  }
+
+  #engineError(error: unknown): Error {
+    if (error instanceof EngineRefusedError || error instanceof EngineUnreachableError)
+      return error;
+    const { statusCode, code } = error as { statusCode?: number; code?: string };
+    if (statusCode !== undefined) return refusalOf(statusCode, error);
+    const { socketPath } = this.#options;
+    switch (code) {
+      case 'ENOENT':
+      case 'ECONNREFUSED':
+        return new EngineUnreachableError(`no Docker Engine listens at ${socketPath}`);
+      case 'EACCES':
+        return new EngineUnreachableError(
+          `the agent may not open ${socketPath}: run it as root or in the group docker`,
+        );
+      case undefined:
+      default:
+        return new EngineUnreachableError(
+          `the connection to the Docker Engine at ${socketPath} broke: ${messageOf(error)}`,
+          { cause: error },
+        );
+    }
+  }
+}
+
+/** Docker's own words, without what dockerode puts around them. */
+function refusalOf(statusCode: number, error: unknown): EngineRefusedError {
+  const { json } = error as { json?: { message?: unknown } | null };
+  const words =
+    typeof json?.message === 'string'
+      ? json.message
+      : messageOf(error).replace(/^\(HTTP code \d+\) [^-]* - /, '');
+  const kind = statusCode === 404 ? 'missing' : statusCode === 409 ? 'conflict' : 'refused';
+  return new EngineRefusedError(kind, words.trim(), error);
+}
+
+async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof EngineRefusedError && error.kind === 'missing') return undefined;
+    throw error;
+  }
+}
+
+/** Docker answers 304, which dockerode takes for an error, when there is nothing to do. */
+async function unlessDone<T>(answer: Promise<T>): Promise<void> {
+  try {
+    await answer;
+  } catch (error) {
+    const { cause } = error as { cause?: { statusCode?: number } };
+    if (cause?.statusCode !== 304) throw error;
+  }
+}

@@ -1,0 +1,5 @@
+import { runDaemon } from '../../shared/process.ts';
+import { nodeAgentFlags } from './config.ts';
+import { run } from './main.ts';
+
+void runDaemon(run, nodeAgentFlags);

@@ -1,0 +1,78 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ContainerId } from '../../shared/ids.ts';
+import type { ContainerStatus, EngineStatus } from './model.ts';
+
+/** All that is known, to open a session with. */
+export interface Picture {
+  readonly sequence: number;
+  readonly engine: EngineStatus;
+  readonly containers: readonly ContainerStatus[];
+}
+
+/** What changed since the picture or report before. */
+export interface Report {
+  readonly sequence: number;
+  readonly engine: EngineStatus | undefined;
+  readonly containers: readonly ContainerStatus[];
+}
+
+/**
+ * Keeps the latest status of each container until it was sent: of several changes between two reports
+ * only the last is sent, so a slow connection never builds up a backlog. A lost session loses nothing,
+ * because the next begins with the whole picture.
+ */
+export class Reporter {
+  readonly #containers = new Map<ContainerId, ContainerStatus>();
+  readonly #changed = new Set<ContainerId>();
+  readonly #onChange: () => void;
+  #engine: EngineStatus = { reachable: false, message: 'the agent did not ask the engine yet' };
+  #engineChanged = false;
+  #sequence = 0;
+
+  /** Calls `onChange` whenever there is something to take. */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  setContainer(status: ContainerStatus): void {
+    const { containerId } = status;
+    if (isDeepStrictEqual(this.#containers.get(containerId), status)) return;
+    this.#containers.set(containerId, status);
+    this.#changed.add(containerId);
+    this.#onChange();
+  }
+
+  setEngine(status: EngineStatus): void {
+    if (isDeepStrictEqual(this.#engine, status)) return;
+    this.#engine = status;
+    this.#engineChanged = true;
+    this.#onChange();
+  }
+
+  /** Drops a container that nobody wants to hear of any more. */
+  forget(containerId: ContainerId): void {
+    this.#containers.delete(containerId);
+    this.#changed.delete(containerId);
+  }
+
+  /** The whole picture; what changed before it counts as sent. */
+  takePicture(): Picture {
+    this.#changed.clear();
+    this.#engineChanged = false;
+    return {
+      sequence: ++this.#sequence,
+      engine: this.#engine,
+      containers: [...this.#containers.values()],
+    };
+  }
+
+  /** What changed since; undefined if nothing did. */
+  takeReport(): Report | undefined {
+    if (this.#changed.size === 0 && !this.#engineChanged) return undefined;
+    const containers = [...this.#changed].flatMap((id) => this.#containers.get(id) ?? []);
+    const engine = this.#engineChanged ? this.#engine : undefined;
+    this.#changed.clear();
+    this.#engineChanged = false;
+    return { sequence: ++this.#sequence, engine, containers };
+  }
+}

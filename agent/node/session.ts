@@ -1,0 +1,217 @@
+import { ClientError, Status, type Channel } from 'nice-grpc';
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import {
+  AgentServiceDefinition,
+  type NodeSessionRequest,
+  type NodeSessionResponse,
+} from '../../shared/gen/fairlead/v1/agent_service.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { backoffMs, keepRunning } from '../../shared/retry.ts';
+import { authorizedClients, openChannel } from '../../shared/rpc/client.ts';
+import { Lease } from '../../shared/rpc/lease.ts';
+import { type Wakeup } from '../../shared/wakeup.ts';
+import { AssignmentOrder } from './assignment-order.ts';
+import { assignmentSetOf, helloOf, reportToProto, type Greeting } from './convert.ts';
+import type { AssignmentSet } from './model.ts';
+import type { Reporter } from './reporter.ts';
+
+const backoff = { minMs: 100, maxMs: 5_000 };
+const dialTimeoutMs = 5_000;
+/** Until the coordinator says otherwise. */
+const defaultLeaseMs = 3_000;
+const defaultHeartbeatMs = 1_000;
+
+export interface NodeSessionDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly reporter: Reporter;
+  readonly apply: (set: AssignmentSet) => void;
+  /** Notified by the reporter when there is something to report. */
+  readonly wakeup: Wakeup;
+  /** What the agent says of itself now. */
+  readonly greeting: () => Greeting;
+}
+
+export interface NodeSessionOptions {
+  readonly coordinator: string;
+  readonly credential: string;
+}
+
+/** Ends a session that is to be opened again at once. */
+const renewal = Symbol('renewal');
+
+/**
+ * The connection to the coordinator: says hello with the whole picture, then what changes; takes
+ * assignments. Redials for ever; what is known and what runs never depends on it.
+ */
+export class NodeSession {
+  readonly #deps: NodeSessionDeps;
+  readonly #options: NodeSessionOptions;
+  #live: ChildController | undefined;
+  #hasAskedForSet = false;
+
+  constructor(deps: NodeSessionDeps, options: NodeSessionOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Ends a session that is under way and opens it again, because what the agent said is outdated. */
+  renew(): void {
+    this.#live?.abort(renewal);
+  }
+
+  /** Keeps a session until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    const onFailure = (error: unknown, retryInMs: number) => {
+      log.warn({ reason: messageOf(error), retryInMs }, 'no session with the coordinator');
+    };
+    await keepRunning(
+      (until) => this.#attempt(until),
+      backoff,
+      { clock, random: () => random.fraction(), onFailure },
+      signal,
+    );
+  }
+
+  /** Throws what is worth a longer wait each time; returns after a session that lived. */
+  async #attempt(signal: AbortSignal): Promise<void> {
+    using life = new ChildController(signal);
+    let isWelcome = false;
+    try {
+      await this.#converse(life, () => {
+        isWelcome = true;
+      });
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason: unknown = life.signal.aborted ? life.signal.reason : error;
+      if (reason === renewal) return;
+      await this.#afterFailure(reason, isWelcome, signal);
+    }
+  }
+
+  async #afterFailure(error: unknown, wasWelcome: boolean, signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    const code = error instanceof ClientError ? error.code : undefined;
+    const reason = error instanceof ClientError ? error.details : messageOf(error);
+    if (code === Status.UNAUTHENTICATED || code === Status.PERMISSION_DENIED) {
+      const advice =
+        'the coordinator does not accept this node: see "fairlead node ls"; what runs here goes on';
+      log.error({ reason, advice, retryInMs: backoff.maxMs }, 'session refused');
+      await clock.sleep(backoff.maxMs, signal);
+    } else if (code === Status.ABORTED) {
+      const advice = 'if this repeats, a second agent runs with a copy of this state directory';
+      log.warn({ reason, advice, retryInMs: backoff.maxMs }, 'session replaced');
+      await clock.sleep(backoff.maxMs, signal);
+    } else if (wasWelcome) {
+      const retryInMs = backoffMs(0, backoff, () => random.fraction());
+      log.warn({ reason, retryInMs }, 'session lost');
+      await clock.sleep(retryInMs, signal);
+    } else {
+      throw error;
+    }
+  }
+
+  async #converse(life: ChildController, onWelcome: () => void): Promise<void> {
+    const { clock } = this.#deps;
+    const { coordinator } = this.#options;
+    const channel = await openChannel(
+      { address: coordinator },
+      { clock, timeoutMs: dialTimeoutMs },
+      life.signal,
+    );
+    this.#live = life;
+    try {
+      await this.#talk(channel, life, onWelcome);
+    } finally {
+      this.#live = undefined;
+      channel.close();
+    }
+  }
+
+  async #talk(channel: Channel, life: ChildController, onWelcome: () => void): Promise<void> {
+    const { clock, log } = this.#deps;
+    const { credential, coordinator } = this.#options;
+    const client = authorizedClients(credential).create(AgentServiceDefinition, channel);
+    const pace = { heartbeatMs: defaultHeartbeatMs };
+    let lease = new Lease(defaultLeaseMs, clock);
+    void endWhenSilent(() => lease, life);
+    const order = new AssignmentOrder();
+    this.#hasAskedForSet = false;
+    const responses = client.nodeSession(this.#requests(pace, life.signal), {
+      signal: life.signal,
+    });
+    for await (const { message } of responses) {
+      lease.renew();
+      if (message?.$case === 'welcome') {
+        const { leaseMs, heartbeatMs, sessionId } = message.value;
+        lease = new Lease(leaseMs, clock);
+        pace.heartbeatMs = heartbeatMs;
+        log.info({ sessionId, coordinator, leaseMs }, 'session begins');
+        onWelcome();
+      } else {
+        this.#take(message, order);
+      }
+    }
+    throw new DomainError('unavailable', 'the coordinator ended the session', {
+      reason: 'SESSION_ENDED',
+    });
+  }
+
+  #take(message: NodeSessionResponse['message'], order: AssignmentOrder): void {
+    if (message?.$case !== 'assignments') return;
+    const { apply, log, wakeup } = this.#deps;
+    const { sequence, complete } = message.value;
+    switch (order.take(message.value)) {
+      case 'apply':
+        log.debug({ sequence, complete, count: message.value.assignments.length }, 'assignments');
+        apply(assignmentSetOf(message.value));
+        return;
+      case 'ask':
+        log.info({ sequence }, 'assignments were missed: asks for all');
+        this.#hasAskedForSet = true;
+        wakeup.notify();
+        return;
+      case 'drop':
+        return;
+    }
+  }
+
+  /** What the agent says, made when the connection can take it: always the latest, never a backlog. */
+  async *#requests(
+    pace: { readonly heartbeatMs: number },
+    signal: AbortSignal,
+  ): AsyncGenerator<NodeSessionRequest> {
+    const { reporter, wakeup, clock, greeting } = this.#deps;
+    yield { message: { $case: 'hello', value: helloOf(greeting(), reporter.takePicture()) } };
+    while (!signal.aborted) {
+      const report = reporter.takeReport();
+      if (report !== undefined) {
+        yield { message: { $case: 'report', value: reportToProto(report) } };
+      } else if (this.#hasAskedForSet) {
+        this.#hasAskedForSet = false;
+        yield { message: { $case: 'assignmentsRequest', value: {} } };
+      } else if (!(await wakeup.waitFor(pace.heartbeatMs, clock, signal)) && !signal.aborted) {
+        yield { message: { $case: 'heartbeat', value: {} } };
+      }
+    }
+  }
+}
+
+/** Ends a session whose other side says nothing: a frozen or cut off coordinator closes no connection. */
+async function endWhenSilent(lease: () => Lease, life: ChildController): Promise<void> {
+  for (;;) {
+    const watched = lease();
+    if (!(await watched.expired(life.signal))) return;
+    if (watched === lease()) break;
+  }
+  life.abort(
+    new DomainError('unavailable', 'the coordinator was silent for longer than its lease', {
+      reason: 'LEASE_EXPIRED',
+    }),
+  );
+}
