@@ -1,0 +1,314 @@
+import type { ActionId, ContainerId, NodeId, ProxyId, ServiceId, TokenId } from '../shared/ids.ts';
+
+// What the core knows, without protobuf, SQL or undefined. `api/convert.ts` is the only translator.
+
+export type Protocol = 'tcp' | 'udp';
+export type Strategy = 'emptiest-node' | 'high-availability' | 'every-node';
+export type RestartPolicy = 'never' | 'on-failure' | 'always';
+export type ApiRole = 'none' | 'proxy' | 'viewer' | 'operator';
+export type Role = 'viewer' | 'operator' | 'admin' | 'node' | 'proxy';
+
+/** A port that the containers of a service listen on; `hostPort` 0 is dynamic. */
+export interface Port {
+  readonly containerPort: number;
+  readonly protocol: Protocol;
+  readonly published: boolean;
+  readonly hostPort: number;
+}
+
+export interface Link {
+  /** Name of the service that is used. */
+  readonly service: string;
+  readonly alias: string;
+}
+
+export type ReadinessCheck =
+  | { readonly kind: 'tcp' }
+  | { readonly kind: 'http'; readonly path: string; readonly port: number }
+  | { readonly kind: 'none' };
+
+export interface Readiness {
+  readonly check: ReadinessCheck;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly failureThreshold: number;
+}
+
+export interface UpdatePolicy {
+  /** 'default': start-first, but stop-first where a port of the node is fixed. */
+  readonly order: 'default' | 'start-first' | 'stop-first';
+  readonly parallelism: number;
+  readonly deadlineMs: number;
+}
+
+/** What the user asked, with the defaults filled in. */
+export interface ServiceSpec {
+  readonly image: string;
+  /** Meaningless with the strategy every-node. */
+  readonly replicas: number;
+  readonly command: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly ports: readonly Port[];
+  readonly links: readonly Link[];
+  readonly tags: readonly string[];
+  readonly strategy: Strategy;
+  readonly restart: RestartPolicy;
+  readonly readiness: Readiness;
+  readonly update: UpdatePolicy;
+  readonly drainTimeoutMs: number;
+  readonly stopGraceMs: number;
+  readonly apiRole: ApiRole;
+}
+
+/** A rollout that ended before its revision was everywhere; what ran stays. */
+export interface Halt {
+  readonly revision: number;
+  readonly reason: string;
+}
+
+export interface Service {
+  readonly id: ServiceId;
+  readonly name: string;
+  readonly spec: ServiceSpec;
+  /** Numbered definition that new containers are made from. */
+  readonly revision: number;
+  /** Changes on every write of this record. */
+  readonly version: number;
+  /** Its containers should run. */
+  readonly started: boolean;
+  /** It was started at least once: 'stopped' rather than 'not running'. */
+  readonly everStarted: boolean;
+  readonly terminating: boolean;
+  readonly halt: Halt | null;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+/** Where the coordinator wants a container; only grows. */
+export type Wanted = 'running' | 'draining' | 'stopped' | 'removed';
+
+export type RetireReason =
+  | 'scaled-down'
+  | 'replaced'
+  | 'duplicate'
+  | 'stopped'
+  | 'terminated'
+  | 'failed'
+  | 'superseded'
+  | 'not-eligible';
+
+/** Taking a container out of the load balancers, and what becomes of it then. */
+export interface Retirement {
+  readonly reason: RetireReason;
+  readonly then: 'stopped' | 'removed';
+  readonly startedAtMs: number;
+  /** When it is stopped although something is still in flight. */
+  readonly deadlineAtMs: number;
+}
+
+/** A line of a container's hosts file. */
+export interface HostEntry {
+  readonly name: string;
+  readonly address: string;
+}
+
+/** All that an agent needs to run a container; frozen when the container is placed. */
+export interface ContainerDefinition {
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly entrypoint: readonly string[];
+  /** Without FAIRLEAD_AUTH, which is derived anew each time and never stored. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly ports: readonly Port[];
+  readonly hosts: readonly HostEntry[];
+  readonly restart: RestartPolicy;
+  readonly readiness: Readiness;
+  readonly stopGraceMs: number;
+  /** The token that FAIRLEAD_AUTH holds; null without an API role. */
+  readonly tokenId: TokenId | null;
+}
+
+/** Our record of one attempt to fill one slot: the desired part. */
+export interface Container {
+  readonly id: ContainerId;
+  readonly serviceId: ServiceId;
+  /** SERVICE-SLOT. */
+  readonly name: string;
+  readonly slot: number;
+  readonly revision: number;
+  /** From 1; one more than that of the failed container whose place it takes. */
+  readonly attempt: number;
+  /** Null until it is placed. */
+  readonly nodeId: NodeId | null;
+  /** The only node that it may be placed on, for every-node services. */
+  readonly pinnedTo: NodeId | null;
+  readonly definition: ContainerDefinition | null;
+  readonly wanted: Wanted;
+  readonly retirement: Retirement | null;
+  /** The user stopped it: its slot stays empty until it is started. */
+  readonly held: boolean;
+  /** To be replaced although its revision is current. */
+  readonly outdated: boolean;
+  readonly createdAtMs: number;
+}
+
+export type ObservedPhase =
+  'pulling' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed' | 'removed';
+
+export interface PortBinding {
+  readonly containerPort: number;
+  readonly protocol: Protocol;
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly published: boolean;
+}
+
+/** One container as its agent last saw it. */
+export interface Observed {
+  readonly phase: ObservedPhase;
+  readonly ready: boolean;
+  readonly ports: readonly PortBinding[];
+  readonly exitCode: number | null;
+  readonly message: string;
+  readonly engineId: string;
+  readonly restarts: number;
+  readonly startedAtMs: number | null;
+  readonly endedAtMs: number | null;
+  /** When the coordinator heard of this phase, by its own clock: agents' clocks are never compared. */
+  readonly sinceMs: number;
+}
+
+export type Availability = 'active' | 'paused';
+
+export interface NodeDescription {
+  readonly hostname: string;
+  readonly operatingSystem: string;
+  readonly architecture: string;
+  readonly engineVersion: string;
+  readonly engineApiVersion: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly agentVersion: string;
+}
+
+/** A host with an agent: the desired part, and what its last hello said. */
+export interface Node {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly availability: Availability;
+  readonly version: number;
+  readonly credentialHash: string;
+  readonly description: NodeDescription | null;
+  readonly advertiseAddress: string;
+  readonly publicAddress: string;
+  readonly joinedAtMs: number;
+}
+
+export type NodeState = 'unknown' | 'ready' | 'engine-away' | 'unreachable' | 'down';
+
+/** What the coordinator hears of a node. */
+export interface NodeObservation {
+  readonly state: NodeState;
+  readonly message: string;
+  readonly lastSeenAtMs: number | null;
+  readonly orphans: readonly string[];
+}
+
+export interface Token {
+  readonly id: TokenId;
+  readonly name: string;
+  readonly role: Role;
+  /** Empty: all services. */
+  readonly serviceIds: readonly ServiceId[];
+  /** For the role node: tags that it may give; empty: any. */
+  readonly tags: readonly string[];
+  /** SHA-256 of the secret, hexadecimal. */
+  readonly hash: string;
+  /** The container that it was made for; it is revoked with it. */
+  readonly containerId: ContainerId | null;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number | null;
+}
+
+export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded';
+export type TargetKind = 'service' | 'container' | 'node' | 'token';
+
+export interface TimelineEntry {
+  readonly timeMs: number;
+  readonly container: string;
+  readonly message: string;
+}
+
+export interface Action {
+  readonly id: ActionId;
+  readonly method: string;
+  readonly targetKind: TargetKind;
+  readonly targetId: string;
+  readonly targetName: string;
+  /** The service whose convergence ends it; null for actions that are done at once. */
+  readonly serviceId: ServiceId | null;
+  readonly state: ActionState;
+  readonly message: string;
+  readonly principal: string;
+  readonly peer: string;
+  readonly requestId: string;
+  readonly timeline: readonly TimelineEntry[];
+  readonly startedAtMs: number;
+  readonly endedAtMs: number | null;
+}
+
+export interface Event {
+  readonly cursor: number;
+  readonly timeMs: number;
+  readonly type: string;
+  readonly objectId: string;
+  readonly objectName: string;
+  readonly actionId: string;
+  readonly message: string;
+}
+
+/** Why a node was not chosen. */
+export type PlacementFilter =
+  'TAG_MISSING' | 'NOT_READY' | 'NOT_ACTIVE' | 'PORT_TAKEN' | 'FAILING_HERE' | 'PINNED_ELSEWHERE';
+
+export interface PlacementReason {
+  readonly nodeId: NodeId;
+  readonly node: string;
+  readonly filter: PlacementFilter;
+  readonly reason: string;
+}
+
+/** What a proxy listens on, what it sends there, and where. */
+export interface Frontend {
+  readonly name: string;
+  readonly port: number;
+  readonly mode: 'http' | 'tcp';
+  readonly defaultBackend: string;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly mode: 'http' | 'tcp';
+}
+
+export interface Target {
+  readonly id: string;
+  readonly backend: string;
+  readonly containerId: ContainerId;
+  readonly container: string;
+  readonly address: string;
+  readonly port: number;
+  readonly mode: 'ready' | 'drain';
+  readonly drainTimeoutMs: number;
+}
+
+/** Where a proxy's session stands; see routing/. */
+export interface ProxyIdentity {
+  readonly id: ProxyId;
+  readonly name: string;
+  readonly serviceId: ServiceId;
+}

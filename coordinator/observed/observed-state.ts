@@ -1,0 +1,133 @@
+import type { ContainerId, NodeId } from '../../shared/ids.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { NodeObservation, Observed } from '../model.ts';
+
+/** What changed; each listener looks at what it is now. */
+export type Observation =
+  | { readonly kind: 'container'; readonly id: ContainerId }
+  | { readonly kind: 'node'; readonly id: NodeId };
+
+/** A report of an agent: `ready` null means not checked since that agent started. */
+export type ReportedContainer = Omit<Observed, 'ready' | 'sinceMs'> & {
+  readonly ready: boolean | null;
+};
+
+const unheardOf: NodeObservation = {
+  state: 'unknown',
+  message: 'not heard of since the coordinator started',
+  lastSeenAtMs: null,
+  orphans: [],
+};
+
+/**
+ * What the agents report, in memory. Only sessions write it; nothing on the path from a report to its
+ * listeners waits for a disk.
+ */
+export class ObservedState {
+  readonly #clock: Clock;
+  readonly #containers: Map<ContainerId, Observed>;
+  readonly #nodes = new Map<NodeId, NodeObservation>();
+  readonly #listeners = new Set<(observation: Observation) => void>();
+  #unsaved = new Set<ContainerId>();
+
+  /** `known`: the picture that the last run left behind. */
+  constructor(known: ReadonlyMap<ContainerId, Observed>, { clock }: { readonly clock: Clock }) {
+    this.#containers = new Map(known);
+    this.#clock = clock;
+  }
+
+  container(id: ContainerId): Observed | undefined {
+    return this.#containers.get(id);
+  }
+
+  node(id: NodeId): NodeObservation {
+    return this.#nodes.get(id) ?? unheardOf;
+  }
+
+  report(id: ContainerId, reported: ReportedContainer): void {
+    const before = this.#containers.get(id);
+    const { ready, ...rest } = reported;
+    const observed: Observed = {
+      ...rest,
+      ready: ready ?? stillReady(before, reported),
+      sinceMs: before?.phase === reported.phase ? before.sinceMs : this.#clock.now(),
+    };
+    if (before !== undefined && sameObservation(before, observed)) return;
+    this.#containers.set(id, observed);
+    this.#changed(id);
+  }
+
+  /** Its record is gone. */
+  forget(id: ContainerId): void {
+    if (this.#containers.delete(id)) this.#changed(id);
+  }
+
+  reportNode(id: NodeId, observation: NodeObservation): void {
+    const before = this.node(id);
+    this.#nodes.set(id, observation);
+    if (
+      before.state === observation.state &&
+      before.message === observation.message &&
+      before.orphans.join() === observation.orphans.join()
+    ) {
+      return;
+    }
+    this.#publish({ kind: 'node', id });
+  }
+
+  forgetNode(id: NodeId): void {
+    if (this.#nodes.delete(id)) this.#publish({ kind: 'node', id });
+  }
+
+  /** What changed since the last call; null: forgotten. */
+  takeUnsaved(): Map<ContainerId, Observed | null> {
+    const unsaved = this.#unsaved;
+    this.#unsaved = new Set();
+    return new Map([...unsaved].map((id) => [id, this.#containers.get(id) ?? null]));
+  }
+
+  /** Gives back what could not be saved. */
+  returnUnsaved(ids: Iterable<ContainerId>): void {
+    for (const id of ids) this.#unsaved.add(id);
+  }
+
+  /** Calls `listener` at once after every change. */
+  subscribe(listener: (observation: Observation) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  #changed(id: ContainerId): void {
+    this.#unsaved.add(id);
+    this.#publish({ kind: 'container', id });
+  }
+
+  #publish(observation: Observation): void {
+    for (const listener of this.#listeners) listener(observation);
+  }
+}
+
+/** An agent that restarted has not checked yet: what was known of the same process still holds. */
+function stillReady(before: Observed | undefined, now: ReportedContainer): boolean {
+  return (
+    before !== undefined &&
+    before.ready &&
+    now.phase === 'running' &&
+    before.engineId === now.engineId &&
+    before.startedAtMs === now.startedAtMs
+  );
+}
+
+function sameObservation(a: Observed, b: Observed): boolean {
+  return (
+    a.phase === b.phase &&
+    a.ready === b.ready &&
+    a.message === b.message &&
+    a.engineId === b.engineId &&
+    a.restarts === b.restarts &&
+    a.exitCode === b.exitCode &&
+    a.startedAtMs === b.startedAtMs &&
+    a.endedAtMs === b.endedAtMs &&
+    JSON.stringify(a.ports) === JSON.stringify(b.ports)
+  );
+}

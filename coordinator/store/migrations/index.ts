@@ -1,0 +1,4 @@
+import { initial } from './0001-initial.ts';
+
+/** In order; the database's user_version counts those that were applied. Never edit one that landed. */
+export const migrations: readonly string[] = [initial];

@@ -1,0 +1,263 @@
+import type { ActionId, ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type {
+  Action,
+  Container,
+  Event,
+  Node,
+  Observed,
+  Service,
+  ServiceSpec,
+  Token,
+} from '../model.ts';
+import { openDatabase, toStoreError, type Database } from './database.ts';
+import { EventLog } from './event-log.ts';
+import { IndexMap } from './index-map.ts';
+import { Table, type Change, type ReadonlyTable } from './table.ts';
+
+export type { Change } from './table.ts';
+
+/** What may be done inside one transaction. */
+export interface Transaction {
+  readonly nowMs: number;
+  readonly services: Table<ServiceId, Service>;
+  readonly containers: Table<ContainerId, Container>;
+  readonly nodes: Table<NodeId, Node>;
+  readonly tokens: Table<TokenId, Token>;
+  readonly actions: Table<ActionId, Action>;
+  containersOf(service: ServiceId): readonly Container[];
+  /** Keeps the definition of a revision for ever, or until its service is removed. */
+  recordRevision(service: ServiceId, revision: number, spec: ServiceSpec): void;
+  event(event: Omit<Event, 'cursor' | 'timeMs'>): void;
+}
+
+/** Actions that are kept; the oldest that have ended go first. */
+const keptActions = 1_000;
+
+/**
+ * Desired state: in memory for reading, in SQLite for good.
+ *
+ * Every write is a numbered transaction; those who follow are told after the commit which records it
+ * touched, and look at what they are now.
+ */
+export class Store implements Disposable {
+  readonly #database: Database;
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #services: Table<ServiceId, Service>;
+  readonly #containers: Table<ContainerId, Container>;
+  readonly #nodes: Table<NodeId, Node>;
+  readonly #tokens: Table<TokenId, Token>;
+  readonly #actions: Table<ActionId, Action>;
+  readonly #byService = new IndexMap<ServiceId, Container>((container) => container.serviceId);
+  readonly #byNode = new IndexMap<NodeId, Container>((container) => container.nodeId);
+  readonly #listeners = new Set<(changes: readonly Change[]) => void>();
+  readonly events: EventLog;
+  #open = false;
+
+  constructor(path: string, { clock }: { readonly clock: Clock }) {
+    const database = openDatabase(path);
+    this.#database = database;
+    this.#path = path;
+    this.#clock = clock;
+    this.#services = new Table(database, {
+      name: 'services',
+      columnNames: ['name'],
+      columns: ({ name }) => ({ name }),
+    });
+    this.#nodes = new Table(database, {
+      name: 'nodes',
+      columnNames: ['name'],
+      columns: ({ name }) => ({ name }),
+    });
+    this.#containers = new Table(database, {
+      name: 'containers',
+      columnNames: ['service_id', 'node_id'],
+      columns: ({ serviceId, nodeId }) => ({ service_id: serviceId, node_id: nodeId }),
+      onWrite: (before, after) => {
+        const id = after?.id ?? before?.id ?? '';
+        this.#byService.update(id, before, after);
+        this.#byNode.update(id, before, after);
+      },
+    });
+    this.#tokens = new Table(database, {
+      name: 'tokens',
+      columnNames: ['name'],
+      columns: ({ name }) => ({ name }),
+    });
+    this.#actions = new Table(database, {
+      name: 'actions',
+      columnNames: ['request_id', 'started_at_ms'],
+      columns: ({ requestId, startedAtMs }) => ({
+        request_id: requestId,
+        started_at_ms: startedAtMs,
+      }),
+    });
+    this.events = new EventLog(database);
+  }
+
+  get services(): ReadonlyTable<ServiceId, Service> {
+    return this.#services;
+  }
+
+  get containers(): ReadonlyTable<ContainerId, Container> {
+    return this.#containers;
+  }
+
+  get nodes(): ReadonlyTable<NodeId, Node> {
+    return this.#nodes;
+  }
+
+  get tokens(): ReadonlyTable<TokenId, Token> {
+    return this.#tokens;
+  }
+
+  get actions(): ReadonlyTable<ActionId, Action> {
+    return this.#actions;
+  }
+
+  containersOf(service: ServiceId): readonly Container[] {
+    return this.#byService.get(service);
+  }
+
+  containersOn(node: NodeId): readonly Container[] {
+    return this.#byNode.get(node);
+  }
+
+  serviceNamed(nameOrId: string): Service | undefined {
+    return named(this.#services, nameOrId);
+  }
+
+  nodeNamed(nameOrId: string): Node | undefined {
+    return named(this.#nodes, nameOrId);
+  }
+
+  tokenNamed(nameOrId: string): Token | undefined {
+    return named(this.#tokens, nameOrId);
+  }
+
+  /**
+   * Runs `write` as one transaction: all of it is stored, or nothing and the error is thrown. Must not
+   * be called from within itself, nor from a listener's synchronous part.
+   */
+  transact<T>(write: (transaction: Transaction) => T): T {
+    if (this.#open) throw new Error('a transaction is already open');
+    this.#open = true;
+    const tables = this.#tables();
+    let result: T;
+    let changes: Change[];
+    try {
+      result = this.#database.transaction(() => {
+        const value = write(this.#transaction());
+        this.#boundActions();
+        return value;
+      })();
+      changes = tables.flatMap((table) => table.commit());
+      this.events.commit();
+    } catch (error) {
+      for (const table of tables.reverse()) table.rollback();
+      this.events.rollback();
+      throw toStoreError(error, this.#path);
+    } finally {
+      this.#open = false;
+    }
+    if (changes.length > 0) for (const listener of this.#listeners) listener(changes);
+    return result;
+  }
+
+  /** Calls `listener` after every commit; it must only note what to look at. */
+  subscribe(listener: (changes: readonly Change[]) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** Permanent id of this installation, made on the first call. */
+  installationId(newId: () => string): string {
+    const select = this.#database.prepare(`SELECT value FROM meta WHERE key = 'installation'`);
+    const known = select.pluck().get() as string | undefined;
+    if (known !== undefined) return known;
+    const id = newId();
+    this.#database.prepare(`INSERT INTO meta (key, value) VALUES ('installation', ?)`).run(id);
+    return id;
+  }
+
+  /** The write-behind copy of what agents reported. */
+  loadObserved(): Map<ContainerId, Observed> {
+    const rows = this.#database.prepare('SELECT container_id, record FROM observed').all();
+    return new Map(
+      (rows as { container_id: ContainerId; record: string }[]).map((row) => [
+        row.container_id,
+        JSON.parse(row.record) as Observed,
+      ]),
+    );
+  }
+
+  /** Writes what changed since the last call; null deletes. */
+  saveObserved(changed: ReadonlyMap<ContainerId, Observed | null>): void {
+    const put = this.#database.prepare(
+      `INSERT INTO observed (container_id, record) VALUES (?, ?)
+       ON CONFLICT (container_id) DO UPDATE SET record = excluded.record`,
+    );
+    const remove = this.#database.prepare('DELETE FROM observed WHERE container_id = ?');
+    try {
+      this.#database.transaction(() => {
+        for (const [id, observed] of changed) {
+          if (observed === null) remove.run(id);
+          else put.run(id, JSON.stringify(observed));
+        }
+      })();
+    } catch (error) {
+      throw toStoreError(error, this.#path);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+
+  #tables() {
+    return [this.#services, this.#nodes, this.#containers, this.#tokens, this.#actions];
+  }
+
+  #transaction(): Transaction {
+    const nowMs = this.#clock.now();
+    const recordRevision = this.#database.prepare(
+      `INSERT OR REPLACE INTO service_revisions (service_id, revision, spec, created_at_ms) VALUES (?, ?, ?, ?)`,
+    );
+    return {
+      nowMs,
+      services: this.#services,
+      containers: this.#containers,
+      nodes: this.#nodes,
+      tokens: this.#tokens,
+      actions: this.#actions,
+      containersOf: (service) => this.#byService.get(service),
+      recordRevision: (service, revision, spec) => {
+        recordRevision.run(service, revision, JSON.stringify(spec), nowMs);
+      },
+      event: (event) => {
+        this.events.append({ ...event, timeMs: nowMs });
+      },
+    };
+  }
+
+  #boundActions(): void {
+    let surplus = this.#actions.size - keptActions;
+    for (const action of this.#actions.values()) {
+      if (surplus <= 0) return;
+      if (action.state === 'in-progress') continue;
+      this.#actions.delete(action.id);
+      surplus--;
+    }
+  }
+}
+
+function named<Id extends string, Row extends { readonly id: Id; readonly name: string }>(
+  table: ReadonlyTable<Id, Row>,
+  nameOrId: string,
+): Row | undefined {
+  const byId = table.get(nameOrId as Id);
+  if (byId !== undefined) return byId;
+  for (const row of table.values()) if (row.name === nameOrId) return row;
+  return undefined;
+}

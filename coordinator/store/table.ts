@@ -1,0 +1,127 @@
+import type { Database } from './database.ts';
+
+/** A record's name in the change feed. */
+export type TableName = 'services' | 'containers' | 'nodes' | 'tokens' | 'actions';
+
+/** One record that a transaction wrote; `record` is null if it was deleted. */
+export interface Change {
+  readonly table: TableName;
+  readonly id: string;
+}
+
+/** Reading side of a table: everything is in memory, in order of insertion. */
+export interface ReadonlyTable<Id extends string, Row> {
+  get(id: Id): Row | undefined;
+  values(): IterableIterator<Row>;
+  readonly size: number;
+}
+
+interface Columns {
+  readonly [column: string]: string | number | null;
+}
+
+export interface TableOptions<Row> {
+  readonly name: TableName;
+  /** The columns besides `id` and `record`. */
+  readonly columns: (row: Row) => Columns;
+  /** Names of those columns, in the same order. */
+  readonly columnNames: readonly string[];
+  /** Told of every write, also of one that is undone, so that indexes follow. */
+  readonly onWrite?: (before: Row | undefined, after: Row | undefined) => void;
+}
+
+/**
+ * A table whose rows are JSON records, all held in memory and written through.
+ *
+ * Only inside `Store.transact`: writes touch memory and SQLite together, and `undo` takes the memory
+ * back when SQLite rolls back.
+ */
+export class Table<Id extends string, Row extends { readonly id: Id }> implements ReadonlyTable<
+  Id,
+  Row
+> {
+  readonly #rows = new Map<Id, Row>();
+  readonly #undo: (() => void)[] = [];
+  readonly #changed = new Set<Id>();
+  readonly #options: TableOptions<Row>;
+  readonly #upsert: (row: Row) => void;
+  readonly #remove: (id: Id) => void;
+
+  constructor(database: Database, options: TableOptions<Row>) {
+    this.#options = options;
+    const columns = ['id', ...options.columnNames, 'record'];
+    const updates = columns.slice(1).map((column) => `${column} = excluded.${column}`);
+    const upsert = database.prepare(
+      `INSERT INTO ${options.name} (${columns.join(', ')}) VALUES (${columns.map((c) => `@${c}`).join(', ')})
+       ON CONFLICT (id) DO UPDATE SET ${updates.join(', ')}`,
+    );
+    const remove = database.prepare(`DELETE FROM ${options.name} WHERE id = ?`);
+    this.#upsert = (row) => {
+      upsert.run({ id: row.id, ...options.columns(row), record: JSON.stringify(row) });
+    };
+    this.#remove = (id) => {
+      remove.run(id);
+    };
+    const load = database.prepare(`SELECT record FROM ${options.name} ORDER BY rowid`).pluck();
+    for (const record of load.iterate()) this.#set(JSON.parse(record as string) as Row);
+  }
+
+  get(id: Id): Row | undefined {
+    return this.#rows.get(id);
+  }
+
+  values(): IterableIterator<Row> {
+    return this.#rows.values();
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  put(row: Row): void {
+    const before = this.#rows.get(row.id);
+    this.#upsert(row);
+    this.#set(row);
+    this.#changed.add(row.id);
+    this.#undo.push(() => {
+      if (before === undefined) this.#delete(row.id);
+      else this.#set(before);
+    });
+  }
+
+  delete(id: Id): void {
+    const before = this.#rows.get(id);
+    if (before === undefined) return;
+    this.#remove(id);
+    this.#delete(id);
+    this.#changed.add(id);
+    this.#undo.push(() => {
+      this.#set(before);
+    });
+  }
+
+  /** Ends a transaction that was stored; the changes it made. */
+  commit(): Change[] {
+    const changes = [...this.#changed].map((id) => ({ table: this.#options.name, id }));
+    this.#changed.clear();
+    this.#undo.length = 0;
+    return changes;
+  }
+
+  /** Ends a transaction that was rolled back: memory is as before. */
+  rollback(): void {
+    for (const undo of this.#undo.reverse()) undo();
+    this.#changed.clear();
+    this.#undo.length = 0;
+  }
+
+  #set(row: Row): void {
+    this.#options.onWrite?.(this.#rows.get(row.id), row);
+    this.#rows.set(row.id, row);
+  }
+
+  #delete(id: Id): void {
+    this.#options.onWrite?.(this.#rows.get(id), undefined);
+    this.#rows.delete(id);
+  }
+}
