@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import type { TokenId } from '../../shared/ids.ts';
+import type { Random } from '../../shared/random.ts';
+import type { Store } from '../store/store.ts';
+import { writeSecretFile } from './key-files.ts';
+import { formatToken, hashSecret } from './tokens.ts';
+
+/**
+ * Makes the first administrator's token of an installation that has none, and leaves it in a file of mode
+ * 0600 in the state directory. Returns the file's path if it was made now.
+ */
+export function createFirstToken(
+  store: Store,
+  stateDir: string,
+  { random }: { readonly random: Random },
+): string | null {
+  if ([...store.tokens.values()].some(({ role }) => role === 'admin')) return null;
+  const path = join(stateDir, 'admin.token');
+  const id = random.id().slice(0, 16) as TokenId;
+  const secret = random.secret();
+  writeSecretFile(path, `${formatToken(id, secret)}\n`);
+  store.transact((tx) => {
+    tx.tokens.put({
+      id,
+      name: 'admin',
+      role: 'admin',
+      serviceIds: [],
+      tags: [],
+      hash: hashSecret(secret),
+      containerId: null,
+      createdAtMs: tx.nowMs,
+      expiresAtMs: null,
+    });
+  });
+  return path;
+}

@@ -1,0 +1,67 @@
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+
+const keyBytes = 32;
+
+/** Makes the state directory, readable by its owner alone. */
+export function prepareStateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+  } catch (error) {
+    throw new DomainError(
+      'precondition',
+      `the state directory ${path} cannot be made: ${messageOf(error)}; choose another with --state-dir`,
+      { reason: 'STATE_DIRECTORY_UNUSABLE', cause: error },
+    );
+  }
+}
+
+/** The key that containers' tokens are derived from; made once. A damaged one is refused, never replaced. */
+export function readOrCreateTokenKey(stateDir: string): Buffer {
+  const path = join(stateDir, 'token.key');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unreadable(path, error);
+    const key = randomBytes(keyBytes);
+    writeSecretFile(path, `${key.toString('hex')}\n`);
+    return key;
+  }
+  const key = Buffer.from(text.trim(), 'hex');
+  if (key.length !== keyBytes) throw unreadable(path, new Error('it is not a key of 32 bytes'));
+  return key;
+}
+
+/** Writes a file of mode 0600 so that it is there whole or not at all. */
+export function writeSecretFile(path: string, content: string): void {
+  const temporary = `${path}.new`;
+  const file = openSync(temporary, 'w', 0o600);
+  try {
+    writeSync(file, content);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, path);
+}
+
+function unreadable(path: string, error: unknown): DomainError {
+  return new DomainError(
+    'precondition',
+    `${path} cannot be used: ${messageOf(error)}; restore it from a backup`,
+    { reason: 'KEY_FILE_DAMAGED', cause: error },
+  );
+}

@@ -1,0 +1,156 @@
+import type { ContainerId } from '../../shared/ids.ts';
+import type { Container, Service } from '../model.ts';
+import type { Transaction } from '../store/store.ts';
+import { endAction, note, openActions } from './actions.ts';
+import type { Step } from './plan.ts';
+
+/** Carries out steps of a plan on the desired state; the agents and proxies do the rest. */
+export function applySteps(
+  tx: Transaction,
+  service: Service,
+  steps: readonly Step[],
+  newId: () => string,
+): void {
+  for (const step of steps) applyStep(tx, service, step, newId);
+}
+
+function applyStep(tx: Transaction, service: Service, step: Step, newId: () => string): void {
+  switch (step.kind) {
+    case 'create':
+      create(tx, service, step, newId);
+      return;
+    case 'retire':
+      retire(tx, service, step);
+      return;
+    case 'stop':
+      stop(tx, service, step);
+      return;
+    case 'remove':
+      update(tx, step.containerId, { wanted: 'removed', held: false });
+      return;
+    case 'forget':
+      forget(tx, service, step.containerId);
+      return;
+    case 'halt':
+      halt(tx, service, step.reason);
+      return;
+    case 'delete-service':
+      deleteService(tx, service);
+      return;
+  }
+}
+
+function create(
+  tx: Transaction,
+  service: Service,
+  step: Extract<Step, { kind: 'create' }>,
+  newId: () => string,
+): void {
+  const id = newId() as ContainerId;
+  const name = `${service.name}-${step.slot}`;
+  tx.containers.put({
+    id,
+    serviceId: service.id,
+    name,
+    slot: step.slot,
+    revision: service.revision,
+    attempt: step.attempt,
+    nodeId: null,
+    pinnedTo: step.pinnedTo,
+    definition: null,
+    wanted: 'running',
+    retirement: null,
+    held: false,
+    outdated: false,
+    createdAtMs: tx.nowMs,
+  });
+  const why = step.attempt > 1 ? `, attempt ${step.attempt}` : '';
+  note(tx, service.id, name, `preparing to deploy revision ${service.revision}${why}`);
+}
+
+function retire(tx: Transaction, service: Service, step: Extract<Step, { kind: 'retire' }>): void {
+  const container = tx.containers.get(step.containerId);
+  if (container === undefined) return;
+  tx.containers.put({
+    ...container,
+    // What has no node never got anywhere: there is nothing to drain.
+    wanted: container.nodeId === null ? 'removed' : 'draining',
+    retirement: {
+      reason: step.reason,
+      then: step.then,
+      startedAtMs: tx.nowMs,
+      deadlineAtMs: tx.nowMs + service.spec.drainTimeoutMs,
+    },
+  });
+  note(tx, service.id, container.name, `taking it away: ${step.reason}`);
+}
+
+function stop(tx: Transaction, service: Service, step: Extract<Step, { kind: 'stop' }>): void {
+  const container = tx.containers.get(step.containerId);
+  if (container?.retirement == null) return;
+  tx.containers.put({ ...container, wanted: container.retirement.then });
+  revokeToken(tx, container);
+  const drained = step.cut
+    ? `not drained within ${service.spec.drainTimeoutMs} ms: cut`
+    : 'drained';
+  note(tx, service.id, container.name, `${drained}, stopping`);
+  if (step.cut) {
+    tx.event({
+      type: 'container.drain-cut',
+      objectId: container.id,
+      objectName: container.name,
+      actionId: '',
+      message: `requests were still in flight after ${service.spec.drainTimeoutMs} ms`,
+    });
+  }
+}
+
+function forget(tx: Transaction, service: Service, id: ContainerId): void {
+  const container = tx.containers.get(id);
+  if (container === undefined) return;
+  revokeToken(tx, container);
+  tx.containers.delete(id);
+  tx.event({
+    type: 'container.removed',
+    objectId: id,
+    objectName: container.name,
+    actionId: '',
+    message: container.retirement?.reason ?? '',
+  });
+  note(tx, service.id, container.name, 'removed');
+}
+
+function halt(tx: Transaction, service: Service, reason: string): void {
+  const current = tx.services.get(service.id);
+  if (current === undefined) return;
+  tx.services.put({
+    ...current,
+    version: current.version + 1,
+    halt: { revision: current.revision, reason },
+  });
+  note(tx, service.id, '', `the rollout ends early: ${reason}`);
+}
+
+function deleteService(tx: Transaction, service: Service): void {
+  tx.services.delete(service.id);
+  for (const action of openActions(tx.actions.values(), service.id)) {
+    endAction(tx, action, 'succeeded', '');
+  }
+  tx.event({
+    type: 'service.removed',
+    objectId: service.id,
+    objectName: service.name,
+    actionId: '',
+    message: '',
+  });
+}
+
+function revokeToken(tx: Transaction, container: Container): void {
+  const tokenId = container.definition?.tokenId;
+  if (tokenId != null) tx.tokens.delete(tokenId);
+}
+
+function update(tx: Transaction, id: ContainerId, change: Partial<Container>): void {
+  const container = tx.containers.get(id);
+  if (container !== undefined) tx.containers.put({ ...container, ...change });
+}

@@ -1,0 +1,282 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { ContainerId, ServiceId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
+import type { Container, ObservedPhase, Service } from '../model.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
+import type { Routing } from '../routing/routing.ts';
+import type { Settling } from '../routing/settling.ts';
+import type { Store } from '../store/store.ts';
+import { activityOf, endAction, note, openActions } from './actions.ts';
+import { applySteps } from './apply.ts';
+import type { Placement } from './placement.ts';
+import { planService, type Plan } from './plan.ts';
+import { progressOf, type Progress } from './progress.ts';
+import { serviceState, type ServiceState } from './service-state.ts';
+import { viewContainer, viewService, type ContainerView } from './views.ts';
+
+/** Rounds of planning for one service in one go. Each round does all it can, so a few suffice. */
+const maxRounds = 16;
+
+/** Lets the backend lists go out first, and takes in what changes together. */
+const gatherMs = 5;
+
+/** How often services that are not where they should be are looked at without any event. */
+const recheckMs = 1_000;
+
+export interface OrchestratorDeps {
+  readonly store: Store;
+  readonly observed: ObservedState;
+  readonly routing: Routing;
+  readonly settling: Settling;
+  readonly placement: Placement;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface ServiceStatus {
+  readonly state: ServiceState;
+  readonly message: string;
+  readonly containers: readonly ContainerView[];
+}
+
+/**
+ * Brings every service to where it is wanted: a change marks it dirty, the loop plans and acts, and acts
+ * again until nothing is left to do. The only writer of containers.
+ */
+export class Orchestrator {
+  readonly #deps: OrchestratorDeps;
+  readonly #dirty = new Set<ServiceId>();
+  readonly #unfinished = new Set<ServiceId>();
+  readonly #lastSeen = new Map<ContainerId, string>();
+  readonly #wakeup = new Wakeup();
+
+  constructor(deps: OrchestratorDeps) {
+    this.#deps = deps;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, observed, routing, settling, clock } = this.#deps;
+    using _store = store.subscribe((changes) => {
+      for (const { table, id } of changes) {
+        if (table === 'services') this.#mark(id as ServiceId);
+        if (table === 'containers') this.#markContainer(id as ContainerId);
+        if (table === 'nodes') this.#markAll();
+      }
+    });
+    using _observed = observed.subscribe((observation) => {
+      if (observation.kind === 'node') this.#markAll();
+      else this.#markContainer(observation.id);
+    });
+    using _routing = routing.subscribe((services) => {
+      for (const id of services) this.#mark(id);
+    });
+    for (const service of store.services.values()) {
+      for (const container of this.#containerViews(service)) this.#isNews(container);
+    }
+    // What is missing can only be told once the agents have reported.
+    while (!settling.settled && !signal.aborted) await clock.sleep(50, signal);
+    this.#markAll();
+    while (!signal.aborted) {
+      const dirty = [...this.#dirty];
+      this.#dirty.clear();
+      for (const id of dirty) this.#tryReconcile(id);
+      if (this.#dirty.size > 0) continue;
+      const notified = await this.#wakeup.waitFor(recheckMs, clock, signal);
+      if (notified) await clock.sleep(gatherMs, signal);
+      else for (const id of this.#unfinished) this.#mark(id);
+    }
+  }
+
+  /** Where a service stands now. */
+  status(service: Service): ServiceStatus {
+    const containers = this.#containerViews(service);
+    const view = this.#serviceView(service);
+    const progress = this.#progress(service, containers);
+    const activity = activityOf(this.#deps.store.actions.values(), service.id);
+    return {
+      state: serviceState(
+        { ...view, everStarted: service.everStarted },
+        containers,
+        progress,
+        activity,
+      ),
+      message: progress.kind === 'done' ? '' : sentenceOf(progress),
+      containers,
+    };
+  }
+
+  /** What would be done if a service were defined like this; nothing is. */
+  preview(service: Service): Plan {
+    const view = { ...this.#serviceView(service), parallelism: Infinity };
+    return planService(view, this.#containerViews(service), this.#deps.clock.now());
+  }
+
+  /** A service that cannot be worked on, because the disk is full say, must not stop the others. */
+  #tryReconcile(id: ServiceId): void {
+    try {
+      this.#reconcile(id);
+    } catch (error) {
+      this.#unfinished.add(id);
+      this.#deps.log.error({ err: error, service: id }, 'service not reconciled; trying again');
+    }
+  }
+
+  #reconcile(id: ServiceId): void {
+    const { store, clock, log } = this.#deps;
+    for (let round = 0; round < maxRounds; round++) {
+      const service = store.services.get(id);
+      if (service === undefined) {
+        this.#unfinished.delete(id);
+        return;
+      }
+      const containers = this.#containerViews(service);
+      const { steps } = planService(this.#serviceView(service), containers, clock.now());
+      if (steps.length > 0) {
+        this.#learnFailures(steps);
+        store.transact((tx) => {
+          applySteps(tx, service, steps, () => this.#deps.random.id());
+        });
+        log.debug({ service: service.name, steps: steps.map(({ kind }) => kind) }, 'plan applied');
+        continue;
+      }
+      if (this.#place(service)) continue;
+      this.#conclude(service, containers);
+      return;
+    }
+    log.error({ service: id }, 'plan does not come to rest; looking again later');
+    this.#unfinished.add(id);
+  }
+
+  #place(service: Service): boolean {
+    const pending = this.#deps.store
+      .containersOf(service.id)
+      .filter((container) => container.wanted === 'running' && container.nodeId === null);
+    return this.#deps.placement.place(service, pending);
+  }
+
+  /** Nothing to do for now: notes what was seen, and ends actions that have come to an end. */
+  #conclude(service: Service, containers: readonly ContainerView[]): void {
+    const { store, log } = this.#deps;
+    const progress = this.#progress(service, containers);
+    if (progress.kind === 'done') this.#unfinished.delete(service.id);
+    else this.#unfinished.add(service.id);
+    const news = containers.filter((container) => this.#isNews(container));
+    const open = openActions(store.actions.values(), service.id);
+    const ending = progress.kind === 'working' ? [] : open;
+    if (news.length === 0 && ending.length === 0) return;
+    store.transact((tx) => {
+      for (const container of news) {
+        if (open.length > 0) note(tx, service.id, container.name, sentence(container));
+        const type = eventType(container);
+        if (type !== null) {
+          tx.event({
+            type,
+            objectId: container.id,
+            objectName: container.name,
+            actionId: open.at(-1)?.id ?? '',
+            message: container.message,
+          });
+        }
+      }
+      for (const { id } of ending) {
+        const action = tx.actions.get(id);
+        if (action === undefined || progress.kind === 'working') continue;
+        if (progress.kind === 'done') endAction(tx, action, 'succeeded', '');
+        else endAction(tx, action, 'failed', progress.reason);
+      }
+    });
+    for (const { method } of ending) {
+      log.info({ service: service.name, method, result: progress.kind }, 'action ended');
+    }
+  }
+
+  #isNews(container: ContainerView): boolean {
+    const now = `${container.phase} ${container.ready}`;
+    if (container.ready) {
+      const record = this.#deps.store.containers.get(container.id);
+      if (record !== undefined) this.#deps.placement.succeeded(record);
+    }
+    if (this.#lastSeen.get(container.id) === now) return false;
+    this.#lastSeen.set(container.id, now);
+    return container.phase !== 'pending';
+  }
+
+  #learnFailures(steps: Plan['steps']): void {
+    for (const step of steps) {
+      if (step.kind === 'retire' && step.reason === 'failed') {
+        const container = this.#deps.store.containers.get(step.containerId);
+        if (container !== undefined) this.#deps.placement.failedHere(container);
+      }
+      if (step.kind === 'forget') {
+        this.#lastSeen.delete(step.containerId);
+        this.#deps.placement.forget(step.containerId);
+        this.#deps.observed.forget(step.containerId);
+        // A place became free: others may be waiting for it.
+        for (const id of this.#unfinished) this.#mark(id);
+      }
+    }
+  }
+
+  #serviceView(service: Service) {
+    return viewService(service, this.#deps.placement.coverage(service));
+  }
+
+  #containerViews(service: Service): ContainerView[] {
+    const { store, observed, routing } = this.#deps;
+    return store
+      .containersOf(service.id)
+      .map((container: Container) =>
+        viewContainer(container, observed.container(container.id), routing.admissionOf(container)),
+      );
+  }
+
+  #progress(service: Service, containers: readonly ContainerView[]): Progress {
+    const { placement, clock } = this.#deps;
+    const view = this.#serviceView(service);
+    return progressOf(view, containers, placement.unplaceable, clock.now());
+  }
+
+  #mark(id: ServiceId): void {
+    this.#dirty.add(id);
+    this.#wakeup.notify();
+  }
+
+  #markContainer(id: ContainerId): void {
+    const container = this.#deps.store.containers.get(id);
+    if (container !== undefined) this.#mark(container.serviceId);
+  }
+
+  #markAll(): void {
+    for (const { id } of this.#deps.store.services.values()) this.#mark(id);
+  }
+}
+
+function sentenceOf(progress: Exclude<Progress, { kind: 'done' }>): string {
+  return progress.kind === 'working' ? progress.waitingFor : progress.reason;
+}
+
+/** A line of a timeline. */
+function sentence(container: ContainerView): string {
+  const { phase, ready, message } = container;
+  const state = ready ? 'ready' : phase;
+  return message === '' ? state : `${state}: ${message}`;
+}
+
+function eventType(container: ContainerView): string | null {
+  if (container.ready) return 'container.ready';
+  switch (container.phase) {
+    case 'pending':
+      return null;
+    case 'pulling':
+    case 'starting':
+    case 'running':
+    case 'stopping':
+    case 'stopped':
+    case 'failed':
+    case 'removed':
+      return `container.${container.phase satisfies ObservedPhase}`;
+  }
+}

@@ -1,0 +1,249 @@
+import type { ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type { Random } from '../../shared/random.ts';
+import type {
+  ApiRole,
+  Container,
+  ContainerDefinition,
+  Node,
+  PlacementReason,
+  Role,
+  Service,
+  Token,
+} from '../model.ts';
+import type { TokenIssuer } from '../identity/tokens.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
+import {
+  explainUnplaceable,
+  isEligible,
+  schedule,
+  type Decision,
+  type NodeView,
+  type PendingView,
+  type PlacedView,
+} from '../scheduler/schedule.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import {
+  containerEnvironment,
+  linkHosts,
+  linkVariables,
+  type ApiAddresses,
+  type LinkedService,
+} from './container-environment.ts';
+import { note } from './actions.ts';
+
+export interface PlacementDeps {
+  readonly store: Store;
+  readonly observed: ObservedState;
+  readonly tokens: TokenIssuer;
+  readonly random: Random;
+  readonly api: ApiAddresses;
+}
+
+/** Finds nodes for containers that have none, and freezes what they will run. */
+export class Placement {
+  readonly #deps: PlacementDeps;
+  readonly #reasons = new Map<ContainerId, readonly PlacementReason[]>();
+  readonly #sentences = new Map<string, string>();
+  /** Nodes where a slot's last attempts failed, until one succeeds. */
+  readonly #failedOn = new Map<string, NodeId[]>();
+
+  constructor(deps: PlacementDeps) {
+    this.#deps = deps;
+  }
+
+  /** Why each node refuses a pending container, as of the last try. */
+  reasonsOf(id: ContainerId): readonly PlacementReason[] {
+    return this.#reasons.get(id) ?? [];
+  }
+
+  /** The same in one sentence each, for all pending containers. */
+  get unplaceable(): ReadonlyMap<string, string> {
+    return this.#sentences;
+  }
+
+  /** Nodes that an every-node service covers, whatever their state; null for other strategies. */
+  coverage(service: Service): NodeId[] | null {
+    if (service.spec.strategy !== 'every-node') return null;
+    return this.#nodeViews()
+      .filter((node) => isEligible(service.spec, { ...node, availability: 'active' }))
+      .map(({ id }) => id);
+  }
+
+  failedHere(container: Container): void {
+    if (container.nodeId === null) return;
+    const key = slotKey(container);
+    this.#failedOn.set(key, [...(this.#failedOn.get(key) ?? []), container.nodeId]);
+  }
+
+  succeeded(container: Container): void {
+    this.#failedOn.delete(slotKey(container));
+  }
+
+  forget(id: ContainerId): void {
+    this.#reasons.delete(id);
+    this.#sentences.delete(id);
+  }
+
+  /** Decides without acting, as if `pending` were to be placed now. */
+  decide(service: Service, pending: readonly Container[]): Decision[] {
+    if (pending.length === 0) return [];
+    return schedule(
+      pending.map((container) => this.#pendingView(service, container)),
+      this.#nodeViews(),
+      this.#placedViews(),
+    );
+  }
+
+  /** Places what can be placed in one transaction; true if anything was. */
+  place(service: Service, pending: readonly Container[]): boolean {
+    const decisions = this.decide(service, pending);
+    const placed = decisions.filter((decision) => decision.kind === 'placed');
+    for (const [index, decision] of decisions.entries()) {
+      this.#remember(decision, pending[index]?.pinnedTo ?? null);
+    }
+    if (placed.length === 0) return false;
+    this.#deps.store.transact((tx) => {
+      for (const { containerId, nodeId } of placed) {
+        const container = tx.containers.get(containerId);
+        const node = tx.nodes.get(nodeId);
+        if (container === undefined || node === undefined) continue;
+        tx.containers.put({
+          ...container,
+          nodeId,
+          definition: this.#define(tx, service, container, node),
+        });
+        note(tx, service.id, container.name, `deploying on ${node.name}`);
+      }
+    });
+    return true;
+  }
+
+  /** What the service would give to a container that links to it under its own name. */
+  linkVariablesOf(service: Service): Record<string, string> {
+    const link = { service: service.name, alias: service.name };
+    return linkVariables(this.#linked(link, service), this.#deps.api);
+  }
+
+  #remember(decision: Decision, pinnedTo: NodeId | null): void {
+    if (decision.kind === 'placed') {
+      this.forget(decision.containerId);
+      return;
+    }
+    this.#reasons.set(decision.containerId, decision.reasons);
+    this.#sentences.set(decision.containerId, explainUnplaceable(decision.reasons, { pinnedTo }));
+  }
+
+  #define(
+    tx: Transaction,
+    service: Service,
+    container: Container,
+    node: Node,
+  ): ContainerDefinition {
+    const { spec } = service;
+    const linked = spec.links.flatMap((link) => {
+      const target = this.#deps.store.serviceNamed(link.service);
+      return target === undefined ? [] : [this.#linked(link, target)];
+    });
+    const { api } = this.#deps;
+    return {
+      image: spec.image,
+      command: spec.command,
+      entrypoint: spec.entrypoint,
+      environment: containerEnvironment({ service, container, node, linked, api }),
+      labels: spec.labels,
+      ports: spec.ports,
+      hosts: linked.flatMap((each) => linkHosts(each)),
+      restart: spec.restart,
+      readiness: spec.readiness,
+      stopGraceMs: spec.stopGraceMs,
+      tokenId: this.#issueToken(tx, service, container),
+    };
+  }
+
+  #issueToken(tx: Transaction, service: Service, container: Container): TokenId | null {
+    const role = roleOf(service.spec.apiRole);
+    if (role === null) return null;
+    const id = this.#deps.random.id().slice(0, 16) as TokenId;
+    const token: Token = {
+      id,
+      name: `container:${container.name}:${container.id.slice(0, 8)}`,
+      role,
+      serviceIds: [service.id],
+      tags: [],
+      hash: this.#deps.tokens.containerTokenHash(id),
+      containerId: container.id,
+      createdAtMs: tx.nowMs,
+      expiresAtMs: null,
+    };
+    tx.tokens.put(token);
+    return id;
+  }
+
+  #linked(link: { service: string; alias: string }, service: Service): LinkedService {
+    const { store, observed } = this.#deps;
+    const containers = store
+      .containersOf(service.id)
+      .filter((container) => container.wanted === 'running')
+      .map((container) => ({
+        container,
+        observed: observed.container(container.id),
+        node: container.nodeId === null ? undefined : store.nodes.get(container.nodeId),
+      }));
+    return { link, service, containers };
+  }
+
+  #pendingView({ id: serviceId, spec }: Service, container: Container): PendingView {
+    return {
+      id: container.id,
+      serviceId,
+      slot: container.slot,
+      tags: spec.tags,
+      strategy: spec.strategy,
+      ports: spec.ports,
+      pinnedTo: container.pinnedTo,
+      avoid: this.#failedOn.get(slotKey(container)) ?? [],
+    };
+  }
+
+  #nodeViews(): NodeView[] {
+    const { store, observed } = this.#deps;
+    return [...store.nodes.values()].map(({ id, name, tags, availability }) => {
+      const { state, message } = observed.node(id);
+      return { id, name, tags, availability, state, message };
+    });
+  }
+
+  #placedViews(): PlacedView[] {
+    const { store, observed } = this.#deps;
+    const placed: PlacedView[] = [];
+    for (const container of store.containers.values()) {
+      if (container.nodeId === null) continue;
+      // Its place is busy until it is observed gone, or stopped to stay.
+      const phase = observed.container(container.id)?.phase;
+      if (phase === 'removed') continue;
+      if (container.wanted === 'stopped' && (phase === 'stopped' || phase === 'failed')) continue;
+      placed.push({
+        nodeId: container.nodeId,
+        serviceId: container.serviceId,
+        containerName: container.name,
+        ports: container.definition?.ports ?? [],
+      });
+    }
+    return placed;
+  }
+}
+
+function slotKey({ serviceId, slot }: { serviceId: ServiceId; slot: number }): string {
+  return `${serviceId}/${slot}`;
+}
+
+function roleOf(role: ApiRole): Role | null {
+  switch (role) {
+    case 'none':
+      return null;
+    case 'proxy':
+    case 'viewer':
+    case 'operator':
+      return role;
+  }
+}

@@ -1,0 +1,119 @@
+import { maxAttempts, recover } from './restart.ts';
+import { isAlive, type ContainerView, type ServiceView } from './views.ts';
+
+/** Whether a service is where it is wanted. */
+export type Progress =
+  | { readonly kind: 'done' }
+  /** Something is being done, or waited for. */
+  | { readonly kind: 'working'; readonly waitingFor: string }
+  /** Nothing more will be done until somebody changes something. */
+  | { readonly kind: 'stuck'; readonly reason: string };
+
+/**
+ * Says where a service stands, given that its plan has no more steps to take now.
+ *
+ * `unplaceable` holds, for pending containers, why no node takes them.
+ */
+export function progressOf(
+  service: ServiceView,
+  containers: readonly ContainerView[],
+  unplaceable: ReadonlyMap<string, string>,
+  nowMs: number,
+): Progress {
+  if (service.terminating) return working(`${containers.length} containers to be removed`);
+  const leaving = containers.filter(({ wanted }) => wanted === 'draining' || wanted === 'removed');
+  const live = containers.filter(({ wanted }) => wanted === 'running');
+  if (!service.started) return stopped(containers, leaving, live);
+
+  const failures = live.flatMap((container) => failureOf(container, service, unplaceable, nowMs));
+  const [failure] = failures;
+  const old = live.filter((c) => c.revision !== service.revision || c.outdated);
+  if (service.halted !== null && old.length > 0) {
+    return { kind: 'stuck', reason: `the rollout ended early: ${service.halted}` };
+  }
+  const unfinished = live.filter((container) => !isSettled(container, service));
+  if (unfinished.length > 0 && unfinished.length === failures.length && failure !== undefined) {
+    return { kind: 'stuck', reason: failure };
+  }
+  const [waiting] = unfinished;
+  if (waiting !== undefined) return working(describe(waiting, unplaceable));
+  if (old.length > 0) return working(`${old.length} containers to be replaced`);
+  const missing = missingContainers(service, containers, live.length);
+  if (missing > 0) return working(`${missing} containers to be created`);
+  const [gone] = leaving;
+  if (gone !== undefined) return working(describe(gone, unplaceable));
+  return { kind: 'done' };
+}
+
+/** What a user holds stopped is not missing. */
+function missingContainers(
+  service: ServiceView,
+  containers: readonly ContainerView[],
+  live: number,
+): number {
+  const held = containers.filter((container) => container.held).length;
+  return (service.everyNode?.length ?? service.replicas) - held - live;
+}
+
+function stopped(
+  containers: readonly ContainerView[],
+  leaving: readonly ContainerView[],
+  live: readonly ContainerView[],
+): Progress {
+  const unfinished = containers.filter((c) => c.wanted === 'stopped' && isAlive(c));
+  const [waiting] = [...live, ...leaving, ...unfinished];
+  return waiting === undefined ? { kind: 'done' } : working(describe(waiting, new Map()));
+}
+
+/** It takes traffic, or ended as its restart policy allows. */
+function isSettled(container: ContainerView, service: ServiceView): boolean {
+  if (container.ready && container.admitted) return true;
+  return !isAlive(container) && recover(container, service.restart, 0).kind === 'leave';
+}
+
+/** Why a container will not get there by itself, if so. */
+function failureOf(
+  container: ContainerView,
+  service: ServiceView,
+  unplaceable: ReadonlyMap<string, string>,
+  nowMs: number,
+): string[] {
+  if (!isAlive(container)) {
+    if (recover(container, service.restart, nowMs).kind !== 'give-up') return [];
+    return [`${container.name} failed ${maxAttempts} times: ${container.message}`];
+  }
+  if (container.ready && container.admitted) return [];
+  const overdue = nowMs >= container.createdAtMs + service.deadlineMs;
+  if (!overdue) return [];
+  return [`not within ${service.deadlineMs} ms: ${describe(container, unplaceable)}`];
+}
+
+/** What one container is waiting for, in words. */
+export function describe(
+  container: ContainerView,
+  unplaceable: ReadonlyMap<string, string>,
+): string {
+  const { name, message } = container;
+  const detail = message === '' ? '' : ` (${message})`;
+  switch (container.wanted) {
+    case 'draining':
+      return `${name} to finish what is in flight`;
+    case 'stopped':
+      return `${name} to stop`;
+    case 'removed':
+      return `${name} to be removed${detail}`;
+    case 'running':
+      if (container.nodeId === null) {
+        return `${name} to be placed: ${unplaceable.get(container.id) ?? 'not tried yet'}`;
+      }
+      if (container.phase === 'running' && container.ready) {
+        return `${name} to be admitted by the load balancers`;
+      }
+      if (container.phase === 'running') return `${name} to be ready${detail}`;
+      return `${name}, which is ${container.phase}${detail}`;
+  }
+}
+
+function working(waitingFor: string): Progress {
+  return { kind: 'working', waitingFor: `waiting for ${waitingFor}` };
+}

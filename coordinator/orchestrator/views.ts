@@ -1,0 +1,132 @@
+import type { ContainerId, NodeId } from '../../shared/ids.ts';
+import type {
+  Container,
+  Observed,
+  ObservedPhase,
+  RestartPolicy,
+  RetireReason,
+  Retirement,
+  Service,
+  Wanted,
+} from '../model.ts';
+
+/** The part of a service that planning depends on. */
+export interface ServiceView {
+  readonly started: boolean;
+  readonly terminating: boolean;
+  readonly revision: number;
+  /** The reason why the rollout of the current revision ended early; null while it may go on. */
+  readonly halted: string | null;
+  readonly replicas: number;
+  /** Nodes that an every-node service covers; null with the other strategies. */
+  readonly everyNode: readonly NodeId[] | null;
+  readonly order: 'start-first' | 'stop-first';
+  readonly parallelism: number;
+  readonly deadlineMs: number;
+  readonly restart: RestartPolicy;
+}
+
+/** The part of a container that planning depends on. */
+export interface ContainerView {
+  readonly id: ContainerId;
+  readonly name: string;
+  readonly slot: number;
+  readonly revision: number;
+  readonly attempt: number;
+  readonly nodeId: NodeId | null;
+  readonly pinnedTo: NodeId | null;
+  readonly wanted: Wanted;
+  readonly retirement: Retirement | null;
+  readonly held: boolean;
+  readonly outdated: boolean;
+  readonly phase: 'pending' | ObservedPhase;
+  /** It may take traffic. */
+  readonly ready: boolean;
+  /** Every proxy that serves it has acknowledged it; true where none does. */
+  readonly admitted: boolean;
+  /** No proxy sends to it, and none has anything in flight there. */
+  readonly drained: boolean;
+  readonly exitCode: number | null;
+  /** Its process existed at some time. */
+  readonly everRan: boolean;
+  readonly message: string;
+  readonly createdAtMs: number;
+  /** When its phase was heard of. */
+  readonly sinceMs: number;
+}
+
+export type { RetireReason };
+
+/** What the proxies have acknowledged of one container. */
+export interface Admission {
+  readonly admitted: boolean;
+  readonly drained: boolean;
+}
+
+/** Stop-first where the user asks for it, or where old and new cannot hold the same port of a node. */
+export function effectiveOrder({ spec }: Service): 'start-first' | 'stop-first' {
+  if (spec.update.order !== 'default') return spec.update.order;
+  return spec.ports.some((port) => port.hostPort > 0) ? 'stop-first' : 'start-first';
+}
+
+/** `everyNode`: the nodes that qualify, for services of that strategy; else null. */
+export function viewService(service: Service, everyNode: readonly NodeId[] | null): ServiceView {
+  const { spec, halt } = service;
+  return {
+    started: service.started,
+    terminating: service.terminating,
+    revision: service.revision,
+    halted: halt?.revision === service.revision ? halt.reason : null,
+    replicas: spec.replicas,
+    everyNode,
+    order: effectiveOrder(service),
+    parallelism: spec.update.parallelism,
+    deadlineMs: spec.update.deadlineMs,
+    restart: spec.restart,
+  };
+}
+
+export function viewContainer(
+  container: Container,
+  observed: Observed | undefined,
+  admission: Admission,
+): ContainerView {
+  return {
+    id: container.id,
+    name: container.name,
+    slot: container.slot,
+    revision: container.revision,
+    attempt: container.attempt,
+    nodeId: container.nodeId,
+    pinnedTo: container.pinnedTo,
+    wanted: container.wanted,
+    retirement: container.retirement,
+    held: container.held,
+    outdated: container.outdated,
+    phase: observed?.phase ?? 'pending',
+    ready: observed?.phase === 'running' && observed.ready,
+    admitted: admission.admitted,
+    drained: admission.drained,
+    exitCode: observed?.exitCode ?? null,
+    everRan: observed?.startedAtMs != null,
+    message: observed?.message ?? '',
+    createdAtMs: container.createdAtMs,
+    sinceMs: observed?.sinceMs ?? container.createdAtMs,
+  };
+}
+
+/** Its process exists or is being brought about. */
+export function isAlive({ phase }: Pick<ContainerView, 'phase'>): boolean {
+  switch (phase) {
+    case 'pending':
+    case 'pulling':
+    case 'starting':
+    case 'running':
+    case 'stopping':
+      return true;
+    case 'stopped':
+    case 'failed':
+    case 'removed':
+      return false;
+  }
+}
