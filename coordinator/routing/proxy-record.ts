@@ -1,0 +1,108 @@
+import type { SessionId } from '../../shared/ids.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
+import type { ProxyIdentity, Target } from '../model.ts';
+import type { ProxyPlace } from './routes.ts';
+import type { BackendList, ListDelta, ListSnapshot } from './backend-list.ts';
+
+/** What HAProxy sees of one target, as last reported. */
+export interface TargetObservation {
+  readonly health: 'unknown' | 'up' | 'down';
+  readonly inFlight: number;
+  readonly requests: number;
+  readonly drained: boolean;
+}
+
+export interface ProxyStatus {
+  readonly haproxyVersion: string;
+  readonly haproxyPid: number;
+  readonly message: string;
+}
+
+/** One proxy, over its sessions: what it was sent, and what it has acknowledged. */
+export class ProxyRecord {
+  readonly identity: ProxyIdentity;
+  readonly place: ProxyPlace;
+  readonly wakeup = new Wakeup();
+  /** The live session; null while it is away. */
+  session: { readonly id: SessionId; readonly close: (reason: string) => void } | null = null;
+  status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '' };
+  lastSeenAtMs: number;
+  /** On the monotonic clock; for the grace. */
+  awaySinceMs = 0;
+  #sent: { readonly version: number; readonly structure: unknown } | null = null;
+  #applied = -1;
+  readonly #targets = new Map<string, TargetObservation & { readonly drainedVersion: number }>();
+  #errors = new Map<string, string>();
+
+  constructor(identity: ProxyIdentity, place: ProxyPlace, nowMs: number) {
+    this.identity = identity;
+    this.place = place;
+    this.lastSeenAtMs = nowMs;
+  }
+
+  get publishedVersion(): number {
+    return this.#sent?.version ?? 0;
+  }
+
+  get appliedVersion(): number {
+    return Math.max(0, this.#applied);
+  }
+
+  /** What to send next; null if it has everything. A change of frontends needs the whole list. */
+  nextMessage(list: BackendList): ListSnapshot | ListDelta | null {
+    const sent = this.#sent;
+    if (sent !== null && sent.version === list.version && sent.structure === list.structure) {
+      return null;
+    }
+    const message =
+      sent === null || sent.structure !== list.structure
+        ? list.snapshot()
+        : list.changesSince(sent.version);
+    this.#sent = { version: message.version, structure: list.structure };
+    return message;
+  }
+
+  /** A new session, or a gap: the next message is the whole list. */
+  resync(): void {
+    this.#sent = null;
+    this.wakeup.notify();
+  }
+
+  applied(version: number, errors: ReadonlyMap<string, string>): void {
+    this.#applied = Math.max(this.#applied, version);
+    this.#errors = new Map(errors);
+  }
+
+  observe(targetId: string, observation: TargetObservation): void {
+    const drainedVersion = observation.drained ? this.#applied : -1;
+    this.#targets.set(targetId, { ...observation, drainedVersion });
+  }
+
+  /** Forgets targets that the list no longer has. */
+  prune(list: BackendList): void {
+    for (const id of this.#targets.keys()) if (!list.has(id)) this.#targets.delete(id);
+  }
+
+  target(id: string): TargetObservation | undefined {
+    return this.#targets.get(id);
+  }
+
+  errorOf(targetId: string): string | undefined {
+    return this.#errors.get(targetId);
+  }
+
+  get firstError(): string {
+    const [error] = this.#errors;
+    return error === undefined ? '' : `${error[0]}: ${error[1]}`;
+  }
+
+  /** It sends requests to the target that became ready with this version. */
+  hasAdmitted(target: Target, sinceVersion: number): boolean {
+    return this.#applied >= sinceVersion && !this.#errors.has(target.id);
+  }
+
+  /** It sends no requests to the target that began to drain with this version, and none is in flight. */
+  hasDrained(target: Target, sinceVersion: number): boolean {
+    return (this.#targets.get(target.id)?.drainedVersion ?? -1) >= sinceVersion;
+  }
+}

@@ -1,0 +1,68 @@
+import { shortId } from '../../shared/ids.ts';
+import type { Backend, Container, Frontend, Observed, Port, Service, Target } from '../model.ts';
+
+/** HAProxy's name for the pool of everything that a load balancer links to. */
+export const defaultBackend = 'default';
+
+/** The port of the statistics page: never a frontend. */
+export const statsPort = 1936;
+
+/** Where a proxy runs decides which port it binds. */
+export type ProxyPlace = 'container' | 'host';
+
+/** What a proxy of this load balancer listens on: each TCP port of its definition. */
+export function frontendsOf(ports: readonly Port[], place: ProxyPlace): Frontend[] {
+  return ports
+    .filter(({ protocol, containerPort }) => protocol === 'tcp' && containerPort !== statsPort)
+    .map(({ containerPort, hostPort }) => {
+      const port = place === 'host' && hostPort > 0 ? hostPort : containerPort;
+      return { name: `http_${port}`, port, mode: 'http', defaultBackend };
+    });
+}
+
+/** The pools of every load balancer. */
+export const backends: readonly Backend[] = [{ name: defaultBackend, mode: 'http' }];
+
+/** The container port that a load balancer sends a service's requests to: its first TCP port. */
+export function balancedPort(service: Service): number | null {
+  return service.spec.ports.find(({ protocol }) => protocol === 'tcp')?.containerPort ?? null;
+}
+
+export interface RoutedContainer {
+  readonly container: Container;
+  readonly observed: Observed | undefined;
+  /** Address of its node for proxies. */
+  readonly advertiseAddress: string;
+  /** Its node has been away for longer than the grace. */
+  readonly nodeDown: boolean;
+}
+
+/**
+ * The target of one container, or null if it has none.
+ *
+ * Ready containers take requests. One that is being taken away, or whose readiness check fails, drains:
+ * it takes none, and what is in flight goes on. One whose process is gone has no target at all.
+ */
+export function targetOf(service: Service, routed: RoutedContainer): Target | null {
+  const { container, observed, advertiseAddress, nodeDown } = routed;
+  if (observed?.phase !== 'running' || nodeDown) return null;
+  if (container.wanted !== 'running' && container.wanted !== 'draining') return null;
+  const port = balancedPort(service);
+  const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
+  if (binding === undefined) return null;
+  const ready = container.wanted === 'running' && observed.ready;
+  return {
+    id: `${container.name}.${shortId(container.id)}.${binding.hostPort}`,
+    backend: defaultBackend,
+    containerId: container.id,
+    container: container.name,
+    address: isAny(binding.hostAddress) ? advertiseAddress : binding.hostAddress,
+    port: binding.hostPort,
+    mode: ready ? 'ready' : 'drain',
+    drainTimeoutMs: service.spec.drainTimeoutMs,
+  };
+}
+
+function isAny(address: string): boolean {
+  return address === '0.0.0.0' || address === '::' || address === '';
+}

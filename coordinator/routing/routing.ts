@@ -1,0 +1,320 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { ContainerId, NodeId, ProxyId, ServiceId } from '../../shared/ids.ts';
+import type { Container, ProxyIdentity, Service } from '../model.ts';
+import type { Admission } from '../orchestrator/views.ts';
+import type { Observation, ObservedState } from '../observed/observed-state.ts';
+import type { Change, Store } from '../store/store.ts';
+import { BackendList } from './backend-list.ts';
+import { ProxyRecord } from './proxy-record.ts';
+import { backends, targetOf, type ProxyPlace, type RoutedContainer } from './routes.ts';
+import type { Settling } from './settling.ts';
+
+/** How long rollouts wait for a proxy that is away, or not there yet. Drain deadlines hold besides. */
+const proxyGraceMs = 60_000;
+const proxyStartMs = 15_000;
+
+export interface RoutingDeps {
+  readonly store: Store;
+  readonly observed: ObservedState;
+  readonly settling: Settling;
+  readonly clock: Clock;
+}
+
+/**
+ * Keeps the backend list of every load balancer service and what each proxy has acknowledged of it.
+ *
+ * Follows single containers: the work for one change does not grow with the fleet, and none of it waits
+ * for anything.
+ */
+export class Routing {
+  readonly #deps: RoutingDeps;
+  readonly #lists = new Map<ServiceId, BackendList>();
+  readonly #proxies = new Map<ProxyId, ProxyRecord>();
+  /** Load balancer services by the name of a service that they link to. */
+  #linkers = new Map<string, Service[]>();
+  readonly #listeners = new Set<(serviceIds: Iterable<ServiceId>) => void>();
+  readonly #startedAtMs: number;
+  /** Containers whose service is linked no more, but that may have requests in flight. */
+  readonly #leaving = new Map<ServiceId, Set<ContainerId>>();
+  #built = false;
+
+  constructor(deps: RoutingDeps) {
+    this.#deps = deps;
+    this.#startedAtMs = deps.clock.monotonic();
+  }
+
+  /** Follows the store and the agents' reports until aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, observed, settling, clock } = this.#deps;
+    while (!settling.settled && !signal.aborted) await clock.sleep(50, signal);
+    this.#rebuild();
+    this.#built = true;
+    using _store = store.subscribe((changes) => {
+      this.#follow(changes);
+    });
+    using _observed = observed.subscribe((observation) => {
+      this.#observe(observation);
+    });
+    this.#publish(this.#lists.keys());
+    // Graces end without an event: what waits for a proxy looks again.
+    while (!signal.aborted) await clock.sleep(60_000, signal);
+  }
+
+  get ready(): boolean {
+    return this.#built;
+  }
+
+  list(service: ServiceId): BackendList | undefined {
+    return this.#built ? this.#lists.get(service) : undefined;
+  }
+
+  proxies(): Iterable<ProxyRecord> {
+    return this.#proxies.values();
+  }
+
+  /** The record of a proxy that dialled; the same one over all its sessions. */
+  attach(identity: ProxyIdentity, place: ProxyPlace): ProxyRecord {
+    const known = this.#proxies.get(identity.id);
+    if (known !== undefined && known.identity.serviceId === identity.serviceId) return known;
+    const record = new ProxyRecord(identity, place, this.#deps.clock.now());
+    this.#proxies.set(identity.id, record);
+    return record;
+  }
+
+  detached(record: ProxyRecord): void {
+    record.session = null;
+    record.awaySinceMs = this.#deps.clock.monotonic();
+    this.acknowledged(record);
+  }
+
+  /** A proxy reported: services behind it may go on. */
+  acknowledged(record: ProxyRecord): void {
+    const lb = this.#deps.store.services.get(record.identity.serviceId);
+    if (lb !== undefined) this.#sweepLeaving(lb);
+    const linked = (lb?.spec.links ?? []).flatMap(
+      ({ service }) => this.#deps.store.serviceNamed(service)?.id ?? [],
+    );
+    this.#publish([...linked, record.identity.serviceId]);
+  }
+
+  /** Which proxies have taken the container in, and out. */
+  admissionOf(container: Container): Admission {
+    const service = this.#deps.store.services.get(container.serviceId);
+    const linkers = service === undefined ? [] : this.#linkersOf(service);
+    if (linkers.length === 0) return { admitted: true, drained: true };
+    if (!this.#built) return { admitted: false, drained: false };
+    const each = linkers.flatMap((lb) => this.#admissionsBy(lb, container.id));
+    return {
+      admitted: each.every(({ admitted }) => admitted),
+      drained: each.every(({ drained }) => drained),
+    };
+  }
+
+  /** One entry for each proxy of the load balancer that matters; none if it never had the container. */
+  #admissionsBy(lb: Service, id: ContainerId): Admission[] {
+    const list = this.#lists.get(lb.id);
+    const target = list?.target(id);
+    if (list === undefined || target === undefined) return [];
+    const readySince = list.versionOf(id, 'ready');
+    const drainSince = list.versionOf(id, 'drain');
+    return [...this.#expected(lb)].map((proxy) => {
+      if (proxy === 'starting') return { admitted: false, drained: false };
+      return {
+        admitted: readySince !== null && proxy.hasAdmitted(target, readySince),
+        drained: drainSince !== null && proxy.hasDrained(target, drainSince),
+      };
+    });
+  }
+
+  /** Proxies that still have requests of a draining container in flight, or have not said. */
+  drainingAt(container: Container): { inFlight: number; waitingFor: string[] } {
+    const service = this.#deps.store.services.get(container.serviceId);
+    let inFlight = 0;
+    const waitingFor: string[] = [];
+    for (const lb of service === undefined ? [] : this.#linkersOf(service)) {
+      const list = this.#lists.get(lb.id);
+      const target = list?.target(container.id);
+      const since = list?.versionOf(container.id, 'drain');
+      if (target === undefined || since == null) continue;
+      for (const proxy of this.#expected(lb)) {
+        if (proxy === 'starting') continue;
+        inFlight += proxy.target(target.id)?.inFlight ?? 0;
+        if (!proxy.hasDrained(target, since)) waitingFor.push(proxy.identity.name);
+      }
+    }
+    return { inFlight, waitingFor };
+  }
+
+  /** Calls `listener` with the services whose admission or proxies may have changed. */
+  subscribe(listener: (serviceIds: Iterable<ServiceId>) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  #publish(serviceIds: Iterable<ServiceId>): void {
+    const ids = [...serviceIds];
+    for (const listener of this.#listeners) listener(ids);
+  }
+
+  #linkersOf(service: Service): readonly Service[] {
+    return this.#linkers.get(service.name) ?? [];
+  }
+
+  /**
+   * The proxies of a load balancer that matter: connected, away for less than the grace, or so young
+   * that they have not dialled yet ('starting').
+   */
+  *#expected(lb: Service): Iterable<ProxyRecord | 'starting'> {
+    const { store, observed, clock } = this.#deps;
+    const nowMs = clock.monotonic();
+    for (const proxy of this.#proxies.values()) {
+      if (proxy.identity.serviceId !== lb.id) continue;
+      if (proxy.session === null && this.#isOver(proxy, nowMs)) continue;
+      yield proxy;
+    }
+    for (const container of store.containersOf(lb.id)) {
+      if (this.#proxies.has(container.id as string as ProxyId)) continue;
+      const phase = observed.container(container.id);
+      if (phase?.phase !== 'running' || container.wanted !== 'running') continue;
+      const young = clock.now() - phase.sinceMs < proxyStartMs;
+      if (young || nowMs - this.#startedAtMs < proxyStartMs) yield 'starting';
+    }
+  }
+
+  #isOver(proxy: ProxyRecord, nowMs: number): boolean {
+    if (nowMs - proxy.awaySinceMs >= proxyGraceMs) return true;
+    if (proxy.place === 'host') return false;
+    const id = proxy.identity.id as string as ContainerId;
+    const phase = this.#deps.observed.container(id)?.phase;
+    return phase !== 'running' && phase !== 'starting' && phase !== 'stopping';
+  }
+
+  #rebuild(): void {
+    this.#linkers = new Map();
+    const kept = new Set<ServiceId>();
+    for (const lb of this.#deps.store.services.values()) {
+      if (lb.spec.apiRole !== 'proxy') continue;
+      kept.add(lb.id);
+      for (const { service } of lb.spec.links) {
+        this.#linkers.set(service, [...(this.#linkers.get(service) ?? []), lb]);
+      }
+      this.#rebuildList(lb);
+    }
+    for (const id of this.#lists.keys()) if (!kept.has(id)) this.#lists.delete(id);
+  }
+
+  #rebuildList(lb: Service): void {
+    const structure = { ports: lb.spec.ports, backends };
+    const list = this.#lists.get(lb.id) ?? new BackendList(structure);
+    this.#lists.set(lb.id, list);
+    let changed = list.restructure(structure);
+    const gone = new Set(list.containers());
+    for (const link of lb.spec.links) {
+      const service = this.#deps.store.serviceNamed(link.service);
+      if (service === undefined) continue;
+      for (const container of this.#deps.store.containersOf(service.id)) {
+        gone.delete(container.id);
+        this.#leaving.get(lb.id)?.delete(container.id);
+        changed = list.set(container.id, this.#target(service, container)) || changed;
+      }
+    }
+    for (const id of gone) changed = this.#unlink(lb.id, list, id) || changed;
+    if (changed) this.#wake(lb.id, list);
+  }
+
+  /** The container is not linked any more: what is in flight there may finish, if it still runs. */
+  #unlink(lb: ServiceId, list: BackendList, id: ContainerId): boolean {
+    const target = list.target(id);
+    const container = this.#deps.store.containers.get(id);
+    const service =
+      container === undefined ? undefined : this.#deps.store.services.get(container.serviceId);
+    const now =
+      container === undefined || service === undefined ? null : this.#target(service, container);
+    const leaving = this.#leaving.get(lb) ?? new Set();
+    this.#leaving.set(lb, leaving);
+    if (target === undefined || now === null) {
+      leaving.delete(id);
+      return list.set(id, null);
+    }
+    leaving.add(id);
+    return list.set(id, { ...now, mode: 'drain' });
+  }
+
+  /** Takes what was unlinked and has drained off the list. */
+  #sweepLeaving(lb: Service): void {
+    const list = this.#lists.get(lb.id);
+    const leaving = this.#leaving.get(lb.id);
+    if (list === undefined || leaving === undefined) return;
+    for (const id of leaving) {
+      const target = list.target(id);
+      const since = list.versionOf(id, 'drain');
+      const drained =
+        target === undefined ||
+        (since !== null &&
+          [...this.#expected(lb)].every((p) => p !== 'starting' && p.hasDrained(target, since)));
+      if (!drained) continue;
+      leaving.delete(id);
+      if (list.set(id, null)) this.#wake(lb.id, list);
+    }
+  }
+
+  #follow(changes: readonly Change[]): void {
+    if (changes.some(({ table }) => table === 'services')) this.#rebuild();
+    const services = new Set<ServiceId>();
+    for (const { table, id } of changes) {
+      if (table === 'containers') this.#refresh(id as ContainerId, services);
+      if (table === 'nodes') this.#refreshNode(id as NodeId, services);
+    }
+    if (services.size > 0) this.#publish(services);
+  }
+
+  #observe(observation: Observation): void {
+    const services = new Set<ServiceId>();
+    if (observation.kind === 'container') this.#refresh(observation.id, services);
+    else this.#refreshNode(observation.id, services);
+  }
+
+  #refreshNode(id: NodeId, services: Set<ServiceId>): void {
+    for (const container of this.#deps.store.containersOn(id))
+      this.#refresh(container.id, services);
+  }
+
+  /** Brings one container's target in every list up to date. */
+  #refresh(id: ContainerId, services: Set<ServiceId>): void {
+    const { store } = this.#deps;
+    const container = store.containers.get(id);
+    const service = container === undefined ? undefined : store.services.get(container.serviceId);
+    const linkers = new Set(service === undefined ? [] : this.#linkersOf(service));
+    for (const [lbId, list] of this.#lists) {
+      const linked = [...linkers].some((lb) => lb.id === lbId);
+      if (!linked && list.target(id) === undefined) continue;
+      const changed =
+        linked && container !== undefined && service !== undefined
+          ? list.set(id, this.#target(service, container))
+          : this.#unlink(lbId, list, id);
+      if (!changed) continue;
+      this.#wake(lbId, list);
+      if (container !== undefined) services.add(container.serviceId);
+    }
+  }
+
+  #target(service: Service, container: Container) {
+    const { store, observed } = this.#deps;
+    const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
+    const routed: RoutedContainer = {
+      container,
+      observed: observed.container(container.id),
+      advertiseAddress: node?.advertiseAddress ?? '',
+      nodeDown: node === undefined || observed.node(node.id).state === 'down',
+    };
+    return targetOf(service, routed);
+  }
+
+  #wake(lb: ServiceId, list: BackendList): void {
+    for (const proxy of this.#proxies.values()) {
+      if (proxy.identity.serviceId !== lb) continue;
+      proxy.prune(list);
+      proxy.wakeup.notify();
+    }
+  }
+}
