@@ -9,6 +9,7 @@ export type ErrorKind =
   | 'unauthenticated'
   | 'forbidden'
   | 'unavailable'
+  | 'out-of-range'
   | 'unimplemented';
 
 /** One field of a request that breaks a rule. */

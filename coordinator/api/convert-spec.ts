@@ -179,3 +179,7 @@ function definitionOf(spec: ServiceSpec): string {
 function sorted<Entry extends readonly [string, ...unknown[]]>(entries: readonly Entry[]): Entry[] {
   return [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
 }
+
+export function restartToProto(policy: ServiceSpec['restart']): RestartPolicy {
+  return numberOf(restartPolicies, policy);
+}

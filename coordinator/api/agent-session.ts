@@ -1,0 +1,188 @@
+import type { CallContext } from 'nice-grpc';
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, type FieldViolation } from '../../shared/errors.ts';
+import type {
+  AgentServiceImplementation,
+  JoinRequest,
+  NodeSessionRequest,
+  NodeSessionResponse,
+} from '../../shared/gen/fairlead/v1/agent_service.ts';
+import type { NodeId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { heartbeatMs, leaseMs, type Dispatcher } from '../dispatcher/dispatcher.ts';
+import type { NodeLink } from '../dispatcher/node-link.ts';
+import { formatNodeCredential, hashSecret, type TokenIssuer } from '../identity/tokens.ts';
+import type { Node } from '../model.ts';
+import type { Store } from '../store/store.ts';
+import type { Authenticator } from './authentication.ts';
+import type { Principal } from './call.ts';
+import { assignmentsToProto, helloFromProto, statusFromProto } from './convert-agent.ts';
+import { cut, sessionLoop } from './session-loop.ts';
+import { throwIfInvalid, validateName, validateTags } from './validate.ts';
+
+/** Version of the protocol that agents and proxies speak. */
+export const protocolVersion = 1;
+
+export interface AgentApiDeps {
+  readonly store: Store;
+  readonly authenticator: Authenticator;
+  readonly dispatcher: Dispatcher;
+  readonly tokens: TokenIssuer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Answers node agents. */
+export function agentService(deps: AgentApiDeps): AgentServiceImplementation {
+  return {
+    join: (request, context) => Promise.resolve(join(deps, request, context)),
+    nodeSession: (requests, context) => nodeSession(deps, requests, context),
+  };
+}
+
+function join(deps: AgentApiDeps, { name, tags }: JoinRequest, context: CallContext) {
+  const { store, authenticator, random, log } = deps;
+  const principal = authenticator.authenticate(context.metadata.get('authorization'));
+  const token = requireJoinToken(principal, store);
+  const violations: FieldViolation[] = [];
+  validateName(name, 'name', violations);
+  validateTags(tags, 'tags', violations);
+  throwIfInvalid(violations);
+  const surplus = token.tags.length === 0 ? [] : tags.filter((tag) => !token.tags.includes(tag));
+  if (surplus.length > 0) {
+    throw new DomainError(
+      'forbidden',
+      `the token "${token.name}" may not give the tags ${surplus.join(', ')}`,
+      { reason: 'TAG_NOT_ALLOWED' },
+    );
+  }
+  if (store.nodeNamed(name) !== undefined) {
+    throw new DomainError(
+      'already-exists',
+      `a node is already called ${name}; choose another name, or remove that node`,
+      { reason: 'NODE_NAME_TAKEN' },
+    );
+  }
+  const secret = random.secret();
+  const id = random.id() as NodeId;
+  store.transact((tx) => {
+    const node: Node = {
+      id,
+      name,
+      tags: [...new Set(tags)],
+      availability: 'active',
+      version: 1,
+      credentialHash: hashSecret(secret),
+      description: null,
+      advertiseAddress: '',
+      publicAddress: '',
+      joinedAtMs: tx.nowMs,
+    };
+    tx.nodes.put(node);
+    tx.event({
+      type: 'node.joined',
+      objectId: id,
+      objectName: name,
+      actionId: '',
+      message: `with the token ${token.name}`,
+    });
+  });
+  log.info({ node: name, tags }, 'node joined');
+  return { nodeId: id, credential: formatNodeCredential(id, secret) };
+}
+
+function requireJoinToken(principal: Principal, store: Store) {
+  const token = principal.kind === 'token' ? store.tokens.get(principal.id) : undefined;
+  if (token?.role === 'node') return token;
+  throw new DomainError('forbidden', 'joining takes a token of the role node', {
+    reason: 'PERMISSION_DENIED',
+  });
+}
+
+async function* nodeSession(
+  deps: AgentApiDeps,
+  requests: AsyncIterable<NodeSessionRequest>,
+  context: CallContext,
+): AsyncGenerator<NodeSessionResponse> {
+  const { authenticator, dispatcher, tokens, clock } = deps;
+  const principal = authenticator.authenticate(context.metadata.get('authorization'));
+  if (principal.kind !== 'node') {
+    throw new DomainError('forbidden', 'a node session takes the credential of that node', {
+      reason: 'PERMISSION_DENIED',
+    });
+  }
+  const iterator = requests[Symbol.asyncIterator]();
+  const hello = await firstMessage(iterator);
+  using controller = new ChildController(context.signal);
+  let reason: string | undefined;
+  const link = dispatcher.attach(principal.id, helloFromProto(hello), (why) => {
+    reason = why;
+    controller.abort();
+  });
+  try {
+    yield {
+      message: { $case: 'welcome', value: { sessionId: link.sessionId, leaseMs, heartbeatMs } },
+    };
+    yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
+      {
+        requests: iterator,
+        wakeup: link.wakeup,
+        leaseMs,
+        heartbeatMs,
+        clock,
+        next: () => {
+          const set = link.nextMessage();
+          if (set === null) return null;
+          return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
+        },
+        heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
+        receive: (request) => {
+          receive(dispatcher, link, request);
+        },
+      },
+      controller,
+    );
+  } finally {
+    dispatcher.detach(link);
+  }
+  if (reason !== undefined) throw cut(reason);
+}
+
+async function firstMessage(iterator: AsyncIterator<NodeSessionRequest>) {
+  const first = await iterator.next();
+  const message = first.done === true ? undefined : first.value.message;
+  if (message?.$case !== 'hello') {
+    throw new DomainError('precondition', 'the first message of a session must be a hello', {
+      reason: 'HELLO_EXPECTED',
+    });
+  }
+  if (message.value.protocolVersion !== protocolVersion) {
+    throw new DomainError(
+      'precondition',
+      `this coordinator speaks protocol ${protocolVersion}, the agent ${message.value.protocolVersion}; install the same version on both`,
+      { reason: 'PROTOCOL_UNKNOWN' },
+    );
+  }
+  return message.value;
+}
+
+function receive(dispatcher: Dispatcher, link: NodeLink, { message }: NodeSessionRequest): void {
+  dispatcher.heard(link);
+  switch (message?.$case) {
+    case 'report': {
+      const { sequence, containers, engine } = message.value;
+      dispatcher.report(link, sequence, containers.flatMap(statusFromProto), engine ?? null);
+      return;
+    }
+    case 'assignmentsRequest':
+      link.resync();
+      return;
+    case 'hello':
+    case 'heartbeat':
+    case undefined:
+      return;
+  }
+}

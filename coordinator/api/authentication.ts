@@ -1,0 +1,71 @@
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError } from '../../shared/errors.ts';
+import type { ServiceId, TokenId } from '../../shared/ids.ts';
+import { parseAuthorization, secretMatches } from '../identity/tokens.ts';
+import type { Token } from '../model.ts';
+import type { Store } from '../store/store.ts';
+import type { Principal } from './call.ts';
+
+/** Checks bearer tokens. The same answer for every wrong one: nothing is told about which exist. */
+export class Authenticator {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #lastUsed = new Map<TokenId, number>();
+
+  constructor({ store, clock }: { readonly store: Store; readonly clock: Clock }) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** `authorization`: value of that header. Throws 'unauthenticated'. */
+  authenticate(authorization: string | undefined): Principal {
+    const bearer = parseAuthorization(authorization ?? '');
+    if (bearer === null) throw this.#refuse(authorization === undefined);
+    if (bearer.kind === 'node') {
+      const node = this.#store.nodes.get(bearer.id);
+      if (node === undefined || !secretMatches(bearer.secret, node.credentialHash)) {
+        throw this.#refuse(false);
+      }
+      return { kind: 'node', id: node.id, name: node.name };
+    }
+    const token = this.#store.tokens.get(bearer.id);
+    if (token === undefined || !secretMatches(bearer.secret, token.hash) || this.#expired(token)) {
+      throw this.#refuse(false);
+    }
+    this.#lastUsed.set(token.id, this.#clock.now());
+    const { id, name, role, containerId } = token;
+    return { kind: 'token', id, name, role, containerId, scope: this.#scopeOf(token) };
+  }
+
+  /** When a token was last used since the coordinator started, to the minute. */
+  lastUsedAtMs(id: TokenId): number | null {
+    const atMs = this.#lastUsed.get(id);
+    return atMs === undefined ? null : Math.floor(atMs / 60_000) * 60_000;
+  }
+
+  #expired({ expiresAtMs }: Token): boolean {
+    return expiresAtMs !== null && this.#clock.now() >= expiresAtMs;
+  }
+
+  /** A container's token reaches its service and what that is linked to at the moment. */
+  #scopeOf(token: Token): Set<ServiceId> | null {
+    if (token.serviceIds.length === 0) return null;
+    const scope = new Set(token.serviceIds);
+    if (token.containerId !== null || token.role === 'proxy') {
+      for (const id of token.serviceIds) {
+        for (const link of this.#store.services.get(id)?.spec.links ?? []) {
+          const linked = this.#store.serviceNamed(link.service);
+          if (linked !== undefined) scope.add(linked.id);
+        }
+      }
+    }
+    return scope;
+  }
+
+  #refuse(missing: boolean): DomainError {
+    const message = missing
+      ? 'no token was given; send the metadata "authorization: Bearer TOKEN"'
+      : 'the token is not valid: it is wrong, has expired, or was revoked';
+    return new DomainError('unauthenticated', message, { reason: 'TOKEN_INVALID' });
+  }
+}

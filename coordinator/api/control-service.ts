@@ -1,0 +1,102 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { Random } from '../../shared/random.ts';
+import type { Dispatcher } from '../dispatcher/dispatcher.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
+import type { Orchestrator } from '../orchestrator/orchestrator.ts';
+import type { Placement } from '../orchestrator/placement.ts';
+import type { Routing } from '../routing/routing.ts';
+import type { Store } from '../store/store.ts';
+import { version } from '../version.ts';
+import { protocolVersion } from './agent-session.ts';
+import type { Authenticator } from './authentication.ts';
+import type { ChangeLog } from './change-log.ts';
+import { ContainerApi } from './containers.ts';
+import { roles } from './convert.ts';
+import type { Handlers } from './guard.ts';
+import { Lookup } from './lookup.ts';
+import { Mutations } from './mutations.ts';
+import { NodeApi } from './nodes.ts';
+import { Presenter } from './present.ts';
+import { Previews } from './previews.ts';
+import { QueryApi } from './queries.ts';
+import { ServiceApi } from './services.ts';
+import { TokenApi } from './tokens.ts';
+
+export interface ControlDeps {
+  readonly store: Store;
+  readonly observed: ObservedState;
+  readonly routing: Routing;
+  readonly orchestrator: Orchestrator;
+  readonly placement: Placement;
+  readonly dispatcher: Dispatcher;
+  readonly authenticator: Authenticator;
+  readonly changes: ChangeLog;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly installationId: string;
+}
+
+/** Every method of the public API, by who answers it. */
+// eslint-disable-next-line max-lines-per-function -- a table, one line a method
+export function controlHandlers(deps: ControlDeps): Handlers {
+  const startedAt = new Date(deps.clock.now());
+  const shared = {
+    ...deps,
+    lookup: new Lookup(deps.store),
+    mutations: new Mutations(deps),
+    presenter: new Presenter(deps),
+    previews: new Previews(deps),
+  };
+  const services = new ServiceApi(shared);
+  const containers = new ContainerApi(shared);
+  const nodes = new NodeApi(shared);
+  const tokens = new TokenApi(shared);
+  const queries = new QueryApi(shared);
+  return {
+    getInfo: (_request, { principal }) => ({
+      version,
+      protocolVersion,
+      installationId: deps.installationId,
+      startedAt,
+      principal: principal.name,
+      role: roles[principal.role],
+    }),
+    createService: (request, call) => services.createService(request, call),
+    getService: (request, call) => services.getService(request, call),
+    updateService: (request, call) => services.updateService(request, call),
+    scaleService: (request, call) => services.scaleService(request, call),
+    startService: (request, call) => services.startService(request, call),
+    stopService: (request, call) => services.stopService(request, call),
+    redeployService: (request, call) => services.redeployService(request, call),
+    removeService: (request, call) => services.removeService(request, call),
+    addLink: (request, call) => services.addLink(request, call),
+    removeLink: (request, call) => services.removeLink(request, call),
+    getContainer: (request, call) => containers.getContainer(request, call),
+    startContainer: (request, call) => containers.startContainer(request, call),
+    stopContainer: (request, call) => containers.stopContainer(request, call),
+    redeployContainer: (request, call) => containers.redeployContainer(request, call),
+    removeContainer: (request, call) => containers.removeContainer(request, call),
+    getNode: (request) => nodes.getNode(request),
+    updateNode: (request, call) => nodes.updateNode(request, call),
+    removeNode: (request, call) => nodes.removeNode(request, call),
+    createToken: (request, call) => tokens.createToken(request, call),
+    revokeToken: (request, call) => tokens.revokeToken(request, call),
+    listServices: (request, call) => queries.listServices(request, call),
+    watchServices: (request, call) => queries.watchServices(request, call),
+    listContainers: (request, call) => queries.listContainers(request, call),
+    watchContainers: (request, call) => queries.watchContainers(request, call),
+    listNodes: (request) => queries.listNodes(request),
+    watchNodes: (request, call) => queries.watchNodes(request, call),
+    listEndpoints: (request, call) => queries.listEndpoints(request, call),
+    watchEndpoints: (request, call) => queries.watchEndpoints(request, call),
+    listProxies: (request, call) => queries.listProxies(request, call),
+    watchProxies: (request, call) => queries.watchProxies(request, call),
+    getAction: (request, call) => queries.getAction(request, call),
+    listActions: (request, call) => queries.listActions(request, call),
+    watchActions: (request, call) => queries.watchActions(request, call),
+    listEvents: (request, call) => queries.listEvents(request, call),
+    watchEvents: (request, call) => queries.watchEvents(request, call),
+    listTokens: (request) => queries.listTokens(request),
+    watchTokens: (request, call) => queries.watchTokens(request, call),
+  };
+}

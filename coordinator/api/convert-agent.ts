@@ -1,0 +1,122 @@
+import type * as proto from '../../shared/gen/fairlead/v1/agent_service.ts';
+import { ReadinessState, WantedPhase } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
+import { NodeDescription } from '../../shared/gen/fairlead/v1/node.ts';
+import { PortProtocol } from '../../shared/gen/fairlead/v1/service.ts';
+import type { ContainerId } from '../../shared/ids.ts';
+import type { Assignment } from '../dispatcher/assignments.ts';
+import type { InventoryEntry, NodeHello } from '../dispatcher/dispatcher.ts';
+import type { AssignmentSet } from '../dispatcher/node-link.ts';
+import type { TokenIssuer } from '../identity/tokens.ts';
+import type { ObservedPhase } from '../model.ts';
+import { portToProto, readinessToProto } from './spec-parts.ts';
+import { restartToProto } from './convert-spec.ts';
+
+/** What an agent says first, as the dispatcher takes it. */
+export function helloFromProto(hello: proto.NodeHello): NodeHello {
+  const { engine } = hello;
+  return {
+    bootId: hello.bootId,
+    sequence: hello.sequence,
+    description: { ...NodeDescription.create(), ...hello.description },
+    advertiseAddress: hello.advertiseAddress,
+    publicAddress: hello.publicAddress,
+    engine: { reachable: engine?.reachable ?? false, message: engine?.message ?? '' },
+    inventory: hello.inventory.flatMap(statusFromProto),
+  };
+}
+
+/** One container as its agent sees it; empty if this version does not know its phase. */
+export function statusFromProto(status: proto.ContainerStatus): InventoryEntry[] {
+  const phase = phases.get(status.phase);
+  if (phase === undefined) return [];
+  return [
+    {
+      containerId: status.containerId as ContainerId,
+      name: status.name,
+      reported: {
+        phase,
+        ready: readinessFromProto(status.readiness),
+        ports: status.ports.map(({ protocol, ...rest }) => ({
+          ...rest,
+          protocol: protocol === PortProtocol.UDP ? 'udp' : 'tcp',
+        })),
+        exitCode: status.exitCode ?? null,
+        message: status.message,
+        engineId: status.engineId,
+        restarts: status.restarts,
+        startedAtMs: status.startedAt?.getTime() ?? null,
+        endedAtMs: status.endedAt?.getTime() ?? null,
+      },
+    },
+  ];
+}
+
+/** Assignments with the secrets that their containers need, which are derived here and not kept. */
+export function assignmentsToProto(set: AssignmentSet, tokens: TokenIssuer): proto.AssignmentSet {
+  return {
+    complete: set.complete,
+    sequence: set.sequence,
+    assignments: set.assignments.map((assignment) => assignmentToProto(assignment, tokens)),
+    forgotten: [...set.forgotten],
+  };
+}
+
+function assignmentToProto(
+  { containerId, wanted, container, definition }: Assignment,
+  tokens: TokenIssuer,
+): proto.Assignment {
+  const { tokenId, environment } = definition;
+  const auth: Record<string, string> =
+    tokenId === null ? {} : { FAIRLEAD_AUTH: tokens.containerAuthorization(tokenId) };
+  return {
+    containerId,
+    wanted: wantedPhases[wanted],
+    definition: {
+      name: container.name,
+      service: container.name.slice(0, container.name.lastIndexOf('-')),
+      serviceId: container.serviceId,
+      slot: container.slot,
+      revision: container.revision,
+      image: definition.image,
+      command: [...definition.command],
+      entrypoint: [...definition.entrypoint],
+      environment: { ...environment, ...auth },
+      labels: { ...definition.labels },
+      hostname: container.name,
+      ports: definition.ports.map(portToProto),
+      hosts: [...definition.hosts],
+      restart: restartToProto(definition.restart),
+      readiness: readinessToProto(definition.readiness),
+      stopGraceMs: definition.stopGraceMs,
+    },
+  };
+}
+
+function readinessFromProto(readiness: ReadinessState): boolean | null {
+  switch (readiness) {
+    case ReadinessState.READY:
+      return true;
+    case ReadinessState.NOT_READY:
+      return false;
+    case ReadinessState.UNSPECIFIED:
+    default:
+      return null;
+  }
+}
+
+const phases = new Map<ContainerPhase, ObservedPhase>([
+  [ContainerPhase.PULLING, 'pulling'],
+  [ContainerPhase.STARTING, 'starting'],
+  [ContainerPhase.RUNNING, 'running'],
+  [ContainerPhase.STOPPING, 'stopping'],
+  [ContainerPhase.STOPPED, 'stopped'],
+  [ContainerPhase.FAILED, 'failed'],
+  [ContainerPhase.REMOVED, 'removed'],
+]);
+
+const wantedPhases = {
+  running: WantedPhase.RUNNING,
+  stopped: WantedPhase.STOPPED,
+  removed: WantedPhase.REMOVED,
+} as const satisfies Record<Assignment['wanted'], WantedPhase>;

@@ -1,0 +1,146 @@
+import type { Action as ProtoAction } from '../../shared/gen/fairlead/v1/action.ts';
+import { ActionState as ProtoActionState } from '../../shared/gen/fairlead/v1/action.ts';
+import type { PortBinding as ProtoPortBinding } from '../../shared/gen/fairlead/v1/container.ts';
+import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
+import type { Event as ProtoEvent } from '../../shared/gen/fairlead/v1/event.ts';
+import {
+  Availability as ProtoAvailability,
+  NodeState as ProtoNodeState,
+} from '../../shared/gen/fairlead/v1/node.ts';
+import {
+  PortProtocol,
+  ServiceState as ProtoServiceState,
+} from '../../shared/gen/fairlead/v1/service.ts';
+import { Role as ProtoRole, type Token as ProtoToken } from '../../shared/gen/fairlead/v1/token.ts';
+import type {
+  Action,
+  ActionState,
+  Availability,
+  Event,
+  NodeState,
+  PortBinding,
+  Protocol,
+  Role,
+  Token,
+} from '../model.ts';
+import type { ContainerView } from '../orchestrator/views.ts';
+import type { ServiceState } from '../orchestrator/service-state.ts';
+
+// Words of the model in the contract's numbers. `satisfies` keeps each table complete.
+
+export const serviceStates = {
+  'not-running': ProtoServiceState.NOT_RUNNING,
+  starting: ProtoServiceState.STARTING,
+  running: ProtoServiceState.RUNNING,
+  'partly-running': ProtoServiceState.PARTLY_RUNNING,
+  scaling: ProtoServiceState.SCALING,
+  redeploying: ProtoServiceState.REDEPLOYING,
+  stopping: ProtoServiceState.STOPPING,
+  stopped: ProtoServiceState.STOPPED,
+  failed: ProtoServiceState.FAILED,
+  terminating: ProtoServiceState.TERMINATING,
+} as const satisfies Record<ServiceState, ProtoServiceState>;
+
+export const nodeStates = {
+  unknown: ProtoNodeState.UNKNOWN,
+  ready: ProtoNodeState.READY,
+  'engine-away': ProtoNodeState.ENGINE_AWAY,
+  unreachable: ProtoNodeState.UNREACHABLE,
+  down: ProtoNodeState.DOWN,
+} as const satisfies Record<NodeState, ProtoNodeState>;
+
+export const availabilities = {
+  active: ProtoAvailability.ACTIVE,
+  paused: ProtoAvailability.PAUSED,
+} as const satisfies Record<Availability, ProtoAvailability>;
+
+export const protocols = {
+  tcp: PortProtocol.TCP,
+  udp: PortProtocol.UDP,
+} as const satisfies Record<Protocol, PortProtocol>;
+
+const actionStates = {
+  'in-progress': ProtoActionState.IN_PROGRESS,
+  succeeded: ProtoActionState.SUCCEEDED,
+  failed: ProtoActionState.FAILED,
+  superseded: ProtoActionState.SUPERSEDED,
+} as const satisfies Record<ActionState, ProtoActionState>;
+
+export const roles = {
+  viewer: ProtoRole.VIEWER,
+  operator: ProtoRole.OPERATOR,
+  admin: ProtoRole.ADMIN,
+  node: ProtoRole.NODE,
+  proxy: ProtoRole.PROXY,
+} as const satisfies Record<Role, ProtoRole>;
+
+/** Where a container stands for its user: what was seen, but for what the coordinator is about to do. */
+export function phaseOf({ phase, wanted }: ContainerView): ContainerPhase {
+  switch (phase) {
+    case 'pending':
+      return ContainerPhase.PENDING;
+    case 'pulling':
+      return ContainerPhase.PULLING;
+    case 'starting':
+      return ContainerPhase.STARTING;
+    case 'running':
+      if (wanted === 'running') return ContainerPhase.RUNNING;
+      return wanted === 'draining' ? ContainerPhase.DRAINING : ContainerPhase.STOPPING;
+    case 'stopping':
+      return ContainerPhase.STOPPING;
+    case 'stopped':
+      return ContainerPhase.STOPPED;
+    case 'failed':
+      return ContainerPhase.FAILED;
+    case 'removed':
+      return ContainerPhase.REMOVED;
+  }
+}
+
+export function bindingToProto(binding: PortBinding): ProtoPortBinding {
+  return { ...binding, protocol: protocols[binding.protocol] };
+}
+
+export function actionToProto(action: Action): ProtoAction {
+  return {
+    id: action.id,
+    method: action.method,
+    targetKind: action.targetKind,
+    targetId: action.targetId,
+    targetName: action.targetName,
+    state: actionStates[action.state],
+    message: action.message,
+    principal: action.principal,
+    peer: action.peer,
+    requestId: action.requestId,
+    timeline: action.timeline.map(({ timeMs, container, message }) => ({
+      time: new Date(timeMs),
+      container,
+      message,
+    })),
+    startedAt: new Date(action.startedAtMs),
+    endedAt: dateOf(action.endedAtMs),
+  };
+}
+
+export function eventToProto(event: Event): ProtoEvent {
+  const { cursor, timeMs, ...rest } = event;
+  return { ...rest, cursor: String(cursor), time: new Date(timeMs) };
+}
+
+export function tokenToProto(token: Token, lastUsedAtMs: number | null): ProtoToken {
+  return {
+    id: token.id,
+    name: token.name,
+    role: roles[token.role],
+    serviceIds: [...token.serviceIds],
+    tags: [...token.tags],
+    createdAt: new Date(token.createdAtMs),
+    expiresAt: dateOf(token.expiresAtMs),
+    lastUsedAt: dateOf(lastUsedAtMs),
+  };
+}
+
+export function dateOf(ms: number | null): Date | undefined {
+  return ms === null ? undefined : new Date(ms);
+}

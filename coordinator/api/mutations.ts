@@ -1,0 +1,104 @@
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError } from '../../shared/errors.ts';
+import type { ActionId, ServiceId } from '../../shared/ids.ts';
+import type { Random } from '../../shared/random.ts';
+import type { Action, TargetKind } from '../model.ts';
+import { beginAction } from '../orchestrator/actions.ts';
+import type { Store, Transaction } from '../store/store.ts';
+import type { Call } from './call.ts';
+import type { Options } from './convert-requests.ts';
+
+/** How long a request id makes a retry harmless. */
+const requestIdMs = 24 * 60 * 60 * 1_000;
+
+export interface Target {
+  readonly kind: TargetKind;
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface Mutation {
+  /** Name of the RPC, which is the action's method and part of its event. */
+  readonly method: string;
+  readonly target: Target;
+  /** The service whose convergence ends the action; null: done at once. */
+  readonly serviceId: ServiceId | null;
+  /** `service.created`: what goes into the events. */
+  readonly event: string;
+}
+
+/** Carries out mutations: one transaction each, with its action and its event. */
+export class Mutations {
+  readonly #store: Store;
+  readonly #random: Random;
+  readonly #clock: Clock;
+
+  constructor(deps: { readonly store: Store; readonly random: Random; readonly clock: Clock }) {
+    this.#store = deps.store;
+    this.#random = deps.random;
+    this.#clock = deps.clock;
+  }
+
+  /** The action of an earlier request with the same id; undefined: this is the first. */
+  replayed(method: string, { principal }: Call, { requestId }: Options): Action | undefined {
+    if (requestId === '') return undefined;
+    const sinceMs = this.#clock.now() - requestIdMs;
+    const earlier = [...this.#store.actions.values()].find(
+      (action) =>
+        action.requestId === requestId &&
+        action.principal === principal.name &&
+        action.startedAtMs >= sinceMs,
+    );
+    if (earlier !== undefined && earlier.method !== method) {
+      throw new DomainError(
+        'conflict',
+        `the request id "${requestId}" was used for ${earlier.method}; choose another`,
+        { reason: 'REQUEST_ID_REUSED' },
+      );
+    }
+    return earlier;
+  }
+
+  perform<T>(
+    call: Call,
+    { requestId }: Options,
+    mutation: Mutation,
+    write: (tx: Transaction) => T,
+  ): { readonly action: Action; readonly result: T } {
+    const { method, target, serviceId, event } = mutation;
+    return this.#store.transact((tx) => {
+      const result = write(tx);
+      const action = beginAction(tx, {
+        id: this.#random.id() as ActionId,
+        method,
+        targetKind: target.kind,
+        targetId: target.id,
+        targetName: target.name,
+        serviceId,
+        caller: { principal: call.principal.name, peer: call.peer },
+        requestId,
+      });
+      tx.event({
+        type: event,
+        objectId: target.id,
+        objectName: target.name,
+        actionId: action.id,
+        message: `${method} by ${call.principal.name}`,
+      });
+      return { action, result };
+    });
+  }
+}
+
+/** Throws 'conflict' if the object was changed since the caller read it. */
+export function requireVersion(
+  { version }: Options,
+  object: { readonly name: string; readonly version: number },
+): void {
+  if (version === 0 || version === object.version) return;
+  throw new DomainError(
+    'conflict',
+    `${object.name} has version ${object.version}, not ${version}: it was changed meanwhile; read it again`,
+    { reason: 'VERSION_MISMATCH' },
+  );
+}

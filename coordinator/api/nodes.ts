@@ -1,0 +1,122 @@
+import type {
+  GetNodeRequest,
+  RemoveNodeRequest,
+  UpdateNodeRequest,
+} from '../../shared/gen/fairlead/v1/control_service.ts';
+import { DomainError, type FieldViolation } from '../../shared/errors.ts';
+import type { Action, Node } from '../model.ts';
+import type { Dispatcher } from '../dispatcher/dispatcher.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
+import type { Store } from '../store/store.ts';
+import type { Call } from './call.ts';
+import { actionToProto } from './convert.ts';
+import { nodeChangeFromProto, optionsFromProto } from './convert-requests.ts';
+import type { Lookup } from './lookup.ts';
+import { requireVersion, type Mutations } from './mutations.ts';
+import type { Presenter } from './present.ts';
+import { throwIfInvalid } from './validate.ts';
+
+export interface NodeApiDeps {
+  readonly store: Store;
+  readonly observed: ObservedState;
+  readonly dispatcher: Dispatcher;
+  readonly lookup: Lookup;
+  readonly mutations: Mutations;
+  readonly presenter: Presenter;
+}
+
+/** The API's methods on nodes. */
+export class NodeApi {
+  readonly #deps: NodeApiDeps;
+
+  constructor(deps: NodeApiDeps) {
+    this.#deps = deps;
+  }
+
+  getNode({ node }: GetNodeRequest) {
+    return { node: this.#deps.presenter.node(this.#deps.lookup.node(node)) };
+  }
+
+  updateNode(request: UpdateNodeRequest, call: Call) {
+    const { lookup, mutations, presenter } = this.#deps;
+    const violations: FieldViolation[] = [];
+    const options = optionsFromProto(request.options, violations);
+    const change = nodeChangeFromProto(request, violations);
+    throwIfInvalid(violations);
+    const replayed = mutations.replayed('UpdateNode', call, options);
+    if (replayed !== undefined) return this.#replay(replayed);
+    const before = lookup.node(request.node);
+    requireVersion(options, before);
+    if (options.dryRun) {
+      return { node: presenter.node(before), action: undefined, plan: { steps: [] } };
+    }
+    const after: Node = {
+      ...before,
+      tags: change.tags ?? before.tags,
+      availability: change.availability ?? before.availability,
+      version: before.version + 1,
+    };
+    const { action } = mutations.perform(
+      call,
+      options,
+      {
+        method: 'UpdateNode',
+        target: { kind: 'node', id: before.id, name: before.name },
+        serviceId: null,
+        event: 'node.updated',
+      },
+      (tx) => {
+        tx.nodes.put(after);
+      },
+    );
+    return { node: presenter.node(after), action: actionToProto(action), plan: undefined };
+  }
+
+  removeNode(request: RemoveNodeRequest, call: Call) {
+    const { lookup, mutations, presenter, store, dispatcher } = this.#deps;
+    const violations: FieldViolation[] = [];
+    const options = optionsFromProto(request.options, violations);
+    throwIfInvalid(violations);
+    const replayed = mutations.replayed('RemoveNode', call, options);
+    if (replayed !== undefined) return this.#replay(replayed);
+    const node = lookup.node(request.node);
+    requireVersion(options, node);
+    const shown = presenter.node(node);
+    const containers = store.containersOn(node.id);
+    if (containers.length > 0 && this.#deps.observed.node(node.id).state !== 'down') {
+      throw new DomainError(
+        'precondition',
+        `${node.name} has ${containers.length} containers; move them first (pause the node, then redeploy their services), or wait until the node is down`,
+        { reason: 'NODE_HAS_CONTAINERS' },
+      );
+    }
+    if (options.dryRun) return { node: shown, action: undefined, plan: { steps: [] } };
+    const { action } = mutations.perform(
+      call,
+      options,
+      {
+        method: 'RemoveNode',
+        target: { kind: 'node', id: node.id, name: node.name },
+        serviceId: null,
+        event: 'node.removed',
+      },
+      (tx) => {
+        // The host is gone for good, says the user: so is what ran there.
+        for (const { id } of containers) tx.containers.delete(id);
+        tx.nodes.delete(node.id);
+      },
+    );
+    for (const { id } of containers) this.#deps.observed.forget(id);
+    dispatcher.expel(node.id);
+    return { node: shown, action: actionToProto(action), plan: undefined };
+  }
+
+  #replay(action: Action) {
+    const node = this.#deps.store.nodes.get(action.targetId as Node['id']);
+    return {
+      node: node === undefined ? undefined : this.#deps.presenter.node(node),
+      action: actionToProto(action),
+      plan: undefined,
+    };
+  }
+}

@@ -1,0 +1,235 @@
+import type { Container as ProtoContainer } from '../../shared/gen/fairlead/v1/container.ts';
+import {
+  EndpointKind,
+  type Endpoint as ProtoEndpoint,
+} from '../../shared/gen/fairlead/v1/event.ts';
+import {
+  TargetHealth,
+  TargetMode,
+  type Proxy as ProtoProxy,
+} from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import type { Node as ProtoNode, NodeReason } from '../../shared/gen/fairlead/v1/node.ts';
+import type { Service as ProtoService } from '../../shared/gen/fairlead/v1/service.ts';
+import type { Container, Node, Observed, PlacementReason, Service } from '../model.ts';
+import type { Dispatcher } from '../dispatcher/dispatcher.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
+import type { Orchestrator } from '../orchestrator/orchestrator.ts';
+import type { Placement } from '../orchestrator/placement.ts';
+import { viewContainer } from '../orchestrator/views.ts';
+import { endpointsOf } from '../routing/endpoints.ts';
+import type { ProxyRecord } from '../routing/proxy-record.ts';
+import { defaultBackend } from '../routing/routes.ts';
+import type { Routing } from '../routing/routing.ts';
+import type { Store } from '../store/store.ts';
+import {
+  availabilities,
+  bindingToProto,
+  dateOf,
+  nodeStates,
+  phaseOf,
+  serviceStates,
+} from './convert.ts';
+import { specToProto } from './convert-spec.ts';
+
+export interface PresenterDeps {
+  readonly store: Store;
+  readonly observed: ObservedState;
+  readonly routing: Routing;
+  readonly orchestrator: Orchestrator;
+  readonly placement: Placement;
+  readonly dispatcher: Dispatcher;
+}
+
+/** Puts together what users see of an object: what is wanted of it, and what is observed. */
+export class Presenter {
+  readonly #deps: PresenterDeps;
+
+  constructor(deps: PresenterDeps) {
+    this.#deps = deps;
+  }
+
+  service(service: Service): ProtoService {
+    const { store, orchestrator, placement } = this.#deps;
+    const { state, message, containers } = orchestrator.status(service);
+    const linkers = [...store.services.values()].filter(({ spec }) =>
+      spec.links.some((link) => link.service === service.name),
+    );
+    return {
+      id: service.id,
+      name: service.name,
+      spec: specToProto(service.spec),
+      revision: service.revision,
+      version: service.version,
+      state: serviceStates[state],
+      message,
+      started: service.started,
+      currentContainers: containers.length,
+      runningContainers: containers.filter(({ phase }) => phase === 'running').length,
+      readyContainers: containers.filter((c) => c.ready && c.wanted === 'running').length,
+      linkedFrom: linkers.map(({ name }) => name),
+      linkVariables: placement.linkVariablesOf(service),
+      createdAt: new Date(service.createdAtMs),
+      updatedAt: new Date(service.updatedAtMs),
+    };
+  }
+
+  container(container: Container): ProtoContainer {
+    const { store, observed, routing, placement } = this.#deps;
+    const seen = observed.container(container.id);
+    const view = viewContainer(container, seen, routing.admissionOf(container));
+    const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
+    return {
+      id: container.id,
+      name: container.name,
+      service: store.services.get(container.serviceId)?.name ?? '',
+      serviceId: container.serviceId,
+      slot: container.slot,
+      revision: container.revision,
+      node: node?.name ?? '',
+      nodeId: node?.id ?? '',
+      phase: phaseOf(view),
+      ready: view.ready && container.wanted === 'running',
+      placement: placement.reasonsOf(container.id).map(reasonToProto),
+      environment: shownEnvironment(container),
+      drain: container.wanted === 'draining' ? this.#drainOf(container) : undefined,
+      stale: node !== undefined && observed.node(node.id).state !== 'ready',
+      createdAt: new Date(container.createdAtMs),
+      ...observedPart(seen),
+      message: this.#messageOf(container, seen),
+    };
+  }
+
+  node(node: Node): ProtoNode {
+    const { store, observed, dispatcher } = this.#deps;
+    const { state, message, orphans } = observed.node(node.id);
+    return {
+      id: node.id,
+      name: node.name,
+      state: nodeStates[state],
+      availability: availabilities[node.availability],
+      tags: [...node.tags],
+      description: node.description ?? undefined,
+      advertiseAddress: node.advertiseAddress,
+      publicAddress: node.publicAddress,
+      containers: store.containersOn(node.id).length,
+      message,
+      version: node.version,
+      joinedAt: new Date(node.joinedAtMs),
+      lastSeenAt: dateOf(dispatcher.lastSeenAtMs(node.id)),
+      orphans: [...orphans],
+    };
+  }
+
+  /** Endpoints of one service: those for all of it first. */
+  endpoints(service: Service): ProtoEndpoint[] {
+    const { store, observed } = this.#deps;
+    return store
+      .containersOf(service.id)
+      .flatMap((container) =>
+        endpointsOf({
+          service,
+          container,
+          observed: observed.container(container.id),
+          node: container.nodeId === null ? undefined : store.nodes.get(container.nodeId),
+        }),
+      )
+      .map((endpoint) => ({
+        ...endpoint,
+        kind: endpoint.kind === 'service' ? EndpointKind.SERVICE : EndpointKind.CONTAINER,
+      }))
+      .sort((a, b) => b.kind - a.kind || byName(a.container, b.container));
+  }
+
+  proxy(proxy: ProxyRecord): ProtoProxy {
+    const { store, routing } = this.#deps;
+    const { identity, status, session } = proxy;
+    const list = routing.list(identity.serviceId);
+    return {
+      id: identity.id,
+      name: identity.name,
+      service: store.services.get(identity.serviceId)?.name ?? '',
+      connected: session !== null,
+      publishedVersion: proxy.publishedVersion,
+      appliedVersion: proxy.appliedVersion,
+      haproxyVersion: status.haproxyVersion,
+      haproxyPid: status.haproxyPid,
+      message: status.message === '' ? proxy.firstError : status.message,
+      servers: [...(list?.targets() ?? [])].map((target) => {
+        const seen = proxy.target(target.id);
+        return {
+          backend: defaultBackend,
+          name: target.id,
+          container: target.container,
+          address: `${target.address}:${target.port}`,
+          mode: target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN,
+          health: healths[seen?.health ?? 'unknown'],
+          inFlight: seen?.inFlight ?? 0,
+          requests: seen?.requests ?? 0,
+        };
+      }),
+      lastSeenAt: new Date(proxy.lastSeenAtMs),
+    };
+  }
+
+  #messageOf(container: Container, seen: Observed | undefined): string {
+    const { observed, placement } = this.#deps;
+    if (container.nodeId === null) return placement.unplaceable.get(container.id) ?? '';
+    const node = observed.node(container.nodeId);
+    if (node.state !== 'ready' && node.message !== '') return node.message;
+    return seen?.message ?? '';
+  }
+
+  #drainOf(container: Container) {
+    const { retirement } = container;
+    if (retirement === null) return undefined;
+    return {
+      startedAt: new Date(retirement.startedAtMs),
+      deadlineAt: new Date(retirement.deadlineAtMs),
+      ...this.#deps.routing.drainingAt(container),
+    };
+  }
+}
+
+/** What an agent reported, as users see it. */
+function observedPart(seen: Observed | undefined) {
+  if (seen === undefined) {
+    return {
+      ports: [],
+      exitCode: undefined,
+      restarts: 0,
+      engineId: '',
+      startedAt: undefined,
+      endedAt: undefined,
+    };
+  }
+  return {
+    ports: seen.phase === 'running' ? seen.ports.map(bindingToProto) : [],
+    exitCode: seen.exitCode ?? undefined,
+    restarts: seen.restarts,
+    engineId: seen.engineId,
+    startedAt: dateOf(seen.startedAtMs),
+    endedAt: dateOf(seen.endedAtMs),
+  };
+}
+
+function shownEnvironment({ definition }: Container): Record<string, string> {
+  if (definition === null) return {};
+  const masked: Record<string, string> =
+    definition.tokenId === null ? {} : { FAIRLEAD_AUTH: '********' };
+  return { ...definition.environment, ...masked };
+}
+
+/** Containers of a service by number, then by name. */
+export function byName(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
+export function reasonToProto({ node, filter, reason }: PlacementReason): NodeReason {
+  return { node, filter, reason };
+}
+
+const healths = {
+  unknown: TargetHealth.UNSPECIFIED,
+  up: TargetHealth.UP,
+  down: TargetHealth.DOWN,
+} as const;

@@ -1,0 +1,257 @@
+import type { CallContext } from 'nice-grpc';
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError } from '../../shared/errors.ts';
+import { FrontendMode } from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import type {
+  ProxyHello,
+  ProxyServiceImplementation,
+  ProxySessionRequest,
+  ProxySessionResponse,
+  Target as ProtoTarget,
+} from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import type { ContainerId, ProxyId, SessionId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { heartbeatMs, leaseMs } from '../dispatcher/dispatcher.ts';
+import type { Service, Target } from '../model.ts';
+import type { BackendList } from '../routing/backend-list.ts';
+import type { ProxyRecord } from '../routing/proxy-record.ts';
+import { frontendsOf } from '../routing/routes.ts';
+import type { Routing } from '../routing/routing.ts';
+import type { Store } from '../store/store.ts';
+import { protocolVersion } from './agent-session.ts';
+import type { Authenticator } from './authentication.ts';
+import { requireScope } from './authorization.ts';
+import type { Principal } from './call.ts';
+import { cut, sessionLoop } from './session-loop.ts';
+
+export interface ProxyApiDeps {
+  readonly store: Store;
+  readonly authenticator: Authenticator;
+  readonly routing: Routing;
+  /** Names this run of the coordinator: versions of lists are counted in it. */
+  readonly epoch: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Answers proxy agents. */
+export function proxyService(deps: ProxyApiDeps): ProxyServiceImplementation {
+  return { proxySession: (requests, context) => proxySession(deps, requests, context) };
+}
+
+async function* proxySession(
+  deps: ProxyApiDeps,
+  requests: AsyncIterable<ProxySessionRequest>,
+  context: CallContext,
+): AsyncGenerator<ProxySessionResponse> {
+  const { store, authenticator, routing, clock, log } = deps;
+  const principal = requireProxyToken(
+    authenticator.authenticate(context.metadata.get('authorization')),
+  );
+  const iterator = requests[Symbol.asyncIterator]();
+  const hello = await firstMessage(iterator);
+  const service = loadBalancer(store, principal, hello);
+  if (principal.containerId !== null && principal.containerId !== hello.proxyId) {
+    throw new DomainError('forbidden', 'the token of a container speaks for that container only', {
+      reason: 'PERMISSION_DENIED',
+    });
+  }
+  using controller = new ChildController(context.signal);
+  let reason: string | undefined;
+  const cutWith = (why: string) => {
+    reason = why;
+    controller.abort();
+  };
+  using _tokens = store.subscribe((changes) => {
+    if (!changes.some(({ table }) => table === 'tokens')) return;
+    if (store.tokens.get(principal.id) === undefined) cutWith('TOKEN_REVOKED');
+  });
+  const record = attach(deps, hello, service);
+  const session = { id: deps.random.id() as SessionId, close: cutWith };
+  record.session = session;
+  record.resync();
+  takeStatus(record, hello.status);
+  log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy attached');
+  try {
+    yield {
+      message: { $case: 'welcome', value: { sessionId: session.id, leaseMs, heartbeatMs } },
+    };
+    yield* sessionLoop<ProxySessionRequest, ProxySessionResponse>(
+      {
+        requests: iterator,
+        wakeup: record.wakeup,
+        leaseMs,
+        heartbeatMs,
+        clock,
+        next: () => nextMessage(deps, record),
+        heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
+        receive: (request) => {
+          if (record.session === session) receive(deps, record, request);
+        },
+      },
+      controller,
+    );
+  } finally {
+    if (record.session === session) routing.detached(record);
+    log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy detached');
+  }
+  if (reason !== undefined) throw cut(reason);
+}
+
+/** The proxy's record; the session that it had, if any, ends. */
+function attach({ store, routing }: ProxyApiDeps, hello: ProxyHello, service: Service) {
+  const inContainer = store.containers.get(hello.proxyId as ContainerId)?.serviceId === service.id;
+  const record = routing.attach(
+    { id: hello.proxyId as ProxyId, name: hello.name, serviceId: service.id },
+    inContainer ? 'container' : 'host',
+  );
+  record.session?.close('SESSION_REPLACED');
+  return record;
+}
+
+function requireProxyToken(principal: Principal): Extract<Principal, { kind: 'token' }> {
+  if (principal.kind === 'token' && principal.role === 'proxy') return principal;
+  throw new DomainError('forbidden', 'a proxy session takes a token of the role proxy', {
+    reason: 'PERMISSION_DENIED',
+  });
+}
+
+async function firstMessage(iterator: AsyncIterator<ProxySessionRequest>): Promise<ProxyHello> {
+  const first = await iterator.next();
+  const message = first.done === true ? undefined : first.value.message;
+  if (message?.$case !== 'hello' || message.value.proxyId === '') {
+    throw new DomainError('precondition', 'the first message of a session must be a hello', {
+      reason: 'HELLO_EXPECTED',
+    });
+  }
+  if (message.value.protocolVersion !== protocolVersion) {
+    throw new DomainError(
+      'precondition',
+      `this coordinator speaks protocol ${protocolVersion}, the proxy ${message.value.protocolVersion}; install the same version on both`,
+      { reason: 'PROTOCOL_UNKNOWN' },
+    );
+  }
+  return message.value;
+}
+
+function loadBalancer(
+  store: Store,
+  principal: Extract<Principal, { kind: 'token' }>,
+  { service: nameOrId }: ProxyHello,
+): Service {
+  const service = store.serviceNamed(nameOrId);
+  if (service === undefined) {
+    throw new DomainError('not-found', `no service is called "${nameOrId}" or has that id`, {
+      reason: 'SERVICE_NOT_FOUND',
+    });
+  }
+  requireScope({ principal }, service);
+  if (service.spec.apiRole !== 'proxy') {
+    throw new DomainError(
+      'precondition',
+      `${service.name} is no load balancer: give it the API role PROXY`,
+      { reason: 'SERVICE_NOT_A_LOAD_BALANCER' },
+    );
+  }
+  return service;
+}
+
+function nextMessage(
+  { routing, epoch }: ProxyApiDeps,
+  record: ProxyRecord,
+): ProxySessionResponse | null {
+  const list = routing.list(record.identity.serviceId);
+  const message = list === undefined ? null : record.nextMessage(list);
+  if (list === undefined || message === null) return null;
+  const { version } = message;
+  if (message.kind === 'delta') {
+    const { baseVersion, removedTargetIds } = message;
+    const targets = message.targets.map(targetToProto);
+    const value = {
+      epoch,
+      baseVersion,
+      version,
+      targets,
+      removedTargetIds: [...removedTargetIds],
+    };
+    return { message: { $case: 'delta', value } };
+  }
+  const value = {
+    epoch,
+    version,
+    ...structureToProto(list, record),
+    targets: message.targets.map(targetToProto),
+  };
+  return { message: { $case: 'snapshot', value } };
+}
+
+function structureToProto({ structure }: BackendList, { place }: ProxyRecord) {
+  const mode = (each: { readonly mode: 'http' | 'tcp' }) =>
+    each.mode === 'http' ? FrontendMode.HTTP : FrontendMode.TCP;
+  return {
+    frontends: frontendsOf(structure.ports, place).map((f) => ({ ...f, mode: mode(f) })),
+    backends: structure.backends.map((b) => ({ ...b, mode: mode(b) })),
+  };
+}
+
+function targetToProto(target: Target): ProtoTarget {
+  const { id, backend, address, port, drainTimeoutMs, container } = target;
+  const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
+  return { id, backend, address, port, mode, drainTimeoutMs, container };
+}
+
+function receive(
+  { routing, epoch, clock }: ProxyApiDeps,
+  record: ProxyRecord,
+  { message }: ProxySessionRequest,
+): void {
+  record.lastSeenAtMs = clock.now();
+  switch (message?.$case) {
+    case 'applied': {
+      const { version, errors } = message.value;
+      if (message.value.epoch !== epoch) return;
+      record.applied(version, new Map(errors.map((e) => [e.targetId, e.message])));
+      routing.acknowledged(record);
+      return;
+    }
+    case 'targets':
+      for (const { targetId, health, ...rest } of message.value.targets) {
+        record.observe(targetId, { ...rest, health: healthOf(health) });
+      }
+      routing.acknowledged(record);
+      return;
+    case 'status':
+      takeStatus(record, message.value);
+      routing.acknowledged(record);
+      return;
+    case 'snapshotRequest':
+      record.resync();
+      return;
+    case 'hello':
+    case 'heartbeat':
+    case undefined:
+      return;
+  }
+}
+
+function healthOf(health: TargetHealth): 'unknown' | 'up' | 'down' {
+  switch (health) {
+    case TargetHealth.UP:
+      return 'up';
+    case TargetHealth.DOWN:
+      return 'down';
+    case TargetHealth.UNSPECIFIED:
+    default:
+      return 'unknown';
+  }
+}
+
+function takeStatus(record: ProxyRecord, status: ProxyHello['status']): void {
+  if (status === undefined) return;
+  const { haproxyVersion, haproxyPid, message } = status;
+  record.status = { haproxyVersion, haproxyPid, message };
+}

@@ -1,0 +1,242 @@
+import { ActionState } from '../../shared/gen/fairlead/v1/action.ts';
+import type * as proto from '../../shared/gen/fairlead/v1/control_service.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, type FieldViolation } from '../../shared/errors.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
+import type { Action, Service } from '../model.ts';
+import type { ServiceId } from '../../shared/ids.ts';
+import type { Routing } from '../routing/routing.ts';
+import type { Store } from '../store/store.ts';
+import type { Authenticator } from './authentication.ts';
+import { inScope, requireScope, requireUnlimited } from './authorization.ts';
+import type { Call } from './call.ts';
+import type { ChangeLog, Topic } from './change-log.ts';
+import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
+import { limitFromProto, roleFromProto } from './convert-requests.ts';
+import type { Lookup } from './lookup.ts';
+import { byName, type Presenter } from './present.ts';
+import { throwIfInvalid } from './validate.ts';
+import { watch, type WatchMessage } from './watch.ts';
+
+export interface QueryApiDeps {
+  readonly store: Store;
+  readonly routing: Routing;
+  readonly authenticator: Authenticator;
+  readonly lookup: Lookup;
+  readonly presenter: Presenter;
+  readonly changes: ChangeLog;
+  readonly clock: Clock;
+}
+
+type Named<Key extends string, T> = Record<Key, T[]>;
+
+/** The API's lists, and the watch twin of each. */
+export class QueryApi {
+  readonly #deps: QueryApiDeps;
+
+  constructor(deps: QueryApiDeps) {
+    this.#deps = deps;
+  }
+
+  listServices(request: proto.ListServicesRequest, call: Call) {
+    const { presenter } = this.#deps;
+    const services = this.#services(request.services, call).map((s) => presenter.service(s));
+    return { services: services.sort((a, b) => byName(a.name, b.name)) };
+  }
+
+  watchServices(request: proto.WatchServicesRequest, call: Call) {
+    const list = () => this.listServices(request, call).services;
+    return this.#watch('services', list, request.cursor, call);
+  }
+
+  listContainers(request: proto.ListContainersRequest, call: Call) {
+    const { store, presenter, lookup } = this.#deps;
+    const nodes = new Set(request.nodes.map((node) => lookup.node(node).id));
+    const containers = this.#services(request.services, call)
+      .flatMap(({ id }) => store.containersOf(id))
+      .filter(({ nodeId }) => nodes.size === 0 || (nodeId !== null && nodes.has(nodeId)))
+      .map((container) => presenter.container(container))
+      .sort((a, b) => byName(a.name, b.name) || byDate(a.createdAt, b.createdAt));
+    return { containers };
+  }
+
+  watchContainers(request: proto.WatchContainersRequest, call: Call) {
+    const list = () => this.listContainers(request, call).containers;
+    return this.#watch('containers', list, request.cursor, call);
+  }
+
+  listNodes({ tags }: proto.ListNodesRequest) {
+    const nodes = [...this.#deps.store.nodes.values()]
+      .filter((node) => tags.every((tag) => node.tags.includes(tag)))
+      .map((node) => this.#deps.presenter.node(node))
+      .sort((a, b) => byName(a.name, b.name));
+    return { nodes };
+  }
+
+  watchNodes(request: proto.WatchNodesRequest, call: Call) {
+    // When a node was last heard of changes all the time; by itself it is no news.
+    const list = () =>
+      this.listNodes(request).nodes.map((node) => ({ ...node, lastSeenAt: undefined }));
+    return this.#watch('nodes', list, request.cursor, call);
+  }
+
+  listEndpoints(request: proto.ListEndpointsRequest, call: Call) {
+    const services = this.#services(request.services, call);
+    const endpoints = services
+      .sort((a, b) => byName(a.name, b.name))
+      .flatMap((service) => this.#deps.presenter.endpoints(service));
+    return { endpoints };
+  }
+
+  watchEndpoints(request: proto.WatchEndpointsRequest, call: Call) {
+    const list = () => this.listEndpoints(request, call).endpoints;
+    return this.#watch('endpoints', list, request.cursor, call);
+  }
+
+  listProxies(request: proto.ListProxiesRequest, call: Call) {
+    const services = new Set(this.#services(request.services, call).map(({ id }) => id));
+    const proxies = [...this.#deps.routing.proxies()]
+      .filter(({ identity }) => services.has(identity.serviceId))
+      .map((proxy) => this.#deps.presenter.proxy(proxy))
+      .sort((a, b) => byName(a.name, b.name));
+    return { proxies };
+  }
+
+  watchProxies(request: proto.WatchProxiesRequest, call: Call) {
+    const list = () =>
+      this.listProxies(request, call).proxies.map((p) => ({ ...p, lastSeenAt: undefined }));
+    return this.#watch('proxies', list, request.cursor, call);
+  }
+
+  getAction({ action: id }: proto.GetActionRequest, call: Call) {
+    const action = this.#deps.lookup.action(id);
+    this.#requireActionScope(action, call);
+    return { action: actionToProto(action) };
+  }
+
+  listActions(request: proto.ListActionsRequest, call: Call) {
+    const violations: FieldViolation[] = [];
+    const limit = limitFromProto(request.limit, violations);
+    throwIfInvalid(violations);
+    const actions = [...this.#deps.store.actions.values()]
+      .reverse()
+      .filter((action) => reaches(action, call))
+      .filter(({ targetId, targetName }) => [targetId, targetName, ''].includes(request.target))
+      .map((action) => actionToProto(action))
+      .filter(({ state }) => !request.inProgress || state === ActionState.IN_PROGRESS)
+      .slice(0, limit);
+    return { actions };
+  }
+
+  watchActions(request: proto.WatchActionsRequest, call: Call) {
+    const list = () => this.listActions(request, call).actions;
+    return this.#watch('actions', list, request.cursor, call);
+  }
+
+  listTokens({ role }: proto.ListTokensRequest) {
+    const { store, authenticator } = this.#deps;
+    const wanted = roleFromProto(role);
+    const tokens = [...store.tokens.values()]
+      .filter((token) => wanted === undefined || token.role === wanted)
+      .map((token) => tokenToProto(token, authenticator.lastUsedAtMs(token.id)))
+      .sort((a, b) => byName(a.name, b.name));
+    return { tokens };
+  }
+
+  watchTokens(request: proto.WatchTokensRequest, call: Call) {
+    const list = () => this.listTokens(request).tokens;
+    return this.#watch('tokens', list, request.cursor, call);
+  }
+
+  listEvents(request: proto.ListEventsRequest, call: Call) {
+    const violations: FieldViolation[] = [];
+    const limit = limitFromProto(request.limit, violations);
+    const after = cursorOf(request.cursor, violations);
+    throwIfInvalid(violations);
+    this.#requireEventScope(request.objectId, call);
+    const { events } = this.#deps.store;
+    return { events: events.after(after, request.objectId, limit).map(eventToProto) };
+  }
+
+  async *watchEvents(request: proto.WatchEventsRequest, call: Call) {
+    const violations: FieldViolation[] = [];
+    let cursor = cursorOf(request.cursor, violations);
+    throwIfInvalid(violations);
+    this.#requireEventScope(request.objectId, call);
+    const { events } = this.#deps.store;
+    if (request.cursor === '') cursor = events.newest;
+    if (cursor < events.oldest || cursor > events.newest) {
+      throw new DomainError(
+        'out-of-range',
+        `events after ${cursor} are not kept any more; list what is there and watch from now on`,
+        { reason: 'CURSOR_TOO_OLD' },
+      );
+    }
+    const wakeup = new Wakeup();
+    using _events = events.subscribe(() => {
+      wakeup.notify();
+    });
+    yield { cursor: String(cursor), events: [] };
+    while (!call.signal.aborted) {
+      const batch = events.after(cursor, request.objectId, 100);
+      const last = batch.at(-1);
+      if (last === undefined) {
+        await wakeup.wait(call.signal);
+        continue;
+      }
+      cursor = last.cursor;
+      yield { cursor: String(cursor), events: batch.map(eventToProto) };
+    }
+  }
+
+  #services(names: readonly string[], call: Call): Service[] {
+    const { store, lookup } = this.#deps;
+    if (names.length > 0) return [...new Set(names.map((name) => lookup.service(call, name)))];
+    return [...store.services.values()].filter(({ id }) => inScope(call, id));
+  }
+
+  async *#watch<Key extends Topic, T extends { readonly id: string }>(
+    topic: Key,
+    list: () => readonly T[],
+    cursor: string,
+    call: Call,
+  ): AsyncGenerator<Omit<WatchMessage<T>, 'objects'> & Named<Key, T>> {
+    const { changes, clock } = this.#deps;
+    for await (const { objects, ...rest } of watch({ topic, cursor, list, changes, clock }, call)) {
+      yield { ...rest, ...({ [topic]: objects } as Named<Key, T>) };
+    }
+  }
+
+  #requireActionScope(action: Action, call: Call): void {
+    const service =
+      action.serviceId === null ? undefined : this.#deps.store.services.get(action.serviceId);
+    if (service === undefined) requireUnlimited(call, 'see this action');
+    else requireScope(call, service);
+  }
+
+  #requireEventScope(objectId: string, call: Call): void {
+    const { store } = this.#deps;
+    const container = store.containers.get(objectId as never);
+    const service = store.services.get(container?.serviceId ?? (objectId as ServiceId));
+    if (service === undefined) requireUnlimited(call, 'see events of more than those');
+    else requireScope(call, service);
+  }
+}
+
+function reaches({ serviceId }: Action, call: Call): boolean {
+  if (call.principal.scope === null) return true;
+  return serviceId !== null && inScope(call, serviceId);
+}
+
+function cursorOf(cursor: string, into: FieldViolation[]): number {
+  if (cursor === '') return 0;
+  const number = Number(cursor);
+  if (!Number.isSafeInteger(number) || number < 0) {
+    into.push({ field: 'cursor', rule: 'must be a cursor that an event or a watch gave' });
+  }
+  return number;
+}
+
+function byDate(a: Date | undefined, b: Date | undefined): number {
+  return (a?.getTime() ?? 0) - (b?.getTime() ?? 0);
+}

@@ -1,0 +1,84 @@
+import { type ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError } from '../../shared/errors.ts';
+import { Lease } from '../../shared/rpc/lease.ts';
+import type { Wakeup } from '../../shared/wakeup.ts';
+
+export interface SessionLoop<Request, Response> {
+  readonly requests: AsyncIterator<Request>;
+  /** Woken when there may be something to say. */
+  readonly wakeup: Wakeup;
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly clock: Clock;
+  /** The next thing to say; null: nothing. */
+  readonly next: () => Response | null;
+  readonly heartbeat: () => Response;
+  /** Takes in one message. */
+  readonly receive: (request: Request) => void;
+}
+
+/**
+ * The coordinator's side of a two-way stream: says what is new as fast as the peer takes it, else a
+ * heartbeat now and then; ends when the peer ends, falls silent for longer than its lease, or is cut.
+ */
+export async function* sessionLoop<Request, Response>(
+  loop: SessionLoop<Request, Response>,
+  controller: ChildController,
+): AsyncGenerator<Response> {
+  const { wakeup, clock, heartbeatMs } = loop;
+  const { signal } = controller;
+  const lease = new Lease(loop.leaseMs, clock);
+  let failure: unknown;
+  const end = (reason?: unknown) => {
+    failure ??= reason;
+    controller.abort();
+  };
+  void receiveAll(loop, lease, signal).then(end, end);
+  void lease.expired(signal).then((expired) => {
+    if (expired) end(silent(loop.leaseMs));
+  });
+  while (!signal.aborted) {
+    const message = loop.next();
+    if (message !== null) {
+      yield message;
+      continue;
+    }
+    const woken = await wakeup.waitFor(heartbeatMs, clock, signal);
+    if (!woken && !signal.aborted) yield loop.heartbeat();
+  }
+  if (failure !== undefined) throw failure as Error;
+}
+
+async function receiveAll<Request, Response>(
+  { requests, receive }: SessionLoop<Request, Response>,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const next = await requests.next();
+    if (next.done === true) return;
+    lease.renew();
+    receive(next.value);
+  }
+}
+
+function silent(leaseMs: number): DomainError {
+  return new DomainError('unavailable', `nothing was heard for ${leaseMs} ms`, {
+    reason: 'LEASE_EXPIRED',
+  });
+}
+
+/** Why a session was cut, as its peer is told. */
+export function cut(reason: string): DomainError {
+  switch (reason) {
+    case 'SESSION_REPLACED':
+      return new DomainError('conflict', 'another session took the place of this one', { reason });
+    case 'NODE_REMOVED':
+      return new DomainError('unauthenticated', 'this node was removed', { reason });
+    case 'TOKEN_REVOKED':
+      return new DomainError('unauthenticated', 'the token was revoked', { reason });
+    default:
+      return new DomainError('unavailable', 'the coordinator is stopping', { reason });
+  }
+}

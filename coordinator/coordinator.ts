@@ -1,0 +1,178 @@
+import { join } from 'node:path';
+import { ChildController } from '../shared/abort.ts';
+import type { Clock } from '../shared/clock.ts';
+import {
+  AgentServiceDefinition,
+  type AgentServiceImplementation,
+} from '../shared/gen/fairlead/v1/agent_service.ts';
+import {
+  ControlServiceDefinition,
+  type ControlServiceImplementation,
+} from '../shared/gen/fairlead/v1/control_service.ts';
+import {
+  ProxyServiceDefinition,
+  type ProxyServiceImplementation,
+} from '../shared/gen/fairlead/v1/proxy_service.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { Random } from '../shared/random.ts';
+import { agentService } from './api/agent-session.ts';
+import { Authenticator } from './api/authentication.ts';
+import { ChangeLog } from './api/change-log.ts';
+import { controlHandlers } from './api/control-service.ts';
+import { serveGrpc } from './api/grpc-server.ts';
+import { guard } from './api/guard.ts';
+import { proxyService } from './api/proxy-session.ts';
+import { toStatus } from './api/status.ts';
+import type { CoordinatorConfig, HostPort } from './config.ts';
+import { Dispatcher } from './dispatcher/dispatcher.ts';
+import { createConnectHandler } from './http/connect.ts';
+import { serveHttp } from './http/server.ts';
+import { createFirstToken } from './identity/first-token.ts';
+import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
+import { TokenIssuer } from './identity/tokens.ts';
+import { ObservedState } from './observed/observed-state.ts';
+import { WriteBehind } from './observed/write-behind.ts';
+import type { ApiAddresses } from './orchestrator/container-environment.ts';
+import { Orchestrator } from './orchestrator/orchestrator.ts';
+import { Placement } from './orchestrator/placement.ts';
+import { Routing } from './routing/routing.ts';
+import { Settling } from './routing/settling.ts';
+import { Store } from './store/store.ts';
+
+export interface CoordinatorDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Largest request body over HTTP; the same as over gRPC. */
+const maxBodyBytes = 4 * 1024 * 1024;
+
+/**
+ * Runs a coordinator until the signal aborts. Its parts stop in the reverse order of their start: no new
+ * calls, streams, loops, store.
+ */
+export async function runCoordinator(
+  config: CoordinatorConfig,
+  deps: CoordinatorDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log } = deps;
+  prepareStateDirectory(config.stateDir);
+  const tokens = new TokenIssuer(readOrCreateTokenKey(config.stateDir));
+  using store = new Store(join(config.stateDir, 'fairlead.db'), deps);
+  const tokenFile = createFirstToken(store, config.stateDir, deps);
+  if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
+  const parts = build(config, { ...deps, store, tokens });
+
+  using inner = new ChildController(signal);
+  using _changes = parts.changes.follow(parts.observed, parts.routing);
+  const { grpc, http } = await listen(config, { ...deps, ...parts }, inner.signal);
+  // Ports that were chosen when they were bound; nothing has been placed yet.
+  Object.assign(parts.api, addressesOf(config, { grpc: grpc.port, http: http.port }));
+  log.info(
+    { listen: config.listen.host, port: grpc.port, httpPort: http.port, nodes: store.nodes.size },
+    'coordinator started',
+  );
+  const loops = parts.loops.map((loop) => loop.run(inner.signal));
+  try {
+    await Promise.all(loops);
+  } finally {
+    inner.abort();
+    await Promise.allSettled([...loops, grpc.closed, http.closed]);
+    parts.writeBehind.flush();
+    log.info('coordinator stopped');
+  }
+}
+
+/** Builds every part; nothing runs yet. */
+function build(
+  config: CoordinatorConfig,
+  deps: CoordinatorDeps & { readonly store: Store; readonly tokens: TokenIssuer },
+) {
+  const { store, tokens, clock, random } = deps;
+  const child = (component: string) => ({ log: deps.log.child({ component }) });
+  const observed = new ObservedState(store.loadObserved(), deps);
+  const settling = new Settling({ store, observed, clock });
+  const routing = new Routing({ store, observed, settling, clock });
+  const dispatcher = new Dispatcher(
+    { store, observed, clock, newId: () => random.id(), ...child('dispatcher') },
+    { downGraceMs: config.nodeGraceMs },
+  );
+  const api = addressesOf(config, { grpc: config.listen.port, http: config.httpListen.port });
+  const placement = new Placement({ store, observed, tokens, random, api });
+  const reconciling = { store, observed, routing, settling, placement, clock, random };
+  const orchestrator = new Orchestrator({ ...reconciling, ...child('orchestrator') });
+  const writeBehind = new WriteBehind({ store, observed, clock, ...child('store') });
+  const authenticator = new Authenticator({ store, clock });
+  const epoch = random.id();
+  const changes = new ChangeLog(epoch, { store });
+  const installationId = store.installationId(() => random.id());
+  const handlers = controlHandlers({
+    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId },
+  });
+  const sessions = { store, authenticator, clock, random };
+  return {
+    ...{ observed, routing, changes, writeBehind, api },
+    loops: [dispatcher, routing, orchestrator, writeBehind],
+    control: guard(handlers, { authenticator, store }),
+    agents: agentService({ ...sessions, dispatcher, tokens, ...child('agents') }),
+    proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),
+  };
+}
+
+interface Services {
+  readonly control: ControlServiceImplementation;
+  readonly agents: AgentServiceImplementation;
+  readonly proxies: ProxyServiceImplementation;
+}
+
+/** Opens both doors: gRPC, and the public API as JSON over HTTP. */
+async function listen(
+  config: CoordinatorConfig,
+  deps: CoordinatorDeps & Services,
+  signal: AbortSignal,
+) {
+  const { clock, control, agents, proxies } = deps;
+  const grpc = await serveGrpc(
+    {
+      ...config.listen,
+      clock,
+      log: deps.log.child({ component: 'grpc' }),
+      services: (server) => {
+        server.add(ControlServiceDefinition, control);
+        server.add(AgentServiceDefinition, agents);
+        server.add(ProxyServiceDefinition, proxies);
+      },
+    },
+    signal,
+  );
+  const log = deps.log.child({ component: 'http' });
+  const handler = createConnectHandler({
+    definition: ControlServiceDefinition,
+    implementation: control,
+    toError: toStatus,
+    maxBodyBytes,
+    log,
+    clock,
+    stopping: signal,
+  });
+  const http = await serveHttp({ ...config.httpListen, clock, handler, log }, signal);
+  return { grpc, http };
+}
+
+function addressesOf(
+  config: CoordinatorConfig,
+  bound: { readonly grpc: number; readonly http: number },
+): ApiAddresses {
+  const { host, port } = config.advertise;
+  return {
+    grpcAddress: format({ host, port: port === 0 ? bound.grpc : port }),
+    httpUrl: config.advertiseHttp ?? `http://${format({ host, port: bound.http })}`,
+    zone: config.zone,
+  };
+}
+
+function format({ host, port }: HostPort): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
