@@ -1,0 +1,206 @@
+/** What a frontend or backend speaks. */
+export type Protocol = 'http' | 'tcp';
+
+/** A port that HAProxy listens on. */
+export interface Frontend {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+  /** Name of the backend that takes its requests; one that is not in the list gives 503. */
+  readonly defaultBackend: string;
+}
+
+/** A pool of targets. */
+export interface Backend {
+  readonly name: string;
+  readonly protocol: Protocol;
+}
+
+/** One address in a backend. */
+export interface Target {
+  /** Never reused for another address. */
+  readonly id: string;
+  readonly backend: string;
+  /** Literal IP address, IPv6 in its shortest form. */
+  readonly address: string;
+  readonly port: number;
+  readonly mode: 'ready' | 'drain';
+  /** For `drain`: after this time since receipt what is still in flight is cut. */
+  readonly drainTimeoutMs: number;
+  /** Name of the container behind it. */
+  readonly container: string;
+}
+
+/** The part of a list that only a reload of HAProxy can change. */
+export interface Structure {
+  readonly frontends: readonly Frontend[];
+  readonly backends: readonly Backend[];
+}
+
+/** A target of the coordinator's that can never be given to HAProxy, and why. */
+export interface RejectedTarget {
+  readonly id: string;
+  readonly message: string;
+}
+
+/** A whole list. */
+export interface ListSnapshot extends Structure {
+  readonly epoch: string;
+  readonly version: number;
+  readonly targets: readonly Target[];
+  readonly rejected: readonly RejectedTarget[];
+}
+
+/** What changed since one version. */
+export interface ListDelta {
+  readonly epoch: string;
+  readonly baseVersion: number;
+  readonly version: number;
+  readonly targets: readonly Target[];
+  readonly removedTargetIds: readonly string[];
+  readonly rejected: readonly RejectedTarget[];
+}
+
+/** What a snapshot or delta touched: all that has to be looked at again. */
+export interface ListChange {
+  readonly structure: boolean;
+  /** Paths of the targets that are new, different or gone. */
+  readonly paths: readonly string[];
+}
+
+/** HAProxy's way to name a server: names are unique in their backend only. */
+export function pathOf(target: { readonly backend: string; readonly id: string }): string {
+  return `${target.backend}/${target.id}`;
+}
+
+/**
+ * The last list that the coordinator gave, kept up by its deltas.
+ *
+ * Changes in place, so that a delta costs what it changes and not what the list holds.
+ */
+export class BackendList {
+  #epoch = '';
+  #version = 0;
+  #structure: Structure = { frontends: [], backends: [] };
+  readonly #targets = new Map<string, Target>();
+  readonly #pathOfId = new Map<string, string>();
+  readonly #rejected = new Map<string, string>();
+
+  constructor(snapshot?: ListSnapshot) {
+    if (snapshot !== undefined) this.replace(snapshot);
+  }
+
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  get structure(): Structure {
+    return this.#structure;
+  }
+
+  /** Targets by path. */
+  get targets(): ReadonlyMap<string, Target> {
+    return this.#targets;
+  }
+
+  /** What is wrong with targets that cannot be given to HAProxy, by id. */
+  get rejected(): ReadonlyMap<string, string> {
+    return this.#rejected;
+  }
+
+  /** Takes a whole list in place of the one before; fewer targets, or none, are meant so. */
+  replace(snapshot: ListSnapshot): ListChange {
+    const structure = !sameStructure(this.#structure, snapshot);
+    const changed = new Set<string>();
+    const gone = new Set(this.#pathOfId.keys());
+    for (const target of snapshot.targets) {
+      gone.delete(target.id);
+      this.#put(target, changed);
+    }
+    for (const id of gone) this.#remove(id, changed);
+    this.#rejected.clear();
+    for (const { id, message } of snapshot.rejected) this.#rejected.set(id, message);
+    this.#epoch = snapshot.epoch;
+    this.#version = snapshot.version;
+    this.#structure = { frontends: snapshot.frontends, backends: snapshot.backends };
+    return { structure, paths: [...changed] };
+  }
+
+  /** Goes on from the version before; 'gap' and no change if the delta starts from another one. */
+  apply(delta: ListDelta): ListChange | 'gap' {
+    if (delta.epoch !== this.#epoch || delta.baseVersion !== this.#version) return 'gap';
+    const changed = new Set<string>();
+    for (const id of delta.removedTargetIds) this.#remove(id, changed);
+    for (const target of delta.targets) this.#put(target, changed);
+    for (const { id, message } of delta.rejected) this.#rejected.set(id, message);
+    this.#version = delta.version;
+    return { structure: false, paths: [...changed] };
+  }
+
+  toSnapshot(): ListSnapshot {
+    return {
+      epoch: this.#epoch,
+      version: this.#version,
+      ...this.#structure,
+      targets: [...this.#targets.values()],
+      rejected: [...this.#rejected].map(([id, message]) => ({ id, message })),
+    };
+  }
+
+  #put(target: Target, changed: Set<string>): void {
+    const path = pathOf(target);
+    const pathBefore = this.#pathOfId.get(target.id);
+    if (pathBefore !== undefined && pathBefore !== path) this.#remove(target.id, changed);
+    const before = this.#targets.get(path);
+    this.#rejected.delete(target.id);
+    this.#targets.set(path, target);
+    this.#pathOfId.set(target.id, path);
+    if (before === undefined || !sameTarget(before, target)) changed.add(path);
+  }
+
+  #remove(id: string, changed: Set<string>): void {
+    this.#rejected.delete(id);
+    const path = this.#pathOfId.get(id);
+    if (path === undefined) return;
+    this.#pathOfId.delete(id);
+    this.#targets.delete(path);
+    changed.add(path);
+  }
+}
+
+/** The order counts too: it is that of the file. */
+export function sameStructure(a: Structure, b: Structure): boolean {
+  return (
+    a.frontends.length === b.frontends.length &&
+    a.backends.length === b.backends.length &&
+    a.frontends.every((frontend, index) => sameFrontend(frontend, b.frontends[index])) &&
+    a.backends.every((backend, index) => sameBackend(backend, b.backends[index]))
+  );
+}
+
+function sameFrontend(a: Frontend, b: Frontend | undefined): boolean {
+  return (
+    a.name === b?.name &&
+    a.port === b.port &&
+    a.protocol === b.protocol &&
+    a.defaultBackend === b.defaultBackend
+  );
+}
+
+function sameBackend(a: Backend, b: Backend | undefined): boolean {
+  return a.name === b?.name && a.protocol === b.protocol;
+}
+
+function sameTarget(a: Target, b: Target): boolean {
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.mode === b.mode &&
+    a.drainTimeoutMs === b.drainTimeoutMs &&
+    a.container === b.container
+  );
+}

@@ -1,0 +1,126 @@
+import { createHash } from 'node:crypto';
+import { type Structure, type Target } from './backend-list.ts';
+import { renderConfig, type ConfigSettings } from './config-file.ts';
+import type { HaproxyProcess } from './haproxy-process.ts';
+import { usablePorts } from './ports.ts';
+import { writeAtomically, type StatePaths } from './state-directory.ts';
+
+/** All of a configuration but the targets. */
+export interface Configuration extends Structure {
+  readonly statsPort: number;
+  /** Names it: a running HAProxy with the same one need not reload. */
+  readonly revision: string;
+  /** Ports that cannot be had, in words. */
+  readonly problem: string | undefined;
+}
+
+/** What a running HAProxy says of its configuration. */
+export interface RunningConfiguration {
+  readonly revision: string;
+  readonly ports: ReadonlySet<number>;
+}
+
+/** What a file is made from. */
+export interface ConfigContent {
+  readonly configuration: Configuration;
+  readonly targets: Iterable<Target>;
+}
+
+/** Settings of the agent that are part of every configuration. */
+export type FixedSettings = Pick<ConfigSettings, 'maxConnections' | 'statsPort' | 'statsAuth'>;
+
+/** Makes configurations, has HAProxy check them, and keeps the one on disk current. */
+export class ConfigStore {
+  readonly #paths: StatePaths;
+  readonly #settings: FixedSettings;
+  readonly #haproxy: HaproxyProcess;
+  #writing: Promise<unknown> = Promise.resolve();
+
+  constructor(paths: StatePaths, settings: FixedSettings, haproxy: HaproxyProcess) {
+    this.#paths = paths;
+    this.#settings = settings;
+    this.#haproxy = haproxy;
+  }
+
+  /** The configuration that serves a structure with the ports that can be had now. */
+  async configure(structure: Structure, ownPorts: ReadonlySet<number>): Promise<Configuration> {
+    const { frontends, statsPort, problem } = await usablePorts(
+      structure,
+      this.#settings.statsPort,
+      ownPorts,
+    );
+    const usable = { frontends, backends: structure.backends, statsPort };
+    const text = this.#render({ ...usable, revision: '', problem }, []);
+    const revision = createHash('sha256').update(text).digest('hex').slice(0, 12);
+    return { ...usable, revision, problem };
+  }
+
+  /** Why HAProxy would refuse it; undefined if it takes it. */
+  async check(
+    { configuration, targets }: ConfigContent,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    await writeAtomically(this.#paths.candidate, this.#render(configuration, targets));
+    return await this.#haproxy.check(this.#paths.candidate, signal);
+  }
+
+  /**
+   * Replaces the file that HAProxy loads when it starts or reloads. What goes into it is asked for when
+   * it is this writer's turn; undefined: nothing.
+   */
+  async write(content: () => ConfigContent | undefined): Promise<void> {
+    await this.exclusively(async (write) => {
+      const current = content();
+      if (current !== undefined) await write(current);
+    });
+  }
+
+  /** Runs `action` while nobody else writes the file; it gets the only pen. */
+  async exclusively<T>(
+    action: (write: (content: ConfigContent) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const result = this.#writing.then(() =>
+      action(({ configuration, targets }) =>
+        writeAtomically(this.#paths.config, this.#render(configuration, targets)),
+      ),
+    );
+    this.#writing = result.catch(() => undefined);
+    return await result;
+  }
+
+  #render(configuration: Configuration, targets: Iterable<Target>): string {
+    const { frontends, backends, statsPort, revision } = configuration;
+    const ports = portsOf(configuration);
+    return renderConfig(
+      {
+        frontends,
+        backends,
+        targets,
+        description: `fairlead rev=${revision} ports=${ports.join(',')}`,
+      },
+      {
+        ...this.#settings,
+        statsPort,
+        adminSocketPath: this.#paths.adminSocket,
+        serverStatePath: this.#paths.serverState,
+        handoffSocketPath: this.#paths.handoffSocket,
+      },
+    );
+  }
+}
+
+/** The ports that it binds. */
+export function portsOf({
+  frontends,
+  statsPort,
+}: Pick<Configuration, 'frontends' | 'statsPort'>): number[] {
+  return [...frontends.map(({ port }) => port), ...(statsPort === 0 ? [] : [statsPort])];
+}
+
+/** Reads the description that `ConfigStore` gave a HAProxy; undefined if it is not one of ours. */
+export function readDescription(description: string): RunningConfiguration | undefined {
+  const found = /^fairlead rev=([0-9a-f]*) ports=([0-9,]*)$/.exec(description);
+  if (found === null) return undefined;
+  const [, revision = '', ports = ''] = found;
+  return { revision, ports: new Set(ports.split(',').filter(Boolean).map(Number)) };
+}

@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { readConfig } from '../../shared/config.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import type { FlagNames } from '../../shared/process.ts';
+
+/** Flags of the proxy agent; each is also the variable `FAIRLEAD_…` of the same name. */
+export const proxyAgentFlags = {
+  coordinator: 'one',
+  token: 'one',
+  tokenFile: 'one',
+  service: 'one',
+  proxyId: 'one',
+  name: 'one',
+  stateDir: 'one',
+  haproxy: 'one',
+  maxConnections: 'one',
+  statsPort: 'one',
+  statsAuth: 'one',
+  onStop: 'one',
+  stopGraceMs: 'one',
+  logLevel: 'one',
+} as const satisfies FlagNames;
+
+/** Settings that the environment of a load balancer service may hold, as `FAIRLEAD_PROXY_…`. */
+const serviceSettings = [
+  'MAX_CONNECTIONS',
+  'STATS_PORT',
+  'STATS_AUTH',
+  'ON_STOP',
+  'STOP_GRACE_MS',
+  'LOG_LEVEL',
+];
+
+const wholeNumber = (min: number, max: number) =>
+  z.coerce
+    .number({ error: 'must be a whole number' })
+    .int('must be a whole number')
+    .min(min, `must be at least ${min}`)
+    .max(max, `must be at most ${max}`);
+
+const required = (what: string) => z.string({ error: `is required: ${what}` });
+
+const schema = z.object({
+  coordinator: required('HOST:PORT of the coordinator').regex(
+    /^([^\s:/]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$/,
+    'must be HOST:PORT',
+  ),
+  token: required('a token of the role proxy, here or in the file that --token-file names'),
+  service: required('name or id of the load balancer service whose links to serve'),
+  proxyId: z
+    .string()
+    .regex(/^[A-Za-z0-9_.-]{1,128}$/, 'must have only letters, digits and _ . -')
+    .optional(),
+  name: z.string().default(hostname()),
+  stateDir: z.string().default('/var/lib/fairlead/proxy'),
+  haproxy: z.string().default('haproxy'),
+  maxConnections: wholeNumber(1, 1_000_000).default(4_096),
+  statsPort: wholeNumber(0, 65_535).default(1_936),
+  statsAuth: z
+    .string()
+    .regex(/^[^\s:']+:[^\s']+$/, "must be USER:PASSWORD, without spaces and '")
+    .optional(),
+  onStop: z.enum(['keep', 'stop'], { error: 'must be keep or stop' }).default('keep'),
+  stopGraceMs: wholeNumber(0, 3_600_000).default(9_000),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+
+export interface ProxyAgentConfig {
+  /** `HOST:PORT`. */
+  readonly coordinator: string;
+  /** Bearer token. */
+  readonly token: string;
+  /** Name or id of the load balancer service. */
+  readonly service: string;
+  /** Undefined: made up once and kept in the state directory. */
+  readonly proxyId: string | undefined;
+  readonly name: string;
+  readonly stateDir: string;
+  /** Name or path of HAProxy's program. */
+  readonly haproxy: string;
+  readonly maxConnections: number;
+  /** Port of HAProxy's statistics page; 0: none. */
+  readonly statsPort: number;
+  /**
+   * `USER:PASSWORD` of the page. There is no password that everybody knows: without this the page is
+   * open on the loopback address alone, that is, inside the load balancer's container or host.
+   */
+  readonly statsAuth: string | undefined;
+  /** `keep`: HAProxy serves on while no agent runs, and the next one takes it over. */
+  readonly onStop: 'keep' | 'stop';
+  /** For `stop`: how long requests in flight may take to finish. */
+  readonly stopGraceMs: number;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/**
+ * Reads the configuration; throws one error that lists all mistakes.
+ *
+ * What every container is told of itself (`FAIRLEAD_ADDRESS`, `_AUTH`, `_SERVICE_ID`, `_CONTAINER_ID`, …)
+ * is enough to run in the container of a load balancer service.
+ */
+export function readProxyAgentConfig(
+  flags: Readonly<Record<string, unknown>>,
+  env: NodeJS.ProcessEnv,
+): ProxyAgentConfig {
+  const { proxyId, statsAuth, ...values } = readConfig(schema, {
+    flags: { ...flags, token: flags['token'] ?? tokenIn(flags['tokenFile']) },
+    env: withDefaults(env),
+  });
+  return { ...values, proxyId, statsAuth };
+}
+
+function withDefaults(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const result: NodeJS.ProcessEnv = { ...env };
+  const fallBack = (name: string, ...values: (string | undefined)[]) => {
+    if (isEmpty(result[`FAIRLEAD_${name}`]) && result[`FAIRLEAD_${name}_FILE`] === undefined) {
+      result[`FAIRLEAD_${name}`] = values.find((value) => !isEmpty(value));
+    }
+  };
+  for (const name of serviceSettings) {
+    const value = env[`FAIRLEAD_PROXY_${name}`];
+    if (!isEmpty(value)) result[`FAIRLEAD_${name}`] = value;
+  }
+  fallBack('COORDINATOR', env['FAIRLEAD_ADDRESS']);
+  fallBack('TOKEN', bearerIn(env['FAIRLEAD_AUTH']));
+  fallBack('SERVICE', env['FAIRLEAD_SERVICE_ID'], env['FAIRLEAD_SERVICE_HOSTNAME']);
+  fallBack('PROXY_ID', env['FAIRLEAD_CONTAINER_ID']);
+  fallBack('NAME', env['FAIRLEAD_CONTAINER_HOSTNAME']);
+  return result;
+}
+
+function isEmpty(value: string | undefined): boolean {
+  return value === undefined || value === '';
+}
+
+/** `FAIRLEAD_AUTH` is the whole value of an Authorization header. */
+function bearerIn(header: string | undefined): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(header?.trim() ?? '')?.[1];
+}
+
+function tokenIn(file: unknown): string | undefined {
+  if (typeof file !== 'string' || file === '') return undefined;
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new DomainError('invalid', `the token file cannot be read: ${messageOf(error)}`, {
+      reason: 'CONFIGURATION_INVALID',
+      cause: error,
+    });
+  }
+}

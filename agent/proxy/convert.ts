@@ -1,0 +1,211 @@
+import { isIP, SocketAddress } from 'node:net';
+import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import {
+  FrontendMode,
+  type BackendDelta,
+  type BackendSnapshot,
+  type ProxyHello,
+  type ProxySessionRequest,
+  type ProxyStatus,
+  type Backend as ProtoBackend,
+  type Frontend as ProtoFrontend,
+  type Target as ProtoTarget,
+  type TargetStatus as ProtoTargetStatus,
+} from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import type {
+  Backend,
+  Frontend,
+  ListDelta,
+  ListSnapshot,
+  Protocol,
+  RejectedTarget,
+  Target,
+} from './backend-list.ts';
+import { ownPrefix } from './config-file.ts';
+import type { AppliedVersion, HaproxyStatus, Outgoing, TargetStatus } from './outbox.ts';
+import { agentVersion } from './version.ts';
+
+const protocolVersion = 1;
+
+/** HAProxy takes these names, and nothing in them ends a word of a command or a file. */
+const namePattern = /^[A-Za-z0-9_.:-]{1,200}$/;
+const healthCodes = { up: TargetHealth.UP, down: TargetHealth.DOWN } as const;
+
+/** What a proxy says of itself when it opens a session. */
+export interface Greeting {
+  readonly proxyId: string;
+  readonly name: string;
+  readonly service: string;
+  readonly status: HaproxyStatus;
+  readonly applied: AppliedVersion | undefined;
+}
+
+/** A part of a list, and what in it cannot be used, in words. */
+interface Usable<T> {
+  readonly usable: T[];
+  readonly problems: string[];
+}
+
+/**
+ * Reads a whole list. Frontends and backends that HAProxy could not have are left out, and named in
+ * `problem`: they must not cost the others their file.
+ */
+export function snapshotOf(message: BackendSnapshot): {
+  readonly snapshot: ListSnapshot;
+  readonly problem: string | undefined;
+} {
+  const backends = usableOf(message.backends, 'backend', backendOf);
+  const frontends = usableOf(message.frontends, 'frontend', frontendOf);
+  const problems = [...frontends.problems, ...backends.problems];
+  return {
+    snapshot: {
+      epoch: message.epoch,
+      version: message.version,
+      frontends: frontends.usable,
+      backends: backends.usable,
+      ...targetsOf(message.targets),
+    },
+    problem: problems.length === 0 ? undefined : problems.join('; '),
+  };
+}
+
+/** Reads what changed. */
+export function deltaOf(message: BackendDelta): ListDelta {
+  return {
+    epoch: message.epoch,
+    baseVersion: message.baseVersion,
+    version: message.version,
+    removedTargetIds: message.removedTargetIds,
+    ...targetsOf(message.targets),
+  };
+}
+
+/** The first message of a session. */
+export function helloOf(greeting: Greeting): ProxySessionRequest {
+  const { proxyId, name, service, status, applied } = greeting;
+  const value: ProxyHello = {
+    protocolVersion,
+    verbs: [],
+    proxyId,
+    name,
+    service,
+    agentVersion,
+    status: statusToProto(status),
+    epoch: applied?.epoch ?? '',
+    version: applied?.version ?? 0,
+  };
+  return { message: { $case: 'hello', value } };
+}
+
+/** Everything after the hello, but for signs of life. */
+export function requestOf(outgoing: Outgoing): ProxySessionRequest {
+  switch (outgoing.kind) {
+    case 'applied': {
+      const { epoch, version, errors } = outgoing.applied;
+      const list = [...errors].map(([targetId, message]) => ({ targetId, message }));
+      return { message: { $case: 'applied', value: { epoch, version, errors: list } } };
+    }
+    case 'targets':
+      return {
+        message: { $case: 'targets', value: { targets: outgoing.targets.map(targetToProto) } },
+      };
+    case 'status':
+      return { message: { $case: 'status', value: statusToProto(outgoing.status) } };
+  }
+}
+
+function targetToProto(status: TargetStatus): ProtoTargetStatus {
+  const { targetId, health, inFlight, requests, drained } = status;
+  return {
+    targetId,
+    health: health === undefined ? TargetHealth.UNSPECIFIED : healthCodes[health],
+    inFlight,
+    requests,
+    drained,
+  };
+}
+
+function statusToProto({ version, pid, message }: HaproxyStatus): ProxyStatus {
+  return { haproxyVersion: version, haproxyPid: pid, message };
+}
+
+function targetsOf(messages: readonly ProtoTarget[]): {
+  readonly targets: Target[];
+  readonly rejected: RejectedTarget[];
+} {
+  const targets: Target[] = [];
+  const rejected: RejectedTarget[] = [];
+  for (const message of messages) {
+    const target = targetOf(message);
+    if (typeof target === 'string') rejected.push({ id: message.id, message: target });
+    else targets.push(target);
+  }
+  return { targets, rejected };
+}
+
+/** HAProxy takes some mistakes in silence: an address without a port, a name that it never resolves. */
+function targetOf(message: ProtoTarget): Target | string {
+  const { id, backend, port, drainTimeoutMs, container } = message;
+  if (!namePattern.test(id)) return `"${id}" is no name for a server`;
+  if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
+  if (!isPort(port)) return `${port} is no port`;
+  const address = canonicalAddress(message.address);
+  if (address === undefined) return `"${message.address}" is no IP address`;
+  const mode = modeOf(message.mode);
+  if (mode === undefined) return 'its mode is neither READY nor DRAIN';
+  return { id, backend, address, port, mode, drainTimeoutMs, container };
+}
+
+/** As HAProxy prints it, so that the two can be compared. */
+function canonicalAddress(text: string): string | undefined {
+  const version = isIP(text);
+  if (version === 0) return undefined;
+  return version === 4 ? text : new SocketAddress({ address: text, family: 'ipv6' }).address;
+}
+
+function modeOf(mode: ProtoTarget['mode']): Target['mode'] | undefined {
+  if (mode === TargetMode.READY) return 'ready';
+  return mode === TargetMode.DRAIN ? 'drain' : undefined;
+}
+
+function frontendOf({ name, port, mode, defaultBackend }: ProtoFrontend): Frontend | string {
+  const protocol = protocolOf(mode);
+  if (protocol === undefined) return 'its mode is neither HTTP nor TCP';
+  if (!isPort(port)) return `${port} is no port`;
+  if (!namePattern.test(defaultBackend)) return `"${defaultBackend}" is no name for a backend`;
+  return { name, port, protocol, defaultBackend };
+}
+
+function backendOf({ name, mode }: ProtoBackend): Backend | string {
+  const protocol = protocolOf(mode);
+  return protocol === undefined ? 'its mode is neither HTTP nor TCP' : { name, protocol };
+}
+
+function protocolOf(mode: FrontendMode): Protocol | undefined {
+  if (mode === FrontendMode.HTTP) return 'http';
+  return mode === FrontendMode.TCP ? 'tcp' : undefined;
+}
+
+function usableOf<M extends { readonly name: string }, T extends { readonly name: string }>(
+  messages: readonly M[],
+  noun: string,
+  convert: (message: M) => T | string,
+): Usable<T> {
+  const usable = new Map<string, T>();
+  const problems: string[] = [];
+  for (const message of messages) {
+    const { name } = message;
+    const converted = convert(message);
+    if (!namePattern.test(name)) problems.push(`"${name}" is no name for a ${noun}`);
+    else if (name.startsWith(ownPrefix))
+      problems.push(`${noun} "${name}" has a name of the agent's`);
+    else if (usable.has(name)) problems.push(`${noun} "${name}" is there twice`);
+    else if (typeof converted === 'string') problems.push(`${noun} "${name}": ${converted}`);
+    else usable.set(name, converted);
+  }
+  return { usable: [...usable.values()], problems };
+}
+
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= 65_535;
+}

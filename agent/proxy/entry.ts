@@ -1,0 +1,5 @@
+import { runDaemon } from '../../shared/process.ts';
+import { proxyAgentFlags } from './config.ts';
+import { run } from './main.ts';
+
+void runDaemon(run, proxyAgentFlags);

@@ -1,0 +1,293 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { open, readFile, stat, truncate } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { askMaster, RuntimeClient } from './runtime-client.ts';
+import { parseInfo, parseProcesses, type ProcessList, type WorkerInfo } from './server-state.ts';
+import { readIfThere, writeAtomically, type StatePaths } from './state-directory.ts';
+
+/** A connection to the worker that serves. */
+export interface WorkerConnection {
+  readonly client: RuntimeClient;
+  readonly info: WorkerInfo;
+}
+
+export interface HaproxyProcessOptions {
+  /** Name or path of the program. */
+  readonly binary: string;
+  /** Bounds every command. */
+  readonly commandTimeoutMs: number;
+  /** Bounds start and reload. */
+  readonly startTimeoutMs: number;
+}
+
+const maxLogBytes = 1024 * 1024;
+const pollMs = 5;
+
+/**
+ * The one HAProxy of a state directory: a master, which outlives the agent, and its workers.
+ *
+ * Whether it runs is read from the system each time, never remembered: it may have been started by an
+ * agent before this one.
+ */
+export class HaproxyProcess {
+  readonly #paths: StatePaths;
+  readonly #options: HaproxyProcessOptions;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+
+  constructor(
+    paths: StatePaths,
+    options: HaproxyProcessOptions,
+    deps: { readonly clock: Clock; readonly log: Logger },
+  ) {
+    this.#paths = paths;
+    this.#options = options;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+  }
+
+  /** Process id of the master, if it is alive and really ours. */
+  async find(): Promise<number | undefined> {
+    const pid = Number((await readIfThere(this.#paths.pidFile))?.trim());
+    return Number.isInteger(pid) && pid > 0 && (await this.#isOurs(pid)) ? pid : undefined;
+  }
+
+  /** Connects to the worker that serves. */
+  async connect(signal: AbortSignal): Promise<WorkerConnection> {
+    const client = await RuntimeClient.open(
+      { socketPath: this.#paths.adminSocket, timeoutMs: this.#options.commandTimeoutMs },
+      signal,
+    );
+    try {
+      return { client, info: parseInfo(await client.query('show info')) };
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /** Starts HAProxy on the configuration on disk, and returns when it serves. */
+  async start(signal: AbortSignal): Promise<WorkerConnection> {
+    const { config, masterSocket, pidFile, log, directory } = this.#paths;
+    // States of an earlier run could say "down" of servers that are well again.
+    await this.writeServerState('1\n');
+    await truncateIfThere(log, 0);
+    const output = await open(log, 'a', 0o600);
+    let child: ChildProcess;
+    try {
+      child = spawn(
+        this.#options.binary,
+        ['-W', '-S', `${masterSocket},mode,600`, '-p', pidFile, '-f', config],
+        {
+          cwd: directory,
+          // A session of its own: what ends the agent does not end HAProxy. And none of our secrets.
+          detached: true,
+          env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+          stdio: ['ignore', output.fd, output.fd],
+        },
+      );
+    } finally {
+      await output.close();
+    }
+    const ended = endOf(child);
+    child.unref();
+    return await this.#untilServing(undefined, ended, signal);
+  }
+
+  /** Why HAProxy would refuse a configuration, in its words; undefined if it takes it. */
+  async check(path: string, signal: AbortSignal): Promise<string | undefined> {
+    return await new Promise((resolve) => {
+      execFile(
+        this.#options.binary,
+        ['-c', '-q', '-f', path],
+        { cwd: dirname(path), timeout: this.#options.startTimeoutMs, signal },
+        (error, stdout, stderr) => {
+          resolve(error === null ? undefined : alertsOf(stdout + stderr) || messageOf(error));
+        },
+      );
+    });
+  }
+
+  /**
+   * Makes the master load the configuration on disk, and connects to the new worker when that serves and
+   * the old one has let go of the ports. Throws if HAProxy refuses: the old worker goes on then.
+   */
+  async reload(previous: WorkerConnection, signal: AbortSignal): Promise<WorkerConnection> {
+    const master = await this.find();
+    if (master === undefined) throw new DomainError('unavailable', 'HAProxy ended', unreachable);
+    const failed = this.#loadingFailed((await this.processes(signal)).failedReloads, signal);
+    await truncateIfThere(this.#paths.log, 0);
+    process.kill(master, 'SIGUSR2');
+    const connection = await this.#untilServing(previous.info.pid, failed, signal);
+    try {
+      await this.#untilStopping(previous, signal);
+      return connection;
+    } catch (error) {
+      connection.client.close();
+      throw error;
+    }
+  }
+
+  /** Asks the master for its workers. */
+  async processes(signal: AbortSignal): Promise<ProcessList> {
+    return parseProcesses(await this.askMaster('show proc', signal));
+  }
+
+  async askMaster(command: string, signal: AbortSignal): Promise<string> {
+    return await askMaster(
+      command,
+      { socketPath: this.#paths.masterSocket, timeoutMs: this.#options.commandTimeoutMs },
+      signal,
+    );
+  }
+
+  async writeServerState(text: string): Promise<void> {
+    await writeAtomically(this.#paths.serverState, text);
+  }
+
+  /** Each server that goes up or down makes a line; what is old is of no use. */
+  async trimLog(): Promise<void> {
+    const size = await stat(this.#paths.log).then(
+      (file) => file.size,
+      () => 0,
+    );
+    if (size > maxLogBytes) await truncateIfThere(this.#paths.log, 0);
+  }
+
+  /**
+   * Waits until no process of HAProxy is left, at most `timeoutMs`: a master whose worker died ends by
+   * itself. True: it is gone.
+   */
+  async gone(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const until = this.#clock.monotonic() + timeoutMs;
+    while ((await this.find()) !== undefined) {
+      if (signal.aborted || this.#clock.monotonic() >= until) return false;
+      await this.#clock.sleep(pollMs, signal);
+    }
+    return true;
+  }
+
+  /** Ends a master that has no worker left and did not notice. True: there was such a one. */
+  async killIfWithoutWorkers(): Promise<boolean> {
+    const pid = await this.find();
+    if (pid === undefined) return false;
+    const children = await readIfThere(`/proc/${pid}/task/${pid}/children`);
+    if (children === undefined || children.trim() !== '') return false;
+    process.kill(pid, 'SIGKILL');
+    return true;
+  }
+
+  /**
+   * Lets requests in flight finish for at most `graceMs`, then ends HAProxy. Takes no signal: it is what is
+   * done after one.
+   */
+  async stop(graceMs: number): Promise<void> {
+    const never = new AbortController().signal;
+    for (const [signal, waitMs] of [
+      ['SIGUSR1', graceMs],
+      ['SIGTERM', 500],
+      ['SIGKILL', 500],
+    ] as const) {
+      const pid = await this.find();
+      if (pid === undefined) return;
+      if (signal !== 'SIGUSR1')
+        this.#log.warn({ signal }, 'ending HAProxy before its last request');
+      process.kill(pid, signal);
+      if (await this.gone(waitMs, never)) return;
+    }
+  }
+
+  async #isOurs(pid: number): Promise<boolean> {
+    try {
+      const status = await readFile(`/proc/${pid}/stat`, 'latin1');
+      // The name in parentheses may hold anything, the state follows the last one. Z: dead, not buried.
+      const state = status.slice(status.lastIndexOf(')') + 2, status.lastIndexOf(')') + 3);
+      const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
+      return state !== 'Z' && command.includes(this.#paths.config);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Connects as soon as a worker other than `previousPid` answers. */
+  async #untilServing(
+    previousPid: number | undefined,
+    failure: { readonly words: () => Promise<string | undefined> },
+    signal: AbortSignal,
+  ): Promise<WorkerConnection> {
+    const until = this.#clock.monotonic() + this.#options.startTimeoutMs;
+    while (!signal.aborted && this.#clock.monotonic() < until) {
+      const connection = await this.connect(signal).catch(() => undefined);
+      if (connection !== undefined && connection.info.pid !== previousPid) return connection;
+      connection?.client.close();
+      const words = await failure.words();
+      if (words !== undefined) {
+        const alerts = alertsOf((await readIfThere(this.#paths.log)) ?? '');
+        throw new DomainError('precondition', alerts || words, { reason: 'HAPROXY_NOT_LOADED' });
+      }
+      await this.#clock.sleep(pollMs, signal);
+    }
+    signal.throwIfAborted();
+    throw new DomainError('unavailable', 'HAProxy did not come up in time', unreachable);
+  }
+
+  /** Until then the old worker may begin requests by the old list. */
+  async #untilStopping({ client }: WorkerConnection, signal: AbortSignal): Promise<void> {
+    const until = this.#clock.monotonic() + this.#options.startTimeoutMs;
+    while (this.#clock.monotonic() < until) {
+      signal.throwIfAborted();
+      try {
+        if (parseInfo(await client.query('show info')).stopping) return;
+      } catch (error) {
+        if (client.closed) return;
+        throw error;
+      }
+      await this.#clock.sleep(pollMs, signal);
+    }
+    throw new DomainError('unavailable', 'the old worker of HAProxy does not stop', unreachable);
+  }
+
+  /** The master counts failures since the last success, and is away for moments while it loads. */
+  #loadingFailed(failuresBefore: number, signal: AbortSignal) {
+    return {
+      words: async () => {
+        const processes = await this.processes(signal).catch(() => undefined);
+        return processes !== undefined && processes.failedReloads > failuresBefore
+          ? 'HAProxy could not load its configuration'
+          : undefined;
+      },
+    };
+  }
+}
+
+const unreachable = { reason: 'HAPROXY_UNREACHABLE' } as const;
+
+function endOf(child: ChildProcess) {
+  let words: string | undefined;
+  child.on('error', (error) => {
+    words = `HAProxy could not be started: ${error.message}`;
+  });
+  child.on('exit', (code, signal) => {
+    words = `HAProxy ended with ${signal ?? `status ${code ?? 0}`}`;
+  });
+  return { words: () => Promise.resolve(words) };
+}
+
+/** What an operator has to know of HAProxy's output: its alerts, without their prefixes. */
+function alertsOf(output: string): string {
+  const alerts = output
+    .split('\n')
+    .filter((line) => line.startsWith('[ALERT]'))
+    .map((line) => line.replace(/^\[ALERT\]\s*\(\d+\)\s*:\s*/, '').trim())
+    .filter((line) => !line.includes('Fatal errors found'));
+  return alerts.slice(0, 3).join('; ');
+}
+
+async function truncateIfThere(path: string, length: number): Promise<void> {
+  await truncate(path, length).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  });
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { ListSnapshot } from './backend-list.ts';
+import { readIfThere, writeAtomically } from './state-directory.ts';
+
+const protocol = z.enum(['http', 'tcp']);
+
+const listSchema = z.object({
+  format: z.literal(1),
+  epoch: z.string(),
+  version: z.number(),
+  frontends: z.array(
+    z.object({ name: z.string(), port: z.number(), protocol, defaultBackend: z.string() }),
+  ),
+  backends: z.array(z.object({ name: z.string(), protocol })),
+  targets: z.array(
+    z.object({
+      id: z.string(),
+      backend: z.string(),
+      address: z.string(),
+      port: z.number(),
+      mode: z.enum(['ready', 'drain']),
+      drainTimeoutMs: z.number(),
+      container: z.string(),
+    }),
+  ),
+});
+
+/** The last good list on disk, from which a proxy serves while no coordinator can be reached. */
+export class ListFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Undefined if there is none, or none that can be read: then the coordinator's is waited for. */
+  async read(): Promise<ListSnapshot | undefined> {
+    const text = await readIfThere(this.#path);
+    if (text === undefined) return undefined;
+    const parsed = listSchema.safeParse(parseJson(text));
+    return parsed.success ? { ...parsed.data, rejected: [] } : undefined;
+  }
+
+  async write({ epoch, version, frontends, backends, targets }: ListSnapshot): Promise<void> {
+    const content = { format: 1, epoch, version, frontends, backends, targets };
+    await writeAtomically(this.#path, `${JSON.stringify(content)}\n`);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

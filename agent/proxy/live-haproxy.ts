@@ -1,0 +1,194 @@
+import { pathOf } from './backend-list.ts';
+import { ownPrefix } from './config-file.ts';
+import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
+import { pathOfStep, type ServerStep } from './plan-servers.ts';
+import type { Reply } from './runtime-client.ts';
+import { commandsOf } from './server-commands.ts';
+import {
+  parseBackends,
+  parseCounters,
+  parseInfo,
+  parseServersState,
+  parseStreams,
+  type KnownServer,
+  type ServerCounters,
+} from './server-state.ts';
+
+/** Up to so many servers are asked for one by one; more by their whole backend. */
+const maxSingleReadings = 16;
+
+/**
+ * The HAProxy that runs, over one connection to the worker that serves: a model of its servers, which
+ * follows every command and is read anew now and then, and the workers before it that still finish.
+ */
+export class LiveHaproxy {
+  readonly #connection: WorkerConnection;
+  readonly #haproxy: HaproxyProcess;
+  readonly #servers = new Map<string, KnownServer>();
+  #backends: ReadonlySet<string> = new Set();
+  #oldWorkers: ReadonlySet<number>;
+
+  private constructor(
+    connection: WorkerConnection,
+    haproxy: HaproxyProcess,
+    oldWorkers: Iterable<number>,
+  ) {
+    this.#connection = connection;
+    this.#haproxy = haproxy;
+    this.#oldWorkers = new Set(oldWorkers);
+  }
+
+  static async attach(
+    connection: WorkerConnection,
+    haproxy: HaproxyProcess,
+    signal: AbortSignal,
+  ): Promise<LiveHaproxy> {
+    const { oldWorkers } = await haproxy.processes(signal);
+    const live = new LiveHaproxy(connection, haproxy, oldWorkers);
+    live.#backends = new Set(parseBackends(await connection.client.query('show backend')));
+    await live.refresh();
+    return live;
+  }
+
+  get connection(): WorkerConnection {
+    return this.#connection;
+  }
+
+  /** HAProxy's servers by path. */
+  get servers(): ReadonlyMap<string, KnownServer> {
+    return this.#servers;
+  }
+
+  get backends(): ReadonlySet<string> {
+    return this.#backends;
+  }
+
+  /** Reads the servers anew. */
+  async refresh(): Promise<void> {
+    const state = parseServersState(await this.#connection.client.query('show servers state'));
+    this.#servers.clear();
+    for (const server of state) {
+      if (!server.backend.startsWith(ownPrefix)) this.#servers.set(pathOf(server), server);
+    }
+  }
+
+  /** False: somebody else reloaded HAProxy, and this worker is not the one that serves any more. */
+  async serves(): Promise<boolean> {
+    return !parseInfo(await this.#connection.client.query('show info')).stopping;
+  }
+
+  async refreshOldWorkers(signal: AbortSignal): Promise<void> {
+    const { oldWorkers } = await this.#haproxy.processes(signal);
+    this.#oldWorkers = new Set(oldWorkers);
+  }
+
+  /**
+   * Sends the commands of all steps in one write, and returns HAProxy's words on the steps that it
+   * refused, by path.
+   */
+  async carryOut(steps: readonly ServerStep[]): Promise<Map<string, string>> {
+    const commands = steps.map(commandsOf);
+    const replies = await this.#connection.client.sendAll(commands.flat());
+    const refusals = new Map<string, string>();
+    let next = 0;
+    for (const [index, step] of steps.entries()) {
+      const count = commands[index]?.length ?? 0;
+      const refusal = refusalIn(replies.slice(next, next + count));
+      next += count;
+      if (refusal === undefined) this.#follow(step);
+      else refusals.set(pathOfStep(step), refusal);
+    }
+    return refusals;
+  }
+
+  /** Counters of all servers of the worker that serves. */
+  async counters(): Promise<ServerCounters[]> {
+    return parseCounters(await this.#connection.client.query('show stat -1 4 -1'));
+  }
+
+  /** For the next worker: which servers are down, or in drain. */
+  async dumpState(): Promise<string> {
+    return await this.#connection.client.query('show servers state');
+  }
+
+  /** Requests and connections in flight on each path, over all workers. */
+  async readInFlight(paths: readonly string[], signal: AbortSignal): Promise<Map<string, number>> {
+    const sums = new Map(paths.map((path) => [path, 0]));
+    const add = (rows: readonly ServerCounters[]) => {
+      for (const row of rows) {
+        const sum = sums.get(pathOf(row));
+        if (sum !== undefined) sums.set(pathOf(row), sum + row.inFlight);
+      }
+    };
+    const known = paths.flatMap((path) => this.#servers.get(path) ?? []);
+    const replies = await this.#connection.client.sendAll(readingCommands(known));
+    for (const { text } of replies) add(parseCounters(text));
+    for (const pid of this.#oldWorkers) add(await this.#oldCounters(pid, signal));
+    return sums;
+  }
+
+  /** Ends what is in flight on each path, in all workers. */
+  async cut(paths: readonly string[], signal: AbortSignal): Promise<void> {
+    const known = paths.filter((path) => this.#servers.has(path));
+    await this.#connection.client.sendAll(known.map((path) => `shutdown sessions server ${path}`));
+    for (const pid of this.#oldWorkers) {
+      // An old worker refuses commands on servers, but not on streams.
+      const streams = await this.#haproxy.askMaster(`@!${pid} show sess`, signal);
+      for (const path of paths) {
+        const [backend = '', id = ''] = path.split('/');
+        for (const stream of parseStreams(streams, backend, id)) {
+          await this.#haproxy.askMaster(`@!${pid} shutdown session ${stream}`, signal);
+        }
+      }
+    }
+  }
+
+  /** After this a stop does not wait for a successor that never comes. */
+  async endHandoffs(ports: Iterable<number>): Promise<void> {
+    await this.#connection.client.sendAll(
+      [...ports].map((port) => `set server ${ownPrefix}handoff-${port}/next state maint`),
+    );
+  }
+
+  close(): void {
+    this.#connection.client.close();
+  }
+
+  /** A worker that ended meanwhile has nothing in flight. */
+  async #oldCounters(pid: number, signal: AbortSignal): Promise<ServerCounters[]> {
+    const text = await this.#haproxy.askMaster(`@!${pid} show stat -1 4 -1`, signal);
+    if (text.startsWith('# pxname')) return parseCounters(text);
+    await this.refreshOldWorkers(signal);
+    if (this.#oldWorkers.has(pid)) throw new Error(`old worker ${pid} said "${text.trim()}"`);
+    return [];
+  }
+
+  #follow(step: ServerStep): void {
+    const path = pathOfStep(step);
+    if (step.kind === 'delete') {
+      this.#servers.delete(path);
+    } else if (step.kind === 'add') {
+      const { backend, id, address, port } = step.target;
+      this.#servers.set(path, { backend, id, address, port, mode: 'ready', number: undefined });
+    } else {
+      const server = this.#servers.get(path);
+      const mode = step.kind === 'cut' ? 'maint' : step.kind;
+      if (server !== undefined) this.#servers.set(path, { ...server, mode });
+    }
+  }
+}
+
+/** Reading a whole backend of a thousand servers takes HAProxy 12 ms, so few are read one by one. */
+function readingCommands(servers: readonly KnownServer[]): string[] {
+  const single = servers.length <= maxSingleReadings;
+  const commands = servers.map(({ backend, number }) =>
+    single && number !== undefined
+      ? `show stat ${backend} 4 ${number}`
+      : `show stat ${backend} 4 -1`,
+  );
+  return [...new Set(commands)];
+}
+
+function refusalIn(replies: readonly Reply[]): string | undefined {
+  return replies.find(({ refusal }) => refusal !== undefined)?.refusal?.message;
+}

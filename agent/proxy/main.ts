@@ -1,0 +1,16 @@
+import { systemClock } from '../../shared/clock.ts';
+import { createLogger } from '../../shared/logger.ts';
+import { systemRandom } from '../../shared/random.ts';
+import { readProxyAgentConfig } from './config.ts';
+import { runProxyAgent } from './proxy-agent.ts';
+
+/** Runs the proxy agent until the signal aborts. */
+export async function run(
+  flags: Record<string, unknown>,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = readProxyAgentConfig(flags, env);
+  const log = createLogger({ level: config.logLevel, process: 'proxy-agent' });
+  await runProxyAgent(config, { clock: systemClock, random: systemRandom, log }, signal);
+}

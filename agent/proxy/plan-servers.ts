@@ -1,0 +1,127 @@
+import { pathOf, type Structure, type Target } from './backend-list.ts';
+import type { KnownServer } from './server-state.ts';
+
+/** Names one server to HAProxy. */
+export interface ServerRef {
+  readonly backend: string;
+  readonly id: string;
+}
+
+/**
+ * One thing to do to one server. `cut` is for a server that has to go now: no new requests, and the end
+ * of those in flight. `maint` is for one that has drained.
+ */
+export type ServerStep =
+  | { readonly kind: 'add'; readonly target: Target }
+  | { readonly kind: 'ready' | 'drain' | 'maint' | 'cut' | 'delete'; readonly server: ServerRef };
+
+/** What to plan from. */
+export interface ServerView {
+  /** Wanted targets by path; undefined or absent: none. */
+  readonly targets: ReadonlyMap<string, Target | undefined>;
+  /** Paths of targets in drain that have nothing in flight any more. */
+  readonly drained: ReadonlySet<string>;
+  /** HAProxy's servers by path. */
+  readonly servers: ReadonlyMap<string, KnownServer>;
+  /** Names of the backends that HAProxy has. */
+  readonly backends: ReadonlySet<string>;
+}
+
+/** Runtime commands in order, and what they cannot do. */
+export interface ServerPlan {
+  readonly steps: readonly ServerStep[];
+  /** Paths that can only be served after HAProxy reloads, and the reason. */
+  readonly needReload: ReadonlyMap<string, string>;
+}
+
+/**
+ * Compares what HAProxy has with what is wanted, for the servers named by `paths`, and returns the
+ * steps between: what brings capacity comes first, what takes it away last.
+ *
+ * A server that is not wanted stays in maintenance; `planDeletions` takes it away later.
+ */
+export function planServers(view: ServerView, paths: Iterable<string>): ServerPlan {
+  const gains: ServerStep[] = [];
+  const losses: ServerStep[] = [];
+  const needReload = new Map<string, string>();
+  for (const path of paths) {
+    const target = view.targets.get(path);
+    const server = view.servers.get(path);
+    if (target?.mode === 'ready') {
+      if (view.backends.has(target.backend)) gains.push(...stepsToReady(target, server));
+      else needReload.set(path, `HAProxy has no backend "${target.backend}"`);
+    } else if (server !== undefined && server.mode !== 'maint') {
+      losses.push(...stepsAway(target, server, view.drained.has(path)));
+    }
+  }
+  return { steps: [...gains, ...losses], needReload };
+}
+
+/** The path of the server that a step is about. */
+export function pathOfStep(step: ServerStep): string {
+  return pathOf(step.kind === 'add' ? step.target : step.server);
+}
+
+/** Why HAProxy has to reload to have another structure; undefined if it has it. */
+export function reloadReason(
+  live: { readonly revision: string } & Partial<Structure>,
+  wanted: { readonly revision: string } & Structure,
+): string | undefined {
+  if (live.revision === wanted.revision) return undefined;
+  if (live.frontends === undefined || live.backends === undefined) {
+    return 'the configuration that HAProxy runs is not the one of this list';
+  }
+  return (
+    difference('frontend', live.frontends, wanted.frontends) ??
+    difference('backend', live.backends, wanted.backends) ??
+    'the settings changed'
+  );
+}
+
+function difference(
+  noun: string,
+  live: readonly { readonly name: string }[],
+  wanted: readonly { readonly name: string }[],
+): string | undefined {
+  const before = new Map(live.map((item) => [item.name, JSON.stringify(item)]));
+  for (const item of wanted) {
+    const known = before.get(item.name);
+    if (known === undefined) return `${noun} "${item.name}" is new`;
+    if (known !== JSON.stringify(item)) return `${noun} "${item.name}" changed`;
+    before.delete(item.name);
+  }
+  const [gone] = before.keys();
+  return gone === undefined ? undefined : `${noun} "${gone}" is gone`;
+}
+
+function stepsToReady(target: Target, server: KnownServer | undefined): ServerStep[] {
+  if (server === undefined) return [{ kind: 'add', target }];
+  if (!sameAddress(target, server)) {
+    // Never changed in place: requests in flight at the old address would be counted at the new one.
+    return [
+      { kind: 'cut', server: refOf(server) },
+      { kind: 'delete', server: refOf(server) },
+      { kind: 'add', target },
+    ];
+  }
+  return server.mode === 'ready' ? [] : [{ kind: 'ready', server: refOf(server) }];
+}
+
+function stepsAway(
+  target: Target | undefined,
+  server: KnownServer,
+  drained: boolean,
+): ServerStep[] {
+  const ref = refOf(server);
+  if (target === undefined || !sameAddress(target, server)) return [{ kind: 'cut', server: ref }];
+  if (drained) return [{ kind: 'maint', server: ref }];
+  return server.mode === 'drain' ? [] : [{ kind: 'drain', server: ref }];
+}
+
+function sameAddress(target: Target, server: KnownServer): boolean {
+  return target.address === server.address && target.port === server.port;
+}
+
+function refOf({ backend, id }: KnownServer): ServerRef {
+  return { backend, id };
+}

@@ -1,0 +1,198 @@
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { messageOf } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { ConfigStore, portsOf } from './config-store.ts';
+import type { ProxyAgentConfig } from './config.ts';
+import { HaproxyDriver } from './driver.ts';
+import { HaproxyProcess } from './haproxy-process.ts';
+import { ListFile } from './list-file.ts';
+import { LiveHaproxy } from './live-haproxy.ts';
+import { Outbox } from './outbox.ts';
+import { ProxySession } from './session.ts';
+import {
+  lockDirectory,
+  readIfThere,
+  statePaths,
+  writeAtomically,
+  type StatePaths,
+} from './state-directory.ts';
+
+const commandTimeoutMs = 2_000;
+const startTimeoutMs = 10_000;
+const reportEveryMs = 1_000;
+/** Reading all servers takes at most this part of HAProxy's time, and writing files this part of ours. */
+const backgroundShare = 1 / 20;
+const saveAfterMs = 20;
+const saveAgainAfterMs = 1_000;
+
+export interface ProxyAgentDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Everything of one proxy agent; started and stopped as one. */
+export async function runProxyAgent(
+  config: ProxyAgentConfig,
+  deps: ProxyAgentDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const paths = statePaths(config.stateDir);
+  await using _lock = await lockDirectory(paths.directory);
+  const parts = await build(config, deps, paths);
+  const { driver, session } = parts;
+  using life = new ChildController(signal);
+  const running = [
+    driver.run(life.signal),
+    driver.drainer.run(life.signal),
+    reportRegularly(parts, deps, life.signal),
+    saveRegularly(parts, deps, life.signal),
+    session.run(life.signal),
+  ];
+  try {
+    // None of them returns before it is stopped; if one breaks, the others are stopped too.
+    await Promise.race(running);
+  } finally {
+    life.abort();
+    await Promise.allSettled(running);
+  }
+  if (config.onStop === 'stop') await stopHaproxy(parts, config.stopGraceMs, deps);
+}
+
+interface Parts {
+  readonly haproxy: HaproxyProcess;
+  readonly configStore: ConfigStore;
+  readonly listFile: ListFile;
+  readonly outbox: Outbox;
+  readonly driver: HaproxyDriver;
+  readonly session: ProxySession;
+}
+
+async function build(
+  config: ProxyAgentConfig,
+  { clock, random, log }: ProxyAgentDeps,
+  paths: StatePaths,
+): Promise<Parts> {
+  const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
+  const haproxy = new HaproxyProcess(
+    paths,
+    { binary: config.haproxy, commandTimeoutMs, startTimeoutMs },
+    { clock, log: log.child({ component: 'haproxy' }) },
+  );
+  const configStore = new ConfigStore(paths, config, haproxy);
+  const listFile = new ListFile(paths.list);
+  const outbox = new Outbox();
+  const driver = new HaproxyDriver({
+    clock,
+    random: () => random.fraction(),
+    log: log.child({ component: 'driver' }),
+    haproxy,
+    configStore,
+    listFile,
+    outbox,
+  });
+  const session = new ProxySession(
+    {
+      clock,
+      random,
+      log: log.child({ component: 'session' }),
+      outbox,
+      greeting: () => ({
+        proxyId,
+        name: config.name,
+        service: config.service,
+        status: outbox.status,
+        applied: outbox.applied,
+      }),
+      onSnapshot: (snapshot) => {
+        driver.replaceList(snapshot);
+      },
+      onDelta: (delta) => driver.changeList(delta),
+    },
+    config,
+  );
+  return { haproxy, configStore, listFile, outbox, driver, session };
+}
+
+/** An id that was made up stays the same for ever: the coordinator knows the proxy by it. */
+async function keptProxyId(path: string, random: Random): Promise<string> {
+  const kept = (await readIfThere(path))?.trim();
+  if (kept !== undefined && kept !== '') return kept;
+  const id = random.id();
+  await writeAtomically(path, `${id}\n`);
+  return id;
+}
+
+async function reportRegularly(
+  { driver }: Parts,
+  { clock, log }: ProxyAgentDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const startedAt = clock.monotonic();
+    try {
+      await driver.report();
+    } catch (error) {
+      log.debug({ err: messageOf(error) }, 'could not read the counters of HAProxy');
+    }
+    const tookMs = clock.monotonic() - startedAt;
+    await clock.sleep(Math.max(reportEveryMs, tookMs / backgroundShare), signal);
+  }
+}
+
+/** Off the path of a change: HAProxy has it before the disk does. */
+async function saveRegularly(
+  parts: Parts,
+  { clock, log }: ProxyAgentDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { driver, outbox } = parts;
+  let pauseMs = saveAfterMs;
+  while (!signal.aborted) {
+    await driver.saving.wait(signal);
+    await clock.sleep(pauseMs, signal);
+    const startedAt = clock.monotonic();
+    try {
+      await save(parts);
+      outbox.setProblem('disk', undefined);
+      pauseMs = Math.max(saveAfterMs, (clock.monotonic() - startedAt) / backgroundShare);
+    } catch (error) {
+      outbox.setProblem('disk', `the state directory cannot be written: ${messageOf(error)}`);
+      log.error({ err: error }, 'could not save the list');
+      pauseMs = saveAgainAfterMs;
+      driver.saving.notify();
+    }
+  }
+}
+
+async function save({ driver, listFile, configStore }: Parts): Promise<void> {
+  const { list } = driver;
+  if (list === undefined) return;
+  await listFile.write(list.toSnapshot());
+  await configStore.write(() => {
+    const { configuration } = driver;
+    return configuration === undefined
+      ? undefined
+      : { configuration, targets: list.targets.values() };
+  });
+}
+
+async function stopHaproxy(
+  { driver, haproxy }: Parts,
+  graceMs: number,
+  { log }: ProxyAgentDeps,
+): Promise<void> {
+  const { configuration } = driver;
+  log.info({ graceMs }, 'stopping HAProxy when its last request is done');
+  try {
+    const never = new AbortController().signal;
+    const live = await LiveHaproxy.attach(await haproxy.connect(never), haproxy, never);
+    if (configuration !== undefined) await live.endHandoffs(portsOf(configuration));
+    live.close();
+  } catch (error) {
+    log.debug({ err: messageOf(error) }, 'HAProxy could not be told of its end');
+  }
+  await haproxy.stop(graceMs);
+}

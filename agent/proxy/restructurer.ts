@@ -1,0 +1,243 @@
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { BackendList } from './backend-list.ts';
+import {
+  portsOf,
+  readDescription,
+  type Configuration,
+  type ConfigStore,
+  type RunningConfiguration,
+} from './config-store.ts';
+import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
+import { LiveHaproxy } from './live-haproxy.ts';
+import type { Outbox } from './outbox.ts';
+import { reloadReason } from './plan-servers.ts';
+
+/** Each reload leaves a worker behind for a while. */
+const reloadEveryMs = 1_000;
+/** What HAProxy refused may work later: a file that was missing, a port that was taken. */
+const retryRefusedAfterMs = 30_000;
+/** How long a HAProxy that just died may keep its ports, and one that is found may stay silent. */
+const patienceMs = 1_000;
+const pollMs = 25;
+
+export interface RestructurerDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly haproxy: HaproxyProcess;
+  readonly configStore: ConfigStore;
+  readonly outbox: Outbox;
+}
+
+/**
+ * Brings frontends, backends and settings into effect, by starting or reloading HAProxy. Targets are
+ * none of its business, but for being in the file.
+ */
+export class Restructurer {
+  readonly #deps: RestructurerDeps;
+  #configuration: Configuration | undefined;
+  #running: RunningConfiguration = { revision: '', ports: new Set() };
+  #refused: { readonly revision: string; readonly retryAt: number } | undefined;
+  #changed = false;
+  #notBefore = 0;
+
+  constructor(deps: RestructurerDeps) {
+    this.#deps = deps;
+  }
+
+  /** What HAProxy runs; undefined while only its revision is known. */
+  get configuration(): Configuration | undefined {
+    return this.#configuration;
+  }
+
+  /** True: what HAProxy runs may not be what the list wants. */
+  get pending(): boolean {
+    return this.#changed;
+  }
+
+  /** When to look; undefined: nothing changed. */
+  get dueAt(): number | undefined {
+    return this.#changed ? this.#notBefore : undefined;
+  }
+
+  due(): boolean {
+    return this.#changed && this.#deps.clock.monotonic() >= this.#notBefore;
+  }
+
+  noteChange(): void {
+    this.#changed = true;
+  }
+
+  /** Ports and refusals are looked at anew from time to time. */
+  noteTime(): void {
+    const refused = this.#refused;
+    if (refused !== undefined && refused.retryAt <= this.#deps.clock.monotonic()) {
+      this.#refused = undefined;
+      this.#changed = true;
+    }
+    if (this.#configuration?.problem !== undefined) this.#changed = true;
+  }
+
+  /** Takes over the HAProxy that runs; throws if it does not answer or is not ours. */
+  async adopt(signal: AbortSignal): Promise<LiveHaproxy> {
+    const connection = await this.#connect(signal);
+    const running = readDescription(connection.info.description);
+    if (running === undefined) {
+      connection.client.close();
+      throw new DomainError(
+        'precondition',
+        'the HAProxy in the state directory was not started by a proxy agent: end it, or give the ' +
+          'agent another state directory',
+        { reason: 'HAPROXY_FOREIGN' },
+      );
+    }
+    this.#running = running;
+    if (this.#configuration?.revision !== running.revision) this.#configuration = undefined;
+    return await this.#attach(connection, signal);
+  }
+
+  /** Starts HAProxy with all of the list in its file. */
+  async start(list: BackendList, signal: AbortSignal): Promise<LiveHaproxy> {
+    const { configStore, haproxy } = this.#deps;
+    const configuration = await this.#configurationToStart(list, signal);
+    await configStore.write(() => ({ configuration, targets: list.targets.values() }));
+    try {
+      const connection = await haproxy.start(signal);
+      this.#noteLoaded(configuration);
+      return await this.#attach(connection, signal);
+    } catch (error) {
+      if (isRefusal(error)) this.#refuse(configuration, error.message);
+      throw error;
+    }
+  }
+
+  /**
+   * Reloads HAProxy if the list wants another structure than it has, and returns the new worker;
+   * undefined: the one that is goes on. `onSwap` is called before the first moment at which both serve.
+   */
+  async restructure(
+    live: LiveHaproxy,
+    list: BackendList,
+    onSwap: () => void,
+    signal: AbortSignal,
+  ): Promise<LiveHaproxy | undefined> {
+    const { configStore, outbox, clock, log } = this.#deps;
+    this.#changed = false;
+    const wanted = await configStore.configure(list.structure, this.#running.ports);
+    outbox.setProblem('ports', wanted.problem);
+    const reason = reloadReason({ ...this.#configuration, ...this.#running }, wanted);
+    if (reason === undefined) {
+      this.#noteLoaded(wanted);
+      return undefined;
+    }
+    if (wanted.revision === this.#refused?.revision) return undefined;
+    const refusal = await configStore.check(
+      { configuration: wanted, targets: list.targets.values() },
+      signal,
+    );
+    if (refusal !== undefined) {
+      this.#refuse(wanted, refusal);
+      return undefined;
+    }
+    this.#notBefore = clock.monotonic() + reloadEveryMs;
+    onSwap();
+    const next = await this.#swap(live, list, wanted, signal);
+    if (next !== undefined) log.info({ reason, pid: next.connection.info.pid }, 'reloaded HAProxy');
+    return next;
+  }
+
+  async #swap(
+    live: LiveHaproxy,
+    list: BackendList,
+    wanted: Configuration,
+    signal: AbortSignal,
+  ): Promise<LiveHaproxy | undefined> {
+    const { configStore, haproxy } = this.#deps;
+    const connection = await configStore.exclusively(async (write) => {
+      await write({ configuration: wanted, targets: list.targets.values() });
+      await haproxy.writeServerState(await live.dumpState());
+      try {
+        const loaded = await haproxy.reload(live.connection, signal);
+        this.#noteLoaded(wanted);
+        return loaded;
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        this.#refuse(wanted, error.message);
+        if (this.#configuration !== undefined) {
+          await write({ configuration: this.#configuration, targets: list.targets.values() });
+        }
+        return undefined;
+      }
+    });
+    if (connection === undefined) return undefined;
+    live.close();
+    return await this.#attach(connection, signal);
+  }
+
+  async #attach(connection: WorkerConnection, signal: AbortSignal): Promise<LiveHaproxy> {
+    try {
+      return await LiveHaproxy.attach(connection, this.#deps.haproxy, signal);
+    } catch (error) {
+      connection.client.close();
+      throw error;
+    }
+  }
+
+  /** A HAProxy that serves is never ended for being silent: it is waited for. */
+  async #connect(signal: AbortSignal): Promise<WorkerConnection> {
+    const { clock, haproxy } = this.#deps;
+    const until = clock.monotonic() + patienceMs;
+    for (;;) {
+      try {
+        return await haproxy.connect(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (clock.monotonic() >= until) {
+          await haproxy.killIfWithoutWorkers();
+          throw new DomainError(
+            'unavailable',
+            `HAProxy runs but does not answer on its socket: ${messageOf(error)}`,
+            { reason: 'HAPROXY_UNREACHABLE', cause: error },
+          );
+        }
+      }
+      await clock.sleep(pollMs, signal);
+    }
+  }
+
+  async #configurationToStart(list: BackendList, signal: AbortSignal): Promise<Configuration> {
+    const { clock, configStore, outbox } = this.#deps;
+    const until = clock.monotonic() + patienceMs;
+    for (;;) {
+      const wanted = await configStore.configure(list.structure, new Set());
+      if (this.#configuration !== undefined && wanted.revision === this.#refused?.revision) {
+        return this.#configuration;
+      }
+      if (wanted.problem === undefined || clock.monotonic() >= until) {
+        outbox.setProblem('ports', wanted.problem);
+        return wanted;
+      }
+      await clock.sleep(pollMs, signal);
+      signal.throwIfAborted();
+    }
+  }
+
+  #noteLoaded(configuration: Configuration): void {
+    this.#configuration = configuration;
+    this.#running = { revision: configuration.revision, ports: new Set(portsOf(configuration)) };
+    this.#refused = undefined;
+    this.#deps.outbox.setProblem('configuration', undefined);
+  }
+
+  #refuse({ revision }: Configuration, words: string): void {
+    const { clock, log, outbox } = this.#deps;
+    this.#refused = { revision, retryAt: clock.monotonic() + retryRefusedAfterMs };
+    outbox.setProblem('configuration', `HAProxy refused its configuration: ${words}`);
+    log.error({ refusal: words }, 'HAProxy refused a configuration, the one before stays');
+  }
+}
+
+function isRefusal(error: unknown): error is DomainError {
+  return error instanceof DomainError && error.reason === 'HAPROXY_NOT_LOADED';
+}

@@ -1,0 +1,234 @@
+import { createConnection, type Socket } from 'node:net';
+import { onAbort } from '../../shared/abort.ts';
+import { DomainError } from '../../shared/errors.ts';
+
+/** HAProxy understood the command and refused it, or does not know it. */
+export interface Refusal {
+  readonly command: string;
+  /** HAProxy's words. */
+  readonly message: string;
+}
+
+/** The answer to one command. */
+export interface Reply {
+  readonly text: string;
+  /** Undefined: done. */
+  readonly refusal: Refusal | undefined;
+}
+
+export interface RuntimeClientOptions {
+  readonly socketPath: string;
+  /** Bounds the connecting, and every wait for answers, so that a stuck HAProxy stalls nothing. */
+  readonly timeoutMs: number;
+}
+
+/** The prompt that ends each answer. It follows an empty line, or stands alone after a silent success. */
+const promptMark = '\n> ';
+
+interface Batch {
+  readonly commands: readonly string[];
+  readonly replies: Reply[];
+  readonly resolve: (replies: Reply[]) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * One interactive connection to the runtime socket of a worker.
+ *
+ * Commands go one a line, many in one write, and are answered in order. A connection stays with its
+ * worker for ever, and keeps it alive: after a reload it must be closed and another one opened.
+ */
+export class RuntimeClient implements Disposable {
+  readonly #socket: Socket;
+  readonly #options: RuntimeClientOptions;
+  readonly #batches: Batch[] = [];
+  #received = '';
+  #failure: Error | undefined;
+  #onClose: (() => void) | undefined;
+
+  private constructor(socket: Socket, options: RuntimeClientOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk: string) => {
+      this.#receive(chunk);
+    });
+    socket.on('error', (error) => {
+      this.#fail(error);
+    });
+    socket.on('close', () => {
+      this.#fail(new Error('HAProxy closed the connection'));
+    });
+  }
+
+  static async open(options: RuntimeClientOptions, signal: AbortSignal): Promise<RuntimeClient> {
+    const client = new RuntimeClient(await dial(options, signal), options);
+    try {
+      // Numbers at the front of the answers tell refusals from successes; the words differ by version.
+      await client.sendAll(['prompt', 'set severity-output number']);
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  get closed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Calls `listener` once when the connection is over, for whatever reason. */
+  onClose(listener: () => void): void {
+    if (this.closed) listener();
+    else this.#onClose = listener;
+  }
+
+  /** Sends one command and returns its answer; throws if HAProxy refuses it. */
+  async query(command: string): Promise<string> {
+    const [reply] = await this.sendAll([command]);
+    if (reply?.refusal !== undefined) {
+      throw new DomainError('precondition', `HAProxy refused "${command}": ${reply.text}`, {
+        reason: 'HAPROXY_REFUSED',
+      });
+    }
+    return reply?.text ?? '';
+  }
+
+  /**
+   * Sends all commands in one write and returns their answers in order. Rejects only if the connection
+   * is lost or HAProxy does not answer in time: then it is not known which commands were carried out.
+   */
+  async sendAll(commands: readonly string[]): Promise<readonly Reply[]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (commands.length === 0) return [];
+    const replies = new Promise<Reply[]>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#socket.destroy(
+          new Error(
+            `HAProxy did not answer "${commands[0] ?? ''}" within ${this.#options.timeoutMs} ms`,
+          ),
+        );
+      }, this.#options.timeoutMs);
+      this.#batches.push({ commands, replies: [], resolve, reject, timer });
+    });
+    this.#socket.write(`${commands.join('\n')}\n`, 'latin1');
+    return await replies;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+    this.#fail(new Error('the connection to HAProxy was closed'));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #receive(chunk: string): void {
+    // Only what is new can hold a prompt, but for the part of one that came before.
+    let searchFrom = Math.max(0, this.#received.length - promptMark.length + 1);
+    this.#received += chunk;
+    let start = 0;
+    for (;;) {
+      const end = this.#received.indexOf(promptMark, searchFrom);
+      if (end < 0) break;
+      this.#settle(this.#received.slice(start, end));
+      start = end + promptMark.length;
+      searchFrom = start;
+    }
+    if (start > 0) this.#received = this.#received.slice(start);
+  }
+
+  #settle(text: string): void {
+    const [batch] = this.#batches;
+    if (batch === undefined) return;
+    batch.replies.push(readReply(batch.commands[batch.replies.length] ?? '', text));
+    batch.timer.refresh();
+    if (batch.replies.length < batch.commands.length) return;
+    clearTimeout(batch.timer);
+    this.#batches.shift();
+    batch.resolve(batch.replies);
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const batch of this.#batches.splice(0)) {
+      clearTimeout(batch.timer);
+      batch.reject(error);
+    }
+    this.#onClose?.();
+  }
+}
+
+/**
+ * Asks the master, or through it (`@!PID command`) a worker that was replaced, one thing on a connection
+ * of its own, which neither outlives a reload nor keeps an old worker alive.
+ */
+export async function askMaster(
+  command: string,
+  options: RuntimeClientOptions,
+  signal: AbortSignal,
+): Promise<string> {
+  const socket = await dial(options, signal);
+  using _abort = onAbort(signal, () => socket.destroy());
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`HAProxy's master did not answer "${command}" in time`));
+  }, options.timeoutMs);
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      let text = '';
+      socket.setEncoding('latin1');
+      socket.on('data', (chunk: string) => (text += chunk));
+      socket.on('error', reject);
+      socket.on('close', () => {
+        resolve(text);
+      });
+      socket.write(`${command}\n`, 'latin1');
+    });
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
+}
+
+async function dial(
+  { socketPath, timeoutMs }: RuntimeClientOptions,
+  signal: AbortSignal,
+): Promise<Socket> {
+  signal.throwIfAborted();
+  const socket = createConnection(socketPath);
+  using _abort = onAbort(signal, () => socket.destroy(signal.reason as Error));
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`no connection to ${socketPath} within ${timeoutMs} ms`));
+  }, timeoutMs);
+  let failure: Error | undefined;
+  const onError = (error: Error) => {
+    failure = error;
+  };
+  socket.once('error', onError);
+  try {
+    await new Promise<void>((resolve) => {
+      socket.once('connect', resolve).once('close', resolve);
+    });
+    if (failure !== undefined || socket.destroyed) {
+      throw failure ?? new Error(`the connection to ${socketPath} was closed`);
+    }
+    return socket;
+  } finally {
+    clearTimeout(timer);
+    socket.off('error', onError);
+  }
+}
+
+/**
+ * Severities 0 to 3 are refusals; 4 and up are notices, and silence is success. An unknown command alone
+ * comes as a notice.
+ */
+function readReply(command: string, raw: string): Reply {
+  const text = raw.trim();
+  const refused = /^\[[0-3]\]:/.test(text) || text.includes('Unknown command');
+  const words = text.replace(/^\[\d\]: */, '');
+  return { text: words, refusal: refused ? { command, message: words } : undefined };
+}

@@ -1,0 +1,177 @@
+/** What HAProxy does with new requests for a server. */
+export type ServerMode = 'ready' | 'drain' | 'maint';
+
+/** A server as `show servers state` has it. */
+export interface KnownServer {
+  readonly backend: string;
+  /** Its name: the id of its target. */
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  readonly mode: ServerMode;
+  /** HAProxy's number of it; undefined until it was read back. */
+  readonly number: number | undefined;
+}
+
+/** The counters of a server, as `show stat` has them. */
+export interface ServerCounters {
+  readonly backend: string;
+  readonly id: string;
+  /** Requests and connections that it works on, and those that wait for it. */
+  readonly inFlight: number;
+  /** Requests that it was given since its worker knows it. */
+  readonly requests: number;
+  /** By its checks; undefined while they say nothing. */
+  readonly health: 'up' | 'down' | undefined;
+}
+
+/** What `show info` says of the worker that answers. */
+export interface WorkerInfo {
+  readonly pid: number;
+  readonly version: string;
+  /** The `description` of its configuration. */
+  readonly description: string;
+  /** True: it has given its ports away and ends when its last connection does. */
+  readonly stopping: boolean;
+}
+
+/** What the master's `show proc` says. */
+export interface ProcessList {
+  /** How often loading failed since it last succeeded. */
+  readonly failedReloads: number;
+  readonly workers: readonly number[];
+  /** Workers of earlier configurations that still have connections. */
+  readonly oldWorkers: readonly number[];
+}
+
+/** Bits of `srv_admin_state`. */
+const maintenanceBits = 1 | 2 | 4 | 32 | 64;
+const drainBits = 8 | 16;
+
+/** Reads `show servers state`; throws on a format other than 1. */
+export function parseServersState(text: string): KnownServer[] {
+  const [format, header, ...lines] = text.split('\n').filter((line) => line !== '');
+  if (format?.trim() !== '1' || header === undefined) {
+    throw new Error(`HAProxy's server state has the unknown format "${format ?? ''}"`);
+  }
+  const columns = columnsOf(header.replace(/^# */, ''), ' ', [
+    'be_name',
+    'srv_name',
+    'srv_addr',
+    'srv_port',
+    'srv_admin_state',
+    'srv_id',
+  ]);
+  return lines.map((line) => {
+    const [backend, id, address, port, admin, number] = pick(line.split(' '), columns);
+    return {
+      backend: backend ?? '',
+      id: id ?? '',
+      address: address ?? '',
+      port: Number(port),
+      mode: modeOf(Number(admin)),
+      number: Number(number),
+    };
+  });
+}
+
+/** Reads the servers of `show stat`; rows of frontends and backends are left out. */
+export function parseCounters(text: string): ServerCounters[] {
+  const [header, ...lines] = text.split('\n').filter((line) => line !== '');
+  if (header === undefined) return [];
+  const columns = columnsOf(header.replace(/^# */, ''), ',', [
+    'pxname',
+    'svname',
+    'qcur',
+    'scur',
+    'stot',
+    'status',
+    'type',
+  ]);
+  const counters: ServerCounters[] = [];
+  for (const line of lines) {
+    const [backend, id, queued, current, total, status, type] = pick(line.split(','), columns);
+    if (type !== '2') continue;
+    counters.push({
+      backend: backend ?? '',
+      id: id ?? '',
+      inFlight: Number(queued) + Number(current),
+      requests: Number(total),
+      health: healthOf(status ?? ''),
+    });
+  }
+  return counters;
+}
+
+/** Reads `show info`. */
+export function parseInfo(text: string): WorkerInfo {
+  const values = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) values.set(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  return {
+    pid: Number(values.get('Pid') ?? 0),
+    version: values.get('Version') ?? '',
+    description: values.get('description') ?? '',
+    stopping: values.get('Stopping') === '1',
+  };
+}
+
+/** Reads the names of `show backend`. */
+export function parseBackends(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+/** Reads the master's `show proc`. */
+export function parseProcesses(text: string): ProcessList {
+  const failed = /\[failed: (\d+)\]/.exec(text);
+  const workers: number[] = [];
+  const oldWorkers: number[] = [];
+  let section = workers;
+  for (const line of text.split('\n')) {
+    if (line.startsWith('# old workers')) section = oldWorkers;
+    const [pid, type] = line.split(/\s+/);
+    if (type === 'worker') section.push(Number(pid));
+  }
+  return { failedReloads: Number(failed?.[1] ?? 0), workers, oldWorkers };
+}
+
+/** Reads the ids of the streams that `show sess` has on a server. */
+export function parseStreams(text: string, backend: string, id: string): string[] {
+  const wanted = ` be=${backend} srv=${id} `;
+  return text
+    .split('\n')
+    .filter((line) => line.includes(wanted))
+    .map((line) => line.slice(0, line.indexOf(':')));
+}
+
+function modeOf(adminState: number): ServerMode {
+  if ((adminState & maintenanceBits) !== 0) return 'maint';
+  return (adminState & drainBits) !== 0 ? 'drain' : 'ready';
+}
+
+/** Statuses are UP, DOWN, DRAIN, MAINT, NOLB and 'no check', with a count while they change: `UP 1/3`. */
+function healthOf(status: string): 'up' | 'down' | undefined {
+  if (status.startsWith('UP') || status.startsWith('DRAIN') || status.startsWith('NOLB')) {
+    return 'up';
+  }
+  return status.startsWith('DOWN') ? 'down' : undefined;
+}
+
+/** Columns are found by name: later versions add some in the middle. */
+function columnsOf(header: string, separator: string, names: readonly string[]): number[] {
+  const all = header.split(separator);
+  return names.map((name) => {
+    const column = all.indexOf(name);
+    if (column < 0) throw new Error(`HAProxy's table has no column "${name}"`);
+    return column;
+  });
+}
+
+function pick(values: readonly string[], columns: readonly number[]): (string | undefined)[] {
+  return columns.map((column) => values[column]);
+}

@@ -1,0 +1,222 @@
+import { ClientError, Status, type Channel } from 'nice-grpc';
+import { ChildController } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import {
+  ProxyServiceDefinition,
+  type ProxySessionRequest,
+  type ProxySessionResponse,
+} from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
+import { backoffMs, keepRunning } from '../../shared/retry.ts';
+import { authorizedClients, openChannel } from '../../shared/rpc/client.ts';
+import { Lease } from '../../shared/rpc/lease.ts';
+import type { ListDelta, ListSnapshot } from './backend-list.ts';
+import { deltaOf, helloOf, requestOf, snapshotOf, type Greeting } from './convert.ts';
+import type { Outbox } from './outbox.ts';
+
+const backoff = { minMs: 100, maxMs: 5_000 };
+const dialTimeoutMs = 5_000;
+/** Until the coordinator says otherwise. */
+const defaultLeaseMs = 3_000;
+const defaultHeartbeatMs = 1_000;
+
+export interface ProxySessionDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly outbox: Outbox;
+  /** What the agent says of itself now. */
+  readonly greeting: () => Greeting;
+  readonly onSnapshot: (snapshot: ListSnapshot) => void;
+  /** False: a version is missing before it. */
+  readonly onDelta: (delta: ListDelta) => boolean;
+}
+
+export interface ProxySessionOptions {
+  readonly coordinator: string;
+  readonly token: string;
+}
+
+/** One stream, from its opening to its end. */
+interface Conversation {
+  heartbeatMs: number;
+  lease: Lease;
+  wasWelcome: boolean;
+  /** What a delta can follow: nothing before the first snapshot, and nothing after a gap. */
+  awaitsSnapshot: boolean;
+  asksForSnapshot: boolean;
+}
+
+/**
+ * The connection to the coordinator: takes the list and what changes in it, says what is in effect and
+ * what HAProxy sees. Redials for ever; what HAProxy serves never depends on it.
+ */
+export class ProxySession {
+  readonly #deps: ProxySessionDeps;
+  readonly #options: ProxySessionOptions;
+
+  constructor(deps: ProxySessionDeps, options: ProxySessionOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Keeps a session until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    const onFailure = (error: unknown, retryInMs: number) => {
+      log.warn({ reason: messageOf(error), retryInMs }, 'no session with the coordinator');
+    };
+    await keepRunning(
+      (until) => this.#attempt(until),
+      backoff,
+      { clock, random: () => random.fraction(), onFailure },
+      signal,
+    );
+  }
+
+  /** Throws what is worth a longer wait each time; returns after a session that lived. */
+  async #attempt(signal: AbortSignal): Promise<void> {
+    using life = new ChildController(signal);
+    const conversation: Conversation = {
+      heartbeatMs: defaultHeartbeatMs,
+      lease: new Lease(defaultLeaseMs, this.#deps.clock),
+      wasWelcome: false,
+      awaitsSnapshot: true,
+      asksForSnapshot: false,
+    };
+    try {
+      await this.#converse(conversation, life);
+    } catch (error) {
+      if (signal.aborted) return;
+      const reason: unknown = life.signal.aborted ? life.signal.reason : error;
+      await this.#afterFailure(reason, conversation.wasWelcome, signal);
+    }
+  }
+
+  async #afterFailure(error: unknown, wasWelcome: boolean, signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    const code = error instanceof ClientError ? error.code : undefined;
+    const reason = error instanceof ClientError ? error.details : messageOf(error);
+    const slowly = backoff.maxMs / 2 + (random.fraction() * backoff.maxMs) / 2;
+    if (code === Status.UNAUTHENTICATED || code === Status.PERMISSION_DENIED) {
+      const advice =
+        'the coordinator does not accept this proxy: give it a token of the role proxy whose scope ' +
+        'holds its service; HAProxy serves on with the last list';
+      log.error({ reason, advice, retryInMs: slowly }, 'session refused');
+      await clock.sleep(slowly, signal);
+    } else if (code === Status.ABORTED) {
+      const advice = 'if this repeats, a second agent runs with the id of this proxy';
+      log.warn({ reason, advice, retryInMs: slowly }, 'session replaced');
+      await clock.sleep(slowly, signal);
+    } else if (wasWelcome) {
+      const retryInMs = backoffMs(0, backoff, () => random.fraction());
+      log.warn({ reason, retryInMs }, 'session lost');
+      await clock.sleep(retryInMs, signal);
+    } else {
+      throw error;
+    }
+  }
+
+  async #converse(conversation: Conversation, life: ChildController): Promise<void> {
+    const { clock } = this.#deps;
+    const { coordinator } = this.#options;
+    const channel = await openChannel(
+      { address: coordinator },
+      { clock, timeoutMs: dialTimeoutMs },
+      life.signal,
+    );
+    try {
+      await this.#talk(channel, conversation, life);
+    } finally {
+      channel.close();
+    }
+  }
+
+  async #talk(channel: Channel, conversation: Conversation, life: ChildController): Promise<void> {
+    const client = authorizedClients(this.#options.token).create(ProxyServiceDefinition, channel);
+    conversation.lease.renew();
+    void endWhenSilent(conversation, life);
+    const responses = client.proxySession(this.#requests(conversation, life.signal), {
+      signal: life.signal,
+    });
+    for await (const { message } of responses) {
+      conversation.lease.renew();
+      this.#take(message, conversation);
+    }
+    throw new DomainError('unavailable', 'the coordinator ended the session', {
+      reason: 'SESSION_ENDED',
+    });
+  }
+
+  #take(message: ProxySessionResponse['message'], conversation: Conversation): void {
+    const { clock, log, outbox, onSnapshot, onDelta } = this.#deps;
+    switch (message?.$case) {
+      case 'welcome': {
+        const { leaseMs, heartbeatMs, sessionId } = message.value;
+        conversation.lease = new Lease(leaseMs, clock);
+        conversation.heartbeatMs = heartbeatMs;
+        conversation.wasWelcome = true;
+        log.info({ sessionId, coordinator: this.#options.coordinator }, 'session begins');
+        return;
+      }
+      case 'snapshot': {
+        const { snapshot, problem } = snapshotOf(message.value);
+        conversation.awaitsSnapshot = false;
+        outbox.setProblem('list', problem);
+        onSnapshot(snapshot);
+        return;
+      }
+      case 'delta':
+        if (conversation.awaitsSnapshot || onDelta(deltaOf(message.value))) return;
+        log.warn(
+          { version: message.value.version },
+          'a version was missed: asks for the whole list',
+        );
+        conversation.awaitsSnapshot = true;
+        conversation.asksForSnapshot = true;
+        outbox.wakeup.notify();
+        return;
+      case 'heartbeat':
+      case undefined:
+        return;
+    }
+  }
+
+  /** What the agent says, made when the connection can take it: always the latest, never a backlog. */
+  async *#requests(
+    conversation: Conversation,
+    signal: AbortSignal,
+  ): AsyncGenerator<ProxySessionRequest> {
+    const { outbox, clock, greeting } = this.#deps;
+    outbox.startOver();
+    yield helloOf(greeting());
+    while (!signal.aborted) {
+      const outgoing = outbox.take();
+      if (outgoing !== undefined) {
+        yield requestOf(outgoing);
+      } else if (conversation.asksForSnapshot) {
+        conversation.asksForSnapshot = false;
+        yield { message: { $case: 'snapshotRequest', value: {} } };
+      } else {
+        const notified = await outbox.wakeup.waitFor(conversation.heartbeatMs, clock, signal);
+        if (!notified && !signal.aborted) yield { message: { $case: 'heartbeat', value: {} } };
+      }
+    }
+  }
+}
+
+/** Ends a session whose other side says nothing: a frozen or cut off coordinator closes no connection. */
+async function endWhenSilent(conversation: Conversation, life: ChildController): Promise<void> {
+  for (;;) {
+    const watched = conversation.lease;
+    if (!(await watched.expired(life.signal))) return;
+    if (watched === conversation.lease) break;
+  }
+  life.abort(
+    new DomainError('unavailable', 'the coordinator was silent for longer than its lease', {
+      reason: 'LEASE_EXPIRED',
+    }),
+  );
+}

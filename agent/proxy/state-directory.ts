@@ -1,0 +1,112 @@
+import { mkdir, open, readFile, rename, stat, chmod } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { DomainError } from '../../shared/errors.ts';
+
+/** HAProxy binds `PATH.PID.tmp` first, and a socket's path has at most 107 bytes. */
+const maxDirectoryLength = 80;
+
+/** Files of a proxy agent and its HAProxy. */
+export interface StatePaths {
+  readonly directory: string;
+  /** What HAProxy runs, or would run after a crash. */
+  readonly config: string;
+  /** A configuration that is being checked. */
+  readonly candidate: string;
+  readonly adminSocket: string;
+  readonly masterSocket: string;
+  readonly pidFile: string;
+  /** What HAProxy says on its output. */
+  readonly log: string;
+  readonly serverState: string;
+  /** The last good list. */
+  readonly list: string;
+  readonly proxyId: string;
+  readonly handoffSocket: (port: number) => string;
+}
+
+/** Where everything is in a state directory; refuses one whose name is too long for sockets. */
+export function statePaths(stateDir: string): StatePaths {
+  const directory = resolve(stateDir);
+  if (Buffer.byteLength(directory) > maxDirectoryLength) {
+    throw new DomainError(
+      'invalid',
+      `the state directory ${directory} has too long a name for sockets in it: at most ` +
+        `${maxDirectoryLength} bytes`,
+      { reason: 'CONFIGURATION_INVALID' },
+    );
+  }
+  return {
+    directory,
+    config: join(directory, 'haproxy.cfg'),
+    candidate: join(directory, 'haproxy.new.cfg'),
+    adminSocket: join(directory, 'admin.sock'),
+    masterSocket: join(directory, 'master.sock'),
+    pidFile: join(directory, 'haproxy.pid'),
+    log: join(directory, 'haproxy.log'),
+    serverState: join(directory, 'server.state'),
+    list: join(directory, 'list.json'),
+    proxyId: join(directory, 'proxy-id'),
+    handoffSocket: (port) => join(directory, `h${port}.sock`),
+  };
+}
+
+/**
+ * Makes the directory private and takes it for this process; refuses if another agent has it.
+ *
+ * The lock is an abstract socket named after the directory's inode: the kernel gives it to one process
+ * alone and takes it back when that process ends, however it ends.
+ */
+export async function lockDirectory(directory: string): Promise<AsyncDisposable> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+  const { dev, ino } = await stat(directory);
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((held, refused) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      refused(
+        error.code === 'EADDRINUSE'
+          ? new DomainError(
+              'precondition',
+              `another proxy agent runs on the state directory ${directory}: stop it first, or give ` +
+                'this one a directory of its own (--state-dir)',
+              { reason: 'STATE_DIRECTORY_IN_USE' },
+            )
+          : error,
+      );
+    });
+    server.listen(`\0fairlead-proxy-${dev}-${ino}`, held);
+  });
+  server.unref();
+  return {
+    [Symbol.asyncDispose]: () =>
+      new Promise((closed) => {
+        server.close(() => {
+          closed();
+        });
+      }),
+  };
+}
+
+/** Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. */
+export async function writeAtomically(path: string, text: string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
+
+/** The file's text; undefined if there is none. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,184 @@
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
+import type { Target } from './backend-list.ts';
+import type { Drainer } from './drainer.ts';
+import type { LiveHaproxy } from './live-haproxy.ts';
+import { planServers, type ServerStep } from './plan-servers.ts';
+import type { KnownServer } from './server-state.ts';
+import type { TargetReports } from './target-reports.ts';
+
+/** HAProxy 2.6 may still point to a server that was just taken out of use. */
+const deleteAfterMs = 5_000;
+/** Each deletion stops all threads of HAProxy for a moment. */
+const maxDeletionsAtOnce = 64;
+
+export interface TargetApplierDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly drainer: Drainer;
+  readonly reports: TargetReports;
+}
+
+type Targets = ReadonlyMap<string, Target>;
+
+/** Brings the servers of HAProxy to what the list wants, looking only at what may differ. */
+export class TargetApplier {
+  readonly #deps: TargetApplierDeps;
+  #dirty = new Set<string>();
+  /** Why a path is not as it should be. */
+  readonly #refused = new Map<string, string>();
+  readonly #drained = new Set<string>();
+  readonly #drainOrderedAt = new Map<string, number>();
+  /** When to delete servers that are in no list any more. */
+  readonly #deletions = new Map<string, number>();
+
+  constructor(deps: TargetApplierDeps) {
+    this.#deps = deps;
+  }
+
+  get pending(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /** When a deletion is due; undefined if there is none. */
+  get nextDeletionAt(): number | undefined {
+    return this.#deletions.size === 0 ? undefined : Math.min(...this.#deletions.values());
+  }
+
+  /** Takes note of what a list changed; the time of a drain runs from here. */
+  note(paths: Iterable<string>, targets: Targets): void {
+    for (const path of paths) {
+      const target = targets.get(path);
+      if (target?.mode !== 'drain') this.#drainOrderedAt.delete(path);
+      else if (!this.#drainOrderedAt.has(path)) {
+        this.#drainOrderedAt.set(path, this.#deps.clock.monotonic());
+      }
+      if (target === undefined) this.#deps.reports.drop(path, idIn(path));
+      this.#dirty.add(path);
+    }
+  }
+
+  /** Has every server and target looked at anew. */
+  noteAll(targets: Targets, servers: ReadonlyMap<string, KnownServer>): void {
+    for (const path of targets.keys()) this.#dirty.add(path);
+    for (const path of servers.keys()) this.#dirty.add(path);
+  }
+
+  /** Nothing is in flight on a target in drain any more: it goes into maintenance. */
+  noteDrained(path: string): void {
+    this.#drained.add(path);
+    this.#dirty.add(path);
+  }
+
+  /** HAProxy's words on targets that are not as they should be, by target id. */
+  errors(): Map<string, string> {
+    return new Map([...this.#refused].map(([path, message]) => [idIn(path), message]));
+  }
+
+  /** Carries out all that is noted. What is noted meanwhile is left for the next time. */
+  async apply(live: LiveHaproxy, targets: Targets): Promise<void> {
+    const paths = this.#dirty;
+    if (paths.size === 0) return;
+    this.#dirty = new Set();
+    try {
+      // What changes while HAProxy answers is in the next batch; this one is settled by what it was
+      // planned from.
+      const wanted = new Map([...paths].map((path) => [path, targets.get(path)]));
+      const refusals = await this.#carryOut(live, wanted);
+      for (const [path, target] of wanted) this.#settle(path, target, live, refusals.get(path));
+    } catch (error) {
+      for (const path of paths) this.#dirty.add(path);
+      throw error;
+    }
+  }
+
+  /** Deletes servers that have been out of use for long enough. */
+  async deleteDue(live: LiveHaproxy, targets: Targets): Promise<void> {
+    const now = this.#deps.clock.monotonic();
+    const steps: ServerStep[] = [];
+    for (const [path, dueAt] of this.#deletions) {
+      const server = live.servers.get(path);
+      if (server === undefined || targets.has(path)) this.#deletions.delete(path);
+      else if (dueAt <= now && server.mode === 'maint' && steps.length < maxDeletionsAtOnce) {
+        steps.push({ kind: 'delete', server: { backend: server.backend, id: server.id } });
+        this.#deletions.set(path, now + deleteAfterMs);
+      }
+    }
+    if (steps.length === 0) return;
+    const refusals = await live.carryOut(steps);
+    for (const [path] of this.#deletions) if (!live.servers.has(path)) this.#deletions.delete(path);
+    if (refusals.size > 0) {
+      this.#deps.log.debug({ targets: [...refusals.keys()] }, 'servers are not free to delete yet');
+    }
+  }
+
+  /** Returns why paths are not as they should be. After a refusal HAProxy is read anew and asked once more. */
+  async #carryOut(
+    live: LiveHaproxy,
+    wanted: ReadonlyMap<string, Target | undefined>,
+  ): Promise<Map<string, string>> {
+    const first = this.#plan(live, wanted, wanted.keys());
+    const refusals = await live.carryOut(first.steps);
+    if (refusals.size === 0) return new Map(first.needReload);
+    await live.refresh();
+    const second = this.#plan(live, wanted, refusals.keys());
+    return new Map([...first.needReload, ...(await live.carryOut(second.steps))]);
+  }
+
+  #plan(
+    live: LiveHaproxy,
+    wanted: ReadonlyMap<string, Target | undefined>,
+    paths: Iterable<string>,
+  ) {
+    return planServers(
+      {
+        targets: wanted,
+        drained: this.#drained,
+        servers: live.servers,
+        backends: live.backends,
+      },
+      paths,
+    );
+  }
+
+  #settle(
+    path: string,
+    target: Target | undefined,
+    live: LiveHaproxy,
+    refusal: string | undefined,
+  ): void {
+    const { drainer, reports, clock } = this.#deps;
+    this.#noteRefusal(path, refusal);
+    if (target === undefined && live.servers.has(path)) {
+      if (!this.#deletions.has(path)) this.#deletions.set(path, clock.monotonic() + deleteAfterMs);
+    } else {
+      this.#deletions.delete(path);
+    }
+    if (target?.mode !== 'drain') {
+      this.#drained.delete(path);
+      drainer.forget(path);
+      reports.setDrained(path, false);
+    } else if (refusal !== undefined) {
+      // It may still be given requests, so that nothing could be told from readings.
+      drainer.forget(path);
+    } else if (this.#drained.has(path)) {
+      reports.setDrained(path, true);
+    } else {
+      const orderedAt = this.#drainOrderedAt.get(path) ?? clock.monotonic();
+      drainer.watch(path, orderedAt + target.drainTimeoutMs);
+    }
+  }
+
+  #noteRefusal(path: string, refusal: string | undefined): void {
+    if (refusal === undefined) {
+      this.#refused.delete(path);
+    } else if (this.#refused.get(path) !== refusal) {
+      this.#refused.set(path, refusal);
+      this.#deps.log.warn({ target: path, refusal }, 'HAProxy refused a target');
+    }
+  }
+}
+
+function idIn(path: string): string {
+  return path.slice(path.indexOf('/') + 1);
+}

@@ -1,0 +1,79 @@
+import { pathOf, type Target } from './backend-list.ts';
+import type { Outbox, TargetStatus } from './outbox.ts';
+import type { ServerCounters } from './server-state.ts';
+
+export interface TargetReportsDeps {
+  readonly outbox: Outbox;
+  readonly targetAt: (path: string) => Target | undefined;
+  /** True: what is in flight there is read elsewhere, over all workers. */
+  readonly drains: (path: string) => boolean;
+}
+
+interface Count {
+  /** Of workers that are gone. */
+  base: number;
+  /** Of the worker that serves. */
+  last: number;
+}
+
+/** Turns HAProxy's counters into reports of the targets in the list. */
+export class TargetReports {
+  readonly #deps: TargetReportsDeps;
+  readonly #requests = new Map<string, Count>();
+
+  constructor(deps: TargetReportsDeps) {
+    this.#deps = deps;
+  }
+
+  observe(counters: readonly ServerCounters[]): void {
+    for (const row of counters) {
+      const path = pathOf(row);
+      this.#update(path, {
+        health: row.health,
+        requests: this.#countRequests(path, row.requests),
+        ...(this.#deps.drains(path) ? {} : { inFlight: row.inFlight }),
+      });
+    }
+  }
+
+  observeInFlight(path: string, inFlight: number): void {
+    this.#update(path, { inFlight });
+  }
+
+  setDrained(path: string, drained: boolean): void {
+    if (drained) this.#update(path, { drained, inFlight: 0 });
+    else if (this.#statusAt(path)?.drained === true) this.#update(path, { drained });
+  }
+
+  drop(path: string, targetId: string): void {
+    this.#requests.delete(path);
+    this.#deps.outbox.dropTarget(targetId);
+  }
+
+  #statusAt(path: string): TargetStatus | undefined {
+    const target = this.#deps.targetAt(path);
+    return target === undefined ? undefined : this.#deps.outbox.targets.get(target.id);
+  }
+
+  #update(path: string, change: Partial<TargetStatus>): void {
+    const target = this.#deps.targetAt(path);
+    if (target === undefined) return;
+    const before = this.#deps.outbox.targets.get(target.id) ?? {
+      targetId: target.id,
+      health: undefined,
+      inFlight: 0,
+      requests: 0,
+      drained: false,
+    };
+    this.#deps.outbox.setTarget({ ...before, ...change });
+  }
+
+  /** A new worker counts from zero; users see one number that only grows. */
+  #countRequests(path: string, requests: number): number {
+    const count = this.#requests.get(path) ?? { base: 0, last: 0 };
+    if (requests < count.last) count.base += count.last;
+    count.last = requests;
+    this.#requests.set(path, count);
+    return count.base + requests;
+  }
+}
