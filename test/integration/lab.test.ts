@@ -192,6 +192,17 @@ describeWithLab('a lab', () => {
     expect(tracesOf(owner.labId)).toEqual([]);
   });
 
+  test('never kills a process that was given the pid of one of its own', async () => {
+    const stranger = spawn('sleep', ['60']);
+    const short = await Lab.start({ hosts: 1 }, signal);
+    const record = { pid: stranger.pid, startTime: 1, name: 'agent', logPath: '/dev/null' };
+    writeFileSync(`${short.directory}/processes/reused.json`, JSON.stringify(record));
+    await short[Symbol.asyncDispose]();
+    expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
+    stranger.kill();
+    await once(stranger, 'exit');
+  });
+
   test('has a subnet of its own however many start at once', async () => {
     const labs = await Promise.all([1, 2, 3].map(() => Lab.start({ hosts: 1 }, signal)));
     expect(new Set([lab, ...labs].map(({ gateway }) => gateway)).size).toBe(4);

@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { run, searchPath } from './command.ts';
+import { CommandError, run, searchPath } from './command.ts';
 import { docker } from './docker.ts';
 
 /** One file of this machine and where it is put in the image. */
@@ -24,10 +24,15 @@ const resolverLibraries = ['libnss_files.so.2', 'libnss_dns.so.2', 'libresolv.so
 export async function baseImageFiles(signal: AbortSignal): Promise<ImageFile[]> {
   const node = realpathSync(process.execPath);
   const haproxy = findCommand('haproxy');
-  const libraries = [...(await librariesOf(node, signal)), ...(await librariesOf(haproxy, signal))];
+  const busybox = findCommand('busybox');
+  const libraries = [
+    ...(await librariesOf(node, signal)),
+    ...(await librariesOf(haproxy, signal)),
+    ...(await librariesOf(busybox, signal)),
+  ];
   const certificates = '/etc/ssl/certs/ca-certificates.crt';
   const files = [
-    { source: findCommand('busybox'), target: '/bin/busybox' },
+    { source: busybox, target: '/bin/busybox' },
     { source: node, target: '/usr/local/bin/node' },
     { source: haproxy, target: '/usr/sbin/haproxy' },
     ...[...new Set(libraries)].map((path) => ({ source: path, target: path })),
@@ -111,8 +116,12 @@ function findCommand(command: string): string {
   return realpathSync(path);
 }
 
+/** None for a program that is linked statically, which ldd calls a failure. */
 async function librariesOf(program: string, signal: AbortSignal): Promise<string[]> {
-  const output = await run('ldd', [program], {}, signal);
+  const output = await run('ldd', [program], {}, signal).catch((error: unknown) => {
+    if (error instanceof CommandError && error.exitCode === 1) return '';
+    throw error;
+  });
   const listed = [...output.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)].map((match) => match[1]!);
   const libc = listed.find((path) => path.includes('/libc.so'));
   const resolvers = resolverLibraries

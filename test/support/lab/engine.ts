@@ -22,14 +22,19 @@ export async function prepareEngine(
   const configFile = join(host.directory, 'daemon.json');
   mkdirSync(host.dataRoot, { recursive: true, mode: 0o700 });
   mkdirSync(host.execRoot, { recursive: true, mode: 0o700 });
-  // Before 23.0 the engine's id comes from a key in /etc/docker, which all hosts would share.
-  const key = { 'deprecated-key-path': join(host.directory, 'key.json') };
-  writeFileSync(configFile, JSON.stringify((await majorVersion(signal)) < 23 ? key : {}));
+  const config =
+    (await majorVersion(signal)) < 23
+      ? // The engine's id comes from a key in /etc/docker, which all hosts would share.
+        { 'deprecated-key-path': join(host.directory, 'key.json') }
+      : // Newer engines may leave images to containerd, where seeds of images cannot be planted.
+        { features: { 'containerd-snapshotter': false } };
+  writeFileSync(configFile, JSON.stringify(config));
   return [
     ['--config-file', configFile],
     ['--data-root', host.dataRoot],
     ['--exec-root', host.execRoot],
     ['--pidfile', host.pidFile],
+    ['--storage-driver', 'overlay2'],
     ['--host', `unix://${host.dockerSocket}`],
     ['--bip', host.engineBridge],
     ['--default-address-pool', 'base=198.19.128.0/17,size=24'],

@@ -108,7 +108,7 @@ export class LabHost {
 
   /** Kills the engine and its containerd; what runs in containers goes on. */
   async killEngine(signal: AbortSignal): Promise<void> {
-    await this.#process('engine')?.stop(0, signal);
+    await this.#process('engine')?.kill(signal);
     await clearDeadEngine(this.#lab, this.#plan, signal);
   }
 

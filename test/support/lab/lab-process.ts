@@ -124,6 +124,12 @@ export class LabProcess {
     }
   }
 
+  /** Ends it by SIGKILL, without a word before; resolves when it is gone. */
+  async kill(signal: AbortSignal): Promise<void> {
+    this.signal('SIGKILL');
+    await this.exited(signal);
+  }
+
   /** Everything it, and earlier processes of the same name, wrote so far. */
   log(): string {
     return readFileSync(this.logPath, 'utf8');
