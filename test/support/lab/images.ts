@@ -63,10 +63,15 @@ export async function buildImages(
   return { base: set.base };
 }
 
-/** An engine of its own builds the images; when it has ended, what it stored becomes the seed. */
+/**
+ * An engine of its own builds the images; when it has ended, what it stored becomes the seed. All
+ * start from a seed of the base image alone, which is large, changes seldom, and is so stored once.
+ */
 async function makeSeed(set: ImageSet, directory: string, signal: AbortSignal): Promise<void> {
+  const base = set.builds.length === 0 ? undefined : await prepareImages({}, signal);
   await withWorkDirectory(async (workDirectory) => {
-    await using lab = await Lab.start({ hosts: 1, label: 'images' }, signal);
+    const options = { hosts: 1, label: 'images', ...(base === undefined ? {} : { images: base }) };
+    await using lab = await Lab.start(options, signal);
     const host = lab.hosts[0]!;
     await buildOn(host.dockerSocket, set, workDirectory, signal);
     await host.stopEngine(signal);
