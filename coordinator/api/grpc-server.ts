@@ -1,0 +1,131 @@
+import { createServer, type Server } from 'nice-grpc';
+import type { ServerMiddleware } from 'nice-grpc-common';
+import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
+import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
+import { ChildController, onAbort } from '../../shared/abort.ts';
+import { systemClock, type Clock } from '../../shared/clock.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { keepaliveOptions, maxMessageBytes } from '../../shared/rpc/client.ts';
+import type { CallRecordContext } from './call-log.ts';
+import { contractBytes, contractServices } from './contract.ts';
+import { errorMiddleware } from './status.ts';
+
+const maxRequestBytes = 4 * 1024 * 1024;
+const maxStreamsPerConnection = 1_000;
+/** How long calls that are no streams may finish when the server stops. */
+const drainMs = 2_000;
+
+/** What tools of before 2023 ask: the same messages under another name. */
+const olderReflection = {
+  serverReflectionInfo: {
+    ...ServerReflectionService.serverReflectionInfo,
+    path: '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+  },
+};
+
+/** Where services are added, each with middleware of its own if it needs any. */
+export type GrpcServices = Pick<Server<CallRecordContext>, 'with' | 'add'>;
+
+export interface GrpcServerOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Adds the services; called once, before the server listens. */
+  readonly services: (server: GrpcServices) => void;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+/** A server that listens. */
+export interface RunningServer {
+  readonly port: number;
+  /** Resolves when the signal has aborted and all is closed. */
+  readonly closed: Promise<void>;
+}
+
+/**
+ * Serves gRPC until the signal aborts; then streams end with UNAVAILABLE, other calls get two seconds.
+ *
+ * Every call goes through `errorMiddleware` first. Reflection and the standard health service are
+ * open to all.
+ */
+export async function serveGrpc(
+  { host, port, services, log, clock = systemClock }: GrpcServerOptions,
+  signal: AbortSignal,
+): Promise<RunningServer> {
+  const server = createServer({
+    ...keepaliveOptions,
+    'grpc.max_receive_message_length': maxRequestBytes,
+    'grpc.max_send_message_length': maxMessageBytes,
+    'grpc.max_concurrent_streams': maxStreamsPerConnection,
+  })
+    .use(errorMiddleware(log, clock))
+    .use(endStreams(signal));
+  services(server);
+  const health = HealthState();
+  // One for each watcher.
+  health.setMaxListeners(0);
+  for (const name of ['', ...contractServices()]) health.setStatus('healthy', name);
+  server.add(HealthDefinition, HealthServiceImpl(health));
+  const reflection = ServerReflection(contractBytes(), contractServices());
+  server.add(ServerReflectionService, reflection);
+  server.add(olderReflection, reflection);
+  const boundPort = await listen(server, `${host.includes(':') ? `[${host}]` : host}:${port}`);
+  return { port: boundPort, closed: stopWhenAborted(server, clock, signal) };
+}
+
+async function listen(server: Pick<Server, 'listen'>, address: string): Promise<number> {
+  try {
+    return await server.listen(address);
+  } catch (error) {
+    throw new DomainError('unavailable', `cannot listen on ${address}: ${messageOf(error)}`, {
+      reason: 'CANNOT_LISTEN',
+      cause: error,
+    });
+  }
+}
+
+async function stopWhenAborted(server: Server, clock: Clock, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    onAbort(signal, resolve);
+  });
+  const drained = new AbortController();
+  const drain = server.shutdown().finally(() => {
+    drained.abort();
+  });
+  await clock.sleep(drainMs, drained.signal);
+  server.forceShutdown();
+  await drain;
+}
+
+/**
+ * Aborts the signal of streams when the server stops, and tells their callers that it did: they would
+ * hold it up for ever.
+ */
+function endStreams(stopping: AbortSignal): ServerMiddleware {
+  return async function* (call, context) {
+    if (stopping.aborted) throw shuttingDown();
+    if (!call.requestStream && !call.responseStream) {
+      return yield* call.next(call.request, context);
+    }
+    using ending = new ChildController(context.signal);
+    using _stop = onAbort(stopping, () => {
+      ending.abort();
+    });
+    const isCut = () => stopping.aborted && !context.signal.aborted;
+    try {
+      const response = yield* call.next(call.request, { ...context, signal: ending.signal });
+      if (!isCut()) return response;
+    } catch (error) {
+      if (!isCut()) throw error;
+    }
+    throw shuttingDown();
+  };
+}
+
+function shuttingDown(): DomainError {
+  return new DomainError('unavailable', 'the coordinator is stopping; try again in a moment', {
+    reason: 'SHUTTING_DOWN',
+  });
+}

@@ -1,0 +1,83 @@
+import type { IncomingMessage } from 'node:http';
+import { Metadata, type CallContext } from 'nice-grpc-common';
+import type {
+  ControlServiceDefinition,
+  ControlServiceImplementation,
+} from '../../shared/gen/fairlead/v1/control_service.ts';
+import type { CallRecordContext } from '../api/call-log.ts';
+
+/** What a handler is given of a call; the same over gRPC and HTTP. */
+export type HandlerContext = CallContext & CallRecordContext;
+
+/** A method of the definition with its implementation; its answer is a stream, if of one message. */
+export interface HttpMethod {
+  readonly name: string;
+  readonly responseStream: boolean;
+  /** It can change nothing, and may be asked with GET. */
+  readonly readOnly: boolean;
+  /** Reads protobuf's binary form. */
+  readonly decode: (bytes: Uint8Array) => unknown;
+  readonly toJson: (response: unknown) => unknown;
+  readonly call: (request: unknown, context: HandlerContext) => AsyncIterable<unknown>;
+}
+
+/** What ts-proto generates for a method, without its types. */
+interface GenericMethod {
+  readonly name: string;
+  readonly requestType: { decode: (bytes: Uint8Array) => unknown };
+  readonly requestStream: boolean;
+  readonly responseType: { toJSON: (message: unknown) => unknown };
+  readonly responseStream: boolean;
+  readonly options: { readonly idempotencyLevel?: string };
+}
+
+type GenericHandler = (request: unknown, context: HandlerContext) => unknown;
+
+/** The methods of a service by their name in the path. */
+export function httpMethods(
+  definition: typeof ControlServiceDefinition,
+  implementation: ControlServiceImplementation<CallRecordContext>,
+): ReadonlyMap<string, HttpMethod> {
+  const handlers = implementation as unknown as Readonly<Record<string, GenericHandler>>;
+  const methods = Object.entries(definition.methods as Readonly<Record<string, GenericMethod>>);
+  return new Map(
+    methods.map(([key, { name, requestType, responseType, responseStream, options }]) => [
+      name,
+      {
+        name,
+        responseStream,
+        readOnly: options.idempotencyLevel === 'NO_SIDE_EFFECTS',
+        decode: (bytes) => requestType.decode(bytes),
+        toJson: (response) => responseType.toJSON(response),
+        call: (request, context) => {
+          const answer = handlers[key]?.call(implementation, request, context);
+          return responseStream ? (answer as AsyncIterable<unknown>) : single(answer);
+        },
+      },
+    ]),
+  );
+}
+
+async function* single(answer: unknown): AsyncGenerator {
+  yield await answer;
+}
+
+/** What HTTP says of a call in gRPC's words: headers as metadata, the connection as peer. */
+export function contextOf(
+  { headersDistinct, socket }: IncomingMessage,
+  rest: Omit<HandlerContext, 'metadata' | 'peer'>,
+): HandlerContext {
+  const metadata = Metadata();
+  for (const [name, values = []] of Object.entries(headersDistinct)) {
+    if (name.endsWith('-bin'))
+      metadata.set(
+        name,
+        values.map((value) => Buffer.from(value, 'base64')),
+      );
+    else metadata.set(name, values);
+  }
+  const { remoteAddress = '', remotePort = 0 } = socket;
+  const host = remoteAddress.replace(/^::ffff:/, '');
+  const peer = `${host.includes(':') ? `[${host}]` : host}:${remotePort}`;
+  return { ...rest, metadata, peer };
+}

@@ -1,0 +1,50 @@
+import { fromJson, toBinary, type DescService, type FileRegistry } from '@bufbuild/protobuf';
+import type { JsonValue } from '@bufbuild/protobuf';
+import { contractRegistry } from '../api/contract.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+
+/**
+ * Reads requests of a service in proto3's JSON form, strictly: an unknown field, a wrong type or a
+ * number out of range is refused, where the generated `fromJSON` would make something of it.
+ */
+export class RequestJson {
+  readonly #registry: FileRegistry;
+  readonly #service: DescService;
+
+  /** Reads the contract once. */
+  constructor(service: string) {
+    this.#registry = contractRegistry();
+    const found = this.#registry.getService(service);
+    if (found === undefined) throw new Error(`the contract has no service ${service}`);
+    this.#service = found;
+  }
+
+  /** The request of a method in protobuf's binary form. */
+  encode(method: string, text: string): Uint8Array {
+    const input = this.#service.methods.find(({ name }) => name === method)?.input;
+    if (input === undefined) throw new Error(`the contract has no method ${method}`);
+    try {
+      const json = withCamelCaseMask(JSON.parse(text) as JsonValue);
+      return toBinary(input, fromJson(input, json, { registry: this.#registry }));
+    } catch (error) {
+      throw new DomainError(
+        'invalid',
+        text === ''
+          ? 'the request has no body; send at least {}'
+          : `the request cannot be read: ${messageOf(error)}`,
+        { reason: 'INVALID_JSON', cause: error },
+      );
+    }
+  }
+}
+
+/** Masks in JSON are in camelCase; the names that all else is called by are taken as well. */
+function withCamelCaseMask(json: JsonValue): JsonValue {
+  if (json === null || typeof json !== 'object' || Array.isArray(json)) return json;
+  const { update_mask: snake, updateMask: camel = snake, ...rest } = json;
+  if (typeof camel !== 'string') return json;
+  return {
+    ...rest,
+    updateMask: camel.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+  };
+}

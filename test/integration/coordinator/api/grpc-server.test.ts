@@ -1,0 +1,300 @@
+import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { Client, credentials } from '@grpc/grpc-js';
+import {
+  ClientError,
+  createChannel,
+  createClient,
+  Metadata,
+  Status,
+  type Channel,
+  type Client as NiceClient,
+} from 'nice-grpc';
+import { HealthDefinition } from 'nice-grpc-server-health';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
+import { decodeRpcDetails } from '../../../../coordinator/api/rpc-details.ts';
+import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { collectLog, TinyControl } from '../tiny-control.ts';
+
+let control: TinyControl;
+let collected: ReturnType<typeof collectLog>;
+let stop: AbortController;
+let address: string;
+let closed: Promise<void>;
+let channel: Channel;
+let client: NiceClient<ControlServiceDefinition>;
+
+beforeEach(async () => {
+  control = new TinyControl();
+  collected = collectLog();
+  stop = new AbortController();
+  const server = await serveGrpc(
+    {
+      host: '127.0.0.1',
+      port: 0,
+      log: collected.log,
+      services: (builder) => {
+        builder.add(ControlServiceDefinition, control.implementation);
+      },
+    },
+    stop.signal,
+  );
+  closed = server.closed;
+  address = `127.0.0.1:${server.port}`;
+  channel = createChannel(address);
+  client = createClient(ControlServiceDefinition, channel);
+});
+
+afterEach(async () => {
+  channel.close();
+  stop.abort();
+  await closed;
+});
+
+async function failure(call: Promise<unknown>): Promise<ClientError> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof ClientError) return error;
+    throw error;
+  }
+  throw new Error('the call did not fail');
+}
+
+async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const message of stream) all.push(message);
+  return all;
+}
+
+describe('an error', () => {
+  test('arrives with code, words, reason and details', async () => {
+    let trailer = Metadata();
+    const error = await failure(
+      client.createService(
+        { name: 'x' },
+        {
+          onTrailer: (received) => {
+            trailer = received;
+          },
+        },
+      ),
+    );
+    expect(error).toMatchObject({
+      code: Status.INVALID_ARGUMENT,
+      details: '"x" with no image is refused',
+    });
+    expect(trailer.get('error-reason')).toBe('INVALID_REQUEST');
+    const details = decodeRpcDetails(trailer.get('grpc-status-details-bin') ?? new Uint8Array());
+    expect(details.map(({ type, debug }) => [type, debug])).toEqual([
+      ['google.rpc.ErrorInfo', { reason: 'INVALID_REQUEST', domain: 'fairlead' }],
+      [
+        'google.rpc.BadRequest',
+        {
+          fieldViolations: [
+            { field: 'name', description: 'is required' },
+            { field: 'spec.image', description: 'must be – in other words – "good"' },
+          ],
+        },
+      ],
+    ]);
+  });
+
+  test('of a stream arrives after its messages', async () => {
+    const received: string[] = [];
+    const stream = client.watchServices({ services: ['a', 'bad'] });
+    const error = await failure(
+      (async () => {
+        for await (const { cursor } of stream) received.push(cursor);
+      })(),
+    );
+    expect(received).toEqual(['a']);
+    expect(error).toMatchObject({ code: Status.OUT_OF_RANGE, details: 'the cursor is too old' });
+  });
+
+  test('that is a bug is told nobody but the log, once', async () => {
+    const error = await failure(client.getService({ service: 'bug' }));
+    expect(error).toMatchObject({ code: Status.INTERNAL, details: 'internal error' });
+    expect(collected.lines).toEqual([
+      expect.objectContaining({
+        level: 'error',
+        msg: 'call failed',
+        method: '/fairlead.v1.ControlService/GetService',
+        code: 'INTERNAL',
+        err: expect.objectContaining({
+          stack: expect.stringContaining('tiny-control') as unknown,
+        }) as unknown,
+      }),
+    ]);
+  });
+
+  test('is what a request over 4 MiB gets', async () => {
+    const error = await failure(client.getService({ service: 'x'.repeat(4 * 1024 * 1024) }));
+    expect(error.code).toBe(Status.RESOURCE_EXHAUSTED);
+  });
+});
+
+describe('the log has one line', () => {
+  test.each([
+    ['a read', () => client.getInfo({}), { level: 'debug', code: 'OK' }],
+    ['a change', () => client.updateService({ service: 'web' }), { level: 'info', code: 'OK' }],
+    ['a refusal', () => client.getService({}), { level: 'info', code: 'NOT_FOUND' }],
+    [
+      'a stream',
+      () => collect(client.watchServices({ services: ['a'] })),
+      { level: 'info', code: 'OK' },
+    ],
+  ])('for %s', async (_, call, expected) => {
+    await Promise.allSettled([call()]);
+    await eventually(() => {
+      expect(collected.lines).toEqual([
+        expect.objectContaining({
+          ...expected,
+          msg: 'call finished',
+          ms: expect.any(Number) as unknown,
+        }),
+      ]);
+    });
+  });
+
+  test('with who called', async () => {
+    await client.getInfo({}, { metadata: Metadata({ authorization: 'somebody' }) });
+    await eventually(() => {
+      expect(collected.lines).toEqual([expect.objectContaining({ principal: 'somebody' })]);
+    });
+  });
+
+  test('for a call that its caller gives up, which is no error', async () => {
+    const given = new AbortController();
+    const stream = collect(
+      client.watchServices({ services: ['a'], cursor: 'wait' }, { signal: given.signal }),
+    );
+    stream.catch(() => undefined);
+    const unary = client.scaleService({ service: 'never' }, { signal: given.signal });
+    unary.catch(() => undefined);
+    await eventually(() => {
+      expect([control.watching, control.contexts.length]).toEqual([1, 2]);
+    });
+    given.abort();
+    await Promise.allSettled([stream, unary]);
+    await eventually(() => {
+      expect(collected.lines.map(({ level, code }) => [level, code])).toEqual([
+        ['info', 'CANCELLED'],
+        ['info', 'CANCELLED'],
+      ]);
+    });
+    expect(control.watching).toBe(0);
+  });
+
+  test('for a stream that its reader leaves while we wait for it', async () => {
+    control.padding = 100_000;
+    for await (const { cursor } of client.watchServices({ cursor: 'endless' })) {
+      if (cursor.startsWith('5')) break;
+    }
+    await eventually(() => {
+      expect(collected.lines).toEqual([
+        expect.objectContaining({ level: 'info', code: 'CANCELLED' }),
+      ]);
+      expect(control.watching).toBe(0);
+    });
+  });
+});
+
+describe('a stopping server', () => {
+  test('ends streams with UNAVAILABLE, lets other calls finish, refuses new ones', async () => {
+    const stream = failure(collect(client.watchServices({ services: ['a'], cursor: 'wait' })));
+    const unary = client.scaleService({ service: 'slow' });
+    await eventually(() => {
+      expect([control.watching, control.contexts.length]).toEqual([1, 2]);
+    });
+    stop.abort();
+    expect(await stream).toMatchObject({
+      code: Status.UNAVAILABLE,
+      details: 'the coordinator is stopping; try again in a moment',
+    });
+    expect(await unary).toMatchObject({ service: { name: 'slow' } });
+    await closed;
+    expect(collected.lines.map(({ code }) => code)).toEqual(['UNAVAILABLE', 'OK']);
+    expect((await failure(client.getInfo({}))).code).toBe(Status.UNAVAILABLE);
+  });
+
+  test('cuts calls that do not finish', async () => {
+    const unary = failure(client.scaleService({ service: 'never' }));
+    await eventually(() => {
+      expect(control.contexts).toHaveLength(1);
+    });
+    stop.abort();
+    await closed;
+    expect([Status.CANCELLED, Status.UNAVAILABLE]).toContain((await unary).code);
+  });
+});
+
+test('says why it cannot listen', async () => {
+  const options = { host: '127.0.0.1', port: Number(address.split(':')[1]), log: collected.log };
+  await expect(serveGrpc({ ...options, services: () => undefined }, stop.signal)).rejects.toThrow(
+    new RegExp(`^cannot listen on ${address}: `),
+  );
+});
+
+test('the health service answers for the server and for each service', async () => {
+  const health = createClient(HealthDefinition, channel);
+  for (const service of ['', 'fairlead.v1.ControlService', 'fairlead.v1.AgentService']) {
+    expect(await health.check({ service })).toEqual({ status: 1 });
+  }
+  expect((await failure(health.check({ service: 'x' }))).code).toBe(Status.NOT_FOUND);
+  expect(collected.lines.filter(({ level }) => level === 'error')).toEqual([]);
+});
+
+test.each(['v1', 'v1alpha'])(
+  'reflection %s lists the services and gives their files',
+  async (version) => {
+    const reflect = (field: number, value: string) => askReflection(version, field, value);
+    const listed = await reflect(7, '*');
+    const names = fieldsOf(fieldsOf(listed, 6)[0]!, 1).map((entry) => text(fieldsOf(entry, 1)[0]!));
+    expect(names).toEqual([
+      'fairlead.v1.AgentService',
+      'fairlead.v1.ControlService',
+      'fairlead.v1.ProxyService',
+    ]);
+    const found = await reflect(4, 'fairlead.v1.ControlService.GetInfo');
+    const file = fieldsOf(fieldsOf(found, 4)[0]!, 1)[0]!;
+    expect(text(fieldsOf(file, 1)[0]!)).toBe('fairlead/v1/control_service.proto');
+  },
+);
+
+/** Sends one request with one string field to the reflection service, as bytes. */
+function askReflection(version: string, field: number, value: string): Promise<Uint8Array> {
+  const request = new BinaryWriter()
+    .uint32((field << 3) | 2)
+    .string(value)
+    .finish();
+  const raw = new Client(address, credentials.createInsecure());
+  return new Promise<Uint8Array>((resolve, reject) => {
+    const call = raw.makeBidiStreamRequest(
+      `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
+      (bytes: Uint8Array) => Buffer.from(bytes),
+      (bytes) => new Uint8Array(bytes),
+    );
+    call.on('data', resolve).on('error', reject);
+    call.write(request);
+    call.end();
+  }).finally(() => {
+    raw.close();
+  });
+}
+
+function fieldsOf(message: Uint8Array, field: number): Uint8Array[] {
+  const reader = new BinaryReader(message);
+  const values: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (number === field) values.push(reader.bytes());
+    else reader.skip(wireType);
+  }
+  return values;
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
