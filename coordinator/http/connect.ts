@@ -137,8 +137,8 @@ class ConnectGateway {
     };
     const rest = { header, trailer, sendHeader, signal, record: callLog.record };
     for await (const answer of method.call(message, contextOf(request, rest))) {
-      await reply.message(method.toJson(answer), signal);
       if (signal.aborted) break;
+      await reply.message(method.toJson(answer), signal);
     }
   }
 

@@ -64,6 +64,8 @@ export async function serveHttp(
     },
     (request, response) => {
       connections.begin(request, response);
+      // A client that goes away while it is answered; the handler learns it from 'close'.
+      response.on('error', ignore);
       if (answerHealth(request, response) || handler(request, response)) return;
       response.writeHead(404, { 'content-type': 'text/plain' }).end('nothing is here\n');
     },
@@ -78,6 +80,10 @@ export async function serveHttp(
   });
   const { port: boundPort } = server.address() as AddressInfo;
   return { port: boundPort, closed: closeWhenAborted({ server, connections, clock }, signal) };
+}
+
+function ignore(): void {
+  // Nothing is left to be done.
 }
 
 function answerHealth(request: IncomingMessage, response: ServerResponse): boolean {

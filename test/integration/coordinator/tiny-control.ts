@@ -39,6 +39,8 @@ export class TinyControl {
   watching = 0;
   /** Messages that streams were asked for. */
   pulled = 0;
+  /** A stream that was cut says one thing more. */
+  stubborn = false;
   /** Size of each message of a stream. */
   padding = 0;
 
@@ -140,6 +142,7 @@ export class TinyControl {
           });
         });
       }
+      if (this.stubborn) yield WatchServicesResponse.fromPartial({ cursor: 'more' });
     } finally {
       this.watching--;
     }

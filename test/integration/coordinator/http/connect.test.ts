@@ -525,6 +525,19 @@ describe('a stream in frames', () => {
     });
   });
 
+  test('that goes on after its client went away harms nobody', async () => {
+    control.stubborn = true;
+    const response = await watch({ services: ['a'], cursor: 'wait' });
+    await eventually(() => {
+      expect(control.watching).toBe(1);
+    });
+    response.destroy();
+    await eventually(() => {
+      expect([control.watching, collected.lines.length]).toEqual([0, 1]);
+    });
+    expect((await post('GetInfo', {})).status).toBe(200);
+  });
+
   test('pulls no more than a slow reader takes', async () => {
     control.padding = 10_000;
     const body = enveloped('{"cursor":"endless"}');
