@@ -9,7 +9,7 @@ export function aProtoSpec(changes: Parameters<typeof ProtoSpec.fromPartial>[0] 
   return ProtoSpec.fromPartial({ image: 'web:1', ...changes });
 }
 
-export const names = fc.stringMatching(/^[a-z0-9]{1,20}$/);
+const names = fc.stringMatching(/^[a-z0-9]{1,20}$/);
 
 const texts = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => !text.includes('\0'));
 

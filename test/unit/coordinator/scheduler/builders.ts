@@ -49,6 +49,7 @@ export function aPlaced(node: string, changes: Partial<PlacedView> = {}): Placed
     nodeId: nodeId(node),
     serviceId: serviceId('other'),
     containerName: 'other-1',
+    leaving: false,
     ports: [],
     ...changes,
   };

@@ -74,6 +74,21 @@ describe('spreads', () => {
     expect(nodesOf(decisions)).toEqual(['node-3', 'node-3', 'node-3', 'node-1']);
   });
 
+  test.each(spreading)('as if what is about to go were gone: %s', (strategy) => {
+    const old = times(3, aPlaced('node-1', { serviceId: serviceId('web'), leaving: true }));
+    const stays = aPlaced('node-2', { serviceId: serviceId('web') });
+    expect(nodesOf(schedule(pendings(1, { strategy }), nodes(2), [...old, stays]))).toEqual([
+      'node-1',
+    ]);
+  });
+
+  test('the containers that stay: what is being replaced does not count, but keeps its port', () => {
+    const leaving = ['node-1', 'node-1', 'node-2'].map((node) => aPlaced(node, { leaving: true }));
+    const placed = [...leaving, aPlaced('node-3', { leaving: false })];
+    const [first] = schedule([aPending()], nodes('node-1', 'node-2', 'node-3'), placed);
+    expect(first).toMatchObject({ kind: 'placed', nodeId: 'node-1' });
+  });
+
   test('only over nodes with the tags', () => {
     const some = [aNode('a', { tags: ['web'] }), aNode('b'), aNode('c', { tags: ['eu', 'web'] })];
     expect(countsOf(schedule(pendings(4, { tags: ['web'] }), some, []))).toEqual({ a: 2, c: 2 });
@@ -97,6 +112,13 @@ describe('a fixed port', () => {
     const pending = [aPending({ ports: [fixed(80)] })];
     expect(nodesOf(schedule(pending, nodes(1), [holder]))).toEqual(['-']);
     expect(nodesOf(schedule(pending, nodes(1), []))).toEqual(['node-1']);
+  });
+
+  test('is taken as long as its holder is there, also on its way out', () => {
+    const leaving = aPlaced('node-1', { ports: [fixed(80)], leaving: true });
+    expect(nodesOf(schedule([aPending({ ports: [fixed(80)] })], nodes(1), [leaving]))).toEqual([
+      '-',
+    ]);
   });
 
   test('leaves the other protocol free, also within one pass', () => {
@@ -259,7 +281,9 @@ describe('whatever there is', () => {
     )
     .map((all) => all.map((changes, index) => ({ ...aPending({ slot: index + 1 }), ...changes })));
   const somePlaced = fc
-    .array(fc.record({ nodeId: someNodeId, serviceId: service, ports }), { maxLength: 12 })
+    .array(fc.record({ nodeId: someNodeId, serviceId: service, ports, leaving: fc.boolean() }), {
+      maxLength: 12,
+    })
     .map((all) => {
       // Only what can be: no fixed port twice on a node.
       const seen = new Set<string>();
@@ -267,7 +291,7 @@ describe('whatever there is', () => {
         const keys = fixedKeys(changes.nodeId, changes.ports);
         if (keys.some((key) => seen.has(key))) return [];
         for (const key of keys) seen.add(key);
-        return [{ ...changes, containerName: `c-${index}` }];
+        return [{ ...changes, containerName: `c-${index}`, leaving: index % 4 === 0 }];
       });
     });
   const cluster = fc.tuple(somePending, someNodes, somePlaced);
@@ -327,6 +351,8 @@ describe('whatever there is', () => {
             serviceId: container.serviceId,
             containerName: 'later',
             ports: container.ports,
+            leaving: false,
+            leaving: false,
           })),
         ];
         decisions.forEach((decision, index) => {
@@ -359,6 +385,8 @@ describe('whatever there is', () => {
               serviceId: container.serviceId,
               containerName: 'x',
               ports: container.ports,
+              leaving: false,
+              leaving: false,
             });
           }
           return decision!;
