@@ -227,10 +227,18 @@ export class Placement {
         serviceId: container.serviceId,
         containerName: container.name,
         ports: container.definition?.ports ?? [],
+        leaving: isLeaving(container, store.services.get(container.serviceId)),
       });
     }
     return placed;
   }
+}
+
+/** What is being taken away or replaced leaves its place soon: the balance is that of what stays. */
+function isLeaving(container: Container, service: Service | undefined): boolean {
+  return (
+    container.wanted !== 'running' || container.outdated || container.revision !== service?.revision
+  );
 }
 
 function slotKey({ serviceId, slot }: { serviceId: ServiceId; slot: number }): string {

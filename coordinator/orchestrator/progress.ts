@@ -21,9 +21,9 @@ export function progressOf(
   nowMs: number,
 ): Progress {
   if (service.terminating) return working(`${containers.length} containers to be removed`);
-  const leaving = containers.filter(({ wanted }) => wanted === 'draining' || wanted === 'removed');
+  const leaving = containers.filter(isLeaving);
   const live = containers.filter(({ wanted }) => wanted === 'running');
-  if (!service.started) return stopped(containers, leaving, live);
+  if (!service.started) return stopped([...live, ...leaving]);
 
   const failures = live.flatMap((container) => failureOf(container, service, unplaceable, nowMs));
   const [failure] = failures;
@@ -55,13 +55,13 @@ function missingContainers(
   return (service.everyNode?.length ?? service.replicas) - held - live;
 }
 
-function stopped(
-  containers: readonly ContainerView[],
-  leaving: readonly ContainerView[],
-  live: readonly ContainerView[],
-): Progress {
-  const unfinished = containers.filter((c) => c.wanted === 'stopped' && isAlive(c));
-  const [waiting] = [...live, ...leaving, ...unfinished];
+/** Something is still to happen to it before it is gone, or stopped to stay. */
+function isLeaving(container: ContainerView): boolean {
+  if (container.wanted === 'stopped') return isAlive(container);
+  return container.wanted === 'draining' || container.wanted === 'removed';
+}
+
+function stopped([waiting]: readonly ContainerView[]): Progress {
   return waiting === undefined ? { kind: 'done' } : working(describe(waiting, new Map()));
 }
 

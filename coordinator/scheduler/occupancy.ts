@@ -31,20 +31,22 @@ export class Occupancy {
     this.#base = base;
   }
 
-  add({ nodeId, serviceId, containerName, ports }: PlacedView): void {
-    increment(this.#totals, nodeId);
-    increment(getOrAdd(this.#ofServices, serviceId), nodeId);
+  add({ nodeId, serviceId, containerName, ports, leaving }: PlacedView): void {
+    if (!leaving) {
+      increment(this.#totals, nodeId);
+      increment(getOrAdd(this.#ofServices, serviceId), nodeId);
+    }
     for (const port of fixedPortsOf(ports)) {
       getOrAdd(this.#holders, nodeId).set(keyOf(port), containerName);
     }
   }
 
-  /** Containers on a node, of any service. */
+  /** Containers that stay on a node, of any service. */
   total(nodeId: NodeId): number {
     return (this.#totals.get(nodeId) ?? 0) + (this.#base?.total(nodeId) ?? 0);
   }
 
-  /** Containers of one service on a node. */
+  /** Containers of one service that stay on a node. */
   ofService(serviceId: ServiceId, nodeId: NodeId): number {
     return (
       (this.#ofServices.get(serviceId)?.get(nodeId) ?? 0) +

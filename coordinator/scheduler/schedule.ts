@@ -57,6 +57,7 @@ function decide(
     serviceId: container.serviceId,
     containerName: 'a container that was placed there just now',
     ports: container.ports,
+    leaving: false,
   });
   return { kind: 'placed', containerId: container.id, nodeId: chosen.id };
 }

@@ -21,6 +21,8 @@ export interface PlacedView {
   readonly serviceId: ServiceId;
   readonly containerName: string;
   readonly ports: readonly Port[];
+  /** It is about to go: its ports are taken still, but it does not count for the balance. */
+  readonly leaving: boolean;
 }
 
 /** A container that waits for a node. */
