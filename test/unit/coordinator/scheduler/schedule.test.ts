@@ -280,7 +280,7 @@ describe('whatever there is', () => {
     )
     .map((all) => all.map((changes, index) => ({ ...aPending({ slot: index + 1 }), ...changes })));
   const somePlaced = fc
-    .array(fc.record({ nodeId: someNodeId, serviceId: service, ports, leaving: fc.boolean() }), {
+    .array(fc.record({ nodeId: someNodeId, serviceId: service, ports }), {
       maxLength: 12,
     })
     .map((all) => {
@@ -351,7 +351,6 @@ describe('whatever there is', () => {
             containerName: 'later',
             ports: container.ports,
             leaving: false,
-            leaving: false,
           })),
         ];
         decisions.forEach((decision, index) => {
@@ -384,7 +383,6 @@ describe('whatever there is', () => {
               serviceId: container.serviceId,
               containerName: 'x',
               ports: container.ports,
-              leaving: false,
               leaving: false,
             });
           }
