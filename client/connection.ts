@@ -1,8 +1,8 @@
 import { connectivityState } from '@grpc/grpc-js';
-import { type Channel } from 'nice-grpc';
+import type { Channel } from 'nice-grpc';
 import { Status, type ClientMiddleware, type Metadata } from 'nice-grpc-common';
 import { ChildController, onAbort } from '../shared/abort.ts';
-import { type Clock } from '../shared/clock.ts';
+import type { Clock } from '../shared/clock.ts';
 import {
   ControlServiceDefinition,
   type ControlServiceClient,

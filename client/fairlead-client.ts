@@ -1,25 +1,25 @@
 import { type Clock, systemClock } from '../shared/clock.ts';
 import { ChildController, onAbort } from '../shared/abort.ts';
 import { systemRandom } from '../shared/random.ts';
-import { type Address } from '../shared/rpc/client.ts';
-import { type Action } from '../shared/gen/fairlead/v1/action.ts';
-import { type Container } from '../shared/gen/fairlead/v1/container.ts';
-import {
-  type DeepPartial,
-  type WatchActionsRequest,
-  type WatchContainersRequest,
-  type WatchEndpointsRequest,
-  type WatchEventsRequest,
-  type WatchNodesRequest,
-  type WatchProxiesRequest,
-  type WatchServicesRequest,
-  type WatchTokensRequest,
+import type { Address } from '../shared/rpc/client.ts';
+import type { Action } from '../shared/gen/fairlead/v1/action.ts';
+import type { Container } from '../shared/gen/fairlead/v1/container.ts';
+import type {
+  DeepPartial,
+  WatchActionsRequest,
+  WatchContainersRequest,
+  WatchEndpointsRequest,
+  WatchEventsRequest,
+  WatchNodesRequest,
+  WatchProxiesRequest,
+  WatchServicesRequest,
+  WatchTokensRequest,
 } from '../shared/gen/fairlead/v1/control_service.ts';
-import { type Endpoint, type Event } from '../shared/gen/fairlead/v1/event.ts';
-import { type Proxy } from '../shared/gen/fairlead/v1/load_balancer.ts';
-import { type Node } from '../shared/gen/fairlead/v1/node.ts';
-import { type Service } from '../shared/gen/fairlead/v1/service.ts';
-import { type Token } from '../shared/gen/fairlead/v1/token.ts';
+import type { Endpoint, Event } from '../shared/gen/fairlead/v1/event.ts';
+import type { Proxy } from '../shared/gen/fairlead/v1/load_balancer.ts';
+import type { Node } from '../shared/gen/fairlead/v1/node.ts';
+import type { Service } from '../shared/gen/fairlead/v1/service.ts';
+import type { Token } from '../shared/gen/fairlead/v1/token.ts';
 import { Connection, type Control } from './connection.ts';
 import { FairleadError } from './fairlead-error.ts';
 import { whyUnreachable } from './unreachable.ts';

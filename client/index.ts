@@ -3,12 +3,12 @@
  * It needs nothing but gRPC; the CLI and the dashboard use it and nothing else.
  */
 export { connect, FairleadClient, type ConnectOptions } from './fairlead-client.ts';
-export { type CallExtras, type Control } from './connection.ts';
+export type { CallExtras, Control } from './connection.ts';
 export { FairleadError, type FairleadErrorOptions } from './fairlead-error.ts';
 export { ActionError, type WaitOptions } from './wait-for-action.ts';
-export { type View } from './watch.ts';
-export { type Address } from '../shared/rpc/client.ts';
-export { type FieldViolation } from '../shared/errors.ts';
+export type { View } from './watch.ts';
+export type { Address } from '../shared/rpc/client.ts';
+export type { FieldViolation } from '../shared/errors.ts';
 export { Status } from 'nice-grpc-common';
 
 export * from '../shared/gen/fairlead/v1/control_service.ts';

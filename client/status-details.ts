@@ -1,5 +1,5 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { type FieldViolation } from '../shared/errors.ts';
+import type { FieldViolation } from '../shared/errors.ts';
 
 const badRequestType = 'type.googleapis.com/google.rpc.BadRequest';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { ChildController, onAbort } from '../shared/abort.ts';
-import { type Clock } from '../shared/clock.ts';
+import type { Clock } from '../shared/clock.ts';
 import { messageOf } from '../shared/errors.ts';
 
 const probeMs = 2_000;

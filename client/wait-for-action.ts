@@ -1,15 +1,17 @@
 import { Status } from 'nice-grpc-common';
 import { ChildController } from '../shared/abort.ts';
-import { type Clock } from '../shared/clock.ts';
+import type { Clock } from '../shared/clock.ts';
 import { ActionState, type Action, type TimelineEntry } from '../shared/gen/fairlead/v1/action.ts';
 import { FairleadError } from './fairlead-error.ts';
-import { type View } from './watch.ts';
+import type { View } from './watch.ts';
 
 export interface WaitOptions {
   /** Longest wait; without it, as long as the action goes on. */
   readonly timeoutMs?: number;
   /** Told of every line of the timeline, those before the wait included. */
   readonly onProgress?: (entry: TimelineEntry, action: Action) => void;
+  /** Told of the action as it is when the wait begins, and of every change of it, its end included. */
+  readonly onChange?: (action: Action) => void;
 }
 
 /** An action that ended otherwise than it was asked. */
@@ -67,14 +69,20 @@ export async function waitForAction(
 
 async function untilEnded(
   id: string,
-  { onProgress = () => undefined }: WaitOptions,
+  { onProgress = () => undefined, onChange = () => undefined }: WaitOptions,
   deps: WaitDeps,
   signal: AbortSignal,
 ): Promise<Action | undefined> {
   let seen: readonly TimelineEntry[] = [];
+  let last = '';
   for await (const action of follow(id, deps, signal)) {
+    // The watch begins with what was read before it.
+    const now = JSON.stringify(action);
+    if (now === last) continue;
+    last = now;
     for (const entry of newEntries(seen, action.timeline)) onProgress(entry, action);
     seen = action.timeline;
+    onChange(action);
     if (action.state === ActionState.SUCCEEDED) return action;
     if (hasEnded(action)) throw new ActionError(action);
   }

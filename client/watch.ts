@@ -1,4 +1,4 @@
-import { type Clock } from '../shared/clock.ts';
+import type { Clock } from '../shared/clock.ts';
 import { ChildController } from '../shared/abort.ts';
 import { backoffMs } from '../shared/retry.ts';
 import { isTransient } from './fairlead-error.ts';

@@ -14,11 +14,11 @@ import {
   type ControlServiceImplementation,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { Endpoint, EndpointKind, type Event } from '../../shared/gen/fairlead/v1/event.ts';
-import { type Proxy } from '../../shared/gen/fairlead/v1/load_balancer.ts';
-import { type Node } from '../../shared/gen/fairlead/v1/node.ts';
+import type { Proxy } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import type { Node } from '../../shared/gen/fairlead/v1/node.ts';
 import { Service, ServiceSpec, ServiceState } from '../../shared/gen/fairlead/v1/service.ts';
 import { Role, Token } from '../../shared/gen/fairlead/v1/token.ts';
-import { type FieldViolation } from '../../shared/errors.ts';
+import type { FieldViolation } from '../../shared/errors.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import { Collection, type Batch } from './fake-collection.ts';
 
@@ -635,7 +635,10 @@ export class FakeControl implements AsyncDisposable {
     | 'watchTokens'
   > {
     const byService = (names: readonly string[]) => (item: { readonly service: string }) =>
-      names.length === 0 || names.includes(item.service);
+      names.length === 0 ||
+      names.some(
+        (name) => this.services.find(name)?.name === item.service || name === item.service,
+      );
     const services = (names: readonly string[]) => (item: Service) =>
       names.length === 0 || names.includes(item.name) || names.includes(item.id);
     const containers =

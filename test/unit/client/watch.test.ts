@@ -8,7 +8,7 @@ import {
   type Batch,
   type WatchMessage,
 } from '../../../client/watch.ts';
-import { type Clock } from '../../../shared/clock.ts';
+import type { Clock } from '../../../shared/clock.ts';
 
 interface Thing {
   readonly id: string;

@@ -1,0 +1,88 @@
+import { Option, type Command } from 'commander';
+import { connected, type Invocation } from '../invocation.ts';
+import { actionKind } from '../kinds.ts';
+import { addListFlags, printList, type ListFlags } from '../listing.ts';
+import { printProgress } from '../mutate.ts';
+import { required } from '../required.ts';
+import { readCount, readDuration } from '../values.ts';
+
+interface LsFlags extends ListFlags {
+  readonly target?: string;
+  readonly inProgress?: boolean;
+  readonly limit?: number;
+}
+
+/** Adds the commands of actions. */
+export function configure(action: Command): void {
+  addListFlags(action.command('ls').description('list actions, newest first'))
+    .addOption(new Option('--target <object>', 'only of this object, by name or id'))
+    .addOption(new Option('--in-progress', 'only those that have not ended'))
+    .addOption(new Option('--limit <n>', 'at most so many').argParser(readCount).default(100))
+    .action(
+      connected<LsFlags>(async (run) => {
+        const { client, flags } = run;
+        const request = {
+          target: flags.target ?? '',
+          inProgress: flags.inProgress === true,
+          limit: flags.limit ?? 100,
+        };
+        await printList(run, {
+          kind: actionKind,
+          field: 'actions',
+          list: async () =>
+            (await client.control.listActions(request, { signal: run.signal })).actions,
+          watch: (signal) => client.watchActions(request, signal),
+        });
+      }),
+    );
+
+  action
+    .command('inspect')
+    .description('show actions with their timelines')
+    .argument('<action...>', 'id')
+    .action(
+      connected(async ({ client, output, args, signal }) => {
+        const found = await Promise.all(
+          args.map(async (id) =>
+            required((await client.control.getAction({ action: id }, { signal })).action),
+          ),
+        );
+        output.allDetails(actionKind, found);
+      }),
+    );
+
+  action
+    .command('watch')
+    .description('show the progress of an action until it ends; the exit status says how')
+    .argument('<action>', 'id')
+    .addOption(
+      new Option('--timeout <duration>', 'at most so long; 0: for ever')
+        .argParser(readDuration)
+        .default(0, 'for ever'),
+    )
+    .action(connected<{ readonly timeout: number }>(watch));
+}
+
+async function watch({
+  client,
+  output,
+  flags,
+  args,
+  signal,
+}: Invocation<{ readonly timeout: number }>): Promise<void> {
+  const [id = ''] = args;
+  const ended = await client.waitForAction(
+    id,
+    {
+      ...(flags.timeout === 0 ? {} : { timeoutMs: flags.timeout }),
+      onProgress: (entry) => {
+        if (!output.json) printProgress(output, entry);
+      },
+      onChange: (changed) => {
+        if (output.json) output.documentLine(actionKind.toJSON(changed));
+      },
+    },
+    signal,
+  );
+  if (!output.json) output.table(actionKind, [ended]);
+}

@@ -1,0 +1,162 @@
+import { Option, type Command } from 'commander';
+import { Availability } from '../../../shared/gen/fairlead/v1/node.ts';
+import { CommandFailure, exitStatus } from '../exit-status.ts';
+import { connected, type Invocation } from '../invocation.ts';
+import { nodeKind } from '../kinds.ts';
+import { addListFlags, printList, type ListFlags } from '../listing.ts';
+import { mutate, mutateEach } from '../mutate.ts';
+import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
+import { required } from '../required.ts';
+import { collectWords } from '../values.ts';
+import { retryOnVersionMismatch } from '../version-lock.ts';
+
+interface TagFlags {
+  readonly add?: readonly string[];
+  readonly remove?: readonly string[];
+  readonly set?: readonly string[];
+  readonly clear?: boolean;
+}
+
+/** Adds the commands of nodes. */
+export function configure(node: Command): void {
+  addViews(node);
+  addTag(node);
+  addAvailability(node, 'activate', Availability.ACTIVE, 'let nodes take containers again');
+  addAvailability(
+    node,
+    'pause',
+    Availability.PAUSED,
+    'let nodes keep what they have and take no more',
+  );
+
+  addMutationFlags(
+    node.command('rm').description('forget nodes without containers and revoke their credentials'),
+    { waits: true, lock: true },
+  )
+    .argument('<node...>', 'name or id')
+    .action(
+      connected<MutationFlags>(async (run) => {
+        const { client, args, signal } = run;
+        await mutateEach(run, args, (name) => ({
+          doing: `removing ${name}`,
+          call: (options) => client.control.removeNode({ node: name, options }, { signal }),
+          kind: nodeKind,
+          result: (answer) => Promise.resolve(required(answer.node)),
+        }));
+      }),
+    );
+}
+
+function addViews(node: Command): void {
+  addListFlags(node.command('ls').description('list nodes'))
+    .addOption(new Option('--tag <tag>', 'only nodes that have this tag').argParser(collectWords))
+    .action(
+      connected<ListFlags & { readonly tag?: readonly string[] }>(async (run) => {
+        const { client, flags } = run;
+        const request = { tags: [...(flags.tag ?? [])] };
+        await printList(run, {
+          kind: nodeKind,
+          field: 'nodes',
+          list: async () => (await client.control.listNodes(request, { signal: run.signal })).nodes,
+          watch: (signal) => client.watchNodes(request, signal),
+        });
+      }),
+    );
+
+  node
+    .command('inspect')
+    .description('show all that is known of nodes')
+    .argument('<node...>', 'name or id')
+    .action(
+      connected(async ({ client, output, args, signal }) => {
+        const found = await Promise.all(
+          args.map(async (name) =>
+            required((await client.control.getNode({ node: name }, { signal })).node),
+          ),
+        );
+        output.allDetails(nodeKind, found);
+      }),
+    );
+}
+
+function addTag(node: Command): void {
+  const command = node
+    .command('tag')
+    .description('change the tags of a node')
+    .argument('<node>', 'name or id')
+    .addOption(new Option('--add <tag>', 'add a tag, repeatable').argParser(collectWords))
+    .addOption(new Option('--remove <tag>', 'take a tag away, repeatable').argParser(collectWords))
+    .addOption(
+      new Option('--set <tag>', 'have these tags and no others, repeatable')
+        .argParser(collectWords)
+        .conflicts(['add', 'remove', 'clear']),
+    )
+    .addOption(new Option('--clear', 'have no tags').conflicts(['add', 'remove']));
+  addMutationFlags(command, { waits: true, lock: true })
+    .addHelpText(
+      'after',
+      `
+Examples:
+  fairlead node tag node-1 --add web --remove test
+  fairlead node tag node-1 --set web,eu`,
+    )
+    .action(connected<MutationFlags & TagFlags>(tag));
+}
+
+async function tag(run: Invocation<MutationFlags & TagFlags>): Promise<void> {
+  const { client, flags, args, signal } = run;
+  const [name = ''] = args;
+  if ([flags.add, flags.remove, flags.set, flags.clear].every((flag) => flag === undefined)) {
+    throw new CommandFailure(exitStatus.usage, 'give --add, --remove, --set or --clear');
+  }
+  await mutate(run, {
+    doing: `tagging ${name}`,
+    call: (options) =>
+      retryOnVersionMismatch(flags, async () => {
+        const node = required((await client.control.getNode({ node: name }, { signal })).node);
+        return await client.control.updateNode(
+          {
+            node: name,
+            tags: editTags(node.tags, flags),
+            updateMask: ['tags'],
+            options: { ...options, version: flags.ifVersion ?? node.version },
+          },
+          { signal },
+        );
+      }),
+    kind: nodeKind,
+    result: (answer) => Promise.resolve(required(answer.node)),
+  });
+}
+
+function editTags(now: readonly string[], flags: TagFlags): string[] {
+  if (flags.set !== undefined) return [...new Set(flags.set)];
+  if (flags.clear === true) return [];
+  const { add = [], remove = [] } = flags;
+  return [...new Set([...now.filter((word) => !remove.includes(word)), ...add])];
+}
+
+function addAvailability(
+  node: Command,
+  verb: string,
+  availability: Availability,
+  description: string,
+): void {
+  addMutationFlags(node.command(verb).description(description), { waits: true, lock: true })
+    .argument('<node...>', 'name or id')
+    .action(
+      connected<MutationFlags>(async (run) => {
+        const { client, args, signal } = run;
+        await mutateEach(run, args, (name) => ({
+          doing: `${verb === 'pause' ? 'pausing' : 'activating'} ${name}`,
+          call: (options) =>
+            client.control.updateNode(
+              { node: name, availability, updateMask: ['availability'], options },
+              { signal },
+            ),
+          kind: nodeKind,
+          result: (answer) => Promise.resolve(required(answer.node)),
+        }));
+      }),
+    );
+}

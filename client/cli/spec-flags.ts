@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { messageOf } from '../../shared/errors.ts';
+import type { Link, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/service.ts';
+import { environment } from './context.ts';
+import {
+  collect,
+  collectWords,
+  readCount,
+  readDuration,
+  readExpose,
+  readLabel,
+  readLink,
+  readPublish,
+  readReadiness,
+  readVariable,
+  readVariables,
+} from './values.ts';
+
+type Pair = readonly [string, string];
+
+/** The flags that define a service, as they are given to create, run and set. */
+export interface SpecFlags {
+  readonly image?: string;
+  readonly replicas?: number;
+  readonly entrypoint?: readonly string[];
+  readonly env?: readonly Pair[];
+  readonly envFile?: readonly Pair[];
+  readonly label?: readonly Pair[];
+  readonly publish?: readonly PortSpec[];
+  readonly expose?: readonly PortSpec[];
+  readonly link?: readonly Link[];
+  readonly tag?: readonly string[];
+  readonly strategy?: string;
+  readonly restart?: string;
+  readonly readiness?: NonNullable<Readiness['check']>;
+  readonly readinessInterval?: number;
+  readonly readinessTimeout?: number;
+  readonly readinessFailures?: number;
+  readonly order?: string;
+  readonly parallelism?: number;
+  readonly updateDeadline?: number;
+  readonly drainTimeout?: number;
+  readonly stopGrace?: number;
+  readonly role?: string;
+}
+
+/** The flags by which set takes entries out of lists. */
+export interface ListEditFlags {
+  readonly envAdd?: readonly Pair[];
+  readonly envRm?: readonly string[];
+  readonly labelAdd?: readonly Pair[];
+  readonly labelRm?: readonly string[];
+  readonly publishAdd?: readonly PortSpec[];
+  readonly exposeAdd?: readonly PortSpec[];
+  readonly portRm?: readonly PortSpec[];
+  readonly linkAdd?: readonly Link[];
+  readonly linkRm?: readonly string[];
+  readonly tagAdd?: readonly string[];
+  readonly tagRm?: readonly string[];
+  readonly clear?: readonly string[];
+}
+
+const readEnv = (text: string) => readVariable(text, environment);
+
+/** Adds the flags that define a service. */
+export function addSpecFlags(command: Command): Command {
+  addContentFlags(command);
+  addPlacementFlags(command);
+  addReplacementFlags(command);
+  return command.optionsGroup('Options:');
+}
+
+function addContentFlags(command: Command): void {
+  command
+    .optionsGroup('Containers:')
+    .addOption(new Option('--replicas <n>', 'number of containers').argParser(readCount))
+    .addOption(
+      new Option(
+        '-p, --publish <[node:]port[/udp]>',
+        'open a port to the outside, repeatable',
+      ).argParser(collect(readPublish)),
+    )
+    .addOption(
+      new Option('--expose <port[/udp]>', 'open a port to proxies and peers, repeatable').argParser(
+        collect(readExpose),
+      ),
+    )
+    .addOption(
+      new Option('-e, --env <key=value>', 'set a variable, repeatable').argParser(collect(readEnv)),
+    )
+    .addOption(
+      new Option('--env-file <file>', 'set the variables of a file, repeatable').argParser(
+        collectFiles,
+      ),
+    )
+    .addOption(
+      new Option('--label <key=value>', 'set an engine label, repeatable').argParser(
+        collect(readLabel),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--link <service[:alias]>',
+        'use another service; a load balancer: balance it',
+      ).argParser(collect(readLink)),
+    )
+    .addOption(
+      new Option('--entrypoint <word>', "replace the image's entry point, repeatable").argParser(
+        collect(String),
+      ),
+    )
+    .addOption(
+      new Option('--restart <policy>', 'when a process ends by itself').choices([
+        'no',
+        'on-failure',
+        'always',
+      ]),
+    )
+    .addOption(
+      new Option('--role <role>', "what its containers may do with Fairlead's API").choices([
+        'none',
+        'proxy',
+        'viewer',
+        'operator',
+      ]),
+    );
+}
+
+function addPlacementFlags(command: Command): void {
+  command
+    .optionsGroup('Placement:')
+    .addOption(
+      new Option('--tag <tag>', 'only nodes that have this tag, repeatable').argParser(
+        collectWords,
+      ),
+    )
+    .addOption(
+      new Option('--strategy <strategy>', 'how nodes are chosen').choices([
+        'emptiest-node',
+        'high-availability',
+        'every-node',
+      ]),
+    );
+}
+
+function addReplacementFlags(command: Command): void {
+  const duration = (flags: string, description: string) =>
+    new Option(flags, description).argParser(readDuration);
+  command
+    .optionsGroup('Readiness and replacement:')
+    .addOption(
+      new Option(
+        '--readiness <tcp|none|http:/path[:port]>',
+        'when a container may take traffic',
+      ).argParser(readReadiness),
+    )
+    .addOption(duration('--readiness-interval <duration>', 'time between two checks'))
+    .addOption(duration('--readiness-timeout <duration>', 'time until a check has failed'))
+    .addOption(
+      new Option('--readiness-failures <n>', 'failed checks in a row that count').argParser(
+        readCount,
+      ),
+    )
+    .addOption(
+      new Option('--order <order>', 'which goes first when a container is replaced').choices([
+        'start-first',
+        'stop-first',
+      ]),
+    )
+    .addOption(
+      new Option('--parallelism <n>', 'containers replaced at the same time').argParser(readCount),
+    )
+    .addOption(duration('--update-deadline <duration>', 'time for a new container to be ready'))
+    .addOption(duration('--drain-timeout <duration>', 'time to finish what is in flight'))
+    .addOption(duration('--stop-grace <duration>', 'time from the stop signal to the kill'));
+}
+
+/** Fields that `--clear` empties. */
+export const clearable = ['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'] as const;
+
+/** Adds the flags that edit lists: add, take out, empty. */
+export function addListEditFlags(command: Command): Command {
+  const same = (name: string) => `the same as --${name}`;
+  return command
+    .optionsGroup('Lists (a list flag adds an entry, or replaces the one of the same key):')
+    .addOption(new Option('--env-add <key=value>', same('env')).argParser(collect(readEnv)))
+    .addOption(new Option('--env-rm <key>', 'take a variable out').argParser(collectWords))
+    .addOption(new Option('--label-add <key=value>', same('label')).argParser(collect(readLabel)))
+    .addOption(new Option('--label-rm <key>', 'take a label out').argParser(collectWords))
+    .addOption(
+      new Option('--publish-add <[node:]port[/udp]>', same('publish')).argParser(
+        collect(readPublish),
+      ),
+    )
+    .addOption(
+      new Option('--expose-add <port[/udp]>', same('expose')).argParser(collect(readExpose)),
+    )
+    .addOption(
+      new Option('--port-rm <port[/udp]>', 'take a port out').argParser(collect(readExpose)),
+    )
+    .addOption(
+      new Option('--link-add <service[:alias]>', same('link')).argParser(collect(readLink)),
+    )
+    .addOption(new Option('--link-rm <alias>', 'take a link out').argParser(collectWords))
+    .addOption(new Option('--tag-add <tag>', same('tag')).argParser(collectWords))
+    .addOption(new Option('--tag-rm <tag>', 'take a tag out').argParser(collectWords))
+    .addOption(
+      new Option('--clear <field>', `empty a field first: ${clearable.join(', ')}`).argParser(
+        collectClearable,
+      ),
+    )
+    .optionsGroup('Options:');
+}
+
+function collectClearable(text: string, before: readonly string[] = []): string[] {
+  const fields = collectWords(text);
+  const unknown = fields.find((field) => !clearable.some((known) => known === field));
+  if (unknown !== undefined) {
+    throw new InvalidArgumentError(`It is one of ${clearable.join(', ')}.`);
+  }
+  return [...before, ...fields];
+}
+
+function collectFiles(path: string, before: readonly Pair[] = []): Pair[] {
+  let content: string;
+  try {
+    content = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new InvalidArgumentError(`It cannot be read: ${messageOf(error)}.`);
+  }
+  return [...before, ...readVariables(content, environment)];
+}
