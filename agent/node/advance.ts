@@ -17,6 +17,11 @@ export interface View {
   readonly failure: string;
   /** Why it could not be stopped or removed yet; will be tried again. */
   readonly trouble: string;
+  /**
+   * Whether the engine may yet restart it although it did not so far: an engine that shuts down ends its
+   * containers first, and says so only when it is gone.
+   */
+  readonly mayReturn: boolean;
   readonly readiness: ReadinessState;
   /** Why it is not ready; only while it is not. */
   readonly readinessMessage: string;
@@ -24,8 +29,11 @@ export interface View {
   readonly last: ContainerStatus | undefined;
 }
 
-/** What to do next for a container. */
-export type Action = 'none' | 'find-image' | 'pull' | 'create' | 'start' | 'stop' | 'remove';
+/** What to do next for a container; `wait` is to look again when it may not return any more. */
+export type Action = Work | 'wait' | 'none';
+
+/** Actions that the engine is asked for. */
+export type Work = 'find-image' | 'pull' | 'create' | 'start' | 'stop' | 'remove';
 
 /** The next action, and the status to report meanwhile; without one the last still holds. */
 export interface Step {
@@ -82,9 +90,11 @@ function advanceFromCreated(view: View, engine: EngineContainer): Step {
         status: statusOf(view, 'failed', 'is being removed by somebody else'),
       };
     case 'ended':
+      if (isOver(view.last)) return { action: 'none', status: view.last };
+      if (!view.mayReturn) return { action: 'none', status: statusOfEnded(view, engine) };
       return {
-        action: 'none',
-        status: isOver(view.last) ? view.last : statusOfEnded(view, engine),
+        action: 'wait',
+        status: statusOf(view, 'starting', `${endOf(engine)}; the engine may restart it yet`),
       };
   }
 }

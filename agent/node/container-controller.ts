@@ -5,7 +5,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { backoffMs } from '../../shared/retry.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import { advance, afterEnd, type Action, type View } from './advance.ts';
+import { advance, afterEnd, type Action, type View, type Work } from './advance.ts';
 import type { ContainerWork, Outcome } from './container-work.ts';
 import {
   EngineUnreachableError,
@@ -30,6 +30,9 @@ export interface ControllerDeps {
 }
 
 const backoff = { minMs: 200, maxMs: 10_000 };
+/** An engine that shuts down gives its containers 15 seconds if nobody says otherwise. */
+const shutdownMs = 20_000;
+const killSignal = 9;
 
 /**
  * Takes one container to its wanted state: observe, advance, act, until nothing is left to do; then
@@ -49,6 +52,10 @@ export class ContainerController {
   #last: ContainerStatus | undefined;
   /** Counts the events: what was inspected before the last one is out of date. */
   #events = 0;
+  /** The engine told its process to end, without force: as somebody asked, or as it shuts down. */
+  #isToldToEnd = false;
+  /** When it was first seen to have ended, on the monotonic clock. */
+  #endedAtMs: number | undefined;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
   #wish: ChildController | undefined;
 
@@ -77,8 +84,9 @@ export class ContainerController {
     this.#wakeup.notify();
   }
 
-  /** Says that the engine container may have changed. */
-  lookAgain(): void {
+  /** Says that the engine is back, with whatever it did not restart before. */
+  engineReturned(): void {
+    this.#isToldToEnd = false;
     this.#wakeup.notify();
   }
 
@@ -87,7 +95,8 @@ export class ContainerController {
     const known = this.#engine;
     if (known !== undefined && known.engineId !== event.engineId) return;
     this.#events++;
-    if (known !== undefined && event.kind === 'ended') {
+    if (event.kind === 'signalled') this.#isToldToEnd = event.signalNumber !== killSignal;
+    if (event.kind === 'ended' && known !== undefined) {
       this.#accept(afterEnd(known, event));
       this.#decide();
     }
@@ -122,6 +131,10 @@ export class ContainerController {
       await this.#observe(signal);
       const action = this.#decide();
       if (action === 'none') return;
+      if (action === 'wait') {
+        await this.#wakeup.waitFor(this.#patienceMs(), this.#deps.clock, signal);
+        continue;
+      }
       const outcome = await this.#act(action, signal);
       if (outcome.kind !== 'refused') continue;
       await this.#note(action, outcome.message, signal);
@@ -148,8 +161,21 @@ export class ContainerController {
   }
 
   #accept(engine: EngineContainer | undefined): void {
+    const hasEnded = engine?.state === 'ended';
+    if (!hasEnded) this.#endedAtMs = undefined;
+    else this.#endedAtMs ??= this.#deps.clock.monotonic();
+    if (engine?.startedAt?.getTime() !== this.#engine?.startedAt?.getTime()) {
+      this.#isToldToEnd = false;
+    }
     this.#engine = engine;
     if (engine !== undefined) this.#seen = true;
+  }
+
+  /** How long the engine may still take to restart it, or to go away; 0 if it will not. */
+  #patienceMs(): number {
+    const isTold = this.#isToldToEnd && this.#engine?.restartPolicy === 'always';
+    if (!isTold || this.#endedAtMs === undefined) return 0;
+    return Math.max(0, this.#endedAtMs + shutdownMs - this.#deps.clock.monotonic());
   }
 
   /** Finds the next action, and reports what the container is now. */
@@ -167,6 +193,7 @@ export class ContainerController {
       image: this.#image,
       failure: this.#failure,
       trouble: this.#trouble,
+      mayReturn: this.#patienceMs() > 0,
       readiness: this.#readiness.state,
       readinessMessage: this.#readiness.message,
       last: this.#last,
@@ -193,7 +220,7 @@ export class ContainerController {
     }
   }
 
-  async #act(action: Exclude<Action, 'none'>, signal: AbortSignal): Promise<Outcome> {
+  async #act(action: Work, signal: AbortSignal): Promise<Outcome> {
     const subject = {
       containerId: this.#containerId,
       definition: this.#assignment?.definition,
@@ -215,7 +242,7 @@ export class ContainerController {
   }
 
   /** On the way up a refusal is the end of this container; on the way down it is tried again. */
-  async #note(action: Action, message: string, signal: AbortSignal): Promise<void> {
+  async #note(action: Work, message: string, signal: AbortSignal): Promise<void> {
     if (action === 'stop' || action === 'remove') {
       this.#trouble = message;
       this.#decide();

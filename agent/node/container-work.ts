@@ -1,5 +1,5 @@
 import type { ContainerId } from '../../shared/ids.ts';
-import type { Action } from './advance.ts';
+import type { Work } from './advance.ts';
 import { createOptionsOf, engineNameOf, type NodePlacement } from './docker/container-options.ts';
 import { EngineRefusedError, type ContainerEngine, type EngineContainer } from './docker/engine.ts';
 import type { Images } from './images.ts';
@@ -46,7 +46,7 @@ export class ContainerWork {
    * what leaves nothing half-done.
    */
   async perform(
-    action: Exclude<Action, 'none'>,
+    action: Work,
     subject: Subject,
     wish: AbortSignal,
     signal: AbortSignal,

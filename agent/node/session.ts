@@ -138,18 +138,17 @@ export class NodeSession {
     const { credential, coordinator } = this.#options;
     const client = authorizedClients(credential).create(AgentServiceDefinition, channel);
     const pace = { heartbeatMs: defaultHeartbeatMs };
-    let lease = new Lease(defaultLeaseMs, clock);
-    void endWhenSilent(() => lease, life);
+    const patience = new Patience(life, clock, defaultLeaseMs);
     const order = new AssignmentOrder();
     this.#hasAskedForSet = false;
     const responses = client.nodeSession(this.#requests(pace, life.signal), {
       signal: life.signal,
     });
     for await (const { message } of responses) {
-      lease.renew();
+      patience.heard();
       if (message?.$case === 'welcome') {
         const { leaseMs, heartbeatMs, sessionId } = message.value;
-        lease = new Lease(leaseMs, clock);
+        patience.change(leaseMs);
         pace.heartbeatMs = heartbeatMs;
         log.info({ sessionId, coordinator, leaseMs }, 'session begins');
         onWelcome();
@@ -202,16 +201,38 @@ export class NodeSession {
   }
 }
 
-/** Ends a session whose other side says nothing: a frozen or cut off coordinator closes no connection. */
-async function endWhenSilent(lease: () => Lease, life: ChildController): Promise<void> {
-  for (;;) {
-    const watched = lease();
-    if (!(await watched.expired(life.signal))) return;
-    if (watched === lease()) break;
+/** Ends a session whose other side says nothing: one that is frozen or cut off closes no connection. */
+class Patience {
+  readonly #life: ChildController;
+  readonly #clock: Clock;
+  #lease: Lease;
+  #watch: ChildController;
+
+  constructor(life: ChildController, clock: Clock, leaseMs: number) {
+    this.#life = life;
+    this.#clock = clock;
+    this.#lease = new Lease(leaseMs, clock);
+    this.#watch = this.#begin();
   }
-  life.abort(
-    new DomainError('unavailable', 'the coordinator was silent for longer than its lease', {
-      reason: 'LEASE_EXPIRED',
-    }),
-  );
+
+  heard(): void {
+    this.#lease.renew();
+  }
+
+  /** Waits so long from now on. */
+  change(leaseMs: number): void {
+    this.#watch[Symbol.dispose]();
+    this.#lease = new Lease(leaseMs, this.#clock);
+    this.#watch = this.#begin();
+  }
+
+  #begin(): ChildController {
+    const watch = new ChildController(this.#life.signal);
+    void this.#lease.expired(watch.signal).then((isExpired) => {
+      if (!isExpired) return;
+      const message = 'the coordinator was silent for longer than its lease';
+      this.#life.abort(new DomainError('unavailable', message, { reason: 'LEASE_EXPIRED' }));
+    });
+    return watch;
+  }
 }

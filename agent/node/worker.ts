@@ -58,7 +58,7 @@ export class Worker {
           this.#controllerOf(container.identity.containerId, container);
         }
         // The list is older than what a controller may have done meanwhile, so each looks itself.
-        for (const { controller } of this.#controllers.values()) controller.lookAgain();
+        for (const { controller } of this.#controllers.values()) controller.engineReturned();
         return;
       case 'event':
         this.#handleEvent(change.event);

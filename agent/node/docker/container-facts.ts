@@ -2,7 +2,12 @@ import type { ContainerId } from '../../../shared/ids.ts';
 import type { PortBinding, PortSpec } from '../model.ts';
 import { containerLabel, identityOf } from './container-labels.ts';
 import { restartPolicyOf } from './container-options.ts';
-import type { ContainerEvent, EngineContainer, EngineContainerState } from './engine.ts';
+import type {
+  ContainerEvent,
+  ContainerNews,
+  EngineContainer,
+  EngineContainerState,
+} from './engine.ts';
 
 /** The part of Docker's description of a container that Fairlead reads, in Docker's words. */
 export interface DockerContainer {
@@ -83,12 +88,7 @@ function bindingsOf(
 }
 
 /** What of Docker's events is asked for. */
-export const watchedEvents = ['start', 'die', 'pause', 'unpause', 'destroy'];
-
-const eventKinds: Readonly<Record<string, ContainerEvent['kind']>> = {
-  die: 'ended',
-  destroy: 'removed',
-};
+export const watchedEvents = ['start', 'kill', 'die', 'pause', 'unpause', 'destroy'];
 
 /** The part of an event of Docker's that Fairlead reads, in Docker's words. */
 export interface DockerEvent {
@@ -105,8 +105,24 @@ export function containerEventOf(docker: DockerEvent): ContainerEvent | undefine
   return {
     engineId,
     containerId: containerId as ContainerId,
-    kind: eventKinds[docker.Action ?? ''] ?? 'changed',
-    exitCode: Number(attributes['exitCode'] ?? 0),
     atMs: (docker.timeNano ?? 0) / 1e6,
+    ...newsOf(docker.Action, attributes),
   };
+}
+
+function newsOf(
+  action: string | undefined,
+  attributes: Readonly<Record<string, string>>,
+): ContainerNews {
+  switch (action) {
+    case 'die':
+      return { kind: 'ended', exitCode: Number(attributes['exitCode'] ?? 0) };
+    case 'kill':
+      return { kind: 'signalled', signalNumber: Number(attributes['signal'] ?? 0) };
+    case 'destroy':
+      return { kind: 'removed' };
+    case undefined:
+    default:
+      return { kind: 'changed' };
+  }
 }

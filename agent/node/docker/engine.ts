@@ -37,16 +37,20 @@ export interface EngineInfo {
 }
 
 /** Something happened to an engine container of this node. */
-export interface ContainerEvent {
+export type ContainerEvent = ContainerNews & {
   readonly containerId: ContainerId;
   readonly engineId: string;
-  /** `ended` is the end of the process; `changed` says no more than to look again. */
-  readonly kind: 'ended' | 'removed' | 'changed';
-  /** Exit status, of the kind `ended`. */
-  readonly exitCode: number;
   /** By the host's wall clock, in milliseconds with fractions. */
   readonly atMs: number;
-}
+};
+
+/** What happened; `changed` says no more than to look again. */
+export type ContainerNews =
+  | { readonly kind: 'ended'; readonly exitCode: number }
+  /** The engine sent its process a signal, because somebody asked or because it shuts down itself. */
+  | { readonly kind: 'signalled'; readonly signalNumber: number }
+  | { readonly kind: 'removed' }
+  | { readonly kind: 'changed' };
 
 /**
  * The engine of a host, narrowed to the engine containers of one node: others are neither seen nor
