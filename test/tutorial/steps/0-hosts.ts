@@ -1,0 +1,61 @@
+import type { NodePlan } from '../../support/fleet/fleet.ts';
+import { must } from '../report.ts';
+import type { Tour } from '../tour.ts';
+
+/** Five hosts: four for the web service, one for whatever has no constraint. */
+export const nodePlans: readonly NodePlan[] = [1, 2, 3, 4, 5].map((number) => ({
+  name: `host-${number}`,
+  tags: number < 5 ? ['web'] : [],
+}));
+
+const last = { name: 'host-5', tags: [] };
+
+/** Step 0: one command with a token makes a host a node. */
+export async function linkHosts(tour: Tour): Promise<void> {
+  const { fleet, report, signal, narrator } = tour;
+  narrator.step('0  Link five hosts');
+  await fleet.startCoordinator(signal);
+  await report.check(
+    '0.T',
+    'one command with a token registers a host, safely repeated',
+    async () => {
+      narrator.command('fairlead agent run --coordinator … --tag web     (on each host, once)');
+      const beganAt = performance.now();
+      await Promise.all(nodePlans.map((plan) => fleet.startAgent(plan, signal)));
+      await fleet.nodesReady(
+        nodePlans.map(({ name }) => name),
+        signal,
+      );
+      const tookMs = Math.round(performance.now() - beganAt);
+      must(tookMs < 15_000, `the nodes were ready after ${tookMs} ms only`);
+      const before = await idOf(tour);
+
+      await fleet.agent(last.name).stop(5_000, signal);
+      await fleet.startAgent(last, signal);
+      await fleet.nodesReady([last.name], signal);
+      must((await idOf(tour)) === before, 'the same command again made another node');
+
+      const reboot = await rebootLast(tour);
+      must((await idOf(tour)) === before, 'the host came back as another node');
+      const { nodes } = await tour.client.control.listNodes({});
+      must(nodes.length === 5, `${nodes.length} nodes are known`);
+      return `5 hosts ready ${tookMs} ms after the command; run again: the same node; ${reboot}`;
+    },
+  );
+}
+
+/** A reboot keeps the identity, and the host comes back by itself. */
+async function rebootLast({ fleet, signal }: Tour): Promise<string> {
+  const { reboot, caveat } = fleet.site;
+  if (reboot === null) return `no reboot tried (${caveat})`;
+  await reboot(fleet.host(last.name), signal);
+  // What systemd does at boot: the same command, which finds its identity.
+  await fleet.startAgent(last, signal);
+  await fleet.nodesReady([last.name], signal);
+  return 'rebooted: the same node';
+}
+
+async function idOf({ client }: Tour): Promise<string> {
+  const { node } = await client.control.getNode({ node: last.name });
+  return node?.id ?? '';
+}
