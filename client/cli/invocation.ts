@@ -29,7 +29,7 @@ export function connected<Flags>(
     const output = await openOutput(flags);
     const interrupts = new Interrupts();
     try {
-      const { connect } = await import('../index.ts');
+      const connect = await loadConnect();
       await using client = await connect(
         addressOf(flags, environment),
         {
@@ -51,6 +51,11 @@ export function connected<Flags>(
       interrupts[Symbol.dispose]();
     }
   };
+}
+
+/** On its own: TypeScript 6.0 leaves the `.ts` of an import in a block that has `using`. */
+async function loadConnect() {
+  return (await import('../index.ts')).connect;
 }
 
 /** Where this command writes, as its flags and the streams say. */
