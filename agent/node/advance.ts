@@ -18,8 +18,8 @@ export interface View {
   /** Why it could not be stopped or removed yet; will be tried again. */
   readonly trouble: string;
   /**
-   * Whether the engine may yet restart it although it did not so far: an engine that shuts down ends its
-   * containers first, and says so only when it is gone.
+   * Whether the engine may yet restart a process that ended: it says that it will, or it is shutting down
+   * itself, which ends containers first and shows only when the engine is gone.
    */
   readonly mayReturn: boolean;
   readonly readiness: ReadinessState;
@@ -82,21 +82,22 @@ function advanceFromCreated(view: View, engine: EngineContainer): Step {
       return { action: 'start', status: statusOf(view, 'starting', '') };
     case 'running':
     case 'paused':
-    case 'restarting':
       return { action: 'none', status: statusOfLive(view, engine) };
+    case 'restarting':
+    case 'ended':
+      return advanceFromEnd(view, engine);
     case 'removing':
       return {
         action: 'none',
         status: statusOf(view, 'failed', 'is being removed by somebody else'),
       };
-    case 'ended':
-      if (isOver(view.last)) return { action: 'none', status: view.last };
-      if (!view.mayReturn) return { action: 'none', status: statusOfEnded(view, engine) };
-      return {
-        action: 'wait',
-        status: statusOf(view, 'starting', `${endOf(engine)}; the engine may restart it yet`),
-      };
   }
+}
+
+function advanceFromEnd(view: View, engine: EngineContainer): Step {
+  if (isOver(view.last)) return { action: 'none', status: view.last };
+  if (!view.mayReturn) return { action: 'none', status: statusOfEnded(view, engine) };
+  return { action: 'wait', status: statusOfRestarting(view, engine) };
 }
 
 /** Its process ended and that was reported: what comes after does not change how it ended. */
@@ -156,8 +157,9 @@ function statusOfUnassigned(view: View): ContainerStatus | undefined {
       return statusOf(view, 'starting', '');
     case 'running':
     case 'paused':
-    case 'restarting':
       return statusOfLive(view, engine);
+    case 'restarting':
+      return statusOfRestarting(view, engine);
     case 'ended':
     case 'removing':
       // Whether that was wanted will be known with the assignment: `failed` can still follow.
@@ -167,19 +169,25 @@ function statusOfUnassigned(view: View): ContainerStatus | undefined {
 
 function statusOfLive(view: View, engine: EngineContainer): ContainerStatus {
   if (engine.state === 'paused') return statusOf(view, 'running', 'is paused');
-  if (engine.state === 'running') {
-    return {
-      ...statusOf(view, 'running', view.readinessMessage),
-      ports: engine.ports,
-      readiness: view.readiness,
-    };
-  }
-  return statusOf(view, 'starting', `${endOf(engine)}; the engine restarts it`);
+  return {
+    ...statusOf(view, 'running', view.readinessMessage),
+    ports: engine.ports,
+    readiness: view.readiness,
+  };
+}
+
+function statusOfRestarting(view: View, engine: EngineContainer): ContainerStatus {
+  const hope =
+    engine.state === 'restarting' ? 'the engine restarts it' : 'the engine may restart it';
+  return statusOf(view, 'starting', `${endOf(engine)}; ${hope}`);
 }
 
 /** Its process ended by itself, and the engine does not restart it. */
 function statusOfEnded(view: View, engine: EngineContainer): ContainerStatus {
   if (engine.error !== '') return statusOf(view, 'failed', engine.error);
+  if (engine.state === 'restarting') {
+    return statusOf(view, 'failed', `${endOf(engine)}; the engine was to restart it but did not`);
+  }
   const phase = engine.exitCode === 0 && !engine.outOfMemory ? 'stopped' : 'failed';
   return statusOf(view, phase, endOf(engine));
 }

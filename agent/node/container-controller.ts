@@ -16,6 +16,7 @@ import {
 import type { Assignment, ContainerStatus } from './model.ts';
 import type { Probe } from './probe.ts';
 import { ReadinessWatch } from './readiness-watch.ts';
+import { RestartPatience } from './restart-patience.ts';
 
 export interface ControllerDeps {
   readonly engine: ContainerEngine;
@@ -30,9 +31,6 @@ export interface ControllerDeps {
 }
 
 const backoff = { minMs: 200, maxMs: 10_000 };
-/** An engine that shuts down gives its containers 15 seconds if nobody says otherwise. */
-const shutdownMs = 20_000;
-const killSignal = 9;
 
 /**
  * Takes one container to its wanted state: observe, advance, act, until nothing is left to do; then
@@ -43,6 +41,7 @@ export class ContainerController {
   readonly #containerId: ContainerId;
   readonly #wakeup = new Wakeup();
   readonly #readiness: ReadinessWatch;
+  readonly #patience: RestartPatience;
   #assignment: Assignment | undefined;
   #engine: EngineContainer | undefined;
   #seen = false;
@@ -52,10 +51,6 @@ export class ContainerController {
   #last: ContainerStatus | undefined;
   /** Counts the events: what was inspected before the last one is out of date. */
   #events = 0;
-  /** The engine told its process to end, without force: as somebody asked, or as it shuts down. */
-  #isToldToEnd = false;
-  /** When it was first seen to have ended, on the monotonic clock. */
-  #endedAtMs: number | undefined;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
   #wish: ChildController | undefined;
 
@@ -63,6 +58,7 @@ export class ContainerController {
   constructor(deps: ControllerDeps, containerId: ContainerId, adopted?: EngineContainer) {
     this.#deps = deps;
     this.#containerId = containerId;
+    this.#patience = new RestartPatience(deps.clock);
     this.#readiness = new ReadinessWatch(deps, deps.advertiseAddress, () => {
       this.#decide();
     });
@@ -86,7 +82,7 @@ export class ContainerController {
 
   /** Says that the engine is back, with whatever it did not restart before. */
   engineReturned(): void {
-    this.#isToldToEnd = false;
+    this.#patience.engineReturned();
     this.#wakeup.notify();
   }
 
@@ -95,7 +91,7 @@ export class ContainerController {
     const known = this.#engine;
     if (known !== undefined && known.engineId !== event.engineId) return;
     this.#events++;
-    if (event.kind === 'signalled') this.#isToldToEnd = event.signalNumber !== killSignal;
+    if (event.kind === 'signalled') this.#patience.signalled(event.signalNumber);
     if (event.kind === 'ended' && known !== undefined) {
       this.#accept(afterEnd(known, event));
       this.#decide();
@@ -132,7 +128,7 @@ export class ContainerController {
       const action = this.#decide();
       if (action === 'none') return;
       if (action === 'wait') {
-        await this.#wakeup.waitFor(this.#patienceMs(), this.#deps.clock, signal);
+        await this.#wakeup.waitFor(this.#patience.leftMs(), this.#deps.clock, signal);
         continue;
       }
       const outcome = await this.#act(action, signal);
@@ -161,21 +157,9 @@ export class ContainerController {
   }
 
   #accept(engine: EngineContainer | undefined): void {
-    const hasEnded = engine?.state === 'ended';
-    if (!hasEnded) this.#endedAtMs = undefined;
-    else this.#endedAtMs ??= this.#deps.clock.monotonic();
-    if (engine?.startedAt?.getTime() !== this.#engine?.startedAt?.getTime()) {
-      this.#isToldToEnd = false;
-    }
     this.#engine = engine;
     if (engine !== undefined) this.#seen = true;
-  }
-
-  /** How long the engine may still take to restart it, or to go away; 0 if it will not. */
-  #patienceMs(): number {
-    const isTold = this.#isToldToEnd && this.#engine?.restartPolicy === 'always';
-    if (!isTold || this.#endedAtMs === undefined) return 0;
-    return Math.max(0, this.#endedAtMs + shutdownMs - this.#deps.clock.monotonic());
+    this.#patience.follow(engine);
   }
 
   /** Finds the next action, and reports what the container is now. */
@@ -193,7 +177,7 @@ export class ContainerController {
       image: this.#image,
       failure: this.#failure,
       trouble: this.#trouble,
-      mayReturn: this.#patienceMs() > 0,
+      mayReturn: this.#patience.leftMs() > 0,
       readiness: this.#readiness.state,
       readinessMessage: this.#readiness.message,
       last: this.#last,
