@@ -39,13 +39,13 @@ module.exports = {
       name: 'only-the-store-knows-sql',
       severity: 'error',
       from: { pathNot: '^(coordinator/store|test)/' },
-      to: { path: 'better-sqlite3' },
+      to: { path: '^node_modules/(@types/)?better-sqlite3' },
     },
     {
       name: 'only-the-engine-knows-docker',
       severity: 'error',
       from: { pathNot: '^(agent/node/docker|test)/' },
-      to: { path: 'dockerode' },
+      to: { path: '^node_modules/(@types/)?dockerode' },
     },
     {
       name: 'no-test-code-in-production',

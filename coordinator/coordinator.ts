@@ -17,6 +17,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Random } from '../shared/random.ts';
 import { agentService } from './api/agent-session.ts';
 import { Authenticator } from './api/authentication.ts';
+import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { controlHandlers } from './api/control-service.ts';
 import { serveGrpc } from './api/grpc-server.ts';
@@ -122,7 +123,7 @@ function build(
 }
 
 interface Services {
-  readonly control: ControlServiceImplementation;
+  readonly control: ControlServiceImplementation<CallRecordContext>;
   readonly agents: AgentServiceImplementation;
   readonly proxies: ProxyServiceImplementation;
 }

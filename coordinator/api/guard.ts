@@ -8,6 +8,7 @@ import {
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
 import { authorize, type ControlMethod } from './authorization.ts';
+import type { CallRecordContext } from './call-log.ts';
 import type { Call } from './call.ts';
 
 /** The API's methods as handlers see them: the caller is known and may call. */
@@ -20,6 +21,8 @@ export type Handlers = {
     : never;
 };
 
+type Context = CallContext & CallRecordContext;
+
 /** A handler may answer at once. */
 type Answer<Response> = Response extends Promise<infer Value> ? Value | Promise<Value> : Response;
 
@@ -31,24 +34,24 @@ type Answer<Response> = Response extends Promise<infer Value> ? Value | Promise<
 export function guard(
   handlers: Handlers,
   deps: { readonly authenticator: Authenticator; readonly store: Store },
-): ControlServiceImplementation {
+): ControlServiceImplementation<CallRecordContext> {
   const guarded: Record<string, unknown> = {};
   for (const method of Object.keys(ControlServiceDefinition.methods) as ControlMethod[]) {
     const handler = handlers[method].bind(handlers) as (request: unknown, call: Call) => unknown;
     guarded[method] = ControlServiceDefinition.methods[method].responseStream
-      ? (request: unknown, context: CallContext) =>
+      ? (request: unknown, context: Context) =>
           streamWhileValid(method, handler, { request, context, ...deps })
-      : async (request: unknown, context: CallContext) => {
+      : async (request: unknown, context: Context) => {
           const call = admit(method, context, deps.authenticator);
           return await handler(request, { ...call, signal: context.signal });
         };
   }
-  return guarded as unknown as ControlServiceImplementation;
+  return guarded as unknown as ControlServiceImplementation<CallRecordContext>;
 }
 
 function admit(
   method: ControlMethod,
-  context: CallContext,
+  context: Context,
   authenticator: Authenticator,
 ): Omit<Call, 'signal'> {
   const principal = authenticator.authenticate(context.metadata.get('authorization'));
@@ -57,6 +60,7 @@ function admit(
       reason: 'PERMISSION_DENIED',
     });
   }
+  context.record.principal = principal.name;
   authorize(method, { principal });
   return { principal, peer: context.peer };
 }
@@ -66,7 +70,7 @@ async function* streamWhileValid(
   handler: (request: unknown, call: Call) => unknown,
   options: {
     readonly request: unknown;
-    readonly context: CallContext;
+    readonly context: Context;
     readonly authenticator: Authenticator;
     readonly store: Store;
   },
