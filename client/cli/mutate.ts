@@ -24,6 +24,8 @@ export interface Mutation<R extends Answer, T> {
   readonly kind: Kind<T>;
   /** The object when all is as it was asked. */
   readonly result: (answer: R) => Promise<T>;
+  /** The object is gone then: people are told so instead of what it last was. */
+  readonly gone?: 'removed' | 'revoked';
 }
 
 type Outcome<T> =
@@ -47,7 +49,8 @@ export async function mutate<R extends Answer, T>(
       run.output.one(actionKind, outcome.action);
       return;
     case 'done':
-      run.output.one(mutation.kind, outcome.object);
+      if (run.output.json) run.output.one(mutation.kind, outcome.object);
+      else printObjects(run.output, mutation, [outcome.object]);
   }
 }
 
@@ -77,7 +80,7 @@ export async function mutateEach<R extends Answer, T>(
   );
   printAll(
     run.output,
-    first.kind,
+    first,
     settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
   );
   const failures = settled.flatMap((result) =>
@@ -189,12 +192,20 @@ export function printPlan(output: Output, plan: Plan): void {
   else output.table(planStepKind, plan.steps);
 }
 
-function printAll<T>(output: Output, kind: Kind<T>, outcomes: readonly Outcome<T>[]): void {
+type Shown<T> = Pick<Mutation<Answer, T>, 'kind' | 'gone'>;
+
+/** Objects as they now are, or that they are no more. */
+function printObjects<T>(output: Output, { kind, gone }: Shown<T>, objects: readonly T[]): void {
+  if (output.json || gone === undefined) output.list(kind, objects);
+  else for (const object of objects) output.line(`${gone}: ${kind.nameOf(object)}`);
+}
+
+function printAll<T>(output: Output, mutation: Shown<T>, outcomes: readonly Outcome<T>[]): void {
   const plans = outcomes.flatMap((outcome) => (outcome.kind === 'planned' ? [outcome.plan] : []));
   const actions = outcomes.flatMap((outcome) => (outcome.kind === 'begun' ? [outcome.action] : []));
   const objects = outcomes.flatMap((outcome) => (outcome.kind === 'done' ? [outcome.object] : []));
   if (plans.length > 0 && output.json) output.document(plans.map((plan) => Plan.toJSON(plan)));
   else if (plans.length > 0) printPlan(output, { steps: plans.flatMap(({ steps }) => steps) });
   else if (actions.length > 0) output.list(actionKind, actions);
-  else output.list(kind, objects);
+  else printObjects(output, mutation, objects);
 }

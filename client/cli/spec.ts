@@ -37,7 +37,7 @@ export function patchOf(
   now: ServiceSpec,
 ): SpecPatch {
   const changes: Change[] = [
-    ...contentChanges(flags, command, now),
+    ...contentChanges(flags, command),
     ...listChanges(flags, now),
     ...replacementChanges(flags),
   ];
@@ -74,23 +74,12 @@ function change<T>(path: string, value: T | undefined, fields: (value: T) => Fie
   return value === undefined ? [] : [{ path, fields: fields(value) }];
 }
 
-function contentChanges(
-  flags: SpecFlags & ListEditFlags,
-  command: readonly string[],
-  now: ServiceSpec,
-): Change[] {
+function contentChanges(flags: SpecFlags & ListEditFlags, command: readonly string[]): Change[] {
   const cleared = (field: string) => flags.clear?.includes(field) === true;
-  const strategy = flags.strategy === undefined ? undefined : strategies[flags.strategy];
-  // A count would be refused with this strategy: the nodes decide.
-  const drop =
-    strategy === PlacementStrategy.EVERY_NODE &&
-    flags.replicas === undefined &&
-    now.replicas !== undefined;
   return [
     ...change('image', flags.image, (image) => ({ image })),
     ...change('replicas', flags.replicas, (replicas) => ({ replicas })),
-    ...(drop ? [{ path: 'replicas', fields: {} }] : []),
-    ...change('strategy', strategy, (value) => ({ strategy: value })),
+    ...change('strategy', flags.strategy, (name) => ({ strategy: strategies[name] ?? 0 })),
     ...change('command', listOr(command, cleared('command')), (words) => ({ command: words })),
     ...change('entrypoint', listOr(flags.entrypoint, cleared('entrypoint')), (words) => ({
       entrypoint: words,

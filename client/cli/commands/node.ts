@@ -42,6 +42,7 @@ export function configure(node: Command): void {
           call: (options) => client.control.removeNode({ node: name, options }, { signal }),
           kind: nodeKind,
           result: (answer) => Promise.resolve(required(answer.node)),
+          gone: 'removed',
         }));
       }),
     );

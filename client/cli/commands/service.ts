@@ -192,6 +192,7 @@ interface Verb {
   readonly name: string;
   readonly doing: string;
   readonly description: string;
+  readonly gone?: 'removed';
   readonly call: (
     run: Run,
     request: { readonly service: string; readonly options: MutationOptions },
@@ -222,6 +223,7 @@ const verbs: readonly Verb[] = [
     doing: 'removing',
     description: 'drain, stop and remove services with their containers',
     call: ({ client, signal }, request) => client.control.removeService(request, { signal }),
+    gone: 'removed',
   },
 ];
 
@@ -245,7 +247,7 @@ function addVerbs(service: Command): void {
       }),
     );
 
-  for (const { name: verb, doing, description, call } of verbs) {
+  for (const { name: verb, doing, description, call, gone } of verbs) {
     addMutationFlags(service.command(verb).description(description), { waits: true, lock: true })
       .argument('<service...>', 'name or id')
       .action(
@@ -254,6 +256,7 @@ function addVerbs(service: Command): void {
             ...serviceMutation(run, name),
             doing: `${doing} ${name}`,
             call: (options) => call(run, { service: name, options }),
+            ...(gone === undefined ? {} : { gone }),
           }));
         }),
       );

@@ -99,6 +99,7 @@ function addRevoke(token: Command): void {
           call: (options) => client.control.revokeToken({ token: name, options }, { signal }),
           kind: tokenKind,
           result: (answer) => Promise.resolve(required(answer.token)),
+          gone: 'revoked',
         }));
       }),
     );

@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 import { adminToken } from '../../support/fake-control.ts';
 
+/** The command line's entry. */
+export const cliSource = 'client/cli/main.ts';
+
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 export interface CliOptions {
@@ -123,11 +126,22 @@ export async function startCli(
   return new CliProcess(args, options, await built);
 }
 
-/** Runs the command line from its sources, with the daemons. */
-export async function runFromSource(args: readonly string[]): Promise<CliResult> {
-  await using cli = new CliProcess(args, { nodeArgs: ['--import', 'tsx'] }, 'client/cli/main.ts');
-  const status = await cli.ended();
-  return { status, stdout: cli.stdout, stderr: cli.stderr };
+/** Starts a program from its source, for what the bundle leaves out. */
+export function startFromSource(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): CliProcess {
+  return new CliProcess(args, { env, nodeArgs: ['--import', 'tsx'] }, program);
+}
+
+/** Runs a program from its source to its end. */
+export async function runFromSource(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliResult> {
+  return await endOf(startFromSource(program, args, env));
 }
 
 /** Runs the command line to its end. */
@@ -135,7 +149,11 @@ export async function runCli(
   args: readonly string[],
   options: CliOptions = {},
 ): Promise<CliResult> {
-  await using cli = await startCli(args, options);
+  return await endOf(await startCli(args, options));
+}
+
+async function endOf(started: CliProcess): Promise<CliResult> {
+  await using cli = started;
   const status = await cli.ended();
   return { status, stdout: cli.stdout, stderr: cli.stderr };
 }

@@ -23,6 +23,7 @@ import {
 import { eventually } from '../../support/eventually.ts';
 import { startFakeControl, viewerToken, type FakeControl } from '../../support/fake-control.ts';
 import {
+  cliSource,
   environmentOf,
   removeBuild,
   runCli,
@@ -96,13 +97,18 @@ describe('without a coordinator', () => {
   });
 
   test('runs the daemons with their own flags', async () => {
-    const { status, stderr } = await runFromSource(['coordinator', 'run', '--listen', 'nonsense']);
+    const { status, stderr } = await runFromSource(cliSource, [
+      'coordinator',
+      'run',
+      '--listen',
+      'nonsense',
+    ]);
     expect(stderr).toContain('HOST:PORT');
     expect(status).toBe(2);
-    const help = await runFromSource(['agent', 'run', '--help']);
+    const help = await runFromSource(cliSource, ['agent', 'run', '--help']);
     expect(help.stdout).toContain('--advertise-address');
-    expect((await runFromSource(['agent', 'run', '--nonsense'])).status).toBe(2);
-    const proxy = await runFromSource(['proxy', 'run', '--on-stop', 'maybe']);
+    expect((await runFromSource(cliSource, ['agent', 'run', '--nonsense'])).status).toBe(2);
+    const proxy = await runFromSource(cliSource, ['proxy', 'run', '--on-stop', 'maybe']);
     expect(proxy.stderr).toContain('must be keep or stop');
     expect(proxy.status).toBe(2);
   });

@@ -1,10 +1,6 @@
 import { expect, test } from 'vitest';
 import { patchOf, specOf } from '../../../client/cli/spec.ts';
-import {
-  PlacementStrategy,
-  PortProtocol,
-  ServiceSpec,
-} from '../../../shared/gen/fairlead/v1/service.ts';
+import { PortProtocol, ServiceSpec } from '../../../shared/gen/fairlead/v1/service.ts';
 
 const port = (containerPort: number, published = false, hostPort = 0) => ({
   containerPort,
@@ -103,11 +99,4 @@ test('fields of readiness and of the update policy are named one by one', () => 
     readiness: { http: { path: '/' }, intervalMs: 500 },
     update: { order: 'UPDATE_ORDER_STOP_FIRST', deadlineMs: 1_000 },
   });
-});
-
-test('the count goes when every node gets a container', () => {
-  const { spec, mask } = patchOf({ strategy: 'every-node' }, [], now);
-  expect([...mask].sort()).toEqual(['replicas', 'strategy']);
-  expect(spec.replicas).toBeUndefined();
-  expect(spec.strategy).toBe(PlacementStrategy.EVERY_NODE);
 });

@@ -1,0 +1,170 @@
+import { afterAll, expect, test } from 'vitest';
+import {
+  Action,
+  ActionState,
+  PlacementStrategy,
+  Service,
+  ServiceState,
+} from '../../../client/index.ts';
+import { eventually } from '../../support/eventually.ts';
+import { TemporaryDirectory } from '../../support/temporary-directory.ts';
+import {
+  cliSource,
+  removeBuild,
+  runCli,
+  startCli,
+  startFromSource,
+  type CliProcess,
+} from './cli-process.ts';
+
+afterAll(removeBuild);
+
+/** Started from its sources a daemon takes a while, on a machine that does more at the same time. */
+const slow = { timeoutMs: 60_000 };
+const patience = 180_000;
+
+/** A real coordinator without nodes, run by the command line itself. */
+class Coordinator implements AsyncDisposable {
+  readonly directory = new TemporaryDirectory();
+  address = '127.0.0.1:0';
+  #process: CliProcess | undefined;
+
+  get env(): Readonly<Record<string, string>> {
+    return {
+      FAIRLEAD_ADDRESS: this.address,
+      FAIRLEAD_TOKEN_FILE: this.directory.join('state', 'admin.token'),
+    };
+  }
+
+  async start(): Promise<this> {
+    const started = startFromSource(cliSource, [
+      ...['coordinator', 'run', '--state-dir', this.directory.join('state')],
+      ...['--listen', this.address, '--http-listen', '127.0.0.1:0'],
+    ]);
+    this.#process = started;
+    this.address = await eventually(() => {
+      const port = /"port":(?<port>\d+)/.exec(started.stdout)?.groups?.['port'];
+      expect(port, started.stdout + started.stderr).toBeDefined();
+      return `127.0.0.1:${port!}`;
+    }, slow);
+    return this;
+  }
+
+  /** The exit status of a stop in good order. */
+  async stop(): Promise<number | undefined> {
+    this.#process?.signal('SIGTERM');
+    return await this.#process?.ended();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await this.directory[Symbol.asyncDispose]();
+  }
+}
+
+test('every kind of command works against a real coordinator', { timeout: patience }, async () => {
+  await using coordinator = await new Coordinator().start();
+  const run = (...args: string[]) => runCli(args, { env: coordinator.env });
+  const json = async (...args: string[]): Promise<unknown> => {
+    const { status, stdout, stderr } = await run('--json', ...args);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    return JSON.parse(stdout);
+  };
+
+  expect(await json('info')).toMatchObject({ role: 'ROLE_ADMIN' });
+
+  const created = Service.fromJSON(
+    await json(
+      ...['service', 'create', '--name', 'web', 'registry/web:1', '--replicas', '2'],
+      ...['--publish', '80', '--env', 'A=1', '--readiness', 'http:/healthz', '--', '-x'],
+    ),
+  );
+  expect(created.state).toBe(ServiceState.NOT_RUNNING);
+  expect(created.spec).toMatchObject({ replicas: 2, command: ['-x'], environment: { A: '1' } });
+
+  const changed = Service.fromJSON(
+    await json(
+      ...['service', 'set', 'web', '--env', 'B=2', '--env-rm', 'A', '--readiness', 'tcp'],
+      ...['--readiness-interval', '500ms', '--order', 'stop-first', '--parallelism', '2'],
+      ...['--stop-grace', '0', '--strategy', 'high-availability', '--label', 'team=red'],
+    ),
+  );
+  expect(changed.spec).toMatchObject({
+    environment: { B: '2' },
+    labels: { team: 'red' },
+    command: ['-x'],
+    readiness: { check: { $case: 'tcp' }, intervalMs: 500 },
+    update: { parallelism: 2 },
+    stopGraceMs: 0,
+    strategy: PlacementStrategy.HIGH_AVAILABILITY,
+  });
+  expect(changed.version).toBeGreaterThan(created.version);
+
+  await json('service', 'create', '--name', 'lb', 'registry/lb:1', '--role', 'proxy');
+  expect(await json('link', 'add', 'lb', 'web:www')).toMatchObject({
+    spec: { links: [{ service: 'web', alias: 'www' }] },
+  });
+  const linked = await run('service', 'rm', 'web');
+  expect(linked.stderr).toContain('lb');
+  expect(linked.status).toBe(5);
+  await json('link', 'rm', 'lb', 'www');
+  expect(await run('service', 'rm', 'web', 'lb')).toMatchObject({
+    status: 0,
+    stdout: 'removed: web\nremoved: lb\n',
+  });
+  expect((await run('service', 'inspect', 'web')).status).toBe(3);
+
+  const wrong = await run(
+    'service',
+    'create',
+    '--name',
+    'NO',
+    'registry/web:',
+    '-p',
+    '80',
+    '-p',
+    '81',
+  );
+  expect(wrong.stderr).toMatch(/the request is wrong:\n {2}name must .*\n {2}spec\.image must /);
+  expect(wrong.status).toBe(2);
+
+  const viewer = (await run('token', 'create', 'reader', '--role', 'viewer')).stdout.trim();
+  const refused = await runCli(['token', 'ls'], {
+    env: { FAIRLEAD_ADDRESS: coordinator.address, FAIRLEAD_TOKEN: viewer },
+  });
+  expect(refused.status).toBe(4);
+  expect((await run('token', 'revoke', 'reader')).stdout).toBe('revoked: reader\n');
+  const types = (await json('events')) as { readonly type: string }[];
+  expect(types.map(({ type }) => type)).toEqual(
+    expect.arrayContaining(['service.created', 'token.revoked']),
+  );
+});
+
+test('a wait goes on over a restart of the coordinator', { timeout: patience }, async () => {
+  await using coordinator = await new Coordinator().start();
+  const { env } = coordinator;
+  const begun = await runCli(
+    [...['service', 'run', '--name', 'web', 'registry/web:1'], '--no-wait', '--json'],
+    { env },
+  );
+  const { id } = Action.fromJSON(JSON.parse(begun.stdout));
+  await using watching = await startCli(['action', 'watch', id, '--json'], { env });
+  await using listing = await startCli(['service', 'ls', '--watch', '--json'], { env });
+  await eventually(() => {
+    expect(watching.documents().length).toBeGreaterThan(0);
+    expect(listing.documents().length).toBeGreaterThan(0);
+  });
+  const explained = await runCli(['explain', 'web'], { env });
+  expect(explained.stdout).toContain('no node');
+
+  expect(await coordinator.stop()).toBe(0);
+  await coordinator.start();
+  const removed = await runCli(['service', 'rm', 'web'], { env });
+  expect(removed.stderr).toBe('');
+  expect(await watching.ended()).toBe(5);
+  expect(Action.fromJSON(watching.documents().at(-1)).state).toBe(ActionState.SUPERSEDED);
+  await eventually(() => {
+    expect(listing.stdout).toContain('removedIds');
+  });
+});
