@@ -152,6 +152,8 @@ export interface Container {
   readonly held: boolean;
   /** To be replaced although its revision is current. */
   readonly outdated: boolean;
+  /** It was ready, and admitted by every proxy, at some time. */
+  readonly arrived: boolean;
   readonly createdAtMs: number;
 }
 
@@ -177,7 +179,10 @@ export interface Observed {
   readonly restarts: number;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
-  /** When the coordinator heard of this phase, by its own clock: agents' clocks are never compared. */
+  /**
+   * When the coordinator heard of this phase and readiness, by its own clock: agents' clocks are never
+   * compared.
+   */
   readonly sinceMs: number;
 }
 

@@ -104,6 +104,7 @@ export class Previews {
         retirement: null,
         held: false,
         outdated: false,
+        arrived: false,
         createdAtMs: service.updatedAtMs,
       }));
   }

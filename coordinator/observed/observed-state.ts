@@ -46,12 +46,9 @@ export class ObservedState {
 
   report(id: ContainerId, reported: ReportedContainer): void {
     const before = this.#containers.get(id);
-    const { ready, ...rest } = reported;
-    const observed: Observed = {
-      ...rest,
-      ready: ready ?? stillReady(before, reported),
-      sinceMs: before?.phase === reported.phase ? before.sinceMs : this.#clock.now(),
-    };
+    const ready = reported.ready ?? stillReady(before, reported);
+    const same = before?.phase === reported.phase && before.ready === ready;
+    const observed = { ...reported, ready, sinceMs: same ? before.sinceMs : this.#clock.now() };
     if (before !== undefined && sameObservation(before, observed)) return;
     this.#containers.set(id, observed);
     this.#changed(id);

@@ -25,6 +25,9 @@ function applyStep(tx: Transaction, service: Service, step: Step, newId: () => s
     case 'stop':
       stop(tx, service, step);
       return;
+    case 'arrive':
+      update(tx, step.containerId, { arrived: true });
+      return;
     case 'remove':
       update(tx, step.containerId, { wanted: 'removed', held: false });
       return;
@@ -62,6 +65,7 @@ function create(
     retirement: null,
     held: false,
     outdated: false,
+    arrived: false,
     createdAtMs: tx.nowMs,
   });
   const why = step.attempt > 1 ? `, attempt ${step.attempt}` : '';

@@ -21,6 +21,8 @@ export type Step =
     }
   /** It is drained, or its deadline has passed. */
   | { readonly kind: 'stop'; readonly containerId: ContainerId; readonly cut: boolean }
+  /** It takes traffic for the first time: the deadline of its rollout is met, whatever comes later. */
+  | { readonly kind: 'arrive'; readonly containerId: ContainerId }
   /** A stopped one that is not needed any more. */
   | { readonly kind: 'remove'; readonly containerId: ContainerId }
   /** Its engine container is gone: so is the record. */
@@ -91,10 +93,7 @@ class Planner {
 
   terminate(): void {
     if (this.#containers.length === 0) this.steps.push({ kind: 'delete-service' });
-    for (const container of this.#live) this.#retire(container, 'terminated', 'removed');
-    for (const { id, wanted } of this.#containers) {
-      if (wanted === 'stopped') this.steps.push({ kind: 'remove', containerId: id });
-    }
+    for (const container of this.#containers) this.#discard(container, 'terminated');
   }
 
   stopAll(): void {
@@ -193,41 +192,49 @@ class Planner {
       .filter((container) => !this.#isOld(container))
       .sort(byUsefulness);
     for (const duplicate of duplicates) this.#retire(duplicate, 'duplicate', 'removed');
-    if (kept === undefined) this.#replaceOld(slot, old);
-    else if (isAlive(kept)) this.#settle(kept, old);
-    else this.#recover(kept, old);
+    if (kept !== undefined) {
+      if (isAlive(kept)) this.#settle(kept, old);
+      else this.#recover(kept, old);
+      return;
+    }
+    const replaced = this.#supersede(old);
+    if (replaced !== undefined) this.#replaceOld(replaced);
+  }
+
+  /** Of several old ones keeps the most useful; the others were to replace it in a rollout before this. */
+  #supersede(old: readonly ContainerView[]): ContainerView | undefined {
+    const [first, ...others] = old.toSorted(byUsefulness);
+    for (const container of others) this.#retire(container, 'superseded', 'removed');
+    return first;
   }
 
   /** No container of the current revision yet. */
-  #replaceOld(slot: number, old: readonly ContainerView[]): void {
-    const alive = old.filter(isAlive);
-    if (alive.length > 0) {
-      if (!this.#mayReplace(alive)) return;
+  #replaceOld(old: ContainerView): void {
+    const alive = isAlive(old);
+    if (alive) {
+      if (!this.#mayReplace(old)) return;
       this.#updateBudget--;
       if (this.#service.order === 'stop-first') {
-        for (const container of old) this.#retire(container, 'replaced', 'removed');
+        this.#retire(old, 'replaced', 'removed');
         return;
       }
     }
-    const [first] = old;
-    this.#create({ slot, pinnedTo: first?.pinnedTo ?? null, replaces: first?.id ?? null });
-    for (const container of old) {
-      if (!isAlive(container)) this.#retire(container, 'replaced', 'removed');
-    }
+    this.#create({ slot: old.slot, pinnedTo: old.pinnedTo, replaces: old.id });
+    if (!alive) this.#retire(old, 'replaced', 'removed');
   }
 
-  #mayReplace(alive: readonly ContainerView[]): boolean {
-    const asked = alive.some((container) => container.outdated);
-    return this.#updateBudget > 0 && (this.#service.halted === null || asked);
+  #mayReplace({ outdated }: ContainerView): boolean {
+    return this.#updateBudget > 0 && (this.#service.halted === null || outdated);
   }
 
   /** The new one is on its way, or there. */
   #settle(kept: ContainerView, old: readonly ContainerView[]): void {
-    const arrived = kept.ready && kept.admitted;
+    const serves = kept.ready && kept.admitted;
     for (const container of old) {
-      if (arrived || !isAlive(container)) this.#retire(container, 'replaced', 'removed');
+      if (serves || !isAlive(container)) this.#retire(container, 'replaced', 'removed');
     }
-    if (arrived) return;
+    if (serves && !kept.arrived) this.steps.push({ kind: 'arrive', containerId: kept.id });
+    if (serves || kept.arrived) return;
     const deadlineAtMs = kept.createdAtMs + this.#service.deadlineMs;
     if (this.#nowMs < deadlineAtMs) {
       this.#checkAt(deadlineAtMs);
@@ -284,11 +291,12 @@ class Planner {
     this.steps.push({ kind: 'retire', containerId: container.id, reason, then });
   }
 
-  /** Out with it, whatever it is: live, or kept stopped. */
+  /** Out with it, whatever it is: live, kept stopped, or held before it got a node. */
   #discard(container: ContainerView, reason: RetireReason): void {
-    if (container.wanted === 'running') this.#retire(container, reason, 'removed');
-    else if (container.wanted === 'stopped') {
-      this.steps.push({ kind: 'remove', containerId: container.id });
+    const { id, wanted, held } = container;
+    if (wanted === 'running') this.#retire(container, reason, 'removed');
+    else if (wanted === 'stopped' || (wanted === 'removed' && held)) {
+      this.steps.push({ kind: 'remove', containerId: id });
     }
   }
 

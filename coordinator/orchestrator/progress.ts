@@ -58,16 +58,20 @@ function missingContainers(
 /** Something is still to happen to it before it is gone, or stopped to stay. */
 function isLeaving(container: ContainerView): boolean {
   if (container.wanted === 'stopped') return isAlive(container);
-  return container.wanted === 'draining' || container.wanted === 'removed';
+  // One that is held before it got a node is as stopped as it can be.
+  return container.wanted === 'draining' || (container.wanted === 'removed' && !container.held);
 }
 
 function stopped([waiting]: readonly ContainerView[]): Progress {
   return waiting === undefined ? { kind: 'done' } : working(describe(waiting, new Map()));
 }
 
-/** It takes traffic, or ended as its restart policy allows. */
+/**
+ * It takes traffic, or ended as its restart policy allows. Once it did, a proxy that is new or away for a
+ * moment does not take that back.
+ */
 function isSettled(container: ContainerView, service: ServiceView): boolean {
-  if (container.ready && container.admitted) return true;
+  if (container.ready && (container.admitted || container.arrived)) return true;
   return !isAlive(container) && recover(container, service.restart, 0).kind === 'leave';
 }
 
@@ -82,9 +86,10 @@ function failureOf(
     if (recover(container, service.restart, nowMs).kind !== 'give-up') return [];
     return [`${container.name} failed ${maxAttempts} times: ${container.message}`];
   }
-  if (container.ready && container.admitted) return [];
-  const overdue = nowMs >= container.createdAtMs + service.deadlineMs;
-  if (!overdue) return [];
+  if (isSettled(container, service)) return [];
+  // What served has as long to come back as it had to come.
+  const sinceMs = container.arrived ? container.sinceMs : container.createdAtMs;
+  if (nowMs < sinceMs + service.deadlineMs) return [];
   return [`not within ${service.deadlineMs} ms: ${describe(container, unplaceable)}`];
 }
 

@@ -39,6 +39,8 @@ export interface ContainerView {
   readonly retirement: Retirement | null;
   readonly held: boolean;
   readonly outdated: boolean;
+  /** It was ready and admitted at some time. */
+  readonly arrived: boolean;
   readonly phase: 'pending' | ObservedPhase;
   /** It may take traffic. */
   readonly ready: boolean;
@@ -51,7 +53,7 @@ export interface ContainerView {
   readonly everRan: boolean;
   readonly message: string;
   readonly createdAtMs: number;
-  /** When its phase was heard of. */
+  /** When its phase and readiness were heard of. */
   readonly sinceMs: number;
 }
 
@@ -103,6 +105,7 @@ export function viewContainer(
     retirement: container.retirement,
     held: container.held,
     outdated: container.outdated,
+    arrived: container.arrived,
     phase: observed?.phase ?? 'pending',
     ready: observed?.phase === 'running' && observed.ready,
     admitted: admission.admitted,

@@ -1,0 +1,236 @@
+import type {
+  Container,
+  ContainerDefinition,
+  Node,
+  Observed,
+  Port,
+  PortBinding,
+  Retirement,
+  Service,
+  ServiceSpec,
+  Target,
+  Token,
+} from '../../coordinator/model.ts';
+import type { ReportedContainer } from '../../coordinator/observed/observed-state.ts';
+import type { ContainerView, ServiceView } from '../../coordinator/orchestrator/views.ts';
+import type { ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+
+// Records of the coordinator with everything filled in; a test names only what it is about.
+
+export const containerId = (id: string): ContainerId => id as ContainerId;
+export const nodeId = (id: string): NodeId => id as NodeId;
+export const serviceId = (id: string): ServiceId => id as ServiceId;
+export const tokenId = (id: string): TokenId => id as TokenId;
+
+export function aPort(changes: Partial<Port> = {}): Port {
+  return { containerPort: 80, protocol: 'tcp', published: true, hostPort: 0, ...changes };
+}
+
+export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
+  return {
+    image: 'hello:1',
+    replicas: 1,
+    command: [],
+    entrypoint: [],
+    environment: {},
+    labels: {},
+    ports: [aPort()],
+    links: [],
+    tags: [],
+    strategy: 'emptiest-node',
+    restart: 'always',
+    readiness: { check: { kind: 'tcp' }, intervalMs: 1_000, timeoutMs: 2_000, failureThreshold: 3 },
+    update: { order: 'default', parallelism: 1, deadlineMs: 600_000 },
+    drainTimeoutMs: 30_000,
+    stopGraceMs: 10_000,
+    apiRole: 'none',
+    ...changes,
+  };
+}
+
+export function aService(changes: Partial<Service> = {}): Service {
+  const name = changes.name ?? 'web';
+  return {
+    id: serviceId(`${name}-id`),
+    name,
+    spec: aSpec(),
+    revision: 1,
+    version: 1,
+    started: true,
+    everStarted: true,
+    terminating: false,
+    halt: null,
+    createdAtMs: 0,
+    updatedAtMs: 0,
+    ...changes,
+  };
+}
+
+export function aDefinition(changes: Partial<ContainerDefinition> = {}): ContainerDefinition {
+  const { image, command, entrypoint, environment, labels, ports, restart, readiness } = aSpec();
+  return {
+    ...{ image, command, entrypoint, environment, labels, ports, restart, readiness },
+    hosts: [],
+    stopGraceMs: 10_000,
+    tokenId: null,
+    ...changes,
+  };
+}
+
+/** Placed on node-1, wanted to run. */
+export function aContainer(changes: Partial<Container> = {}): Container {
+  const slot = changes.slot ?? 1;
+  return {
+    id: containerId(`web-${slot}-id`),
+    serviceId: serviceId('web-id'),
+    name: `web-${slot}`,
+    slot,
+    revision: 1,
+    attempt: 1,
+    nodeId: nodeId('node-1'),
+    pinnedTo: null,
+    definition: aDefinition(),
+    wanted: 'running',
+    retirement: null,
+    held: false,
+    outdated: false,
+    arrived: false,
+    createdAtMs: 0,
+    ...changes,
+  };
+}
+
+export function aRetirement(changes: Partial<Retirement> = {}): Retirement {
+  return {
+    reason: 'scaled-down',
+    then: 'removed',
+    startedAtMs: 0,
+    deadlineAtMs: 30_000,
+    ...changes,
+  };
+}
+
+export function aBinding(changes: Partial<PortBinding> = {}): PortBinding {
+  return {
+    containerPort: 80,
+    protocol: 'tcp',
+    hostAddress: '0.0.0.0',
+    hostPort: 49_153,
+    published: true,
+    ...changes,
+  };
+}
+
+/** Running and ready. */
+export function anObservation(changes: Partial<Observed> = {}): Observed {
+  return {
+    phase: 'running',
+    ready: true,
+    ports: [aBinding()],
+    exitCode: null,
+    message: '',
+    engineId: 'engine-1',
+    restarts: 0,
+    startedAtMs: 1_000,
+    endedAtMs: null,
+    sinceMs: 0,
+    ...changes,
+  };
+}
+
+/** An agent's report of a container that runs and is ready. */
+export function aReport(changes: Partial<ReportedContainer> = {}): ReportedContainer {
+  return { ...anObservation(), ...changes };
+}
+
+export function aNode(changes: Partial<Node> = {}): Node {
+  const name = changes.name ?? 'node-1';
+  return {
+    id: nodeId(name),
+    name,
+    tags: [],
+    availability: 'active',
+    version: 1,
+    credentialHash: '',
+    description: null,
+    advertiseAddress: '10.0.0.1',
+    publicAddress: '203.0.113.1',
+    joinedAtMs: 0,
+    ...changes,
+  };
+}
+
+export function aToken(changes: Partial<Token> = {}): Token {
+  return {
+    id: tokenId('00000000000000aa'),
+    name: 'somebody',
+    role: 'viewer',
+    serviceIds: [],
+    tags: [],
+    hash: '',
+    containerId: null,
+    createdAtMs: 0,
+    expiresAtMs: null,
+    ...changes,
+  };
+}
+
+export function aTarget(container: string, changes: Partial<Target> = {}): Target {
+  return {
+    id: `${container}.1`,
+    backend: 'default',
+    containerId: containerId(container),
+    container,
+    address: '10.0.0.1',
+    port: 49_153,
+    mode: 'ready',
+    drainTimeoutMs: 30_000,
+    ...changes,
+  };
+}
+
+/** A started service of one container, with everything else at its default. */
+export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
+  return {
+    started: true,
+    terminating: false,
+    revision: 1,
+    halted: null,
+    replicas: 1,
+    everyNode: null,
+    order: 'start-first',
+    parallelism: 1,
+    deadlineMs: 600_000,
+    restart: 'always',
+    ...changes,
+  };
+}
+
+/** Runs and serves; its id tells its slot and revision. */
+export function aContainerView(changes: Partial<ContainerView> = {}): ContainerView {
+  const { slot = 1, revision = 1, attempt = 1 } = changes;
+  return {
+    id: containerId(`web-${slot}.r${revision}.a${attempt}`),
+    name: `web-${slot}`,
+    slot,
+    revision,
+    attempt,
+    nodeId: nodeId('node-1'),
+    pinnedTo: null,
+    wanted: 'running',
+    retirement: null,
+    held: false,
+    outdated: false,
+    arrived: true,
+    phase: 'running',
+    ready: true,
+    admitted: true,
+    drained: false,
+    exitCode: null,
+    everRan: true,
+    message: '',
+    createdAtMs: 0,
+    sinceMs: 0,
+    ...changes,
+  };
+}

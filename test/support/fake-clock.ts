@@ -1,0 +1,71 @@
+import { setImmediate } from 'node:timers/promises';
+import { onAbort } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
+
+interface Sleeper {
+  readonly wakeAtMs: number;
+  readonly wake: () => void;
+}
+
+/** Wall-clock time at which every fake clock starts: a round number that is no real one. */
+const startMs = Date.UTC(2030, 0, 1);
+
+/** Time that stands still until a test moves it; sleepers wake in their order, one moment at a time. */
+export class FakeClock implements Clock {
+  #elapsedMs = 0;
+  #sleepers: Sleeper[] = [];
+
+  now(): number {
+    return startMs + this.#elapsedMs;
+  }
+
+  monotonic(): number {
+    return this.#elapsedMs;
+  }
+
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        subscription[Symbol.dispose]();
+        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+        resolve();
+      };
+      const sleeper: Sleeper = { wakeAtMs: this.#elapsedMs + ms, wake };
+      const subscription = onAbort(signal, wake);
+      this.#sleepers.push(sleeper);
+    });
+  }
+
+  /** Lets everything run that waits for nothing but its turn. */
+  async settle(): Promise<void> {
+    await setImmediate();
+  }
+
+  /** Moves time; whoever sleeps until then wakes at its moment, and what it does is done before the next. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#elapsedMs + ms;
+    await this.settle();
+    for (let next = this.#next(untilMs); next !== undefined; next = this.#next(untilMs)) {
+      this.#elapsedMs = Math.max(this.#elapsedMs, next.wakeAtMs);
+      next.wake();
+      await this.settle();
+    }
+    this.#elapsedMs = untilMs;
+  }
+
+  /** Moves time without waking anybody, as a host that was suspended does. */
+  jump(ms: number): void {
+    this.#elapsedMs += ms;
+  }
+
+  #next(untilMs: number): Sleeper | undefined {
+    let next: Sleeper | undefined;
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.wakeAtMs <= untilMs && (next === undefined || sleeper.wakeAtMs < next.wakeAtMs)) {
+        next = sleeper;
+      }
+    }
+    return next;
+  }
+}

@@ -1,0 +1,497 @@
+import { describe, expect, test } from 'vitest';
+import type { ContainerView } from '../../../../coordinator/orchestrator/views.ts';
+import { aContainerView, aRetirement, containerId, nodeId } from '../../../support/builders.ts';
+import { nextCheck, planned } from './plan-words.ts';
+
+/** One container for each slot, running and taking traffic. */
+const running = (slots: number, changes: Partial<ContainerView> = {}) =>
+  Array.from({ length: slots }, (_, index) => aContainerView({ ...changes, slot: index + 1 }));
+
+const starting = {
+  phase: 'starting',
+  ready: false,
+  admitted: false,
+  arrived: false,
+  everRan: false,
+} as const;
+const failed = { phase: 'failed', ready: false, admitted: false, exitCode: 1 } as const;
+const gone = { phase: 'removed', ready: false } as const;
+const draining = { wanted: 'draining', retirement: aRetirement() } as const;
+
+describe('creates', () => {
+  test.each<[string, number, readonly ContainerView[], readonly string[]]>([
+    ['nothing for none', 0, [], []],
+    ['what is missing', 3, running(1), ['create 2', 'create 3']],
+    ['into gaps first', 3, [aContainerView({ slot: 3 })], ['create 1', 'create 2']],
+    ['nothing while enough are on their way', 2, running(2, starting), []],
+    [
+      'a slot again while its former container still leaves',
+      1,
+      [aContainerView({ ...draining })],
+      ['create 1'],
+    ],
+  ])('%s', (_, replicas, containers, expected) => {
+    expect(planned({ replicas }, containers)).toEqual(expected);
+  });
+
+  test('nothing for a service that is not started', () => {
+    expect(planned({ replicas: 3, started: false }, [])).toEqual([]);
+  });
+
+  test('with stop-first, a slot again only when its former container has ended', () => {
+    const leaving = aContainerView({ ...draining, drained: false });
+    const service = { order: 'stop-first', replicas: 1 } as const;
+    expect(planned(service, [leaving])).toEqual([]);
+    const ended = { ...leaving, wanted: 'removed', phase: 'stopped', ready: false } as const;
+    expect(planned(service, [ended])).toEqual(['create 1']);
+  });
+
+  test('with stop-first, at once where the former container never got a node', () => {
+    const leaving = aContainerView({ wanted: 'removed', phase: 'pending', nodeId: null });
+    const service = { order: 'stop-first', replicas: 1 } as const;
+    expect(planned(service, [leaving])).toEqual(['forget web-1.r1.a1', 'create 1']);
+  });
+});
+
+describe('recovers', () => {
+  test('a slot whose container ended, after a wait that grows', () => {
+    const first = aContainerView({ ...failed, sinceMs: 10_000 });
+    expect(planned({}, [first], 10_999)).toEqual([]);
+    expect(nextCheck({}, [first], 10_999)).toBe(11_000);
+    const retried = ['retire web-1.r1.a1: failed', 'create 1 attempt 2'];
+    expect(planned({}, [first], 11_000)).toEqual(retried);
+
+    const second = aContainerView({ ...failed, attempt: 2, sinceMs: 20_000 });
+    expect(planned({}, [second], 24_999)).toEqual([]);
+    expect(planned({}, [second], 25_000)).toEqual([
+      'retire web-1.r1.a2: failed',
+      'create 1 attempt 3',
+    ]);
+  });
+
+  test('it no more after the third attempt', () => {
+    const third = aContainerView({ ...failed, attempt: 3 });
+    expect(planned({}, [third], 1_000_000)).toEqual([]);
+    expect(nextCheck({}, [third], 1_000_000)).toBeNull();
+  });
+
+  test('not what ended as its policy allows', () => {
+    const job = aContainerView({ phase: 'stopped', ready: false, exitCode: 0 });
+    expect(planned({ restart: 'on-failure' }, [job], 1_000_000)).toEqual([]);
+    expect(planned({ restart: 'never' }, [{ ...job, exitCode: 9 }], 1_000_000)).toEqual([]);
+    expect(planned({ restart: 'always' }, [job], 1_000_000)).toHaveLength(2);
+  });
+
+  test('on its own node what belongs to one', () => {
+    const pinnedTo = nodeId('node-7');
+    const container = aContainerView({ ...failed, pinnedTo });
+    expect(planned({ everyNode: [pinnedTo] }, [container], 1_000_000)).toEqual([
+      'retire web-1.r1.a1: failed',
+      'create 1 attempt 2 on node-7',
+    ]);
+  });
+});
+
+describe('takes away', () => {
+  test('what is surplus: not running first, then from the fullest node, then the highest number', () => {
+    const on = (slot: number, node: string, changes: Partial<ContainerView> = {}) =>
+      aContainerView({ slot, nodeId: nodeId(node), ...changes });
+    const containers = [
+      on(1, 'full'),
+      on(2, 'full'),
+      on(3, 'full'),
+      on(4, 'empty'),
+      on(5, 'empty', { ready: false }),
+      on(6, 'empty', starting),
+    ];
+    const order = [6, 5, 3, 2, 4];
+    for (const [index] of order.entries()) {
+      const victims = order
+        .slice(0, index + 1)
+        .map((slot) => `retire web-${slot}.r1.a1: scaled-down`);
+      expect(planned({ replicas: 5 - index }, containers)).toEqual(victims);
+    }
+  });
+
+  test('all containers of a surplus slot, and what is kept stopped there', () => {
+    const old = aContainerView({ slot: 2 });
+    const fresh = aContainerView({ slot: 2, revision: 2, ...starting });
+    const kept = aContainerView({ slot: 3, wanted: 'stopped', phase: 'stopped', held: true });
+    expect(
+      planned({ replicas: 1, revision: 2 }, [aContainerView({ revision: 2 }), old, fresh, kept]),
+    ).toEqual([
+      'remove web-3.r1.a1',
+      'retire web-2.r1.a1: scaled-down',
+      'retire web-2.r2.a1: scaled-down',
+    ]);
+  });
+
+  test('duplicates, and keeps the most useful one', () => {
+    const all = [
+      aContainerView({ id: containerId('starting'), ...starting }),
+      aContainerView({ id: containerId('unadmitted'), admitted: false }),
+      aContainerView({ id: containerId('best'), createdAtMs: 5 }),
+      aContainerView({ id: containerId('younger'), createdAtMs: 6 }),
+      aContainerView({ id: containerId('failed'), ...failed }),
+    ];
+    expect(planned({}, all)).toEqual([
+      'retire younger: duplicate',
+      'retire unadmitted: duplicate',
+      'retire starting: duplicate',
+      'retire failed: duplicate',
+    ]);
+  });
+
+  test('a duplicate by its id where nothing else tells them apart', () => {
+    const pair = [
+      aContainerView({ id: containerId('b') }),
+      aContainerView({ id: containerId('a') }),
+    ];
+    expect(planned({}, pair)).toEqual(['retire b: duplicate']);
+    expect(planned({}, pair.toReversed())).toEqual(['retire b: duplicate']);
+  });
+});
+
+describe('a container that is being taken away', () => {
+  const service = { replicas: 0 };
+
+  test('is stopped when it is drained, and not before', () => {
+    const leaving = aContainerView({ ...draining });
+    expect(planned(service, [leaving], 29_999)).toEqual([]);
+    expect(nextCheck(service, [leaving], 29_999)).toBe(30_000);
+    expect(planned(service, [{ ...leaving, drained: true }], 0)).toEqual(['stop web-1.r1.a1']);
+  });
+
+  test('is cut at its deadline', () => {
+    expect(planned(service, [aContainerView({ ...draining })], 30_000)).toEqual([
+      'cut web-1.r1.a1',
+    ]);
+  });
+
+  test('is stopped at once when its process has ended anyway', () => {
+    const ended = aContainerView({ ...draining, ...failed });
+    expect(planned(service, [ended], 0)).toEqual(['stop web-1.r1.a1']);
+  });
+
+  test('is forgotten when its engine container is gone, and not before', () => {
+    const removed = aContainerView({ wanted: 'removed', retirement: aRetirement() });
+    for (const phase of ['running', 'stopping', 'stopped', 'failed', 'pending'] as const) {
+      expect(planned(service, [{ ...removed, phase }])).toEqual([]);
+    }
+    expect(planned(service, [{ ...removed, ...gone }])).toEqual(['forget web-1.r1.a1']);
+  });
+});
+
+describe('a rolling update', () => {
+  const update = { revision: 2, replicas: 3 } as const;
+  const second = (slot: number, changes: Partial<ContainerView> = {}) =>
+    aContainerView({ slot, revision: 2, ...changes });
+
+  test('starts as many replacements as its parallelism, and keeps the old ones meanwhile', () => {
+    expect(planned({ ...update, parallelism: 2 }, running(3))).toEqual([
+      'create 1 for web-1.r1.a1',
+      'create 2 for web-2.r1.a1',
+    ]);
+    const under = [...running(3), second(1, starting)];
+    expect(planned(update, under)).toEqual([]);
+    expect(planned({ ...update, parallelism: 2 }, under)).toEqual(['create 2 for web-2.r1.a1']);
+  });
+
+  test.each([
+    ['is not ready', { ready: false }],
+    ['is not admitted by every proxy', { admitted: false }],
+  ])('keeps the old container while its replacement %s', (_, changes) => {
+    expect(planned(update, [...running(3), second(1, changes)])).toEqual([]);
+  });
+
+  test('notes that a replacement serves, once', () => {
+    const containers = [second(1, { arrived: false }), second(2), second(3)];
+    expect(planned(update, containers)).toEqual(['arrive web-1.r2.a1']);
+  });
+
+  test('takes the old one away when its replacement is admitted, and goes on', () => {
+    const containers = [...running(3), second(1)];
+    expect(planned(update, containers)).toEqual(['retire web-1.r1.a1: replaced']);
+    const next = [
+      aContainerView({ ...draining, retirement: aRetirement({ reason: 'replaced' }) }),
+      ...running(3).slice(1),
+      second(1),
+    ];
+    expect(planned(update, next)).toEqual(['create 2 for web-2.r1.a1']);
+  });
+
+  test('goes on with the next slot only while the last one serves', () => {
+    const [, ...rest] = running(3);
+    expect(planned(update, [second(1, { ready: false }), ...rest])).toEqual([]);
+  });
+
+  test('replaces at once what does not run anyway', () => {
+    const containers = [aContainerView({ slot: 1, ...failed }), ...running(3).slice(1)];
+    expect(planned({ ...update, parallelism: 1 }, containers)).toEqual([
+      'create 1 for web-1.r1.a1',
+      'retire web-1.r1.a1: replaced',
+      'create 2 for web-2.r1.a1',
+    ]);
+  });
+
+  test('with stop-first drains before it starts, one slot at a time', () => {
+    const service = { ...update, order: 'stop-first' } as const;
+    expect(planned(service, running(3))).toEqual(['retire web-1.r1.a1: replaced']);
+    const leaving = aContainerView({
+      ...draining,
+      retirement: aRetirement({ reason: 'replaced' }),
+    });
+    const rest = running(3).slice(1);
+    expect(planned(service, [leaving, ...rest])).toEqual([]);
+    const ended = { ...leaving, wanted: 'removed', ...gone } as const;
+    expect(planned(service, [ended, ...rest])).toEqual(['forget web-1.r1.a1', 'create 1']);
+    expect(planned(service, [second(1, starting), ...rest])).toEqual([]);
+    expect(planned(service, [second(1), ...rest])).toEqual(['retire web-2.r1.a1: replaced']);
+  });
+
+  test('replaces what is of this revision and to be replaced all the same', () => {
+    const containers = [aContainerView({ outdated: true })];
+    expect(planned({}, containers)).toEqual(['create 1 for web-1.r1.a1']);
+    const both = [...containers, aContainerView({ id: containerId('new') })];
+    expect(planned({}, both)).toEqual(['retire web-1.r1.a1: replaced']);
+  });
+
+  test('during another takes the half-way replacements away: the newest wins', () => {
+    const containers = [...running(3), second(1, starting)];
+    expect(planned({ ...update, revision: 3 }, containers)).toEqual([
+      'retire web-1.r2.a1: superseded',
+      'create 1 for web-1.r1.a1',
+    ]);
+  });
+
+  test('during another keeps of two old ones that which serves', () => {
+    const containers = [aContainerView({ ready: false }), second(1)];
+    expect(planned({ ...update, revision: 3, replicas: 1 }, containers)).toEqual([
+      'retire web-1.r1.a1: superseded',
+      'create 1 for web-1.r2.a1',
+    ]);
+  });
+});
+
+describe('a rollout that goes wrong', () => {
+  const update = { revision: 2, replicas: 2, deadlineMs: 10_000 } as const;
+  const late = aContainerView({
+    revision: 2,
+    createdAtMs: 1_000,
+    ready: false,
+    arrived: false,
+    message: 'its port does not answer',
+  });
+  const reason = 'web-1 was not ready and admitted within 10000 ms: its port does not answer';
+
+  test('ends at the deadline of a replacement: that goes, what ran stays', () => {
+    const containers = [...running(2), late];
+    expect(planned(update, containers, 10_999)).toEqual([]);
+    expect(nextCheck(update, containers, 10_999)).toBe(11_000);
+    expect(planned(update, containers, 11_000)).toEqual([
+      `halt: ${reason}`,
+      'retire web-1.r2.a1: failed',
+    ]);
+  });
+
+  test('ends at that deadline too when only the admission is missing', () => {
+    const containers = [...running(2), { ...late, ready: true, admitted: false, message: '' }];
+    expect(planned(update, containers, 11_000)).toEqual([
+      'halt: web-1 was not ready and admitted within 10000 ms',
+      'retire web-1.r2.a1: failed',
+    ]);
+  });
+
+  test('ends with stop-first as well, and leaves the new one to come right', () => {
+    const containers = [late, aContainerView({ slot: 2 })];
+    expect(planned({ ...update, order: 'stop-first' }, containers, 11_000)).toEqual([
+      `halt: ${reason}`,
+    ]);
+  });
+
+  test('ends when a replacement was given up, and removes that', () => {
+    const third = aContainerView({ revision: 2, attempt: 3, ...failed, message: 'exit status 1' });
+    expect(planned(update, [...running(2), third], 5_000)).toEqual([
+      'halt: web-1 failed 3 times: exit status 1',
+      'retire web-1.r2.a3: failed',
+    ]);
+    expect(
+      planned({ ...update, order: 'stop-first' }, [third, aContainerView({ slot: 2 })], 5_000),
+    ).toEqual(['halt: web-1 failed 3 times: exit status 1']);
+  });
+
+  test('stays ended', () => {
+    const service = { ...update, halted: 'because' };
+    expect(planned(service, running(2), 1_000_000)).toEqual([]);
+    expect(planned(service, [...running(2), late], 1_000_000)).toEqual([
+      'retire web-1.r2.a1: failed',
+    ]);
+  });
+
+  test('still replaces a container for which that is asked by name', () => {
+    const [first, second] = running(2);
+    const service = { ...update, halted: 'because' };
+    expect(planned(service, [first!, { ...second!, outdated: true }])).toEqual([
+      'create 2 for web-2.r1.a1',
+    ]);
+  });
+
+  test('is none when nothing older runs: a slow container is no rollout', () => {
+    const containers = [late, aContainerView({ slot: 2, revision: 2 })];
+    expect(planned(update, containers, 1_000_000)).toEqual([]);
+  });
+
+  test('is not a replacement that served and does not for a moment', () => {
+    const blinking = aContainerView({ revision: 2, ready: false });
+    const [, second] = running(2);
+    expect(planned(update, [blinking, second!], 1_000_000)).toEqual([]);
+  });
+});
+
+describe('a container that the user holds', () => {
+  const held = aContainerView({ slot: 2, wanted: 'stopped', phase: 'stopped', held: true });
+
+  test('keeps its slot empty', () => {
+    expect(planned({ replicas: 2 }, [aContainerView(), held])).toEqual([]);
+    expect(planned({ replicas: 2, revision: 2 }, [aContainerView({ revision: 2 }), held])).toEqual(
+      [],
+    );
+  });
+
+  test('counts as one of those wanted', () => {
+    expect(planned({ replicas: 3 }, [aContainerView(), held])).toEqual(['create 3']);
+  });
+
+  test('is filled again when it is held no more, and removed when its successor is there', () => {
+    const released = { ...held, held: false };
+    expect(planned({ replicas: 2 }, [aContainerView(), released])).toEqual(['create 2']);
+    const successor = aContainerView({ id: containerId('new'), slot: 2, ...starting });
+    expect(planned({ replicas: 2 }, [aContainerView(), released, successor])).toEqual([
+      'remove web-2.r1.a1',
+    ]);
+  });
+
+  describe('and that never got a node', () => {
+    const unplaced = aContainerView({
+      slot: 2,
+      wanted: 'removed',
+      phase: 'pending',
+      nodeId: null,
+      held: true,
+      retirement: aRetirement({ reason: 'stopped', then: 'stopped' }),
+    });
+
+    test('keeps its slot empty all the same', () => {
+      expect(planned({ replicas: 2 }, [aContainerView(), unplaced])).toEqual([]);
+    });
+
+    test('goes when its slot does', () => {
+      expect(planned({ replicas: 1 }, [aContainerView(), unplaced])).toEqual([
+        'remove web-2.r1.a1',
+      ]);
+      const released = { ...unplaced, held: false };
+      expect(planned({ replicas: 1 }, [aContainerView(), released])).toContain(
+        'forget web-2.r1.a1',
+      );
+    });
+
+    test('goes with its service', () => {
+      expect(planned({ terminating: true, started: false }, [unplaced])).toEqual([
+        'remove web-2.r1.a1',
+      ]);
+    });
+  });
+});
+
+describe('a service that is stopped', () => {
+  test('keeps its containers, stopped, but for what never ran', () => {
+    const [first, second] = running(2);
+    expect(planned({ started: false }, [first!, { ...second!, ...starting }])).toEqual([
+      'retire web-1.r1.a1: stopped, keep',
+      'retire web-2.r1.a1: stopped',
+    ]);
+  });
+
+  test('waits for nothing else', () => {
+    const stopped = aContainerView({ wanted: 'stopped', phase: 'stopped', ready: false });
+    expect(planned({ started: false, replicas: 5, revision: 9 }, [stopped])).toEqual([]);
+  });
+
+  test('fills its slots anew when it is started, and removes what was kept', () => {
+    const retirement = aRetirement({ reason: 'stopped', then: 'stopped' });
+    const stopped = aContainerView({
+      wanted: 'stopped',
+      retirement,
+      phase: 'stopped',
+      ready: false,
+    });
+    expect(planned({}, [stopped])).toEqual(['create 1']);
+    const fresh = aContainerView({ id: containerId('new'), ...starting });
+    expect(planned({}, [stopped, fresh])).toEqual(['remove web-1.r1.a1']);
+  });
+});
+
+describe('a service that is removed', () => {
+  const terminating = { terminating: true, started: false } as const;
+
+  test('takes everything away first', () => {
+    const kept = aContainerView({ slot: 2, wanted: 'stopped', phase: 'stopped', held: true });
+    expect(planned(terminating, [aContainerView(), kept])).toEqual([
+      'retire web-1.r1.a1: terminated',
+      'remove web-2.r1.a1',
+    ]);
+    const leaving = aContainerView({ wanted: 'removed', phase: 'stopping' });
+    expect(planned(terminating, [leaving])).toEqual([]);
+  });
+
+  test('goes when nothing is left', () => {
+    expect(planned(terminating, [])).toEqual(['delete the service']);
+  });
+});
+
+describe('a service on every node', () => {
+  const nodes = ['a', 'b', 'c'].map(nodeId);
+  const on = (slot: number, node: string, changes: Partial<ContainerView> = {}) =>
+    aContainerView({ slot, nodeId: nodeId(node), pinnedTo: nodeId(node), ...changes });
+
+  test('gets a container on each, whatever its replicas say', () => {
+    expect(planned({ everyNode: nodes, replicas: 1 }, [])).toEqual([
+      'create 1 on a',
+      'create 2 on b',
+      'create 3 on c',
+    ]);
+  });
+
+  test('gets one on a node that joins, in the first free slot', () => {
+    expect(planned({ everyNode: nodes }, [on(1, 'a'), on(3, 'c')])).toEqual(['create 2 on b']);
+  });
+
+  test('leaves a node that does not qualify any more', () => {
+    expect(planned({ everyNode: [nodeId('a')] }, [on(1, 'a'), on(2, 'b')])).toEqual([
+      'retire web-2.r1.a1: not-eligible',
+    ]);
+  });
+
+  test('has one on a node, never two', () => {
+    const containers = [on(1, 'a'), on(2, 'a')];
+    expect(planned({ everyNode: [nodeId('a')] }, containers)).toEqual([
+      'retire web-2.r1.a1: not-eligible',
+    ]);
+  });
+
+  test('replaces each on its node', () => {
+    const containers = [on(1, 'a'), on(2, 'b')];
+    const service = { everyNode: nodes.slice(0, 2), revision: 2 };
+    expect(planned(service, containers)).toEqual(['create 1 on a for web-1.r1.a1']);
+  });
+});
+
+describe('a slot whose container the user removes', () => {
+  test('is filled again at once', () => {
+    const leaving = aContainerView({
+      ...draining,
+      retirement: aRetirement({ reason: 'terminated' }),
+    });
+    expect(planned({}, [leaving])).toEqual(['create 1']);
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, test } from 'vitest';
+import {
+  effectiveOrder,
+  viewContainer,
+  viewService,
+} from '../../../../coordinator/orchestrator/views.ts';
+import { aContainer, anObservation, aPort, aService, aSpec } from '../../../support/builders.ts';
+
+describe('the update order', () => {
+  test.each([
+    ['default', 0, 'start-first'],
+    ['default', 80, 'stop-first'],
+    ['start-first', 80, 'start-first'],
+    ['stop-first', 0, 'stop-first'],
+  ] as const)('%s with node port %i is %s', (order, hostPort, expected) => {
+    const update = { order, parallelism: 1, deadlineMs: 1_000 };
+    const spec = aSpec({ update, ports: [aPort({ containerPort: 8080 }), aPort({ hostPort })] });
+    expect(effectiveOrder(aService({ spec }))).toBe(expected);
+  });
+});
+
+test('a rollout counts as ended only for the revision that it was of', () => {
+  const halt = { revision: 2, reason: 'because' };
+  expect(viewService(aService({ revision: 2, halt }), null).halted).toBe('because');
+  expect(viewService(aService({ revision: 3, halt }), null).halted).toBeNull();
+});
+
+describe('a container', () => {
+  const admission = { admitted: true, drained: false };
+
+  test('that nobody reported yet is pending since it was made', () => {
+    const view = viewContainer(aContainer({ createdAtMs: 7 }), undefined, admission);
+    expect(view).toMatchObject({
+      phase: 'pending',
+      ready: false,
+      everRan: false,
+      exitCode: null,
+      sinceMs: 7,
+    });
+  });
+
+  test('is ready only while it runs', () => {
+    const view = (phase: 'running' | 'stopping') =>
+      viewContainer(aContainer(), anObservation({ phase, ready: true }), admission).ready;
+    expect([view('running'), view('stopping')]).toEqual([true, false]);
+  });
+
+  test('ran once it had a start, also by the clock of a host of 1970', () => {
+    const view = viewContainer(aContainer(), anObservation({ startedAtMs: 0 }), admission);
+    expect(view.everRan).toBe(true);
+  });
+});
