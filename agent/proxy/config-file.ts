@@ -73,7 +73,6 @@ const defaultsSections = `defaults ${ownPrefix}http
   balance roundrobin
   option redispatch 1
   option idle-close-on-response
-  option dontlognull
   retries 3
   retry-on conn-failure empty-response
   timeout connect 1s

@@ -196,7 +196,10 @@ export class HaproxyDriver {
         this.#useStored(adoptServers(stored, live.servers, live.backends));
       }
       await this.#untilList(signal);
-      this.#deps.log.info({ pid: live.connection.info.pid }, 'adopted the HAProxy that runs');
+      this.#deps.log.info(
+        { haproxyPid: live.connection.info.pid },
+        'adopted the HAProxy that runs',
+      );
       return live;
     } catch (error) {
       live.close();
@@ -215,7 +218,7 @@ export class HaproxyDriver {
     }
     const list = await this.#untilList(signal);
     const live = await this.#restructurer.start(list, signal);
-    this.#deps.log.info({ pid: live.connection.info.pid }, 'started HAProxy');
+    this.#deps.log.info({ haproxyPid: live.connection.info.pid }, 'started HAProxy');
     return live;
   }
 

@@ -136,6 +136,23 @@ export class HaproxyProcess {
     return parseProcesses(await this.askMaster('show proc', signal));
   }
 
+  /** As `processes`, of a master that loads: it does not listen for a moment after its worker serves. */
+  async processesOnceLoaded(signal: AbortSignal): Promise<ProcessList> {
+    const until = this.#clock.monotonic() + this.#options.startTimeoutMs;
+    for (;;) {
+      try {
+        return await this.processes(signal);
+      } catch (error) {
+        if (this.#clock.monotonic() >= until) throw error;
+      }
+      await this.#clock.sleep(pollMs, signal);
+      signal.throwIfAborted();
+      if ((await this.find()) === undefined) {
+        throw new DomainError('unavailable', 'HAProxy ended', unreachable);
+      }
+    }
+  }
+
   async askMaster(command: string, signal: AbortSignal): Promise<string> {
     return await askMaster(
       command,

@@ -13,6 +13,7 @@ import {
   type KnownServer,
   type ServerCounters,
 } from './server-state.ts';
+import type { ServerHost } from './target-applier.ts';
 
 /** Up to so many servers are asked for one by one; more by their whole backend. */
 const maxSingleReadings = 16;
@@ -21,7 +22,7 @@ const maxSingleReadings = 16;
  * The HAProxy that runs, over one connection to the worker that serves: a model of its servers, which
  * follows every command and is read anew now and then, and the workers before it that still finish.
  */
-export class LiveHaproxy {
+export class LiveHaproxy implements ServerHost {
   readonly #connection: WorkerConnection;
   readonly #haproxy: HaproxyProcess;
   readonly #servers = new Map<string, KnownServer>();
@@ -43,7 +44,7 @@ export class LiveHaproxy {
     haproxy: HaproxyProcess,
     signal: AbortSignal,
   ): Promise<LiveHaproxy> {
-    const { oldWorkers } = await haproxy.processes(signal);
+    const { oldWorkers } = await haproxy.processesOnceLoaded(signal);
     const live = new LiveHaproxy(connection, haproxy, oldWorkers);
     live.#backends = new Set(parseBackends(await connection.client.query('show backend')));
     await live.refresh();

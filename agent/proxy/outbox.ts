@@ -96,7 +96,7 @@ export class Outbox {
   startOver(): void {
     this.#appliedPending = false;
     for (const id of this.#targets.keys()) this.#targetsPending.add(id);
-    this.#statusPending = true;
+    this.#statusPending = false;
     this.wakeup.notify();
   }
 

@@ -143,7 +143,8 @@ export class Restructurer {
     this.#notBefore = clock.monotonic() + reloadEveryMs;
     onSwap();
     const next = await this.#swap(live, list, wanted, signal);
-    if (next !== undefined) log.info({ reason, pid: next.connection.info.pid }, 'reloaded HAProxy');
+    if (next !== undefined)
+      log.info({ reason, haproxyPid: next.connection.info.pid }, 'reloaded HAProxy');
     return next;
   }
 

@@ -185,7 +185,8 @@ export async function askMaster(
       socket.on('close', () => {
         resolve(text);
       });
-      socket.write(`${command}\n`, 'latin1');
+      // The master closes only after it was told that nothing more comes.
+      socket.end(`${command}\n`, 'latin1');
     });
   } finally {
     clearTimeout(timer);

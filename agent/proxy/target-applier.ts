@@ -2,9 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Target } from './backend-list.ts';
 import type { Drainer } from './drainer.ts';
-import type { LiveHaproxy } from './live-haproxy.ts';
-import { planServers, type ServerStep } from './plan-servers.ts';
-import type { KnownServer } from './server-state.ts';
+import { planServers, type ServerStep, type ServerView } from './plan-servers.ts';
 import type { TargetReports } from './target-reports.ts';
 
 /** HAProxy 2.6 may still point to a server that was just taken out of use. */
@@ -12,11 +10,19 @@ const deleteAfterMs = 5_000;
 /** Each deletion stops all threads of HAProxy for a moment. */
 const maxDeletionsAtOnce = 64;
 
+/** The HAProxy that servers are changed in. */
+export interface ServerHost extends Pick<ServerView, 'servers' | 'backends'> {
+  /** Reads `servers` anew. */
+  refresh(): Promise<void>;
+  /** Returns why steps were refused, by path; `servers` follows those that were not. */
+  carryOut(steps: readonly ServerStep[]): Promise<ReadonlyMap<string, string>>;
+}
+
 export interface TargetApplierDeps {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly drainer: Drainer;
-  readonly reports: TargetReports;
+  readonly drainer: Pick<Drainer, 'watch' | 'forget'>;
+  readonly reports: Pick<TargetReports, 'setDrained' | 'drop'>;
 }
 
 type Targets = ReadonlyMap<string, Target>;
@@ -59,7 +65,7 @@ export class TargetApplier {
   }
 
   /** Has every server and target looked at anew. */
-  noteAll(targets: Targets, servers: ReadonlyMap<string, KnownServer>): void {
+  noteAll(targets: Targets, servers: ServerView['servers']): void {
     for (const path of targets.keys()) this.#dirty.add(path);
     for (const path of servers.keys()) this.#dirty.add(path);
   }
@@ -76,7 +82,7 @@ export class TargetApplier {
   }
 
   /** Carries out all that is noted. What is noted meanwhile is left for the next time. */
-  async apply(live: LiveHaproxy, targets: Targets): Promise<void> {
+  async apply(live: ServerHost, targets: Targets): Promise<void> {
     const paths = this.#dirty;
     if (paths.size === 0) return;
     this.#dirty = new Set();
@@ -93,7 +99,7 @@ export class TargetApplier {
   }
 
   /** Deletes servers that have been out of use for long enough. */
-  async deleteDue(live: LiveHaproxy, targets: Targets): Promise<void> {
+  async deleteDue(live: ServerHost, targets: Targets): Promise<void> {
     const now = this.#deps.clock.monotonic();
     const steps: ServerStep[] = [];
     for (const [path, dueAt] of this.#deletions) {
@@ -114,7 +120,7 @@ export class TargetApplier {
 
   /** Returns why paths are not as they should be. After a refusal HAProxy is read anew and asked once more. */
   async #carryOut(
-    live: LiveHaproxy,
+    live: ServerHost,
     wanted: ReadonlyMap<string, Target | undefined>,
   ): Promise<Map<string, string>> {
     const first = this.#plan(live, wanted, wanted.keys());
@@ -126,7 +132,7 @@ export class TargetApplier {
   }
 
   #plan(
-    live: LiveHaproxy,
+    live: ServerHost,
     wanted: ReadonlyMap<string, Target | undefined>,
     paths: Iterable<string>,
   ) {
@@ -144,7 +150,7 @@ export class TargetApplier {
   #settle(
     path: string,
     target: Target | undefined,
-    live: LiveHaproxy,
+    live: ServerHost,
     refusal: string | undefined,
   ): void {
     const { drainer, reports, clock } = this.#deps;

@@ -1,0 +1,240 @@
+import { createServer, ServerError, type CallContext, type Server, type Status } from 'nice-grpc';
+import { systemClock } from '../../shared/clock.ts';
+import {
+  FrontendMode,
+  ProxyServiceDefinition,
+  type Applied,
+  type BackendDelta,
+  type BackendSnapshot,
+  type ProxyHello,
+  type ProxySessionRequest,
+  type ProxySessionResponse,
+  type ProxyStatus,
+  type Target,
+  type TargetStatus,
+} from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import { TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
+
+/** What a test says of a target; the rest is filled in. */
+export type TargetOptions = Partial<Target> & Pick<Target, 'id' | 'port'>;
+
+/** A target of the backend `web` on the loopback address. */
+export function aTarget(options: TargetOptions): Target {
+  return {
+    backend: 'web',
+    address: '127.0.0.1',
+    mode: TargetMode.READY,
+    drainTimeoutMs: 10_000,
+    container: options.id,
+    ...options,
+  };
+}
+
+/** A list with one HTTP frontend for the backend `web`. */
+export function aSnapshot(port: number, options: Partial<BackendSnapshot> = {}): BackendSnapshot {
+  return {
+    epoch: 'epoch-1',
+    version: 1,
+    frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' }],
+    backends: [{ name: 'web', mode: FrontendMode.HTTP }],
+    targets: [],
+    ...options,
+  };
+}
+
+/** One session of a proxy, as the coordinator sees it. */
+interface Session {
+  readonly outgoing: ProxySessionResponse[];
+  readonly wakeup: Wakeup;
+  readonly life: AbortController;
+}
+
+/**
+ * A coordinator that says what a test tells it to: a real gRPC server of ProxyService.
+ *
+ * It keeps a list of its own, so that each new session gets it whole, as from the real one.
+ */
+export class FakeProxyCoordinator implements AsyncDisposable {
+  readonly hellos: ProxyHello[] = [];
+  readonly applied: Applied[] = [];
+  readonly statuses: ProxyStatus[] = [];
+  /** Reports of targets, each as it came. */
+  readonly reports: TargetStatus[] = [];
+  snapshotRequests = 0;
+  readonly authorizations: string[] = [];
+  heartbeats = 0;
+  leaseMs = 3_000;
+  heartbeatMs = 1_000;
+  /** When set, sessions are refused with it. */
+  refusal: { readonly status: Status; readonly words: string } | undefined;
+  list: BackendSnapshot | undefined;
+  readonly #sessions = new Set<Session>();
+  #server: Server | undefined;
+  #port = 0;
+
+  static async start(list?: BackendSnapshot): Promise<FakeProxyCoordinator> {
+    const coordinator = new FakeProxyCoordinator();
+    coordinator.list = list;
+    await coordinator.listen();
+    return coordinator;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  get connected(): number {
+    return this.#sessions.size;
+  }
+
+  /** Serves, on the same port as before if there was one. */
+  async listen(): Promise<void> {
+    const server = createServer();
+    server.add(ProxyServiceDefinition, {
+      proxySession: (requests, context) => this.#serve(requests, context),
+    });
+    this.#server = server;
+    this.#port = await server.listen(`127.0.0.1:${this.#port}`);
+  }
+
+  /** Is gone, as after a crash. */
+  shutdown(): void {
+    this.#server?.forceShutdown();
+    this.#server = undefined;
+  }
+
+  /** Ends all sessions, but goes on serving. */
+  dropSessions(): void {
+    for (const { life } of this.#sessions) life.abort();
+  }
+
+  send(message: ProxySessionResponse['message']): void {
+    for (const { outgoing, wakeup } of this.#sessions) {
+      outgoing.push({ message });
+      wakeup.notify();
+    }
+  }
+
+  /** Gives proxies a whole new list. */
+  replace(list: BackendSnapshot): void {
+    this.list = list;
+    this.send({ $case: 'snapshot', value: list });
+  }
+
+  /** Changes targets by a delta, and returns its version. */
+  change(targets: readonly Target[], removedTargetIds: readonly string[] = []): number {
+    const before = this.list;
+    if (before === undefined) throw new Error('a change needs a list to change');
+    const version = before.version + 1;
+    const kept = new Map(before.targets.map((target) => [target.id, target]));
+    for (const id of removedTargetIds) kept.delete(id);
+    for (const target of targets) kept.set(target.id, target);
+    this.list = { ...before, version, targets: [...kept.values()] };
+    const delta: BackendDelta = {
+      epoch: before.epoch,
+      baseVersion: before.version,
+      version,
+      targets: [...targets],
+      removedTargetIds: [...removedTargetIds],
+    };
+    this.send({ $case: 'delta', value: delta });
+    return version;
+  }
+
+  /** The last version that a proxy said is in effect; 0: none. */
+  get appliedVersion(): number {
+    return this.applied.at(-1)?.version ?? 0;
+  }
+
+  /** Words on refused targets of the last version in effect. */
+  get errors(): ReadonlyMap<string, string> {
+    const errors = this.applied.at(-1)?.errors ?? [];
+    return new Map(errors.map(({ targetId, message }) => [targetId, message]));
+  }
+
+  /** What a proxy last said of its HAProxy. */
+  get status(): ProxyStatus | undefined {
+    return this.statuses.at(-1) ?? this.hellos.at(-1)?.status;
+  }
+
+  /** What a proxy last said of a target. */
+  target(id: string): TargetStatus | undefined {
+    return this.reports.findLast(({ targetId }) => targetId === id);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.shutdown();
+    return Promise.resolve();
+  }
+
+  async *#serve(
+    requests: AsyncIterable<ProxySessionRequest>,
+    context: CallContext,
+  ): AsyncGenerator<ProxySessionResponse> {
+    this.authorizations.push(context.metadata.get('authorization') ?? '');
+    if (this.refusal !== undefined) throw new ServerError(this.refusal.status, this.refusal.words);
+    const session: Session = { outgoing: [], wakeup: new Wakeup(), life: new AbortController() };
+    const leave = () => {
+      session.life.abort();
+    };
+    context.signal.addEventListener('abort', leave);
+    void this.#listenTo(requests).finally(leave);
+    const { leaseMs, heartbeatMs } = this;
+    session.outgoing.push({
+      message: { $case: 'welcome', value: { sessionId: 'session', leaseMs, heartbeatMs } },
+    });
+    if (this.list !== undefined) {
+      session.outgoing.push({ message: { $case: 'snapshot', value: this.list } });
+    }
+    this.#sessions.add(session);
+    try {
+      yield* this.#say(session);
+    } finally {
+      this.#sessions.delete(session);
+      context.signal.removeEventListener('abort', leave);
+    }
+  }
+
+  async *#say({ outgoing, wakeup, life }: Session): AsyncGenerator<ProxySessionResponse> {
+    while (!life.signal.aborted) {
+      yield* outgoing.splice(0);
+      const notified = await wakeup.waitFor(this.heartbeatMs, systemClock, life.signal);
+      if (!notified) yield { message: { $case: 'heartbeat', value: {} } };
+    }
+  }
+
+  async #listenTo(requests: AsyncIterable<ProxySessionRequest>): Promise<void> {
+    try {
+      for await (const { message } of requests) this.#note(message);
+    } catch {
+      // The stream ended.
+    }
+  }
+
+  #note(message: ProxySessionRequest['message']): void {
+    switch (message?.$case) {
+      case 'hello':
+        this.hellos.push(message.value);
+        return;
+      case 'applied':
+        this.applied.push(message.value);
+        return;
+      case 'targets':
+        this.reports.push(...message.value.targets);
+        return;
+      case 'status':
+        this.statuses.push(message.value);
+        return;
+      case 'snapshotRequest':
+        this.snapshotRequests++;
+        if (this.list !== undefined) this.send({ $case: 'snapshot', value: this.list });
+        return;
+      case 'heartbeat':
+        this.heartbeats++;
+        return;
+      case undefined:
+        return;
+    }
+  }
+}

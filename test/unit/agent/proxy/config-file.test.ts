@@ -1,0 +1,109 @@
+import { expect, test } from 'vitest';
+import { renderConfig, type ConfigSettings } from '../../../../agent/proxy/config-file.ts';
+import { aList, aTarget } from './builders.ts';
+
+const settings: ConfigSettings = {
+  maxConnections: 4_096,
+  adminSocketPath: '/run/p/admin.sock',
+  serverStatePath: '/run/p/server.state',
+  handoffSocketPath: (port) => `/run/p/h${port}.sock`,
+  statsPort: 0,
+  statsAuth: undefined,
+};
+
+/** The lines of one section. */
+function section(config: string, head: string): string[] {
+  const start = config.split('\n').indexOf(head);
+  const lines = config.split('\n').slice(start + 1);
+  return lines.slice(0, lines.indexOf('')).map((line) => line.trim());
+}
+
+const http = { name: 'http', port: 80, protocol: 'http', defaultBackend: 'web' } as const;
+const render = (list = aList(), changes: Partial<ConfigSettings> = {}) =>
+  renderConfig({ ...list, description: 'fairlead rev=abc ports=80' }, { ...settings, ...changes });
+
+test('holds every ready target with all its parameters, and none in drain', () => {
+  const targets = [
+    aTarget({ id: 'web-1' }),
+    aTarget({ id: 'web-2', mode: 'drain' }),
+    aTarget({ id: 'web-3', address: '2001:db8::7' }),
+    aTarget({ id: 'api-1', backend: 'api' }),
+  ];
+  const servers = section(render(aList({ targets })), 'backend web from fairlead-http').filter(
+    (line) => line.startsWith('server '),
+  );
+  expect(servers.map((line) => line.split(' ').slice(0, 3).join(' '))).toEqual([
+    'server web-1 10.0.0.1:80',
+    'server web-3 [2001:db8::7]:80',
+  ]);
+  expect(servers[0]).toContain('pool-purge-delay 5s pool-max-conn -1');
+});
+
+test('repeats a request only where that can do no harm', () => {
+  const config = render();
+  expect(section(config, 'defaults fairlead-http')).toEqual(
+    expect.arrayContaining([
+      'option redispatch 1',
+      'option idle-close-on-response',
+      'retries 3',
+      'retry-on conn-failure empty-response',
+    ]),
+  );
+  expect(section(config, 'backend web from fairlead-http')).toContain(
+    'http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }',
+  );
+});
+
+test('hands requests of a replaced worker to its successor', () => {
+  const config = render();
+  expect(section(config, 'frontend http from fairlead-http')).toEqual([
+    'bind :80',
+    'bind unix@/run/p/h80.sock mode 600 accept-proxy',
+    'monitor-uri /_lb_ping',
+    'http-request set-header X-Forwarded-Proto http',
+    'use_backend fairlead-handoff-80 if { stopping } { srv_is_up(fairlead-handoff-80/next) }',
+    'default_backend web',
+  ]);
+  expect(section(config, 'backend fairlead-handoff-80 from fairlead-http')).toEqual([
+    'server next unix@/run/p/h80.sock send-proxy-v2',
+  ]);
+});
+
+test('keeps a port open whose backend is missing or speaks something else', () => {
+  for (const backends of [[], [{ name: 'web', protocol: 'tcp' } as const]]) {
+    const lines = section(render(aList({ backends })), 'frontend http from fairlead-http');
+    expect(lines).toContain('bind :80');
+    expect(lines).not.toContain('default_backend web');
+  }
+});
+
+test('passes bytes through a TCP frontend', () => {
+  const config = render(
+    aList({
+      frontends: [http, { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db' }],
+      backends: [{ name: 'db', protocol: 'tcp' }],
+    }),
+  );
+  expect(section(config, 'frontend db from fairlead-tcp')).toEqual([
+    'bind :5432',
+    'default_backend db',
+  ]);
+  expect(section(config, 'backend db from fairlead-tcp')).toEqual([]);
+});
+
+test('opens the statistics page to others only behind a password', () => {
+  expect(render()).not.toContain('stats enable');
+  const local = section(
+    render(aList(), { statsPort: 1936 }),
+    'frontend fairlead-stats from fairlead-http',
+  );
+  expect(local).toContain('bind 127.0.0.1:1936');
+  expect(local.some((line) => line.startsWith('stats auth'))).toBe(false);
+  expect(local.some((line) => line.startsWith('stats admin'))).toBe(false);
+
+  const open = section(
+    render(aList(), { statsPort: 1936, statsAuth: 'joe:secret' }),
+    'frontend fairlead-stats from fairlead-http',
+  );
+  expect(open).toEqual(expect.arrayContaining(['bind :1936', "stats auth 'joe:secret'"]));
+});

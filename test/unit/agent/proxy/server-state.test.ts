@@ -1,0 +1,140 @@
+import { expect, test } from 'vitest';
+import {
+  parseBackends,
+  parseCounters,
+  parseInfo,
+  parseProcesses,
+  parseServersState,
+  parseStreams,
+} from '../../../../agent/proxy/server-state.ts';
+
+const stateHeader =
+  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port';
+
+test('reads servers by the names of the columns', () => {
+  const text = [
+    '1',
+    stateHeader,
+    '3 web 1 web-1.a.80 10.0.0.1 2 0 1 32768',
+    '3 web 2 web-2.b.80 2001:db8::7 2 8 1 80',
+    '3 web 7 web-3.c.80 10.0.0.3 0 1 1 80',
+    '',
+  ].join('\n');
+  expect(parseServersState(text)).toEqual([
+    {
+      backend: 'web',
+      id: 'web-1.a.80',
+      address: '10.0.0.1',
+      port: 32768,
+      mode: 'ready',
+      number: 1,
+    },
+    {
+      backend: 'web',
+      id: 'web-2.b.80',
+      address: '2001:db8::7',
+      port: 80,
+      mode: 'drain',
+      number: 2,
+    },
+    { backend: 'web', id: 'web-3.c.80', address: '10.0.0.3', port: 80, mode: 'maint', number: 7 },
+  ]);
+});
+
+test.each([
+  [0, 'ready'],
+  [1, 'maint'],
+  [4, 'maint'],
+  [8, 'drain'],
+  [9, 'maint'],
+  [16, 'drain'],
+  [32, 'maint'],
+])('takes the admin state %i for %s', (bits, mode) => {
+  const [server] = parseServersState(`1\n${stateHeader}\n3 web 1 s 10.0.0.1 2 ${bits} 1 80\n`);
+  expect(server?.mode).toBe(mode);
+});
+
+test('refuses a state of another format, or without a column that it needs', () => {
+  expect(() => parseServersState('2\n# a b\n')).toThrow('unknown format "2"');
+  expect(() => parseServersState('')).toThrow('unknown format ""');
+  expect(() => parseServersState('1\n# be_id be_name\n')).toThrow('no column "srv_name"');
+});
+
+test('reads counters of servers, and leaves out the sums', () => {
+  const text = [
+    '# pxname,svname,qcur,scur,new,stot,status,type,',
+    'web,web-1,2,3,x,100,UP,2,',
+    'web,web-2,0,0,x,5,DOWN 1/2,2,',
+    'web,BACKEND,2,3,x,105,UP,1,',
+    'http,FRONTEND,,9,x,105,OPEN,0,',
+  ].join('\n');
+  expect(parseCounters(text)).toEqual([
+    { backend: 'web', id: 'web-1', inFlight: 5, requests: 100, health: 'up' },
+    { backend: 'web', id: 'web-2', inFlight: 0, requests: 5, health: 'down' },
+  ]);
+  expect(parseCounters('')).toEqual([]);
+});
+
+test.each([
+  ['UP', 'up'],
+  ['UP 1/3', 'up'],
+  ['DRAIN', 'up'],
+  ['NOLB', 'up'],
+  ['DOWN', 'down'],
+  ['DOWN (agent)', 'down'],
+  ['MAINT', undefined],
+  ['no check', undefined],
+])('takes the status "%s" for %s', (status, health) => {
+  const [row] = parseCounters(
+    `# pxname,svname,qcur,scur,stot,status,type\nweb,a,0,0,0,${status},2\n`,
+  );
+  expect(row?.health).toBe(health);
+});
+
+test('reads what a worker says of itself', () => {
+  const text =
+    'Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 42\nnode: a:b\n' +
+    'description: fairlead rev=abc ports=80,443\nStopping: 1\n';
+  expect(parseInfo(text)).toEqual({
+    pid: 42,
+    version: '2.6.12-1+deb12u4',
+    description: 'fairlead rev=abc ports=80,443',
+    stopping: true,
+  });
+  expect(parseInfo('').pid).toBe(0);
+});
+
+test('reads the workers of a master, old ones apart', () => {
+  const text = [
+    '#<PID>          <type>          <reloads>       <uptime>        <version>',
+    '6875            master          2 [failed: 3]   0d00h01m24s     2.6.12-1+deb12u4',
+    '# workers',
+    '7158            worker          0               0d00h00m00s     2.6.12-1+deb12u4',
+    '# old workers',
+    '7029            worker          1               0d00h00m15s     2.6.12-1+deb12u4',
+    '6990            worker          2               0d00h00m15s     2.6.12-1+deb12u4',
+    '# programs',
+    '',
+  ].join('\n');
+  expect(parseProcesses(text)).toEqual({
+    failedReloads: 3,
+    workers: [7158],
+    oldWorkers: [7029, 6990],
+  });
+});
+
+test('reads names of backends', () => {
+  expect(parseBackends('# name\nweb\nfairlead-handoff-80\n\n')).toEqual([
+    'web',
+    'fairlead-handoff-80',
+  ]);
+});
+
+test('finds the streams of one server', () => {
+  const text = [
+    '0x55: proto=tcpv4 src=127.0.0.1:1 fe=f be=web srv=web-1 ts=00 epoch=0',
+    '0x66: proto=tcpv4 src=127.0.0.1:2 fe=f be=web srv=web-11 ts=00 epoch=0',
+    '0x77: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00',
+  ].join('\n');
+  expect(parseStreams(text, 'web', 'web-1')).toEqual(['0x55']);
+});
