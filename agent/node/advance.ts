@@ -168,12 +168,10 @@ function statusOfUnassigned(view: View): ContainerStatus | undefined {
 }
 
 function statusOfLive(view: View, engine: EngineContainer): ContainerStatus {
-  if (engine.state === 'paused') return statusOf(view, 'running', 'is paused');
-  return {
-    ...statusOf(view, 'running', view.readinessMessage),
-    ports: engine.ports,
-    readiness: view.readiness,
-  };
+  const { ports } = engine;
+  if (engine.state === 'paused') return { ...statusOf(view, 'running', 'is paused'), ports };
+  const { readiness, readinessMessage } = view;
+  return { ...statusOf(view, 'running', readinessMessage), ports, readiness };
 }
 
 function statusOfRestarting(view: View, engine: EngineContainer): ContainerStatus {
@@ -204,7 +202,7 @@ function statusOf(view: View, phase: Phase, message: string): ContainerStatus {
     name,
     phase,
     readiness: 'not-ready',
-    ports: engine?.state === 'paused' ? engine.ports : [],
+    ports: [],
     message,
     ...(engine === undefined ? processBefore(last) : processOf(engine)),
   };

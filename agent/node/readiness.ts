@@ -60,10 +60,8 @@ export interface ProbeHistory {
 }
 
 /** Where checking a process begins. */
-export function beginProbing(isNew: boolean, { intervalMs }: ReadinessSpec): ProbeHistory {
-  return isNew
-    ? { state: 'never-ready', failuresInARow: 0, delayMs: Math.min(firstDelayMs, intervalMs) }
-    : { state: 'unknown', failuresInARow: 0, delayMs: intervalMs };
+export function beginProbing(isNew: boolean): ProbeHistory {
+  return { state: isNew ? 'never-ready' : 'unknown', failuresInARow: 0, delayMs: 0 };
 }
 
 /** Adds the result of a check. */
@@ -75,8 +73,9 @@ export function afterProbe(
   if (succeeded) return { state: 'ready', failuresInARow: 0, delayMs: intervalMs };
   const failuresInARow = history.failuresInARow + 1;
   if (history.state === 'never-ready') {
-    const delayMs = Math.min(history.delayMs * delayGrowth, ceilingOf(intervalMs));
-    return { state: 'never-ready', failuresInARow, delayMs };
+    const delayMs = firstDelayMs * delayGrowth ** Math.min(history.failuresInARow, 20);
+    const ceilingMs = ceilingOf(intervalMs);
+    return { state: 'never-ready', failuresInARow, delayMs: Math.min(delayMs, ceilingMs) };
   }
   const state = failuresInARow >= failureThreshold ? 'not-ready' : history.state;
   return { state, failuresInARow, delayMs: intervalMs };
@@ -114,7 +113,7 @@ export async function keepProbing(
     onVerdict({ ready: true, message: '' });
     return;
   }
-  let history = beginProbing(isNew, spec);
+  let history = beginProbing(isNew);
   let told: Verdict | undefined;
   while (!signal.aborted) {
     const failures = await Promise.all(

@@ -20,9 +20,9 @@ export class RestartPatience {
     this.#clock = clock;
   }
 
-  /** The engine sent the process a signal. */
+  /** The engine sent the process a signal: by force first if somebody asked for that, else last. */
   signalled(signalNumber: number): void {
-    this.#isToldToEnd = signalNumber !== killSignal;
+    if (signalNumber !== killSignal) this.#isToldToEnd = true;
   }
 
   /** The engine was away and is back: what it did not restart by now, it will not. */
