@@ -72,8 +72,7 @@ async function* proxySession(
   });
   const record = attach(deps, hello, service);
   const session = { id: deps.random.id() as SessionId, close: cutWith };
-  record.session = session;
-  record.resync();
+  record.open(session, hello.epoch === deps.epoch ? hello.version : null);
   takeStatus(record, hello.status);
   log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy attached');
   try {

@@ -18,19 +18,26 @@ export interface ProxyStatus {
   readonly message: string;
 }
 
+export interface ProxySession {
+  readonly id: SessionId;
+  readonly close: (reason: string) => void;
+}
+
 /** One proxy, over its sessions: what it was sent, and what it has acknowledged. */
 export class ProxyRecord {
   readonly identity: ProxyIdentity;
   readonly place: ProxyPlace;
   readonly wakeup = new Wakeup();
   /** The live session; null while it is away. */
-  session: { readonly id: SessionId; readonly close: (reason: string) => void } | null = null;
+  session: ProxySession | null = null;
   status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '' };
   lastSeenAtMs: number;
   /** On the monotonic clock; for the grace. */
   awaySinceMs = 0;
   #sent: { readonly version: number; readonly structure: unknown } | null = null;
   #applied = -1;
+  /** Until the first list of a session is acknowledged: that list, and what was reported drained before. */
+  #opening: { first: number | null; readonly drained: Set<string> } | null = null;
   readonly #targets = new Map<string, TargetObservation & { readonly drainedVersion: number }>();
   #errors = new Map<string, string>();
 
@@ -48,6 +55,17 @@ export class ProxyRecord {
     return Math.max(0, this.#applied);
   }
 
+  /**
+   * A session begins. `heldVersion`: what HAProxy has of this run's lists, says the proxy; null: nothing.
+   * What it acknowledged in an earlier session says nothing of a HAProxy that has started anew.
+   */
+  open(session: ProxySession, heldVersion: number | null): void {
+    this.session = session;
+    this.#applied = heldVersion ?? -1;
+    this.#opening = { first: null, drained: new Set() };
+    this.resync();
+  }
+
   /** What to send next; null if it has everything. A change of frontends needs the whole list. */
   nextMessage(list: BackendList): ListSnapshot | ListDelta | null {
     const sent = this.#sent;
@@ -59,6 +77,7 @@ export class ProxyRecord {
         ? list.snapshot()
         : list.changesSince(sent.version);
     this.#sent = { version: message.version, structure: list.structure };
+    if (this.#opening !== null) this.#opening.first ??= message.version;
     return message;
   }
 
@@ -71,11 +90,21 @@ export class ProxyRecord {
   applied(version: number, errors: ReadonlyMap<string, string>): void {
     this.#applied = Math.max(this.#applied, version);
     this.#errors = new Map(errors);
+    const first = this.#opening?.first ?? null;
+    if (first === null || version < first) return;
+    // What was drained before this session, and is to drain in the first list of it, took nothing since.
+    for (const id of this.#opening?.drained ?? []) {
+      const target = this.#targets.get(id);
+      if (target !== undefined) this.#targets.set(id, { ...target, drainedVersion: first });
+    }
+    this.#opening = null;
   }
 
   observe(targetId: string, observation: TargetObservation): void {
     const drainedVersion = observation.drained ? this.#applied : -1;
     this.#targets.set(targetId, { ...observation, drainedVersion });
+    if (observation.drained) this.#opening?.drained.add(targetId);
+    else this.#opening?.drained.delete(targetId);
   }
 
   /** Forgets targets that the list no longer has. */

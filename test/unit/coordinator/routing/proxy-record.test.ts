@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest';
+import { BackendList } from '../../../../coordinator/routing/backend-list.ts';
+import {
+  ProxyRecord,
+  type ProxySession,
+  type TargetObservation,
+} from '../../../../coordinator/routing/proxy-record.ts';
+import type { ProxyId, SessionId } from '../../../../shared/ids.ts';
+import { aTarget, containerId, serviceId } from '../../../support/builders.ts';
+
+const web = containerId('web-1');
+const structure = { ports: [], backends: [] };
+const session: ProxySession = { id: 'session-1' as SessionId, close: () => undefined };
+const none = new Map<string, string>();
+
+function aRecord(): ProxyRecord {
+  const identity = { id: 'proxy-1' as ProxyId, name: 'lb-1', serviceId: serviceId('lb') };
+  const record = new ProxyRecord(identity, 'container', 0);
+  record.open(session, null);
+  return record;
+}
+
+function aList(): BackendList {
+  const list = new BackendList(structure);
+  list.set(web, aTarget('web-1'));
+  return list;
+}
+
+const seen = (changes: Partial<TargetObservation> = {}): TargetObservation => ({
+  health: 'up',
+  inFlight: 0,
+  requests: 0,
+  drained: false,
+  ...changes,
+});
+
+/** What the proxy thinks of the one target, by the versions of the list. */
+function stateOf(record: ProxyRecord, list: BackendList) {
+  const target = list.target(web)!;
+  const readySince = list.versionOf(web, 'ready');
+  const drainSince = list.versionOf(web, 'drain');
+  return {
+    admitted: readySince !== null && record.hasAdmitted(target, readySince),
+    drained: drainSince !== null && record.hasDrained(target, drainSince),
+  };
+}
+
+const drain = (list: BackendList) => list.set(web, aTarget('web-1', { mode: 'drain' }));
+const undrain = (list: BackendList) => list.set(web, aTarget('web-1'));
+
+describe('what a proxy is sent', () => {
+  test('is everything at first, then what changed, then nothing', () => {
+    const record = aRecord();
+    const list = aList();
+    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot', version: 1 });
+    expect(record.nextMessage(list)).toBeNull();
+    drain(list);
+    expect(record.nextMessage(list)).toMatchObject({ kind: 'delta', baseVersion: 1, version: 2 });
+    expect(record.publishedVersion).toBe(2);
+  });
+
+  test('is everything again in a new session, after a gap, and when the structure changes', () => {
+    const record = aRecord();
+    const list = aList();
+    record.nextMessage(list);
+    record.open(session, 1);
+    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
+    record.resync();
+    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
+    list.restructure({ ports: [], backends: [{ name: 'other', mode: 'http' }] });
+    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
+    expect(record.nextMessage(list)).toBeNull();
+  });
+});
+
+describe('a target is admitted', () => {
+  test('when the version that made it ready took effect', () => {
+    const record = aRecord();
+    const list = aList();
+    expect(stateOf(record, list).admitted).toBe(false);
+    record.applied(1, none);
+    expect(stateOf(record, list).admitted).toBe(true);
+    drain(list);
+    undrain(list);
+    expect(stateOf(record, list).admitted).toBe(false);
+    record.applied(3, none);
+    expect(stateOf(record, list).admitted).toBe(true);
+  });
+
+  test('not while HAProxy refuses it', () => {
+    const record = aRecord();
+    const list = aList();
+    record.applied(1, new Map([['web-1.1', 'no more file descriptors']]));
+    expect(stateOf(record, list).admitted).toBe(false);
+    expect(record.firstError).toBe('web-1.1: no more file descriptors');
+    record.applied(1, none);
+    expect(stateOf(record, list).admitted).toBe(true);
+  });
+
+  test('not by what a HAProxy before this one had', () => {
+    const record = aRecord();
+    const list = aList();
+    record.applied(1, none);
+    record.open(session, null);
+    expect(stateOf(record, list).admitted).toBe(false);
+    expect(record.appliedVersion).toBe(0);
+    record.applied(1, none);
+    expect(stateOf(record, list).admitted).toBe(true);
+  });
+
+  test('still, when the same HAProxy says in a new session that it has it', () => {
+    const record = aRecord();
+    const list = aList();
+    record.applied(1, none);
+    record.open(session, 1);
+    expect(stateOf(record, list).admitted).toBe(true);
+  });
+});
+
+describe('a target is drained', () => {
+  test('when that is reported of the version that made it drain, or a later one', () => {
+    const record = aRecord();
+    const list = aList();
+    record.nextMessage(list);
+    record.applied(1, none);
+    record.observe('web-1.1', seen({ drained: true }));
+    drain(list);
+    expect(stateOf(record, list).drained).toBe(false);
+    record.applied(2, none);
+    expect(stateOf(record, list).drained).toBe(false);
+    record.observe('web-1.1', seen({ drained: true }));
+    expect(stateOf(record, list).drained).toBe(true);
+  });
+
+  test('no more when it was ready again meanwhile, until that is reported anew', () => {
+    const record = aRecord();
+    const list = aList();
+    drain(list);
+    record.nextMessage(list);
+    record.applied(2, none);
+    record.observe('web-1.1', seen({ drained: true }));
+    undrain(list);
+    drain(list);
+    record.applied(4, none);
+    expect(stateOf(record, list).drained).toBe(false);
+    record.observe('web-1.1', seen({ inFlight: 1 }));
+    record.observe('web-1.1', seen({ drained: true }));
+    expect(stateOf(record, list).drained).toBe(true);
+  });
+
+  test('also when a proxy told a coordinator that restarted before it had the new list', () => {
+    const record = aRecord();
+    const list = aList();
+    drain(list);
+    record.observe('web-1.1', seen({ drained: true }));
+    record.nextMessage(list);
+    expect(stateOf(record, list).drained).toBe(false);
+    record.applied(2, none);
+    expect(stateOf(record, list).drained).toBe(true);
+  });
+
+  test('not by such a report when the first list had it ready', () => {
+    const record = aRecord();
+    const list = aList();
+    record.observe('web-1.1', seen({ drained: true }));
+    record.nextMessage(list);
+    drain(list);
+    record.nextMessage(list);
+    record.applied(2, none);
+    expect(stateOf(record, list).drained).toBe(false);
+  });
+
+  test('not by a report of an earlier session', () => {
+    const record = aRecord();
+    const list = aList();
+    record.nextMessage(list);
+    record.observe('web-1.1', seen({ drained: true }));
+    drain(list);
+    record.open(session, null);
+    record.nextMessage(list);
+    record.applied(2, none);
+    expect(stateOf(record, list).drained).toBe(false);
+  });
+});
+
+test('forgets targets that are not in the list any more', () => {
+  const record = aRecord();
+  const list = aList();
+  record.observe('web-1.1', seen({ inFlight: 3 }));
+  record.prune(list);
+  expect(record.target('web-1.1')?.inFlight).toBe(3);
+  list.set(web, null);
+  record.prune(list);
+  expect(record.target('web-1.1')).toBeUndefined();
+});
