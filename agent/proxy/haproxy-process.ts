@@ -102,7 +102,7 @@ export class HaproxyProcess {
     return await new Promise((resolve) => {
       execFile(
         this.#options.binary,
-        ['-c', '-q', '-f', path],
+        ['-c', '-f', path],
         { cwd: dirname(path), timeout: this.#options.startTimeoutMs, signal },
         (error, stdout, stderr) => {
           resolve(error === null ? undefined : alertsOf(stdout + stderr) || messageOf(error));

@@ -183,7 +183,8 @@ export async function askMaster(
       socket.on('data', (chunk: string) => (text += chunk));
       socket.on('error', reject);
       socket.on('close', () => {
-        resolve(text);
+        if (text === '') reject(new Error(`HAProxy's master did not answer "${command}"`));
+        else resolve(text);
       });
       // The master closes only after it was told that nothing more comes.
       socket.end(`${command}\n`, 'latin1');

@@ -237,10 +237,15 @@ export class SpawnedProxyAgent implements AsyncDisposable {
 export async function get(
   port: number,
   path = '/',
-  { agent, headers = {} }: { agent?: Agent; headers?: Record<string, string> } = {},
+  {
+    agent,
+    method = 'GET',
+    headers = {},
+  }: { agent?: Agent; method?: string; headers?: Record<string, string> } = {},
 ): Promise<{ readonly status: number; readonly body: string }> {
   return await new Promise((resolve, reject) => {
-    request({ host: '127.0.0.1', port, path, agent: agent ?? false, headers }, (response) => {
+    const options = { host: '127.0.0.1', port, path, method, headers, agent: agent ?? false };
+    request(options, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (body += chunk));

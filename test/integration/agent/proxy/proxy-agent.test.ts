@@ -165,7 +165,8 @@ test('cuts what is in flight when the time of a drain is over, and at once when 
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
   );
   await applied(coordinator, 1);
-  const slow = get(port, '/slow');
+  // A POST: what can be repeated elsewhere without harm is not lost even then.
+  const slow = get(port, '/slow', { method: 'POST' });
   await eventually(() => {
     expect(one.waiting).toBe(1);
   });
@@ -179,13 +180,40 @@ test('cuts what is in flight when the time of a drain is over, and at once when 
   expect(agent.log.map(({ msg }) => msg)).toContain(
     'cutting requests that outlived their drain time',
   );
+  expect(two.requests).toBe(0);
 
-  const lost = get(port, '/slow');
+  const lost = get(port, '/slow', { method: 'POST' });
   await eventually(() => {
     expect(two.waiting).toBe(1);
   });
   coordinator.change([], ['web-2.b.80']);
   expect((await lost).status).toBeGreaterThanOrEqual(500);
+});
+
+test('replaces a target whose address changes, though names are for one address only', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, { targets: [aTarget({ id: 'web-1.a.80', port: one.port })] }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const slow = get(port, '/slow', { method: 'POST' });
+  await eventually(() => {
+    expect(one.waiting).toBe(1);
+  });
+  coordinator.change([aTarget({ id: 'web-1.a.80', port: two.port })]);
+  expect((await slow).status).toBeGreaterThanOrEqual(500);
+  await eventually(
+    async () => {
+      expect(await get(port)).toEqual({ status: 200, body: 'two' });
+    },
+    { timeoutMs: 30_000 },
+  );
 });
 
 test('fails no request while targets come and go under load', async () => {
@@ -307,6 +335,43 @@ test('leaves HAProxy alone when the agent is killed, and the next one adopts it'
   await eventually(async () => {
     expect((await get(port)).status).toBe(200);
   });
+});
+
+test('goes on with a drain that an agent before it began, without the coordinator', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      targets: [
+        aTarget({ id: 'web-1.a.80', port: one.port }),
+        aTarget({ id: 'web-2.b.80', port: two.port }),
+      ],
+    }),
+  );
+  const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
+  await using first = new SpawnedProxyAgent(config);
+  await applied(coordinator, 1);
+  const slow: Promise<unknown>[] = [];
+  slow.push(get(port, '/slow'), get(port, '/slow'));
+  await eventually(() => {
+    expect([one.waiting, two.waiting]).toEqual([1, 1]);
+  });
+  coordinator.change([aTarget({ id: 'web-1.a.80', port: one.port, mode: TargetMode.DRAIN })]);
+  await applied(coordinator, 2);
+  await first.kill();
+  coordinator.shutdown();
+
+  await using _second = new RunningProxyAgent(config);
+  two.finishSlow();
+  for (let i = 0; i < 10; i++) expect((await get(port)).body).toBe('two');
+  one.finishSlow();
+  await eventually(async () => {
+    expect((await directory.servers()).get('web-1.a.80')?.mode).toBe('maint');
+  });
+  two.finishSlow();
+  await Promise.all(slow);
 });
 
 test('serves by the list on disk while no coordinator can be reached', async () => {

@@ -1,0 +1,217 @@
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { expect, test } from 'vitest';
+import { renderConfig } from '../../../../agent/proxy/config-file.ts';
+import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
+import { askMaster, RuntimeClient } from '../../../../agent/proxy/runtime-client.ts';
+import { commandsOf } from '../../../../agent/proxy/server-commands.ts';
+import { parseProcesses, parseServersState } from '../../../../agent/proxy/server-state.ts';
+import { statePaths } from '../../../../agent/proxy/state-directory.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import { createLogger } from '../../../../shared/logger.ts';
+import { freePort, HaproxyDirectory } from '../../../support/haproxy.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+
+const never = new AbortController().signal;
+
+/** A HAProxy with an empty backend `web`. */
+async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess> {
+  const paths = statePaths(directory.path);
+  const port = await freePort();
+  const config = renderConfig(
+    {
+      frontends: [{ name: 'http', port, protocol: 'http', defaultBackend: 'web' }],
+      backends: [{ name: 'web', protocol: 'http' }],
+      targets: [],
+      description: 'fairlead rev=0 ports=',
+    },
+    {
+      maxConnections: 100,
+      adminSocketPath: paths.adminSocket,
+      serverStatePath: paths.serverState,
+      handoffSocketPath: paths.handoffSocket,
+      statsPort: 0,
+      statsAuth: undefined,
+    },
+  );
+  writeFileSync(paths.config, config);
+  const haproxy = new HaproxyProcess(
+    paths,
+    { binary: 'haproxy', commandTimeoutMs: 2_000, startTimeoutMs: 10_000 },
+    { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
+  );
+  (await haproxy.start(never)).client.close();
+  return haproxy;
+}
+
+test('answers many commands in one write in their order, refusals among them', async () => {
+  await using directory = new HaproxyDirectory();
+  await startHaproxy(directory);
+  using client = await RuntimeClient.open(
+    { socketPath: statePaths(directory.path).adminSocket, timeoutMs: 5_000 },
+    never,
+  );
+  const replies = await client.sendAll([
+    'add server web/a 127.0.0.1:1 check',
+    'add server web/a 127.0.0.1:1 check',
+    'add server nowhere/a 127.0.0.1:1',
+    'set server web/a state ready',
+    'del server web/a',
+    'frobnicate',
+    'show servers state',
+  ]);
+  expect(replies.map(({ refusal }) => refusal !== undefined)).toEqual([
+    false,
+    true,
+    true,
+    false,
+    true,
+    true,
+    false,
+  ]);
+  expect(replies[1]?.refusal).toEqual({
+    command: 'add server web/a 127.0.0.1:1 check',
+    message: 'Already exists a server with the same name in backend.',
+  });
+  expect(parseServersState(replies[6]?.text ?? '')).toContainEqual(
+    expect.objectContaining({ id: 'a', mode: 'ready' }),
+  );
+  await expect(client.query('del server web/a')).rejects.toThrow(
+    'HAProxy refused "del server web/a": Only servers in maintenance mode can be deleted.',
+  );
+});
+
+test('takes a thousand servers in one write', async () => {
+  await using directory = new HaproxyDirectory();
+  await startHaproxy(directory);
+  using client = await RuntimeClient.open(
+    { socketPath: statePaths(directory.path).adminSocket, timeoutMs: 5_000 },
+    never,
+  );
+  const commands = Array.from({ length: 1_000 }, (_, index) =>
+    commandsOf({
+      kind: 'add',
+      target: {
+        id: `web-${index}.1f0c9a2b.80`,
+        backend: 'web',
+        address: '127.0.0.1',
+        port: 1,
+        mode: 'ready',
+        drainTimeoutMs: 0,
+        container: '',
+      },
+    }),
+  ).flat();
+  const [replies, state] = await Promise.all([
+    client.sendAll(commands),
+    client.query('show servers state'),
+  ]);
+  expect(replies.filter(({ refusal }) => refusal !== undefined)).toEqual([]);
+  expect(parseServersState(state).filter(({ backend }) => backend === 'web').length).toBe(1_000);
+});
+
+test('tells when HAProxy dies, and fails what waits for an answer', async () => {
+  await using directory = new HaproxyDirectory();
+  const haproxy = await startHaproxy(directory);
+  const { client, info } = await haproxy.connect(never);
+  const closed = new Promise<void>((resolve) => {
+    client.onClose(resolve);
+  });
+  process.kill(info.pid, 'SIGKILL');
+  await closed;
+  await expect(client.query('show info')).rejects.toThrow();
+  expect(await haproxy.gone(5_000, never)).toBe(true);
+});
+
+test('asks the master, which names its worker', async () => {
+  await using directory = new HaproxyDirectory();
+  const haproxy = await startHaproxy(directory);
+  const { pid } = await directory.info();
+  expect((await haproxy.processesOnceLoaded(never)).workers).toEqual([pid]);
+  const options = { socketPath: statePaths(directory.path).masterSocket, timeoutMs: 2_000 };
+  expect(parseProcesses(await askMaster('show proc', options, never)).oldWorkers).toEqual([]);
+  expect(await askMaster(`@!${pid} show info`, options, never)).toContain(`Pid: ${pid}`);
+});
+
+test('says what HAProxy has against a configuration, on a check and on a start', async () => {
+  await using directory = new HaproxyDirectory();
+  const haproxy = await startHaproxy(directory);
+  const paths = statePaths(directory.path);
+  writeFileSync(paths.candidate, 'global\n  nonsense 1\n');
+  expect(await haproxy.check(paths.candidate, never)).toContain("unknown keyword 'nonsense'");
+  expect(await haproxy.check(paths.config, never)).toBeUndefined();
+
+  await haproxy.stop(5_000);
+  writeFileSync(paths.config, 'global\n  nonsense 1\n');
+  await expect(haproxy.start(never)).rejects.toThrow("unknown keyword 'nonsense'");
+});
+
+/** Something that accepts and answers as it likes. */
+async function listen(path: string, onLine: (socket: Socket) => void): Promise<AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket
+      .on('error', () => undefined)
+      .on('data', () => {
+        onLine(socket);
+      });
+  }).listen(path);
+  await once(server, 'listening');
+  return {
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+test('gives up on a HAProxy that does not answer', async () => {
+  await using directory = new TemporaryDirectory();
+  const socketPath = directory.join('s');
+  await using _silent = await listen(socketPath, () => undefined);
+  await expect(RuntimeClient.open({ socketPath, timeoutMs: 50 }, never)).rejects.toThrow(
+    'HAProxy did not answer "prompt" within 50 ms',
+  );
+  await expect(askMaster('show proc', { socketPath, timeoutMs: 50 }, never)).rejects.toThrow(
+    'did not answer "show proc" in time',
+  );
+});
+
+test('puts together answers that come in pieces', async () => {
+  await using directory = new TemporaryDirectory();
+  const socketPath = directory.join('s');
+  const answers = ['\n> \n> ', '[6]: one\nmore\n\n> [3]: two\n\n> '];
+  await using _slow = await listen(socketPath, (socket) => {
+    const answer = answers.shift() ?? '';
+    // Each byte in a packet of its own.
+    let last = Promise.resolve();
+    for (const byte of answer) {
+      last = last.then(
+        () =>
+          new Promise((resolve) => {
+            socket.write(byte, () => setImmediate(resolve));
+          }),
+      );
+    }
+  });
+  using client = await RuntimeClient.open({ socketPath, timeoutMs: 5_000 }, never);
+  const replies = client.sendAll(['first', 'second']);
+  expect((await replies).map(({ text, refusal }) => [text, refusal?.message])).toEqual([
+    ['one\nmore', undefined],
+    ['two', 'two'],
+  ]);
+});
+
+test('fails at once where nobody listens, and when it is stopped', async () => {
+  await using directory = new TemporaryDirectory();
+  const socketPath = directory.join('s');
+  await expect(RuntimeClient.open({ socketPath, timeoutMs: 5_000 }, never)).rejects.toThrow(
+    'ENOENT',
+  );
+  await expect(
+    RuntimeClient.open({ socketPath, timeoutMs: 5_000 }, AbortSignal.abort()),
+  ).rejects.toThrow('abort');
+});

@@ -1,0 +1,128 @@
+import { Status } from 'nice-grpc';
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { BackendList } from '../../../../agent/proxy/backend-list.ts';
+import { Outbox } from '../../../../agent/proxy/outbox.ts';
+import { ProxySession } from '../../../../agent/proxy/session.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import { systemRandom } from '../../../../shared/random.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+
+/** A session whose list is kept, and given to no HAProxy. */
+class TestSession implements AsyncDisposable {
+  readonly list = new BackendList();
+  readonly outbox = new Outbox();
+  readonly log: string[] = [];
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(coordinator: string) {
+    const session = new ProxySession(
+      {
+        clock: systemClock,
+        random: systemRandom,
+        log: pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) }),
+        outbox: this.outbox,
+        greeting: () => ({
+          proxyId: 'p',
+          name: 'lb-1',
+          service: 'lb',
+          status: this.outbox.status,
+          applied: this.outbox.applied,
+        }),
+        onSnapshot: (snapshot) => this.list.replace(snapshot),
+        onDelta: (delta) => this.list.apply(delta) !== 'gap',
+      },
+      { coordinator, token: 'token-of-the-proxy' },
+    );
+    this.#running = session.run(this.#stop.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+}
+
+function has(session: TestSession, version: number): Promise<void> {
+  return eventually(() => {
+    expect(session.list.version).toBe(version);
+  });
+}
+
+test('takes the list and what changes in it, and asks for all of it when a version was missed', async () => {
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(80));
+  await using session = new TestSession(coordinator.address);
+  await has(session, 1);
+  coordinator.change([aTarget({ id: 'a', port: 1 })]);
+  await has(session, 2);
+
+  // A version that this proxy is not told of.
+  coordinator.list = { ...coordinator.list!, version: 3 };
+  coordinator.change([aTarget({ id: 'b', port: 1 })]);
+  coordinator.change([aTarget({ id: 'c', port: 1 })]);
+  await has(session, 5);
+  expect([...session.list.targets.keys()]).toEqual(['web/a', 'web/b', 'web/c']);
+  expect(coordinator.snapshotRequests).toBe(1);
+});
+
+test('gives signs of life, and opens a new session when the coordinator gives none', async () => {
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(80));
+  coordinator.heartbeatMs = 50;
+  coordinator.leaseMs = 300;
+  await using session = new TestSession(coordinator.address);
+  await eventually(() => {
+    expect(coordinator.heartbeats).toBeGreaterThan(8);
+  });
+  expect(coordinator.hellos.length).toBe(1);
+
+  coordinator.heartbeatMs = 60_000;
+  await eventually(() => {
+    expect(coordinator.hellos.length).toBeGreaterThan(1);
+  });
+  expect(session.log.join('')).toContain('silent for longer than its lease');
+});
+
+test('redials when a session ends, and tells what is in effect by then', async () => {
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(80));
+  await using session = new TestSession(coordinator.address);
+  await has(session, 1);
+  session.outbox.setApplied({ epoch: 'epoch-1', version: 1, errors: new Map([['a', 'no']]) });
+  await eventually(() => {
+    expect(coordinator.applied).toEqual([
+      { epoch: 'epoch-1', version: 1, errors: [{ targetId: 'a', message: 'no' }] },
+    ]);
+  });
+  coordinator.dropSessions();
+  await eventually(() => {
+    expect(coordinator.hellos.map(({ version }) => version)).toEqual([0, 1]);
+  });
+});
+
+test.each([Status.UNAUTHENTICATED, Status.PERMISSION_DENIED])(
+  'keeps its list and tries again when it is refused with status %i',
+  async (status) => {
+    await using coordinator = await FakeProxyCoordinator.start(
+      aSnapshot(80, { targets: [aTarget({ id: 'a', port: 1 })] }),
+    );
+    await using session = new TestSession(coordinator.address);
+    await has(session, 1);
+    coordinator.refusal = { status, words: 'the token was revoked' };
+    coordinator.dropSessions();
+    await eventually(() => {
+      expect(session.log.join('')).toContain('session refused');
+    });
+    expect(session.list.targets.size).toBe(1);
+    expect(coordinator.authorizations.length).toBe(2);
+
+    coordinator.refusal = undefined;
+    await eventually(() => {
+      expect(coordinator.hellos.length).toBe(2);
+    });
+  },
+);

@@ -1,0 +1,96 @@
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { Drainer } from '../../../../agent/proxy/drainer.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+
+/** A drainer that reads what a test says. */
+function setUp() {
+  const clock = new FakeClock();
+  const stop = new AbortController();
+  const inFlight = new Map<string, number>();
+  const events: string[] = [];
+  const state = { canRead: true };
+  const drainer = new Drainer({
+    clock,
+    log: pino({ level: 'silent' }),
+    read: (paths) =>
+      Promise.resolve(
+        state.canRead ? new Map(paths.map((path) => [path, inFlight.get(path) ?? 0])) : undefined,
+      ),
+    cut: (paths) => {
+      events.push(`cut ${paths.join()}`);
+      return Promise.resolve();
+    },
+    onReading: (path, count) => {
+      events.push(`${path} ${count}`);
+    },
+    onDrained: (path) => {
+      events.push(`drained ${path}`);
+    },
+  });
+  const running = drainer.run(stop.signal);
+  return {
+    clock,
+    drainer,
+    inFlight,
+    events,
+    state,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}
+
+test('tells once when nothing is in flight any more', async () => {
+  await using setup = setUp();
+  const { clock, drainer, inFlight, events } = setup;
+  inFlight.set('web/a', 1);
+  drainer.watch('web/a', clock.monotonic() + 10_000);
+  await clock.advance(60);
+  expect(events).not.toContain('drained web/a');
+  inFlight.set('web/a', 0);
+  await clock.advance(200);
+  expect(events.filter((event) => event === 'drained web/a')).toEqual(['drained web/a']);
+  expect(drainer.watches('web/a')).toBe(false);
+});
+
+test('takes no reading for what cannot be read, nor for what was forgotten', async () => {
+  await using setup = setUp();
+  const { clock, drainer, events, state } = setup;
+  state.canRead = false;
+  drainer.watch('web/a', clock.monotonic() + 100);
+  await clock.advance(5_000);
+  expect(events).toEqual([]);
+  drainer.forget('web/a');
+  state.canRead = true;
+  await clock.advance(1_000);
+  expect(events).toEqual([]);
+});
+
+test('cuts what outlives its time', async () => {
+  await using setup = setUp();
+  const { clock, drainer, inFlight, events } = setup;
+  inFlight.set('web/a', 2);
+  drainer.watch('web/a', clock.monotonic() + 300);
+  await clock.advance(280);
+  expect(events).not.toContain('cut web/a');
+  await clock.advance(100);
+  expect(events).toContain('cut web/a');
+  inFlight.set('web/a', 0);
+  await clock.advance(100);
+  expect(events).toContain('drained web/a');
+});
+
+test('counts from nothing again when it is told to start over', async () => {
+  await using setup = setUp();
+  const { clock, drainer, events } = setup;
+  drainer.watch('web/a', clock.monotonic() + 10_000);
+  await clock.advance(1);
+  expect(events).toEqual(['web/a 0']);
+  drainer.startOver();
+  await clock.advance(25);
+  expect(events).toEqual(['web/a 0', 'web/a 0']);
+  await clock.advance(25);
+  expect(events.at(-1)).toBe('drained web/a');
+});
