@@ -55,7 +55,7 @@ export async function mutate<R extends Answer, T>(
 }
 
 /**
- * Makes the same change to each of some objects, at the same time. With one name it is `mutate`; with
+ * Makes the same change to each of some objects. With one name it is `mutate`; with
  * more, results are lists, and what fails does not keep the others from being done.
  */
 export async function mutateEach<R extends Answer, T>(
@@ -75,9 +75,7 @@ export async function mutateEach<R extends Answer, T>(
       '--request-id and --if-version are about one object; name only one',
     );
   }
-  const settled = await Promise.allSettled(
-    [first, ...others].map(async (mutation) => await carryOut(run, mutation)),
-  );
+  const settled = await carryOutAll(run, [first, ...others]);
   printAll(
     run.output,
     first,
@@ -94,19 +92,46 @@ async function carryOut<R extends Answer, T>(
   run: Run,
   mutation: Mutation<R, T>,
 ): Promise<Outcome<T>> {
-  const { flags, signal } = run;
-  let answer: R;
+  return await finish(run, mutation, await begin(run, mutation));
+}
+
+async function begin<R extends Answer, T>(
+  { flags, signal }: Run,
+  mutation: Mutation<R, T>,
+): Promise<R> {
   try {
-    answer = await callUntilAnswered(mutation, flags, signal);
+    return await callUntilAnswered(mutation, flags, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
     throw interrupted(signal, `interrupted before ${mutation.doing} was answered; it may be done`);
   }
-  if (flags.dryRun === true) return { kind: 'planned', plan: answer.plan ?? { steps: [] } };
+}
+
+async function finish<R extends Answer, T>(
+  run: Run,
+  { doing, result }: Mutation<R, T>,
+  answer: R,
+): Promise<Outcome<T>> {
+  const { dryRun, wait } = run.flags;
+  if (dryRun === true) return { kind: 'planned', plan: answer.plan ?? { steps: [] } };
   const { action } = answer;
-  if (action !== undefined && flags.wait === false) return { kind: 'begun', action };
-  if (action !== undefined) await waitFor(run, mutation.doing, action);
-  return { kind: 'done', object: await mutation.result(answer) };
+  if (action !== undefined && wait === false) return { kind: 'begun', action };
+  if (action !== undefined) await waitFor(run, doing, action);
+  return { kind: 'done', object: await result(answer) };
+}
+
+/** Begins changes one after the other, because one may allow the next, and waits for all together. */
+async function carryOutAll<R extends Answer, T>(
+  run: Run,
+  mutations: readonly Mutation<R, T>[],
+): Promise<PromiseSettledResult<Outcome<T>>[]> {
+  let earlier: Promise<unknown> = Promise.resolve();
+  const outcomes = mutations.map(async (mutation) => {
+    const begun = earlier.then(() => begin(run, mutation));
+    earlier = begun.catch(() => undefined);
+    return await finish(run, mutation, await begun);
+  });
+  return await Promise.allSettled(outcomes);
 }
 
 const retry = { minMs: 200, maxMs: 2_000 };

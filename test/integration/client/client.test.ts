@@ -1,5 +1,6 @@
 import { createServer as createTcpServer } from 'node:net';
 import { once } from 'node:events';
+import * as esbuild from 'esbuild';
 import { describe, expect, test } from 'vitest';
 import { ActionError, ActionState, connect, FairleadError, Status } from '../../../client/index.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -17,6 +18,26 @@ async function failureOf(work: Promise<unknown>): Promise<FairleadError> {
   expect(error).toBeInstanceOf(FairleadError);
   return error as FairleadError;
 }
+
+test('the published client needs gRPC and protobuf, and nothing else', async () => {
+  const { metafile } = await esbuild.build({
+    entryPoints: ['client/index.ts'],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    platform: 'node',
+    packages: 'external',
+  });
+  const imports = Object.values(metafile.outputs).flatMap((output) => output.imports);
+  const packages = imports.map(({ path }) => path).filter((path) => !path.startsWith('node:'));
+  expect([...new Set(packages)].sort()).toEqual([
+    '@bufbuild/protobuf/wire',
+    '@grpc/grpc-js',
+    'nice-grpc',
+    'nice-grpc-common',
+  ]);
+});
 
 describe('calls', () => {
   test('carry the token and answer with typed messages', async () => {
