@@ -113,9 +113,14 @@ export function parseInfo(text: string): WorkerInfo {
   return {
     pid: Number(values.get('Pid') ?? 0),
     version: values.get('Version') ?? '',
-    description: values.get('description') ?? '',
+    description: unquote(values.get('description') ?? ''),
     stopping: values.get('Stopping') === '1',
   };
+}
+
+/** HAProxy puts quotes around a description that has a comma, and doubles those within. */
+function unquote(text: string): string {
+  return /^".*"$/.test(text) ? text.slice(1, -1).replaceAll('""', '"') : text;
 }
 
 /** Reads the names of `show backend`. */

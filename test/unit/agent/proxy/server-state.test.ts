@@ -104,6 +104,11 @@ test('reads what a worker says of itself', () => {
   expect(parseInfo('').pid).toBe(0);
 });
 
+test('reads a description that HAProxy quotes because of its comma', () => {
+  const { description } = parseInfo('Pid: 42\ndescription: "fairlead rev=abc ports=80,1936"\n');
+  expect(description).toBe('fairlead rev=abc ports=80,1936');
+});
+
 test('reads the workers of a master, old ones apart', () => {
   const text = [
     '#<PID>          <type>          <reloads>       <uptime>        <version>',
