@@ -1,0 +1,299 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ContainerWork } from '../../../../agent/node/container-work.ts';
+import { EngineRefusedError } from '../../../../agent/node/docker/engine.ts';
+import { Images } from '../../../../agent/node/images.ts';
+import { Limiter } from '../../../../agent/node/limiter.ts';
+import type {
+  Assignment,
+  ContainerDefinition,
+  ContainerStatus,
+  WantedPhase,
+} from '../../../../agent/node/model.ts';
+import { Worker } from '../../../../agent/node/worker.ts';
+import type { ContainerId } from '../../../../shared/ids.ts';
+import { createLogger } from '../../../../shared/logger.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { aDefinition, nodeId, startedAt } from './builders.ts';
+import { FakeEngine } from './fake-engine.ts';
+
+const idOf = (number: number) => `${number}`.padStart(8, '0').padEnd(32, 'f') as ContainerId;
+const advertiseAddress = '192.0.2.7';
+
+describe('a worker', () => {
+  let clock: FakeClock;
+  let engine: FakeEngine;
+  let worker: Worker;
+  let statuses: ContainerStatus[];
+  let forgotten: ContainerId[];
+  let probeFailure: string;
+
+  beforeEach(() => {
+    clock = new FakeClock();
+    engine = new FakeEngine();
+    statuses = [];
+    forgotten = [];
+    probeFailure = '';
+    worker = createWorker();
+  });
+  afterEach(async () => {
+    for (const { release } of engine.held) release();
+    await worker.stop();
+  });
+
+  function createWorker(): Worker {
+    const random = { fraction: () => 0.5, id: () => '', secret: () => '' };
+    const placement = { nodeId, advertiseAddress, publishAddress: '0.0.0.0' };
+    const starts = new Limiter(4);
+    return new Worker({
+      ...{ engine, clock, random, advertiseAddress },
+      work: new ContainerWork({ engine, images: new Images(engine), starts, placement }),
+      probe: () => Promise.resolve(probeFailure),
+      log: createLogger({ level: 'silent', process: 'test' }),
+      report: (status) => statuses.push(status),
+      forget: (id) => forgotten.push(id),
+    });
+  }
+
+  function assignment(
+    number: number,
+    wanted: WantedPhase,
+    definition: Partial<ContainerDefinition> = {},
+  ): Assignment {
+    const named = aDefinition({ name: `web-${number}`, ...definition });
+    return { containerId: idOf(number), wanted, definition: named };
+  }
+
+  async function order(...assignments: readonly Assignment[]): Promise<void> {
+    worker.apply({ complete: false, assignments, forgotten: [] });
+    await clock.settle();
+  }
+
+  /** Follows the engine's events from now on, as the agent does. */
+  async function follow(): Promise<void> {
+    const events = await engine.events(0, new AbortController().signal);
+    void (async () => {
+      for await (const event of events) worker.handle({ kind: 'event', event });
+    })().catch(() => undefined);
+  }
+
+  const last = (number: number) =>
+    statuses.filter(({ containerId }) => containerId === idOf(number)).at(-1);
+  const engineIdOf = (number: number) => {
+    const containers = [...engine.containers.values()];
+    return containers.find(({ identity }) => identity.containerId === idOf(number))!.engineId;
+  };
+
+  test('takes a container all the way up and down, with nothing done twice', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready', name: 'web-1' });
+    await order(assignment(1, 'running'));
+    worker.apply({ complete: true, assignments: [assignment(1, 'running')], forgotten: [] });
+    await clock.settle();
+    await order(assignment(1, 'stopped', { stopGraceMs: 1_234 }));
+    expect(last(1)).toMatchObject({ phase: 'stopped', exitCode: 143 });
+    await order(assignment(1, 'removed'));
+    expect(last(1)).toMatchObject({ phase: 'removed' });
+    expect(engine.calls).toEqual([
+      'create web-1',
+      'start web-1',
+      'stop web-1 1234',
+      'remove web-1',
+    ]);
+  });
+
+  test('creates and starts at most four at the same time', async () => {
+    engine.hold.add('start');
+    await order(...[1, 2, 3, 4, 5, 6].map((number) => assignment(number, 'running')));
+    expect(engine.held).toHaveLength(4);
+    expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(4);
+    engine.release();
+    await clock.settle();
+    expect(engine.held).toHaveLength(4);
+    expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(5);
+  });
+
+  test('does not create what is not wanted any more once it is its turn', async () => {
+    engine.hold.add('start');
+    await order(...[1, 2, 3, 4, 5].map((number) => assignment(number, 'running')));
+    await order(assignment(5, 'removed'));
+    expect(last(5)).toMatchObject({ phase: 'removed' });
+    engine.release();
+    await clock.settle();
+    expect(engine.calls).not.toContain('create web-5');
+  });
+
+  test('gives up a pull that is not wanted any more, and pulls once for many', async () => {
+    engine.hold.add('pull');
+    const image = 'registry/big';
+    await order(assignment(1, 'running', { image }), assignment(2, 'running', { image }));
+    expect(engine.calls).toEqual(['pull registry/big']);
+    expect(last(1)).toMatchObject({ phase: 'pulling' });
+    await order(assignment(1, 'removed'), assignment(2, 'removed'));
+    expect([last(1)?.phase, last(2)?.phase]).toEqual(['removed', 'removed']);
+    expect(engine.calls).toEqual(['pull registry/big']);
+  });
+
+  test('fails what the engine will not start, removes its half, and does not try again', async () => {
+    engine.refusals.set('start', new EngineRefusedError('refused', 'port is already allocated'));
+    await order(assignment(1, 'running'));
+    expect(last(1)).toMatchObject({
+      phase: 'failed',
+      message: 'cannot be started: port is already allocated',
+    });
+    expect(engine.containers.size).toBe(0);
+    await order(assignment(1, 'running'));
+    expect(engine.calls).toEqual(['create web-1', 'start web-1', 'remove web-1']);
+  });
+
+  test('does not take it out on a container when the engine goes down', async () => {
+    engine.refusals.set('start', new EngineRefusedError('refused', 'shutting down'));
+    engine.refusals.set('ping', new EngineRefusedError('refused', 'shutting down'));
+    engine.hold.add('start');
+    await order(assignment(1, 'running'));
+    engine.isAway = true;
+    engine.release();
+    await clock.settle();
+    expect(last(1)).toMatchObject({ phase: 'starting' });
+    engine.isAway = false;
+    engine.refusals.clear();
+    engine.hold.clear();
+    await clock.advance(1_000);
+    expect(last(1)).toMatchObject({ phase: 'running' });
+    expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(1);
+  });
+
+  test('waits for an engine that is away, and makes one engine container then', async () => {
+    engine.isAway = true;
+    await order(assignment(1, 'running'));
+    await clock.advance(60_000);
+    expect(statuses).toEqual([]);
+    engine.isAway = false;
+    worker.handle({ kind: 'present', info: engine.info, containers: [] });
+    await clock.settle();
+    expect(last(1)).toMatchObject({ phase: 'running' });
+    expect(engine.calls).toEqual(['create web-1', 'start web-1']);
+  });
+
+  test('reports the end of a process before it asks the engine', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    const known = statuses.length;
+    engine.isFrozen = true;
+    engine.end(engineIdOf(1), 1, 'restarting');
+    await clock.settle();
+    expect(statuses.slice(known)).toMatchObject([
+      { phase: 'starting', readiness: 'not-ready', exitCode: 1, ports: [] },
+    ]);
+  });
+
+  test('follows a process through its restart, with the ports that it has then', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    const before = last(1)!;
+    engine.end(engineIdOf(1), 1, 'restarting');
+    await clock.settle();
+    probeFailure = 'refuses connections';
+    engine.run(engineIdOf(1));
+    await clock.settle();
+    expect(last(1)).toMatchObject({ phase: 'running', readiness: 'not-ready' });
+    expect(last(1)?.ports).not.toEqual(before.ports);
+    probeFailure = '';
+    await clock.advance(100);
+    expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+  });
+
+  test('does not fall for late news of a process that was restarted since', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    const engineId = engineIdOf(1);
+    const known = statuses.length;
+    const atMs = startedAt.getTime() - 1;
+    const about = { engineId, containerId: idOf(1), atMs };
+    worker.handle({ kind: 'event', event: { ...about, kind: 'ended', exitCode: 1 } });
+    await clock.settle();
+    expect(statuses.slice(known).every(({ readiness }) => readiness === 'ready')).toBe(true);
+  });
+
+  test('gives an engine that may be shutting down time to go away', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    engine.tell(engineIdOf(1), { kind: 'signalled', signalNumber: 15 });
+    engine.end(engineIdOf(1), 0, 'ended');
+    await clock.advance(19_000);
+    expect(last(1)).toMatchObject({ phase: 'starting', readiness: 'not-ready' });
+    await clock.advance(2_000);
+    expect(last(1)).toMatchObject({ phase: 'stopped', exitCode: 0 });
+  });
+
+  test('adopts what runs, and says nothing against it before a check is sure', async () => {
+    await order(assignment(1, 'running'));
+    await worker.stop();
+    statuses = [];
+    worker = createWorker();
+    const containers = [...engine.containers.values()];
+    worker.handle({ kind: 'present', info: engine.info, containers });
+    expect(statuses).toMatchObject([{ phase: 'running', readiness: 'unknown', name: 'web-1' }]);
+    probeFailure = 'refuses connections';
+    await order(assignment(1, 'running'));
+    await clock.advance(1_500);
+    expect(last(1)).toMatchObject({ readiness: 'unknown' });
+    probeFailure = '';
+    await clock.advance(1_000);
+    expect(last(1)).toMatchObject({ readiness: 'ready' });
+    expect(engine.calls).toEqual(['create web-1', 'start web-1']);
+  });
+
+  test('leaves alone what a complete set does not name, and forgets what is gone', async () => {
+    await order(assignment(1, 'running'), assignment(2, 'running'));
+    await order(assignment(2, 'removed'));
+    worker.apply({ complete: true, assignments: [], forgotten: [] });
+    await clock.settle();
+    expect(engine.containers.size).toBe(1);
+    expect(forgotten).toEqual([idOf(2)]);
+    expect(last(1)).toMatchObject({ phase: 'running' });
+    worker.apply({ complete: false, assignments: [], forgotten: [idOf(1)] });
+    await clock.settle();
+    expect(forgotten).toEqual([idOf(2), idOf(1)]);
+    expect(engine.calls).not.toContain('remove web-1');
+  });
+
+  test('does not bring back what it forgot by the last that is heard of it', async () => {
+    await order(assignment(1, 'running'));
+    const engineId = engineIdOf(1);
+    engine.containers.clear();
+    await order(assignment(1, 'removed'));
+    worker.apply({ complete: false, assignments: [], forgotten: [idOf(1)] });
+    await clock.settle();
+    const known = statuses.length;
+    const about = { engineId, containerId: idOf(1), atMs: 0 };
+    worker.handle({ kind: 'event', event: { ...about, kind: 'removed' } });
+    await clock.settle();
+    worker.apply({ complete: true, assignments: [], forgotten: [] });
+    await clock.settle();
+    expect(statuses).toHaveLength(known);
+    expect(forgotten).toEqual([idOf(1)]);
+  });
+
+  test('says why it cannot remove a container, and tries again', async () => {
+    await order(assignment(1, 'running'));
+    engine.refusals.set('remove', new EngineRefusedError('refused', 'device is busy'));
+    await order(assignment(1, 'removed'));
+    expect(last(1)).toMatchObject({
+      phase: 'stopped',
+      message: 'cannot be removed: device is busy',
+    });
+    engine.refusals.clear();
+    await clock.advance(1_000);
+    expect(last(1)).toMatchObject({ phase: 'removed', message: '' });
+  });
+
+  test('ends without touching anything', async () => {
+    await order(assignment(1, 'running'));
+    engine.hold.add('stop');
+    await order(assignment(1, 'stopped'));
+    await worker.stop();
+    await order(assignment(2, 'running'));
+    expect(engine.calls).toEqual(['create web-1', 'start web-1', 'stop web-1 10000']);
+  });
+});
