@@ -1,0 +1,184 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ActionError, NodeState, ServiceState, type Container } from '../../client/index.ts';
+import { eventually } from '../support/eventually.ts';
+import { Fleet } from '../support/fleet/fleet.ts';
+import { helloImage, startLabSite } from '../support/fleet/lab-site.ts';
+import type { Lab } from '../support/lab/lab.ts';
+import { describeWithLab } from '../support/needs.ts';
+import { open } from '../tutorial/browser.ts';
+import { Load } from '../tutorial/load.ts';
+import { Report, silent } from '../tutorial/report.ts';
+import { named, Tour } from '../tutorial/tour.ts';
+
+describeWithLab('a fleet whose parts fail under load', () => {
+  const { signal } = new AbortController();
+  let fleet: Fleet;
+  let lab: Lab;
+  let tour: Tour;
+  let url = '';
+
+  beforeAll(async () => {
+    const site = await startLabSite({ hosts: 3, label: 'failures test' }, signal);
+    lab = site.lab;
+    const plans = site.hosts.map(({ name }) => ({ name, tags: name === 'host-3' ? [] : ['web'] }));
+    fleet = await Fleet.start(site, plans, signal);
+    tour = new Tour(fleet, { report: new Report(silent), narrator: silent }, signal);
+    const { shell } = tour;
+    const web = ['service', 'run', '--name', 'web', '--replicas', '4', '--publish', '80'];
+    await shell.run([...web, '--tag', 'web', '--env', 'ALLOW_CRASH=1', helloImage], signal);
+    const lb = ['service', 'run', '--name', 'lb', '--role', 'proxy', '--publish', '80:80'];
+    await shell.run([...lb, '--link', 'web', 'fairlead/haproxy'], signal);
+    url = await tour.lbUrl();
+  });
+
+  afterAll(async () => {
+    await fleet[Symbol.asyncDispose]();
+  });
+
+  async function enginesOf(service: string): Promise<string[]> {
+    const containers = await tour.containers(service);
+    return containers.map(({ name, engineId }) => `${name} ${engineId}`).sort();
+  }
+
+  async function haproxyPid(): Promise<number> {
+    const [proxy] = await tour.proxies('lb');
+    return proxy?.haproxyPid ?? 0;
+  }
+
+  test('a redeploy cuts no request, not even slow ones that are in flight', async () => {
+    await using load = new Load(url, { workers: 4, pauseMs: 10 }, signal);
+    const slow = Array.from({ length: 8 }, () => open(`${url}/?delay=3000`, signal));
+    await tour.shell.run(['service', 'redeploy', 'web'], signal);
+    const pages = await Promise.all(slow);
+    expect(pages.map(({ status }) => status)).toEqual(pages.map(() => 200));
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    expect(load.entries.length).toBeGreaterThan(20);
+  });
+
+  test('the coordinator killed and started again: nothing is touched, no request fails', async () => {
+    const before = {
+      web: await enginesOf('web'),
+      lb: await enginesOf('lb'),
+      pid: await haproxyPid(),
+    };
+    await using load = new Load(url, { workers: 4, pauseMs: 10 }, signal);
+    await fleet.coordinator.kill(signal);
+    for (let i = 0; i < 20; i++) expect((await open(url, signal)).status).toBe(200);
+    await fleet.startCoordinator(signal);
+    await fleet.nodesReady(['host-1', 'host-2', 'host-3'], signal);
+    await eventually(async () => {
+      const [proxy] = await tour.proxies('lb');
+      expect(proxy).toMatchObject({ connected: true });
+      expect(proxy?.servers.length).toBe(4);
+      expect(proxy?.appliedVersion).toBe(proxy?.publishedVersion);
+    });
+    await tour.shell.run(['service', 'scale', 'web', '5'], signal);
+    await tour.shell.run(['service', 'scale', 'web', '4'], signal);
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    const after = {
+      web: await enginesOf('web'),
+      lb: await enginesOf('lb'),
+      pid: await haproxyPid(),
+    };
+    const survivors = before.web.filter((engine) => after.web.includes(engine));
+    expect(survivors.length).toBeGreaterThanOrEqual(3);
+    expect({ lb: after.lb, pid: after.pid }).toEqual({ lb: before.lb, pid: before.pid });
+  });
+
+  test('an agent killed: its containers live on, and it takes them up again', async () => {
+    const before = await enginesOf('web');
+    await using load = new Load(url, { workers: 2, pauseMs: 10 }, signal);
+    await fleet.agent('host-1').kill(signal);
+    await eventually(async () => {
+      const { node } = await fleet.client.control.getNode({ node: 'host-1' });
+      expect(node?.state).toBe(NodeState.UNREACHABLE);
+      expect(node?.message).not.toBe('');
+    });
+    await fleet.startAgent({ name: 'host-1', tags: ['web'] }, signal);
+    await fleet.nodesReady(['host-1'], signal);
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    expect(await enginesOf('web')).toEqual(before);
+  });
+
+  test('a host cut off: shown as unreachable, its backends stay; healed: ready', async () => {
+    await lab.hosts[1]!.link.cut(signal);
+    await eventually(async () => {
+      const { node } = await fleet.client.control.getNode({ node: 'host-2' });
+      expect(node?.state).toBe(NodeState.UNREACHABLE);
+    });
+    const [proxy] = await tour.proxies('lb');
+    expect(proxy?.servers.length).toBe(4);
+    await lab.hosts[1]!.link.heal(signal);
+    await fleet.nodesReady(['host-2'], signal);
+    expect((await open(url, signal)).status).toBe(200);
+  });
+
+  test('HAProxy killed: restarted from the last list, and said', async () => {
+    const lb = named(await tour.containers('lb'), 'lb-1');
+    const before = await haproxyPid();
+    await tour.exec(lb, ['sh', '-c', 'kill -9 $(cat /var/lib/fairlead/haproxy.pid)']);
+    await eventually(async () => {
+      expect(await haproxyPid()).not.toBe(before);
+      expect(await haproxyPid()).not.toBe(0);
+      const { status, hostname } = await open(url, signal);
+      expect({ status, hostname }).toMatchObject({ status: 200 });
+    });
+    expect(named(await tour.containers('lb'), 'lb-1').engineId).toBe(lb.engineId);
+  });
+
+  test('the proxy agent killed: HAProxy serves on, and is taken up again', async () => {
+    const lb = named(await tour.containers('lb'), 'lb-1');
+    const before = await haproxyPid();
+    await using load = new Load(url, { workers: 2, pauseMs: 10 }, signal);
+    await tour.exec(lb, [
+      'sh',
+      '-c',
+      'for p in /proc/[0-9]*; do grep -q fairlead-proxy.cjs $p/cmdline && grep -q ^node $p/cmdline && kill -9 ${p#/proc/}; done; true',
+    ]);
+    await tour.shell.run(['service', 'scale', 'web', '5'], signal);
+    await tour.shell.run(['service', 'scale', 'web', '4'], signal);
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    expect(await haproxyPid()).toBe(before);
+  });
+
+  test('an engine that goes away and comes back is said, and its containers are there again', async () => {
+    const host = lab.hosts[0]!;
+    await host.stopEngine(signal);
+    await eventually(async () => {
+      const { node } = await fleet.client.control.getNode({ node: 'host-1' });
+      expect(node?.state).toBe(NodeState.ENGINE_AWAY);
+      expect(node?.message).toContain('Docker Engine');
+    });
+    await host.startEngine(signal);
+    await fleet.nodesReady(['host-1'], signal);
+    await eventually(
+      async () => {
+        expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
+        const containers = await tour.containers('web');
+        expect(containers.filter(({ ready }) => ready).length).toBe(4);
+      },
+      { timeoutMs: 60_000 },
+    );
+  });
+
+  test('an image that is nowhere: the action fails and says why, and nothing loops', async () => {
+    const { client } = fleet;
+    const { action } = await client.control.createService({
+      name: 'missing',
+      spec: { image: 'fairlead/no-such-image:1', replicas: 1 },
+      start: true,
+    });
+    const wait = client.waitForAction(action?.id ?? '', { timeoutMs: 120_000 }, signal);
+    await expect(wait).rejects.toThrow(ActionError);
+    const { state, message } = await tour.service('missing');
+    expect(state).toBe(ServiceState.FAILED);
+    expect(message).toContain('no-such-image');
+    const [container] = await tour.containers('missing');
+    expect(container satisfies Container | undefined).toMatchObject({ ready: false });
+    await tour.shell.run(['service', 'rm', 'missing'], signal);
+  });
+});
