@@ -177,7 +177,7 @@ function addReplacementFlags(command: Command): void {
 }
 
 /** Fields that `--clear` empties. */
-export const clearable = ['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'] as const;
+const clearable = ['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'] as const;
 
 /** Adds the flags that edit lists: add, take out, empty. */
 export function addListEditFlags(command: Command): Command {

@@ -54,7 +54,7 @@ export const availabilities = {
   paused: ProtoAvailability.PAUSED,
 } as const satisfies Record<Availability, ProtoAvailability>;
 
-export const protocols = {
+const protocols = {
   tcp: PortProtocol.TCP,
   udp: PortProtocol.UDP,
 } as const satisfies Record<Protocol, PortProtocol>;

@@ -94,7 +94,7 @@ function failureOf(
 }
 
 /** What one container is waiting for, in words. */
-export function describe(
+function describe(
   container: ContainerView,
   unplaceable: ReadonlyMap<string, string>,
 ): string {

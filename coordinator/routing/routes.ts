@@ -5,7 +5,7 @@ import type { Backend, Container, Frontend, Observed, Port, Service, Target } fr
 export const defaultBackend = 'default';
 
 /** The port of the statistics page: never a frontend. */
-export const statsPort = 1936;
+const statsPort = 1936;
 
 /** Where a proxy runs decides which port it binds. */
 export type ProxyPlace = 'container' | 'host';

@@ -1,4 +1,4 @@
-import { credentials, Metadata, type ChannelOptions } from '@grpc/grpc-js';
+import { credentials, type ChannelOptions } from '@grpc/grpc-js';
 import {
   createChannel,
   createClientFactory,
@@ -72,11 +72,4 @@ export function authorizedClients(token: string) {
     return yield* call.next(call.request, { ...options, metadata });
   };
   return createClientFactory().use(authorize);
-}
-
-/** For raw grpc-js calls, such as those of benchmarks. */
-export function bearerMetadata(token: string): Metadata {
-  const metadata = new Metadata();
-  metadata.set('authorization', `Bearer ${token}`);
-  return metadata;
 }

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 import { programs } from '../support/fleet/programs.ts';
+import { labVariable } from '../support/lab/plan.ts';
+import type { Fleet } from '../support/fleet/fleet.ts';
 import type { Narrator } from './report.ts';
 
 /** How a command of ours ended. */
@@ -15,11 +17,13 @@ export class Shell {
   readonly #narrator: Narrator;
 
   constructor(
-    { address, token }: { readonly address: string; readonly token: string },
+    { address, token, site }: Pick<Fleet, 'address' | 'token' | 'site'>,
     narrator: Narrator,
   ) {
     const { PATH } = process.env;
-    this.#env = { PATH, FAIRLEAD_ADDRESS: address, FAIRLEAD_TOKEN: token };
+    // Marked as the site's own, so that none is left when the site is removed in its middle.
+    const mark = { [labVariable]: site.id };
+    this.#env = { PATH, FAIRLEAD_ADDRESS: address, FAIRLEAD_TOKEN: token, ...mark };
     this.#narrator = narrator;
   }
 
@@ -41,7 +45,8 @@ export class Shell {
         [programs.cli, '--json', ...args],
         { env: this.#env, signal, maxBuffer: 64 * 1024 * 1024 },
         (error, stdout, stderr) => {
-          if (error !== null && typeof error.code !== 'number') reject(error);
+          if (error !== null && typeof error.code !== 'number')
+            reject(new Error(error.message, { cause: error }));
           else resolve({ status: Number(error?.code ?? 0), stdout, stderr: stderr.trim() });
         },
       );

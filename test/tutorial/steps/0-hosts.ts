@@ -3,7 +3,7 @@ import { must } from '../report.ts';
 import type { Tour } from '../tour.ts';
 
 /** Five hosts: four for the web service, one for whatever has no constraint. */
-export const nodePlans: readonly NodePlan[] = [1, 2, 3, 4, 5].map((number) => ({
+const nodePlans: readonly NodePlan[] = [1, 2, 3, 4, 5].map((number) => ({
   name: `host-${number}`,
   tags: number < 5 ? ['web'] : [],
 }));

@@ -125,7 +125,7 @@ function word({ phase, ready }: Container): string {
 }
 
 /** Throws unless the containers are two on each of the four tagged nodes. */
-export function spread(containers: readonly Container[]): string {
+function spread(containers: readonly Container[]): string {
   const counts = countBy(containers, ({ node }) => node);
   const text = [...counts].map(([node, count]) => `${node}: ${count}`).sort();
   must(text.join() === 'host-1: 2,host-2: 2,host-3: 2,host-4: 2', text.join(', '));
