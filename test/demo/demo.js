@@ -2,32 +2,27 @@
  * `npm run demo`: makes a fresh clone ready (dependencies, build), then runs the demo itself. Plain
  * JavaScript, because before that there is nothing to run TypeScript with.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { makeReady } from './make-ready.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 11)) {
-  console.error(`the demo needs Node 20.11 or later; this is ${process.version}`);
-  process.exit(2);
+const help = `npm run demo -- [--json] [--keep | --down] [--single-engine]
+
+Runs the tutorial on five hosts that it makes on this machine, checks every step, and removes all of it.
+
+  --json            print one JSON document with every check on stdout; words go to stderr
+                    (npm prints a banner of its own before: npm run --silent demo -- --json)
+  --keep            leave the fleet running, and print how to talk to it
+  --down            remove every demo that was kept or killed, without a trace
+  --single-engine   let the one Docker Engine that is here play all five hosts, as happens by itself where
+                    hosts cannot be made (DOCKER_HOST or /var/run/docker.sock)
+`;
+
+const args = process.argv.slice(2);
+if (args.includes('--help') || args.includes('-h')) {
+  process.stdout.write(help);
+} else {
+  await makeReady();
+  const { register } = await import('tsx/esm/api');
+  register();
+  const { runDemo } = await import('./main.ts');
+  process.exit(await runDemo(args));
 }
-
-/** What these print is no part of the demo's own output, which may be JSON. */
-function prepare(what, command, args) {
-  console.error(`${what} …`);
-  const { status } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
-  if (status !== 0) process.exit(status ?? 1);
-}
-
-if (!existsSync(`${root}node_modules/.package-lock.json`)) {
-  prepare('installing dependencies (compiles SQLite: a few minutes)', 'npm', ['ci', '--silent']);
-}
-prepare('building', 'npm', ['run', '--silent', 'build']);
-
-const { status } = spawnSync(
-  process.execPath,
-  ['--import', 'tsx', 'test/demo/main.ts', ...process.argv.slice(2)],
-  { cwd: root, stdio: 'inherit' },
-);
-process.exit(status ?? 1);

@@ -1,78 +1,95 @@
 import { parseArgs } from 'node:util';
-import { untilSignalled } from '../../shared/process.ts';
 import { Fleet } from '../support/fleet/fleet.ts';
-import { runTutorial } from '../tutorial/run-tutorial.ts';
 import { silent } from '../tutorial/report.ts';
-import { startRelay } from './keep.ts';
+import { runSteps, stepNumbers } from '../tutorial/run-tutorial.ts';
+import { interruptible } from './interruptible.ts';
+import { instructions, keepRunning } from './keep.ts';
 import { terminalNarrator } from './narrator.ts';
-import { removeKept, startSite } from './sites.ts';
-
-const help = `npm run demo -- [--json] [--keep | --down]
-
-  --json   print one JSON document with every check, and nothing else
-  --keep   leave the fleet running, and print how to talk to it
-  --down   remove every demo that was kept or killed, without a trace
-`;
-
-async function main(signal: AbortSignal): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      json: { type: 'boolean', default: false },
-      keep: { type: 'boolean', default: false },
-      down: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  const say = (line: string) => {
-    (values.json ? process.stderr : process.stdout).write(`${line}\n`);
-  };
-  if (values.help) {
-    process.stdout.write(help);
-    return;
-  }
-  if (values.down) {
-    const removed = await removeKept(signal);
-    say(removed.length === 0 ? 'no demo is there' : `removed: ${removed.join(', ')}`);
-    return;
-  }
-  await demo({ json: values.json, keep: values.keep, say }, signal);
-}
+import { removeDemos } from './removal.ts';
+import { startSite } from './sites.ts';
 
 interface DemoOptions {
   readonly json: boolean;
   readonly keep: boolean;
-  readonly say: (line: string) => void;
+  readonly down: boolean;
+  readonly singleEngine: boolean;
+  readonly steps: readonly number[];
 }
 
-async function demo({ json, keep, say }: DemoOptions, signal: AbortSignal): Promise<void> {
-  await using fleet = new Fleet(await startSite({ hosts: 5, say }, signal));
-  const narrator = json ? silent : terminalNarrator(process.stdout);
-  const report = await runTutorial(fleet, narrator, signal);
+/** Runs the demo as the arguments say; the exit status. */
+export async function runDemo(args: readonly string[]): Promise<number> {
+  let options: DemoOptions;
+  try {
+    options = parseOptions(args);
+  } catch (error) {
+    process.stderr.write(`${String(error)}\nnpm run demo -- --help tells what there is\n`);
+    return 2;
+  }
+  const { json, down } = options;
+  const say = (line: string) => {
+    (json ? process.stderr : process.stdout).write(`${line}\n`);
+  };
+  return await interruptible((signal) =>
+    down ? removeAll(json, say, signal) : demo(options, say, signal),
+  );
+}
+
+async function demo(
+  { json, keep, singleEngine, steps }: DemoOptions,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  await using fleet = new Fleet(await startSite({ hosts: 5, singleEngine, say }, signal));
+  const narrator = json ? silent : terminalNarrator(process.stdout, signal);
+  const { ok, checks } = await runSteps(fleet, { narrator, steps }, signal);
+  signal.throwIfAborted();
+  const kept = keep ? await keepRunning(fleet, signal) : undefined;
   if (json) {
-    process.stdout.write(`${JSON.stringify({ ok: report.ok, checks: report.checks }, null, 2)}\n`);
+    const { caveat } = fleet.site;
+    printJson({ ok, caveat, checks, ...(kept !== undefined && { fleet: kept }) });
   } else {
-    const failed = report.checks.filter(({ ok }) => !ok).length;
-    say(`\n${report.checks.length - failed} of ${report.checks.length} checks hold`);
+    const failed = checks.filter((check) => !check.ok).length;
+    say(`\n${checks.length - failed} of ${checks.length} checks hold`);
+    if (fleet.site.caveat !== '') say(`note: ${fleet.site.caveat}`);
   }
-  if (keep) {
-    const port = await startRelay(fleet, signal);
-    fleet.site.keep();
-    say(
-      [
-        '',
-        'The fleet keeps running. Talk to it:',
-        `  export FAIRLEAD_ADDRESS=${fleet.address}`,
-        `  export FAIRLEAD_TOKEN=${fleet.token}`,
-        '  node dist/client/cli/main.js service ls',
-        `  curl http://127.0.0.1:${port}/                      the load balancer`,
-        `  curl -H "Authorization: Bearer $FAIRLEAD_TOKEN" -H 'content-type: application/json' \\`,
-        `       -d '{}' ${fleet.httpUrl}/fairlead.v1.ControlService/ListServices`,
-        'Remove it with: npm run demo -- --down',
-      ].join('\n'),
-    );
-  }
-  if (!report.ok) process.exitCode = 1;
+  if (kept !== undefined) say(instructions(kept));
+  if (!ok) process.exitCode = 1;
 }
 
-const status = await untilSignalled(main, 60_000);
-process.exit(status === 0 ? (process.exitCode ?? 0) : status);
+async function removeAll(
+  json: boolean,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const removal = await removeDemos(signal);
+  const { removed, running, failures } = removal;
+  if (json) printJson(removal);
+  else say(removed.length === 0 ? 'no demo to remove' : `removed: ${removed.join(', ')}`);
+  if (running.length > 0) say(`still running, and left alone: ${running.join(', ')}`);
+  for (const failure of failures) say(`not removed: ${failure}`);
+  if (failures.length > 0) process.exitCode = 1;
+}
+
+function parseOptions(args: readonly string[]): DemoOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      json: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      down: { type: 'boolean', default: false },
+      'single-engine': { type: 'boolean', default: false },
+      // For tests of the demo itself: the steps from one to another, such as 0-1.
+      steps: { type: 'string', default: `0-${stepNumbers.length - 1}` },
+    },
+  });
+  const [, from, to] = /^(\d)-(\d)$/.exec(values.steps) ?? [];
+  const steps = stepNumbers.filter((number) => number >= Number(from) && number <= Number(to));
+  if (steps.length === 0) throw new Error(`--steps must be FROM-TO, not ${values.steps}`);
+  if (values.keep && values.down) throw new Error('--keep and --down exclude each other');
+  const { json, keep, down, 'single-engine': singleEngine } = values;
+  return { json, keep, down, singleEngine, steps };
+}
+
+function printJson(document: unknown): void {
+  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+}

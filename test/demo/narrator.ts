@@ -1,22 +1,23 @@
 import { styleText } from 'node:util';
 import type { Narrator } from '../tutorial/report.ts';
 
-/** Prints what the demo does and sees, for people. */
-export function terminalNarrator(stream: NodeJS.WriteStream): Narrator {
+/** Prints what the demo does and sees, for people. It falls silent when the demo is told to stop. */
+export function terminalNarrator(stream: NodeJS.WriteStream, signal: AbortSignal): Narrator {
   const paint = (format: Parameters<typeof styleText>[0], text: string) =>
     stream.isTTY ? styleText(format, text) : text;
+  const write = (text: string) => {
+    if (!signal.aborted) stream.write(text);
+  };
   return {
     step: (title) => {
-      stream.write(`\n${paint('bold', `Step ${title}`)}\n`);
+      write(`\n${paint('bold', `Step ${title}`)}\n`);
     },
     command: (line) => {
-      stream.write(`  ${paint('cyan', `$ ${line}`)}\n`);
+      write(`  ${paint('cyan', `$ ${line}`)}\n`);
     },
     check: ({ id, ok, seen }, what) => {
       const mark = ok ? paint('green', '✔') : paint('red', '✘');
-      stream.write(
-        `  ${mark} ${id} ${what}\n      ${paint('dim', seen.replaceAll('\n', '\n      '))}\n`,
-      );
+      write(`  ${mark} ${id} ${what}\n      ${paint('dim', seen.replaceAll('\n', '\n      '))}\n`);
     },
   };
 }
