@@ -45,7 +45,7 @@ export interface GetInfoResponse {
 
 /** Asks CreateService. */
 export interface CreateServiceRequest {
-  /** Unique name: lower-case letters, digits and dashes, at most 54; required. */
+  /** Unique name: lower-case letters, digits and dashes, at most 54, not of the form of an id; required. */
   name: string;
   /** The definition; required. */
   spec:
@@ -8047,7 +8047,10 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
     },
-    /** Defines a service, and starts it if asked. ALREADY_EXISTS if the name is taken. */
+    /**
+     * Defines a service, and starts it if asked. ALREADY_EXISTS if the name is taken; FAILED_PRECONDITION
+     * with NO_ELIGIBLE_NODE or PORT_TAKEN if it is to start and not one container could ever be placed.
+     */
     createService: {
       name: "CreateService",
       requestType: CreateServiceRequest as typeof CreateServiceRequest,
@@ -8254,7 +8257,10 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers. */
+    /**
+     * Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers, unless it is
+     * DOWN: what ran there is then taken to be gone, and made anew elsewhere.
+     */
     removeNode: {
       name: "RemoveNode",
       requestType: RemoveNodeRequest as typeof RemoveNodeRequest,
@@ -8386,7 +8392,10 @@ export const ControlServiceDefinition = {
 export interface ControlServiceImplementation<CallContextExt = {}> {
   /** Who answers: version, protocol, start. Any valid token may ask. */
   getInfo(request: GetInfoRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetInfoResponse>>;
-  /** Defines a service, and starts it if asked. ALREADY_EXISTS if the name is taken. */
+  /**
+   * Defines a service, and starts it if asked. ALREADY_EXISTS if the name is taken; FAILED_PRECONDITION
+   * with NO_ELIGIBLE_NODE or PORT_TAKEN if it is to start and not one container could ever be placed.
+   */
   createService(
     request: CreateServiceRequest,
     context: CallContext & CallContextExt,
@@ -8492,7 +8501,10 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: UpdateNodeRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UpdateNodeResponse>>;
-  /** Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers. */
+  /**
+   * Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers, unless it is
+   * DOWN: what ran there is then taken to be gone, and made anew elsewhere.
+   */
   removeNode(
     request: RemoveNodeRequest,
     context: CallContext & CallContextExt,
@@ -8564,7 +8576,10 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
 export interface ControlServiceClient<CallOptionsExt = {}> {
   /** Who answers: version, protocol, start. Any valid token may ask. */
   getInfo(request: DeepPartial<GetInfoRequest>, options?: CallOptions & CallOptionsExt): Promise<GetInfoResponse>;
-  /** Defines a service, and starts it if asked. ALREADY_EXISTS if the name is taken. */
+  /**
+   * Defines a service, and starts it if asked. ALREADY_EXISTS if the name is taken; FAILED_PRECONDITION
+   * with NO_ELIGIBLE_NODE or PORT_TAKEN if it is to start and not one container could ever be placed.
+   */
   createService(
     request: DeepPartial<CreateServiceRequest>,
     options?: CallOptions & CallOptionsExt,
@@ -8670,7 +8685,10 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<UpdateNodeRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<UpdateNodeResponse>;
-  /** Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers. */
+  /**
+   * Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers, unless it is
+   * DOWN: what ran there is then taken to be gone, and made anew elsewhere.
+   */
   removeNode(
     request: DeepPartial<RemoveNodeRequest>,
     options?: CallOptions & CallOptionsExt,

@@ -454,22 +454,29 @@ export interface ServiceSpec {
   replicas?:
     | number
     | undefined;
-  /** Arguments of the image's entry point. Empty: the image's own. */
+  /** Arguments of the image's entry point, at most 1,000 of 32 KiB each. Empty: the image's own. */
   command: string[];
-  /** Entry point. Empty: the image's own. */
+  /** Entry point, at most 1,000 words of 32 KiB each. Empty: the image's own. */
   entrypoint: string[];
   /**
    * Environment, over the image's. Names [A-Za-z_][A-Za-z0-9_]*, at most 32 KiB a value, 200 entries.
-   * Names that start with FAIRLEAD_ are the system's, but for FAIRLEAD_PROXY_ settings.
+   * Names that start with FAIRLEAD_ are the system's, but for FAIRLEAD_PROXY_ settings, which are one
+   * line each.
    */
   environment: { [key: string]: string };
-  /** Engine labels. Keys that start with `fairlead.` are the system's. */
+  /**
+   * Engine labels, at most 200, keys of 255 bytes, values of 32 KiB. Keys that start with `fairlead.`
+   * are the system's.
+   */
   labels: { [key: string]: string };
-  /** Ports that the containers listen on. */
+  /** Ports that the containers listen on, at most 100. */
   ports: PortSpec[];
-  /** Services that this one uses; of a load balancer: the services it balances. */
+  /** Services that this one uses, at most 1,000; of a load balancer: the services it balances. */
   links: Link[];
-  /** Placement constraint: a node must have every one of these tags. Empty: any node. */
+  /**
+   * Placement constraint: a node must have every one of these tags, at most 100, each once. Empty: any
+   * node.
+   */
   tags: string[];
   /** How nodes are chosen. Default EMPTIEST_NODE. */
   strategy: PlacementStrategy;
