@@ -26,6 +26,7 @@ export class LiveHaproxy implements ServerHost {
   readonly #connection: WorkerConnection;
   readonly #haproxy: HaproxyProcess;
   readonly #servers = new Map<string, KnownServer>();
+  readonly #backendNumbers = new Map<string, number>();
   #backends: ReadonlySet<string> = new Set();
   #oldWorkers: ReadonlySet<number>;
 
@@ -69,6 +70,9 @@ export class LiveHaproxy implements ServerHost {
     const state = parseServersState(await this.#connection.client.query('show servers state'));
     this.#servers.clear();
     for (const server of state) {
+      if (server.numbers !== undefined) {
+        this.#backendNumbers.set(server.backend, server.numbers.backend);
+      }
       if (!server.backend.startsWith(ownPrefix)) this.#servers.set(pathOf(server), server);
     }
   }
@@ -112,19 +116,26 @@ export class LiveHaproxy implements ServerHost {
     return await this.#connection.client.query('show servers state');
   }
 
-  /** Requests and connections in flight on each path, over all workers. */
+  /**
+   * Requests and connections in flight on each path, over all workers. A server that should have been
+   * counted and was not is left out: nothing is known of it, and that is not zero.
+   */
   async readInFlight(paths: readonly string[], signal: AbortSignal): Promise<Map<string, number>> {
-    const sums = new Map(paths.map((path) => [path, 0]));
-    const add = (rows: readonly ServerCounters[]) => {
-      for (const row of rows) {
+    const known = paths.flatMap((path) => this.#servers.get(path) ?? []);
+    const replies = await this.#connection.client.sendAll(this.#readingCommands(known));
+    const counters = new Map(
+      replies.flatMap(({ text }) => parseCounters(text)).map((row) => [pathOf(row), row.inFlight]),
+    );
+    const unknown = new Set(known.map(pathOf).filter((path) => !counters.has(path)));
+    const sums = new Map(
+      paths.filter((path) => !unknown.has(path)).map((path) => [path, counters.get(path) ?? 0]),
+    );
+    for (const pid of this.#oldWorkers) {
+      for (const row of await this.#oldCounters(pid, signal)) {
         const sum = sums.get(pathOf(row));
         if (sum !== undefined) sums.set(pathOf(row), sum + row.inFlight);
       }
-    };
-    const known = paths.flatMap((path) => this.#servers.get(path) ?? []);
-    const replies = await this.#connection.client.sendAll(readingCommands(known));
-    for (const { text } of replies) add(parseCounters(text));
-    for (const pid of this.#oldWorkers) add(await this.#oldCounters(pid, signal));
+    }
     return sums;
   }
 
@@ -164,30 +175,30 @@ export class LiveHaproxy implements ServerHost {
     return [];
   }
 
+  /** Reading a whole backend of a thousand servers takes HAProxy 12 ms, so few are read one by one. */
+  #readingCommands(servers: readonly KnownServer[]): string[] {
+    const single = servers.length <= maxSingleReadings;
+    const commands = servers.map(({ backend, numbers }) =>
+      single && numbers !== undefined
+        ? `show stat ${numbers.backend} 4 ${numbers.server}`
+        : `show stat ${this.#backendNumbers.get(backend) ?? -1} 4 -1`,
+    );
+    return [...new Set(commands)];
+  }
+
   #follow(step: ServerStep): void {
     const path = pathOfStep(step);
     if (step.kind === 'delete') {
       this.#servers.delete(path);
     } else if (step.kind === 'add') {
       const { backend, id, address, port } = step.target;
-      this.#servers.set(path, { backend, id, address, port, mode: 'ready', number: undefined });
+      this.#servers.set(path, { backend, id, address, port, mode: 'ready', numbers: undefined });
     } else {
       const server = this.#servers.get(path);
       const mode = step.kind === 'cut' ? 'maint' : step.kind;
       if (server !== undefined) this.#servers.set(path, { ...server, mode });
     }
   }
-}
-
-/** Reading a whole backend of a thousand servers takes HAProxy 12 ms, so few are read one by one. */
-function readingCommands(servers: readonly KnownServer[]): string[] {
-  const single = servers.length <= maxSingleReadings;
-  const commands = servers.map(({ backend, number }) =>
-    single && number !== undefined
-      ? `show stat ${backend} 4 ${number}`
-      : `show stat ${backend} 4 -1`,
-  );
-  return [...new Set(commands)];
 }
 
 function refusalIn(replies: readonly Reply[]): string | undefined {

@@ -9,8 +9,17 @@ export interface KnownServer {
   readonly address: string;
   readonly port: number;
   readonly mode: ServerMode;
-  /** HAProxy's number of it; undefined until it was read back. */
-  readonly number: number | undefined;
+  /** Undefined until it was read back. */
+  readonly numbers: ServerNumbers | undefined;
+}
+
+/**
+ * HAProxy's numbers of a server and of its backend: the only sure way to ask for one, because a
+ * frontend may have the name of a backend.
+ */
+export interface ServerNumbers {
+  readonly backend: number;
+  readonly server: number;
 }
 
 /** The counters of a server, as `show stat` has them. */
@@ -60,17 +69,22 @@ export function parseServersState(text: string): KnownServer[] {
     'srv_addr',
     'srv_port',
     'srv_admin_state',
+    'be_id',
     'srv_id',
   ]);
   return lines.map((line) => {
-    const [backend, id, address, port, admin, number] = pick(line.split(' '), columns);
+    const [backend, id, address, port, admin, backendNumber, serverNumber] = pick(
+      line,
+      ' ',
+      columns,
+    );
     return {
       backend: backend ?? '',
       id: id ?? '',
       address: address ?? '',
       port: Number(port),
       mode: modeOf(Number(admin)),
-      number: Number(number),
+      numbers: { backend: Number(backendNumber), server: Number(serverNumber) },
     };
   });
 }
@@ -90,7 +104,7 @@ export function parseCounters(text: string): ServerCounters[] {
   ]);
   const counters: ServerCounters[] = [];
   for (const line of lines) {
-    const [backend, id, queued, current, total, status, type] = pick(line.split(','), columns);
+    const [backend, id, queued, current, total, status, type] = pick(line, ',', columns);
     if (type !== '2') continue;
     counters.push({
       backend: backend ?? '',
@@ -177,6 +191,8 @@ function columnsOf(header: string, separator: string, names: readonly string[]):
   });
 }
 
-function pick(values: readonly string[], columns: readonly number[]): (string | undefined)[] {
+/** A line of counters has a hundred columns: what stands after the last wanted one is not looked at. */
+function pick(line: string, separator: string, columns: readonly number[]): (string | undefined)[] {
+  const values = line.split(separator, Math.max(...columns) + 1);
   return columns.map((column) => values[column]);
 }

@@ -73,7 +73,7 @@ export class ModelHaproxy implements ServerHost {
       address: address.slice(0, colon).replace(/^\[|\]$/g, ''),
       port: Number(address.slice(colon + 1)),
       mode: 'maint',
-      number: undefined,
+      numbers: undefined,
     });
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { Agent } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { TargetHealth, TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
@@ -322,12 +322,21 @@ test('leaves HAProxy alone when the agent is killed, and the next one adopts it'
   expect((await directory.info()).pid).toBe(pid);
 
   coordinator.change([aTarget({ id: 'web-2.b.80', port: two.port })]);
-  await using _second = new RunningProxyAgent(config);
+  await using second = new RunningProxyAgent(config);
   await applied(coordinator, 2);
   await load.more(50);
   expect((await directory.info()).pid).toBe(pid);
   expect(two.requests).toBeGreaterThan(0);
   expect(coordinator.hellos.at(-1)?.proxyId).toBe(coordinator.hellos[0]?.proxyId);
+
+  // Nor does it end when its agent is stopped in good order.
+  await second.stop();
+  await load.more(50);
+  await using _third = new RunningProxyAgent(config);
+  await eventually(() => {
+    expect(coordinator.hellos.length).toBe(3);
+    expect(coordinator.status?.haproxyPid).toBe(pid);
+  });
   expect((await load.stop()).failures).toEqual([]);
 
   // An adopted HAProxy is no child of the agent's, and its death is noticed all the same.
@@ -569,6 +578,59 @@ test('cuts what an old worker still has in flight when the time of a drain is ov
   coordinator.change([{ ...targets[0]!, mode: TargetMode.DRAIN, drainTimeoutMs: 200 }]);
   expect((await slow).status).toBeGreaterThanOrEqual(500);
   await drained(coordinator, 'web-1.a.80');
+});
+
+test('drains connections of a TCP frontend, and cuts them when their time is over', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  const target = aTarget({ id: 'db-1.a.80', backend: 'db', port: one.port });
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [{ name: 'db', port, mode: FrontendMode.TCP, defaultBackend: 'db' }],
+      backends: [{ name: 'db', mode: FrontendMode.TCP }],
+      targets: [target],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  // The backend has the name of the frontend, which does not know what is in flight on a server.
+  const client = connect(port, '127.0.0.1');
+  await once(client, 'connect');
+  await eventually(() => {
+    expect(coordinator.target('db-1.a.80')).toMatchObject({ inFlight: 1 });
+  });
+  const ended = once(client, 'close');
+  client.resume();
+  coordinator.change([{ ...target, mode: TargetMode.DRAIN, drainTimeoutMs: 500 }]);
+  await applied(coordinator, 2);
+  expect(client.destroyed).toBe(false);
+  await ended;
+  await drained(coordinator, 'db-1.a.80');
+});
+
+test('shows its statistics to this host, and to others behind a password', async () => {
+  const [port, statsPort] = [await freePort(), await freePort()];
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port));
+  const config = proxyConfig({
+    coordinator: coordinator.address,
+    stateDir: directory.path,
+    statsPort,
+  });
+  {
+    await using _open = new RunningProxyAgent(config);
+    await applied(coordinator, 1);
+    expect((await get(statsPort)).body).toContain('Statistics Report');
+  }
+  await using _closed = new RunningProxyAgent({ ...config, statsAuth: 'joe:secret' });
+  await eventually(async () => {
+    expect((await get(statsPort)).status).toBe(401);
+  });
+  const authorization = `Basic ${Buffer.from('joe:secret').toString('base64')}`;
+  expect((await get(statsPort, '/', { headers: { authorization } })).status).toBe(200);
 });
 
 test('reports what HAProxy or the list cannot have, and goes on with the rest', async () => {

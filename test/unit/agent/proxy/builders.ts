@@ -21,7 +21,7 @@ export function aServer(options: Partial<KnownServer> & Pick<KnownServer, 'id'>)
     address: '10.0.0.1',
     port: 80,
     mode: 'ready',
-    number: undefined,
+    numbers: undefined,
     ...options,
   };
 }

@@ -27,7 +27,7 @@ test('reads servers by the names of the columns', () => {
       address: '10.0.0.1',
       port: 32768,
       mode: 'ready',
-      number: 1,
+      numbers: { backend: 3, server: 1 },
     },
     {
       backend: 'web',
@@ -35,9 +35,16 @@ test('reads servers by the names of the columns', () => {
       address: '2001:db8::7',
       port: 80,
       mode: 'drain',
-      number: 2,
+      numbers: { backend: 3, server: 2 },
     },
-    { backend: 'web', id: 'web-3.c.80', address: '10.0.0.3', port: 80, mode: 'maint', number: 7 },
+    {
+      backend: 'web',
+      id: 'web-3.c.80',
+      address: '10.0.0.3',
+      port: 80,
+      mode: 'maint',
+      numbers: { backend: 3, server: 7 },
+    },
   ]);
 });
 
