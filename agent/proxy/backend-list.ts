@@ -173,7 +173,7 @@ export class BackendList {
 }
 
 /** The order counts too: it is that of the file. */
-export function sameStructure(a: Structure, b: Structure): boolean {
+function sameStructure(a: Structure, b: Structure): boolean {
   return (
     a.frontends.length === b.frontends.length &&
     a.backends.length === b.backends.length &&
