@@ -1,0 +1,193 @@
+import { ChildController } from '../../../shared/abort.ts';
+import { systemClock } from '../../../shared/clock.ts';
+import {
+  AgentServiceDefinition,
+  ReadinessState,
+  WantedPhase,
+  type Assignment,
+  type AssignmentSet,
+  type ContainerStatus,
+  type NodeHello,
+  type NodeSessionRequest,
+} from '../../../shared/gen/fairlead/v1/agent_service.ts';
+import { ContainerPhase } from '../../../shared/gen/fairlead/v1/container.ts';
+import { systemRandom } from '../../../shared/random.ts';
+import { keepRunning } from '../../../shared/retry.ts';
+import { authorizedClients, openChannel } from '../../../shared/rpc/client.ts';
+import { Wakeup } from '../../../shared/wakeup.ts';
+
+export interface SimulatedNodeOptions {
+  /** `HOST:PORT` of the coordinator. */
+  readonly coordinator: string;
+  readonly joinToken: string;
+  readonly name: string;
+  readonly tags: readonly string[];
+  /** Where proxies reach its containers. */
+  readonly address: string;
+  /** Port of every container there: something has to listen. */
+  readonly port: number;
+}
+
+const dialing = { clock: systemClock, timeoutMs: 10_000 };
+const backoff = { minMs: 100, maxMs: 5_000 };
+
+/**
+ * A node without a host: joins as any other, and says of each container assigned to it that it runs and
+ * is ready, or that it is stopped or gone. So a coordinator has as many containers as one likes.
+ */
+export class SimulatedNode implements AsyncDisposable {
+  readonly #options: SimulatedNodeOptions;
+  readonly #credential: string;
+  readonly #bootId = systemRandom.id();
+  readonly #containers = new Map<string, ContainerStatus>();
+  readonly #changed = new Set<string>();
+  readonly #wakeup = new Wakeup();
+  readonly #life: ChildController;
+  readonly #running: Promise<void>;
+  #sequence = 0;
+
+  private constructor(options: SimulatedNodeOptions, credential: string, signal: AbortSignal) {
+    this.#options = options;
+    this.#credential = credential;
+    this.#life = new ChildController(signal);
+    this.#running = keepRunning(
+      (until) => this.#converse(until),
+      backoff,
+      {
+        clock: systemClock,
+        random: () => systemRandom.fraction(),
+        onFailure: () => undefined,
+      },
+      this.#life.signal,
+    );
+  }
+
+  /** Joins, and keeps a session until it is disposed of or the signal aborts. */
+  static async start(options: SimulatedNodeOptions, signal: AbortSignal): Promise<SimulatedNode> {
+    const { coordinator, joinToken, name, tags } = options;
+    const channel = await openChannel({ address: coordinator }, dialing, signal);
+    try {
+      const client = authorizedClients(joinToken).create(AgentServiceDefinition, channel);
+      const { credential } = await client.join({ name, tags: [...tags] }, { signal });
+      return new SimulatedNode(options, credential, signal);
+    } finally {
+      channel.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#life[Symbol.dispose]();
+    await this.#running;
+  }
+
+  async #converse(signal: AbortSignal): Promise<void> {
+    const channel = await openChannel({ address: this.#options.coordinator }, dialing, signal);
+    try {
+      const client = authorizedClients(this.#credential).create(AgentServiceDefinition, channel);
+      const pace = { heartbeatMs: 1_000 };
+      const responses = client.nodeSession(this.#requests(pace, signal), { signal });
+      for await (const { message } of responses) {
+        if (message?.$case === 'welcome') pace.heartbeatMs = message.value.heartbeatMs;
+        if (message?.$case === 'assignments') this.#take(message.value);
+      }
+    } finally {
+      channel.close();
+    }
+  }
+
+  async *#requests(
+    pace: { readonly heartbeatMs: number },
+    signal: AbortSignal,
+  ): AsyncGenerator<NodeSessionRequest> {
+    this.#changed.clear();
+    yield { message: { $case: 'hello', value: this.#hello() } };
+    while (!signal.aborted) {
+      if (this.#changed.size > 0) {
+        const containers = [...this.#changed].flatMap((id) => this.#containers.get(id) ?? []);
+        this.#changed.clear();
+        const value = { sequence: ++this.#sequence, containers, engine: undefined };
+        yield { message: { $case: 'report', value } };
+      } else if (!(await this.#wakeup.waitFor(pace.heartbeatMs, systemClock, signal))) {
+        if (!signal.aborted) yield { message: { $case: 'heartbeat', value: {} } };
+      }
+    }
+  }
+
+  #hello(): NodeHello {
+    const { address, name } = this.#options;
+    return {
+      protocolVersion: 1,
+      verbs: [],
+      bootId: this.#bootId,
+      description: {
+        hostname: name,
+        operatingSystem: 'simulated',
+        architecture: 'amd64',
+        engineVersion: 'none',
+        engineApiVersion: 'none',
+        cpus: 1,
+        memoryBytes: 2 ** 30,
+        agentVersion: 'simulated',
+      },
+      advertiseAddress: address,
+      publicAddress: address,
+      engine: { reachable: true, message: '' },
+      inventory: [...this.#containers.values()],
+      sequence: ++this.#sequence,
+    };
+  }
+
+  #take({ assignments, forgotten }: AssignmentSet): void {
+    for (const assignment of assignments) {
+      const { containerId } = assignment;
+      const status = this.#statusOf(assignment, this.#containers.get(containerId));
+      this.#containers.set(containerId, status);
+      this.#changed.add(containerId);
+    }
+    for (const id of forgotten) this.#containers.delete(id);
+    if (this.#changed.size > 0) this.#wakeup.notify();
+  }
+
+  #statusOf(assignment: Assignment, before: ContainerStatus | undefined): ContainerStatus {
+    const { containerId, wanted, definition } = assignment;
+    const now = new Date(systemClock.now());
+    const identity = {
+      containerId,
+      name: definition?.name ?? before?.name ?? '',
+      engineId: before?.engineId ?? systemRandom.id().repeat(2),
+      startedAt: before?.startedAt ?? now,
+      restarts: 0,
+      message: '',
+    };
+    const phase = phaseFor(wanted);
+    if (wanted !== WantedPhase.RUNNING) {
+      const readiness = ReadinessState.NOT_READY;
+      return { ...identity, phase, readiness, ports: [], exitCode: 0, endedAt: now };
+    }
+    return {
+      ...{ ...identity, phase, readiness: ReadinessState.READY },
+      ...{ ports: this.#portsOf(assignment), exitCode: undefined, endedAt: undefined },
+    };
+  }
+
+  #portsOf({ definition }: Assignment): ContainerStatus['ports'] {
+    const { address: hostAddress, port: hostPort } = this.#options;
+    return (definition?.ports ?? []).map(({ containerPort, protocol, published }) => {
+      return { containerPort, protocol, published, hostAddress, hostPort };
+    });
+  }
+}
+
+function phaseFor(wanted: WantedPhase): ContainerPhase {
+  switch (wanted) {
+    case WantedPhase.RUNNING:
+      return ContainerPhase.RUNNING;
+    case WantedPhase.STOPPED:
+      return ContainerPhase.STOPPED;
+    case WantedPhase.REMOVED:
+      return ContainerPhase.REMOVED;
+    case WantedPhase.UNSPECIFIED:
+    default:
+      return ContainerPhase.UNSPECIFIED;
+  }
+}
