@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { readConfig, type ConfigSources } from '../shared/config.ts';
+import { DomainError } from '../shared/errors.ts';
 import type { LogLevel } from '../shared/logger.ts';
 
 const hostPort = z
@@ -34,6 +35,10 @@ const schema = z.object({
   logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
+function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
 export interface HostPort {
   readonly host: string;
   readonly port: number;
@@ -60,6 +65,13 @@ export interface CoordinatorConfig {
 /** Reads flags and FAIRLEAD_ variables; throws one error that lists all mistakes. */
 export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig {
   const values = readConfig(schema, sources);
+  if (values.advertise === undefined && isAnyAddress(values.listen.host)) {
+    const rule = `is required with --listen ${values.listen.host}: containers and agents cannot dial that`;
+    throw new DomainError('invalid', `the configuration is wrong:\n  --advertise: ${rule}`, {
+      reason: 'CONFIGURATION_INVALID',
+      violations: [{ field: '--advertise', rule }],
+    });
+  }
   const { stateDir, listen, httpListen, advertiseHttp, zone, logLevel } = values;
   return {
     stateDir,

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /**
  * Calls `listener` when the signal aborts, or now if it already has.
  *
@@ -25,6 +27,8 @@ export class ChildController implements Disposable {
   readonly #subscription: Disposable;
 
   constructor(parent: AbortSignal) {
+    // One listener for everything that runs below it: many are no leak.
+    setMaxListeners(0, this.#controller.signal);
     this.#subscription = onAbort(parent, () => {
       this.#controller.abort(parent.reason);
     });

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import SqliteDatabase from 'better-sqlite3';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import { migrations } from './migrations/index.ts';
@@ -26,6 +27,8 @@ export function openDatabase(path: string, steps: readonly string[] = migrations
 
 function openFile(path: string): Database {
   try {
+    // SQLite gives the files beside it the same mode.
+    if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
     return new SqliteDatabase(path, { timeout: 0 });
   } catch (error) {
     throw toStoreError(error, path);
