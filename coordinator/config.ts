@@ -1,38 +1,47 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
+import en from 'zod/v4/locales/en.js';
 import { readConfig, type ConfigSources } from '../shared/config.ts';
 import { DomainError } from '../shared/errors.ts';
 import type { LogLevel } from '../shared/logger.ts';
 
+z.config(en());
+
 const hostPort = z
-  .string()
-  .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be HOST:PORT')
-  .transform((value) => {
-    const split = value.lastIndexOf(':');
-    const host = value.slice(0, split).replace(/^\[(.*)\]$/, '$1');
-    return { host, port: Number(value.slice(split + 1)) };
-  })
-  .refine(({ port }) => port <= 65_535, 'must have a port of at most 65535');
+  .pipe(
+    z.string().check(z.regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be HOST:PORT')),
+    z.transform((value) => {
+      const split = value.lastIndexOf(':');
+      const host = value.slice(0, split).replace(/^\[(.*)\]$/, '$1');
+      return { host, port: Number(value.slice(split + 1)) };
+    }),
+  )
+  .check(z.refine(({ port }) => port <= 65_535, 'must have a port of at most 65535'));
 
 const schema = z.object({
-  stateDir: z.string().default('/var/lib/fairlead/coordinator'),
-  listen: hostPort.prefault('127.0.0.1:7600'),
-  httpListen: hostPort.prefault('127.0.0.1:7601'),
-  advertise: hostPort.optional(),
-  advertiseHttp: z
-    .string()
-    .regex(/^https?:\/\/[^/\s]+$/, 'must be a URL with no path: http://HOST:PORT')
-    .optional(),
-  zone: z
-    .string()
-    .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/, 'must be a DNS name in lower case')
-    .default('fairlead.internal'),
-  nodeGraceSeconds: z.coerce
-    .number('must be a number of seconds')
-    .int()
-    .min(5, 'must be at least 5')
-    .max(86_400, 'must be at most 86400')
-    .default(60),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  stateDir: z._default(z.string(), '/var/lib/fairlead/coordinator'),
+  listen: z.prefault(hostPort, '127.0.0.1:7600'),
+  httpListen: z.prefault(hostPort, '127.0.0.1:7601'),
+  advertise: z.optional(hostPort),
+  advertiseHttp: z.optional(
+    z
+      .string()
+      .check(z.regex(/^https?:\/\/[^/\s]+$/, 'must be a URL with no path: http://HOST:PORT')),
+  ),
+  zone: z._default(
+    z.string().check(z.regex(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/, 'must be a DNS name in lower case')),
+    'fairlead.internal',
+  ),
+  nodeGraceSeconds: z._default(
+    z.coerce
+      .number({ error: 'must be a number of seconds' })
+      .check(
+        z.refine(Number.isInteger, 'must be a whole number'),
+        z.gte(5, 'must be at least 5'),
+        z.lte(86_400, 'must be at most 86400'),
+      ),
+    60,
+  ),
+  logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });
 
 function isAnyAddress(host: string): boolean {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type z } from 'zod';
+import type * as z from 'zod/mini';
 import { DomainError, messageOf, type FieldViolation } from './errors.ts';
 
 /** Where the values of a configuration come from; a flag wins over a variable. */
@@ -14,10 +14,10 @@ export interface ConfigSources {
  * `FAIRLEAD_STATE_DIR`, else the content of the file that `FAIRLEAD_STATE_DIR_FILE` names, without its
  * last line break. Throws one error that lists all mistakes.
  */
-export function readConfig<Shape extends z.ZodRawShape>(
-  schema: z.ZodObject<Shape>,
+export function readConfig<Shape extends z.core.$ZodShape>(
+  schema: z.ZodMiniObject<Shape>,
   { flags, env }: ConfigSources,
-): Readonly<z.infer<z.ZodObject<Shape>>> {
+): Readonly<z.infer<z.ZodMiniObject<Shape>>> {
   const violations: FieldViolation[] = [];
   const values: Record<string, unknown> = {};
   for (const key of Object.keys(schema.shape)) {
