@@ -17,13 +17,23 @@ const programs = {
   proxy: { entry: 'agent/proxy/entry.ts', file: 'fairlead-proxy.cjs' },
 };
 
-/** Docker over SSH: never used, and its client costs 7 MB of memory and native code. */
-const withoutSsh = {
-  name: 'without-ssh',
+/**
+ * What the libraries can do and the agents never ask for: Docker over SSH, BuildKit, building images, and
+ * reading .proto files while running. It would cost 7 MB of memory at rest, and native code.
+ */
+const unused = /^(ssh2|@grpc\/proto-loader|protobufjs(\/.*)?|tar-fs|@balena\/dockerignore)$/;
+
+const withoutUnused = {
+  name: 'without-unused',
   setup(build) {
-    build.onResolve({ filter: /^ssh2$/ }, ({ path }) => ({ path, namespace: 'absent' }));
-    build.onLoad({ filter: /.*/, namespace: 'absent' }, () => ({
+    build.onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'unused' }));
+    build.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
       contents: 'module.exports = {};',
+    }));
+    // A copy of Node's own streams, for Nodes much older than ours.
+    build.onResolve({ filter: /^readable-stream$/ }, () => ({
+      path: 'node:stream',
+      external: true,
     }));
   },
 };
@@ -55,7 +65,7 @@ await Promise.all(
       keepNames: true,
       legalComments: 'none',
       external: ['*.node'],
-      plugins: [withoutSsh],
+      plugins: [withoutUnused],
       logLevel: 'warning',
     }),
   ),

@@ -95,21 +95,17 @@ function advanceFromCreated(view: View, engine: EngineContainer): Step {
 }
 
 function advanceFromEnd(view: View, engine: EngineContainer): Step {
-  if (isOver(view.last)) return { action: 'none', status: view.last };
   if (!view.mayReturn) return { action: 'none', status: statusOfEnded(view, engine) };
   return { action: 'wait', status: statusOfRestarting(view, engine) };
-}
-
-/** Its process ended and that was reported: what comes after does not change how it ended. */
-function isOver(last: ContainerStatus | undefined): last is ContainerStatus {
-  return last?.phase === 'stopped' || last?.phase === 'failed';
 }
 
 function advanceFromNothing(view: View): Step {
   const { seen, hasDefinition, image, last } = view;
   if (seen) {
+    // How it ended says more than that it was tidied away then.
+    const isOver = last?.phase === 'stopped' || last?.phase === 'failed';
     const message = "was removed behind Fairlead's back";
-    return { action: 'none', status: isOver(last) ? last : statusOf(view, 'failed', message) };
+    return { action: 'none', status: isOver ? last : statusOf(view, 'failed', message) };
   }
   if (!hasDefinition) {
     const message = 'the coordinator wants it to run but did not say what to run';

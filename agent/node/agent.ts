@@ -18,7 +18,7 @@ import { Images } from './images.ts';
 import { join } from './join.ts';
 import { Limiter } from './limiter.ts';
 import type { NodeDescription } from './model.ts';
-import { createProbe } from './probe.ts';
+import { probe } from './probe.ts';
 import { Reporter } from './reporter.ts';
 import { NodeSession } from './session.ts';
 import { agentVersion } from './version.ts';
@@ -167,7 +167,7 @@ class NodeAgent {
         starts: new Limiter(startsAtOnce),
         placement: { nodeId, advertiseAddress, publishAddress },
       }),
-      probe: createProbe(clock),
+      probe,
       log: log.child({ component: 'worker' }),
       report: (status) => {
         this.#reporter.setContainer(status);

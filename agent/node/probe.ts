@@ -1,7 +1,6 @@
-import { request } from 'node:http';
-import { connect } from 'node:net';
-import { ChildController, onAbort } from '../../shared/abort.ts';
-import type { Clock } from '../../shared/clock.ts';
+import { request, type ClientRequest } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { onAbort } from '../../shared/abort.ts';
 import { messageOf } from '../../shared/errors.ts';
 
 /** Where one readiness check of a container goes. */
@@ -30,84 +29,88 @@ export type Probe = (
   signal: AbortSignal,
 ) => Promise<ProbeFailure>;
 
-/** Checks over real connections. */
-export function createProbe(clock: Clock): Probe {
-  return async (target, timeoutMs, signal) => {
-    using limit = new ChildController(signal);
-    let isLate = false;
-    void clock.sleep(timeoutMs, limit.signal).then(() => {
-      if (limit.signal.aborted) return;
-      isLate = true;
-      limit.abort();
-    });
-    const failure = await probeOnce(target, limit.signal);
-    if (failure === '') return '';
-    return `${nameOf(target)} ${isLate ? `did not answer within ${timeoutMs} ms` : failure}`;
-  };
-}
-
-async function probeOnce(target: ProbeTarget, signal: AbortSignal): Promise<ProbeFailure> {
+/**
+ * Makes one check over a connection of its own. It counts every second for every container, so it does
+ * without abort signals of its own, which cost more than the connection.
+ */
+export const probe: Probe = async (target, timeoutMs, signal) => {
+  let failure: ProbeFailure;
   try {
-    return await (target.kind === 'tcp' ? probeTcp(target, signal) : probeHttp(target, signal));
+    failure = await (target.kind === 'tcp'
+      ? probeTcp(target, timeoutMs, signal)
+      : probeHttp(target, timeoutMs, signal));
   } catch (error) {
-    return `cannot be asked (${messageOf(error)})`;
+    failure = `cannot be asked (${messageOf(error)})`;
   }
-}
+  return failure === '' ? '' : `${nameOf(target)} ${failure}`;
+};
 
 function nameOf(target: ProbeTarget): string {
   const address = `${target.host}:${target.port}`;
   return target.kind === 'tcp' ? address : `http://${address}${target.path}`;
 }
 
-function probeTcp({ host, port }: TcpTarget, signal: AbortSignal): Promise<ProbeFailure> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    const subscription = onAbort(signal, () => socket.destroy());
-    const finish = (failure: ProbeFailure) => {
-      subscription[Symbol.dispose]();
-      socket.destroy();
-      resolve(failure);
-    };
+function probeTcp(
+  { host, port }: TcpTarget,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ProbeFailure> {
+  const socket = connect({ host, port });
+  return settleOnce(socket, timeoutMs, signal, (finish) => {
     socket.once('connect', () => {
       finish('');
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      finish(wordsOf(error));
-    });
-    socket.once('close', () => {
-      finish('closed the connection');
     });
   });
 }
 
-function probeHttp({ host, port, path }: HttpTarget, signal: AbortSignal): Promise<ProbeFailure> {
-  return new Promise((resolve) => {
+function probeHttp(
+  { host, port, path }: HttpTarget,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ProbeFailure> {
+  const asked = request({
+    host,
+    port,
+    path,
     // No pool: a connection that is kept open would hide that the process accepts no new ones.
-    const asked = request({
-      host,
-      port,
-      path,
-      agent: false,
-      headers: { 'user-agent': 'fairlead-readiness', connection: 'close' },
-    });
-    const subscription = onAbort(signal, () => asked.destroy());
-    const finish = (failure: ProbeFailure) => {
-      subscription[Symbol.dispose]();
-      asked.destroy();
-      resolve(failure);
-    };
+    agent: false,
+    headers: { 'user-agent': 'fairlead-readiness', connection: 'close' },
+  });
+  asked.end();
+  return settleOnce(asked, timeoutMs, signal, (finish) => {
     asked.once('response', ({ statusCode = 0 }) => {
       const isGood = statusCode >= 200 && statusCode < 400;
       finish(isGood ? '' : `answered with status ${statusCode}`);
     });
-    asked.on('error', (error: NodeJS.ErrnoException) => {
+  });
+}
+
+/** Waits for success, failure, the end of the time or the signal, then drops the connection. */
+async function settleOnce(
+  connection: Socket | ClientRequest,
+  timeoutMs: number,
+  signal: AbortSignal,
+  onSuccess: (finish: (failure: ProbeFailure) => void) => void,
+): Promise<ProbeFailure> {
+  using _abort = onAbort(signal, () => connection.destroy());
+  const failure = await new Promise<ProbeFailure>((resolve) => {
+    const timer = setTimeout(() => {
+      finish(`did not answer within ${timeoutMs} ms`);
+    }, timeoutMs);
+    const finish = (words: ProbeFailure) => {
+      clearTimeout(timer);
+      resolve(words);
+    };
+    onSuccess(finish);
+    connection.on('error', (error: NodeJS.ErrnoException) => {
       finish(wordsOf(error));
     });
-    asked.once('close', () => {
+    connection.once('close', () => {
       finish('closed the connection');
     });
-    asked.end();
   });
+  connection.destroy();
+  return failure;
 }
 
 function wordsOf(error: NodeJS.ErrnoException): string {

@@ -2,12 +2,10 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { createProbe, type ProbeTarget } from '../../../../agent/node/probe.ts';
-import { systemClock } from '../../../../shared/clock.ts';
+import { probe, type ProbeTarget } from '../../../../agent/node/probe.ts';
 
 const never = new AbortController().signal;
 const host = '127.0.0.1';
-const probe = createProbe(systemClock);
 
 /** A server on a free port, gone with the test. */
 async function serve(server: Server): Promise<{ readonly port: number } & AsyncDisposable> {

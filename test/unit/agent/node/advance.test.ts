@@ -124,6 +124,12 @@ describe('advance to running', () => {
       { phase: 'stopped', exitCode: 0 },
     ],
     [
+      'learns that an end that it saw before it knew better was a failure',
+      { engine: ended(1), last: aStatus({ phase: 'stopped', exitCode: 1 }) },
+      'none',
+      { phase: 'failed', exitCode: 1 },
+    ],
+    [
       'cannot run what it has no definition of',
       { hasDefinition: false },
       'none',

@@ -16,7 +16,9 @@ import type { ContainerId } from '../../../../shared/ids.ts';
 import { Wakeup } from '../../../../shared/wakeup.ts';
 import { aBinding, startedAt } from './builders.ts';
 
-type Method = 'ping' | 'hasImage' | 'pull' | 'create' | 'start' | 'stop' | 'remove';
+type Method = 'ping' | 'inspect' | 'hasImage' | 'pull' | 'create' | 'start' | 'stop' | 'remove';
+
+const readers: readonly Method[] = ['ping', 'inspect', 'hasImage'];
 
 /** A call that waits until the test lets it go on. */
 interface Held {
@@ -37,6 +39,8 @@ export class FakeEngine implements ContainerEngine {
   /** Methods whose calls wait for `release`. */
   readonly hold = new Set<Method>();
   readonly refusals = new Map<Method, EngineRefusedError>();
+  /** Methods that find the engine away, as the others will soon. */
+  readonly unreachable = new Set<Method>();
   isAway = false;
   /** Answers nothing, and ends nothing. */
   isFrozen = false;
@@ -75,8 +79,9 @@ export class FakeEngine implements ContainerEngine {
   }
 
   async inspect(engineId: string, signal: AbortSignal): Promise<EngineContainer | undefined> {
-    await this.#answer(signal);
-    return this.containers.get(engineId);
+    const found = this.containers.get(engineId);
+    await this.#do('inspect', '', signal);
+    return found;
   }
 
   async hasImage(image: string, signal: AbortSignal): Promise<boolean> {
@@ -211,7 +216,7 @@ export class FakeEngine implements ContainerEngine {
   }
 
   async #do(method: Method, what: string, signal: AbortSignal): Promise<void> {
-    if (method !== 'ping' && method !== 'hasImage') this.calls.push(`${method} ${what}`);
+    if (!readers.includes(method)) this.calls.push(`${method} ${what}`);
     if (this.hold.has(method)) {
       await new Promise<void>((resolve, reject) => {
         this.held.push({ method, release: resolve });
@@ -221,6 +226,7 @@ export class FakeEngine implements ContainerEngine {
       });
     }
     await this.#answer(signal);
+    if (this.unreachable.has(method)) throw new EngineUnreachableError('no engine listens');
     const refusal = this.refusals.get(method);
     if (refusal !== undefined) throw refusal;
   }

@@ -11,12 +11,17 @@ describe('the readiness of a container', () => {
   let watch: ReadinessWatch;
   let failure: string;
   let changes: number;
+  let probes: number;
 
   beforeEach(() => {
     clock = new FakeClock();
     failure = '';
     changes = 0;
-    const probe = () => Promise.resolve(failure);
+    probes = 0;
+    const probe = () => {
+      probes++;
+      return Promise.resolve(failure);
+    };
     watch = new ReadinessWatch({ clock, probe }, '192.0.2.7', () => changes++);
   });
 
@@ -60,6 +65,7 @@ describe('the readiness of a container', () => {
     await clock.settle();
     failure = 'refuses';
     watch.follow(first, aReadinessSpec({ intervalMs: 1_000, failureThreshold: 3 }));
+    expect(probes).toBe(1);
     watch.follow(first, undefined);
     watch.follow(first, spec);
     await clock.advance(1_500);

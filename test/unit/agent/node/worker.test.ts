@@ -13,7 +13,7 @@ import { Worker } from '../../../../agent/node/worker.ts';
 import type { ContainerId } from '../../../../shared/ids.ts';
 import { createLogger } from '../../../../shared/logger.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { aDefinition, nodeId, startedAt } from './builders.ts';
+import { aDefinition, anEngineContainer, nodeId, startedAt } from './builders.ts';
 import { FakeEngine } from './fake-engine.ts';
 
 const idOf = (number: number) => `${number}`.padStart(8, '0').padEnd(32, 'f') as ContainerId;
@@ -148,19 +148,45 @@ describe('a worker', () => {
 
   test('does not take it out on a container when the engine goes down', async () => {
     engine.refusals.set('start', new EngineRefusedError('refused', 'shutting down'));
-    engine.refusals.set('ping', new EngineRefusedError('refused', 'shutting down'));
-    engine.hold.add('start');
+    engine.unreachable.add('ping');
     await order(assignment(1, 'running'));
-    engine.isAway = true;
-    engine.release();
-    await clock.settle();
     expect(last(1)).toMatchObject({ phase: 'starting' });
-    engine.isAway = false;
     engine.refusals.clear();
-    engine.hold.clear();
+    engine.unreachable.clear();
     await clock.advance(1_000);
     expect(last(1)).toMatchObject({ phase: 'running' });
     expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(1);
+  });
+
+  test('takes over what turns out to be there already when it is created', async () => {
+    engine.hold.add('create');
+    await order(assignment(1, 'running'));
+    const identity = { ...aDefinition({ name: 'web-1' }), nodeId, containerId: idOf(1) };
+    const engineId = 'e'.repeat(64);
+    engine.containers.set(engineId, anEngineContainer({ engineId, identity, state: 'created' }));
+    engine.release();
+    await clock.settle();
+    expect(last(1)).toMatchObject({ phase: 'running', engineId });
+    expect(engine.calls).toEqual(['create web-1', 'start web-1']);
+  });
+
+  test('fails a container whose name the engine gave to something that is not ours', async () => {
+    engine.refusals.set('create', new EngineRefusedError('conflict', 'the name is in use'));
+    await order(assignment(1, 'running'));
+    expect(last(1)).toMatchObject({
+      phase: 'failed',
+      message: 'cannot be created: the name is in use',
+    });
+  });
+
+  test('does not begin anew what it is told again', async () => {
+    engine.hold.add('pull');
+    const again = assignment(1, 'running', { image: 'registry/big' });
+    await order(again);
+    worker.apply({ complete: true, assignments: [{ ...again }], forgotten: [] });
+    await order({ ...again });
+    expect(engine.held).toHaveLength(1);
+    expect(engine.calls).toEqual(['pull registry/big']);
   });
 
   test('waits for an engine that is away, and makes one engine container then', async () => {
@@ -185,6 +211,30 @@ describe('a worker', () => {
     expect(statuses.slice(known)).toMatchObject([
       { phase: 'starting', readiness: 'not-ready', exitCode: 1, ports: [] },
     ]);
+  });
+
+  test('does not believe what it asked before it heard of the end', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    const known = statuses.length;
+    engine.hold.add('inspect');
+    engine.tell(engineIdOf(1), { kind: 'changed' });
+    await clock.settle();
+    engine.end(engineIdOf(1), 1, 'restarting');
+    await clock.settle();
+    engine.release();
+    await clock.settle();
+    expect(statuses.slice(known).map(({ phase }) => phase)).toEqual(['starting']);
+  });
+
+  test('takes no notice of another engine container with the same label', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    const known = statuses.length;
+    const copy = { engineId: 'd'.repeat(64), containerId: idOf(1), atMs: Number.MAX_SAFE_INTEGER };
+    worker.handle({ kind: 'event', event: { ...copy, kind: 'ended', exitCode: 1 } });
+    await clock.settle();
+    expect(statuses.slice(known)).toEqual([]);
   });
 
   test('follows a process through its restart, with the ports that it has then', async () => {
