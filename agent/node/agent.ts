@@ -189,8 +189,10 @@ class NodeAgent {
   #takePresence(change: Exclude<EngineChange, { kind: 'event' }>): void {
     const { log } = this.#deps;
     if (change.kind === 'away') {
-      this.#reporter.setEngine({ reachable: false, message: change.message });
-      log.warn({ reason: change.message }, 'engine is away');
+      const { message } = change;
+      // Said once, however often it is tried.
+      const isNews = this.#reporter.setEngine({ reachable: false, message });
+      if (isNews) log.warn({ reason: message }, 'engine is away');
     } else {
       const { info, containers } = change;
       const before = describe(this.#engineInfo);

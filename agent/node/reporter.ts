@@ -42,11 +42,13 @@ export class Reporter {
     this.#onChange();
   }
 
-  setEngine(status: EngineStatus): void {
-    if (isDeepStrictEqual(this.#engine, status)) return;
+  /** Says whether that is news. */
+  setEngine(status: EngineStatus): boolean {
+    if (isDeepStrictEqual(this.#engine, status)) return false;
     this.#engine = status;
     this.#engineChanged = true;
     this.#onChange();
+    return true;
   }
 
   /** Drops a container that nobody wants to hear of any more. */

@@ -53,6 +53,8 @@ export class NodeSession {
   readonly #options: NodeSessionOptions;
   #live: ChildController | undefined;
   #hasAskedForSet = false;
+  /** Why there was no session last: said once, however often it is tried. */
+  #lastFailure = '';
 
   constructor(deps: NodeSessionDeps, options: NodeSessionOptions) {
     this.#deps = deps;
@@ -68,7 +70,10 @@ export class NodeSession {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, log } = this.#deps;
     const onFailure = (error: unknown, retryInMs: number) => {
-      log.warn({ reason: messageOf(error), retryInMs }, 'no session with the coordinator');
+      const reason = messageOf(error);
+      const level = reason === this.#lastFailure ? 'debug' : 'warn';
+      this.#lastFailure = reason;
+      log[level]({ reason, retryInMs }, 'no session with the coordinator');
     };
     await keepRunning(
       (until) => this.#attempt(until),
@@ -150,6 +155,7 @@ export class NodeSession {
         const { leaseMs, heartbeatMs, sessionId } = message.value;
         patience.change(leaseMs);
         pace.heartbeatMs = heartbeatMs;
+        this.#lastFailure = '';
         log.info({ sessionId, coordinator, leaseMs }, 'session begins');
         onWelcome();
       } else {

@@ -36,6 +36,12 @@ interface DockerInfo {
   readonly SystemTime: string;
 }
 
+/** How dockerode is told what goes into the address and what into the body; it has no type for it. */
+interface CreateRequest {
+  readonly _query: { readonly name: string };
+  readonly _body: CreateOptions;
+}
+
 /** How long the engine may take; only what moves much data or waits for a process takes longer. */
 const limitsMs = {
   connect: 5_000,
@@ -142,8 +148,13 @@ export class DockerodeEngine implements ContainerEngine {
   }
 
   async create(name: string, options: CreateOptions, signal: AbortSignal): Promise<string> {
+    // Said apart: dockerode would put all of it into the address too, with the secrets in it.
+    const request: Docker.ContainerCreateOptions & CreateRequest = {
+      _query: { name },
+      _body: options,
+    };
     const { id } = await this.#call(limitsMs.create, signal, (abortSignal) =>
-      this.#docker.createContainer({ name, ...options, abortSignal }),
+      this.#docker.createContainer({ ...request, abortSignal }),
     );
     return id;
   }

@@ -97,11 +97,14 @@ describeWithLab('a node agent with a real engine', () => {
   }
 
   test('starts a container as defined, and tells when and where it answers', async () => {
+    // More than fits into the address of a request.
+    const values = Array.from({ length: 40 }, (_, index) => [`BULK_${index}`, 'x'.repeat(30_000)]);
+    const bulk = Object.fromEntries(values) as Record<string, string>;
     const id = await runHello({
       name: 'web-3',
       hostname: 'web-3',
       slot: 3,
-      environment: { PORT: '8080', GREETING: 'a=b c' },
+      environment: { PORT: '8080', GREETING: 'a=b c', ...bulk },
       labels: { team: 'blue' },
       ports: [published(8080), linked(8081)],
       hosts: [{ name: 'db', address: '192.0.2.9' }],
@@ -373,6 +376,24 @@ describeWithLab('a node agent with a real engine', () => {
       new Set([ContainerPhase.RUNNING, ContainerPhase.STARTING]),
     );
     expect(coordinator.sessions).toHaveLength(1);
+  });
+
+  test('begins without an engine, and says hello again when it knows what it runs on', async () => {
+    await agent.stop(5_000, signal);
+    await host.stopEngine(signal);
+    agent = await startAgent(bundle, host, coordinator);
+    await eventually(() => {
+      expect(coordinator.session?.hello.engine?.reachable).toBe(false);
+    });
+    const { description } = coordinator.session!.hello;
+    expect(description).toMatchObject({ architecture: 'amd64', engineVersion: '' });
+    await host.startEngine(signal);
+    await eventually(() => {
+      expect(coordinator.session?.hello).toMatchObject({
+        engine: { reachable: true },
+        description: { architecture: 'amd64', engineApiVersion: '1.41' },
+      });
+    });
   });
 
   test('tells what happened while the coordinator was away', async () => {

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { Status } from 'nice-grpc';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { WantedPhase } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
@@ -14,6 +14,10 @@ import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 import { AgentInProcess, flagsFor } from './agent-in-process.ts';
 
 const never = new AbortController().signal;
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
 const containerId = 'c0000000000000000000000000000001';
 
 test('joins once, keeps its identity to itself, and needs no token afterwards', async () => {
@@ -95,6 +99,8 @@ test('refuses an identity that it cannot read, rather than to become another nod
 test('stays connected without an engine, says so, and sends signs of life', async () => {
   await using directory = new TemporaryDirectory();
   await using coordinator = await FakeCoordinator.start({ leaseMs: 600, heartbeatMs: 100 });
+  // What other programs of the host go by is not what the agent was told.
+  vi.stubEnv('DOCKER_HOST', 'tcp://192.0.2.1:2375');
   await using _agent = new AgentInProcess({
     ...flagsFor(coordinator, directory.path),
     advertiseAddress: '192.0.2.7',
