@@ -24,7 +24,10 @@ import {
 import type { Side, Subject } from './side.ts';
 
 const simulatedNodes = 10;
-const scaleStep = 250;
+
+/** Services of simulated containers, and how many each has at the most. */
+const crowds = Array.from({ length: 10 }, (_, index) => `crowd-${index}`);
+const crowdSize = 99;
 
 /** Fairlead as it is shipped: coordinator, node agent, proxy agent and HAProxy, each a process. */
 export class Fairlead implements Side, AsyncDisposable {
@@ -34,8 +37,6 @@ export class Fairlead implements Side, AsyncDisposable {
   readonly #nodes: SimulatedNode[] = [];
   #subjects: readonly Subject[] = [];
   #notices: ServerNotices | undefined;
-  /** Simulated containers. */
-  #crowd = 0;
 
   private constructor(fleet: Fleet, stateDir: string) {
     this.#fleet = fleet;
@@ -73,12 +74,11 @@ export class Fairlead implements Side, AsyncDisposable {
   }
 
   async resize(backends: number, signal: AbortSignal): Promise<void> {
-    const replicas = backends - this.#subjects.length;
-    while (this.#crowd !== replicas) {
-      // In steps: planning hundreds of containers at once keeps the coordinator from its connections.
-      const step = Math.max(-scaleStep, Math.min(scaleStep, replicas - this.#crowd));
-      this.#crowd += step;
-      await scaleService(this.#fleet.client, 'crowd', this.#crowd, signal);
+    let missing = backends - this.#subjects.length;
+    for (const name of crowds) {
+      const replicas = Math.min(missing, crowdSize);
+      missing -= replicas;
+      await scaleService(this.#fleet.client, name, replicas, signal);
     }
     await untilReady(backends, () => this.servers(), signal);
   }
@@ -118,8 +118,10 @@ export class Fairlead implements Side, AsyncDisposable {
       readiness: { check: { $case: 'none', value: {} } },
     };
     await runService(client, 'web', { ...common, replicas: subjects, tags: ['real'] }, signal);
-    await runService(client, 'crowd', { ...common, replicas: 0, tags: ['simulated'] }, signal);
-    const links = [{ service: 'web' }, { service: 'crowd' }];
+    for (const name of crowds) {
+      await runService(client, name, { ...common, replicas: 0, tags: ['simulated'] }, signal);
+    }
+    const links = ['web', ...crowds].map((service) => ({ service }));
     const balancer = { ...common, replicas: 0, apiRole: ApiRole.PROXY, links };
     await runService(client, 'lb', balancer, signal);
     const { control } = client;
