@@ -2,7 +2,12 @@
  * `npm run demo`: makes a fresh clone ready (dependencies, build), then runs the demo itself. Plain
  * JavaScript, because before that there is nothing to run TypeScript with.
  */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { makeReady } from './make-ready.js';
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url));
 
 const help = `npm run demo -- [--json] [--keep | --down] [--single-engine]
 
@@ -21,8 +26,23 @@ if (args.includes('--help') || args.includes('-h')) {
   process.stdout.write(help);
 } else {
   await makeReady();
-  const { register } = await import('tsx/esm/api');
-  register();
-  const { runDemo } = await import('./main.ts');
-  process.exit(await runDemo(args));
+  process.exit(await runDemo());
+}
+
+/**
+ * The demo runs in a session of its own, with all that it starts: a Ctrl-C at the terminal comes to us
+ * alone, and never ends the very commands that clean up after it. If we are killed, the demo ends, too.
+ */
+async function runDemo() {
+  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => child.kill(signal));
+  }
+  return await new Promise((resolve) => {
+    // Before it listens to signals it has made nothing, and they simply end it.
+    child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  });
 }

@@ -4,7 +4,7 @@ import { CommandError } from '../support/lab/command.ts';
 
 /** Removing a whole fleet takes seconds; a machine that cannot do it in so long never will. */
 const limitMs = 60_000;
-/** npm passes on the signal that the terminal has sent us already: that is no second wish. */
+/** npm passes on the signal that the terminal has sent already: that is no second wish. */
 const echoMs = 1_000;
 
 /**
@@ -47,6 +47,10 @@ export async function interruptible(run: (signal: AbortSignal) => Promise<void>)
 
 /** A bug shows where it is; anything expected is for the user. */
 function wordsOf(error: unknown): string {
+  // Removing failed after something else had: that something is the cause.
+  if (error instanceof Error && 'suppressed' in error && 'error' in error) {
+    return `${wordsOf(error.suppressed)}\n${wordsOf(error.error)}`;
+  }
   if (error instanceof DomainError || error instanceof CommandError) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

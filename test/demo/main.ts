@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { messageOf } from '../../shared/errors.ts';
 import { Fleet } from '../support/fleet/fleet.ts';
 import { silent } from '../tutorial/report.ts';
 import { runSteps, stepNumbers } from '../tutorial/run-tutorial.ts';
@@ -17,12 +18,12 @@ interface DemoOptions {
 }
 
 /** Runs the demo as the arguments say; the exit status. */
-export async function runDemo(args: readonly string[]): Promise<number> {
+async function runDemo(args: readonly string[]): Promise<number> {
   let options: DemoOptions;
   try {
     options = parseOptions(args);
   } catch (error) {
-    process.stderr.write(`${String(error)}\nnpm run demo -- --help tells what there is\n`);
+    process.stderr.write(`${messageOf(error)}\nnpm run demo -- --help tells what there is\n`);
     return 2;
   }
   const { json, down } = options;
@@ -30,8 +31,23 @@ export async function runDemo(args: readonly string[]): Promise<number> {
     (json ? process.stderr : process.stdout).write(`${line}\n`);
   };
   return await interruptible((signal) =>
-    down ? removeAll(json, say, signal) : demo(options, say, signal),
+    down ? removeAll(json, say, signal) : demoOrReason(options, say, signal),
   );
+}
+
+/** Whoever reads JSON gets a document even if there was no demo. */
+async function demoOrReason(
+  options: DemoOptions,
+  say: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await demo(options, say, signal);
+  } catch (error) {
+    if (options.json && !signal.aborted)
+      printJson({ ok: false, error: messageOf(error), caveat: '', checks: [] });
+    throw error;
+  }
 }
 
 async function demo(
@@ -50,7 +66,6 @@ async function demo(
   } else {
     const failed = checks.filter((check) => !check.ok).length;
     say(`\n${checks.length - failed} of ${checks.length} checks hold`);
-    if (fleet.site.caveat !== '') say(`note: ${fleet.site.caveat}`);
   }
   if (kept !== undefined) say(instructions(kept));
   if (!ok) process.exitCode = 1;
@@ -93,3 +108,8 @@ function parseOptions(args: readonly string[]): DemoOptions {
 function printJson(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
 }
+
+// Whoever started us was killed, and so are we: what is left is on record.
+process.once('disconnect', () => process.exit(1));
+if (!process.connected) process.exit(1);
+process.exit(await runDemo(process.argv.slice(2)));

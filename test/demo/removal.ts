@@ -67,7 +67,10 @@ async function removeLab(id: string, signal: AbortSignal): Promise<void> {
 
 /** What no record tells of: half-made directories, and what is left in the engine; ids found there. */
 async function clearUp(signal: AbortSignal): Promise<string[]> {
-  await withRegistryLock(() => removeLabLeftovers(labsDirectory()), signal);
+  // Labs are root's, and so is their directory.
+  if (process.getuid?.() === 0) {
+    await withRegistryLock(() => removeLabLeftovers(labsDirectory()), signal);
+  }
   await removeLeftovers();
   const socket = engineSocket(process.env);
   const { missing, obstacles } = await singleEngineNeeds(socket, signal);

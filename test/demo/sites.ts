@@ -25,76 +25,112 @@ export async function startSite(
   { hosts, singleEngine, say }: SiteOptions,
   signal: AbortSignal,
 ): Promise<Site> {
-  const against = singleEngine ? ['--single-engine was given'] : await prepareLab(say, signal);
-  if (against.length === 0) {
+  const installer = new Installer(say);
+  let noLab = singleEngine
+    ? ['--single-engine was given']
+    : await reasonsAgainstLab(installer, signal);
+  if (noLab.length === 0) {
     say(`starting ${hosts} hosts, each with a Docker Engine of its own …`);
-    return await startLabSite({ hosts, label: demoLabel }, signal);
+    try {
+      return await startLabSite({ hosts, label: demoLabel }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      noLab = [messageOf(error)];
+    }
   }
-  if (!singleEngine) sayList('hosts of their own cannot be made here:', against, say);
   const socket = engineSocket(process.env);
-  const obstacles = await prepareSingleEngine(socket, say, signal);
-  if (obstacles.length > 0) {
-    sayList('nor can one Docker Engine play them all:', obstacles, say);
-    throw new DomainError(
-      'precondition',
-      'the demo cannot run: do away with one of these lists, or run it as root on a Linux machine of its own',
-      { reason: 'DEMO_IMPOSSIBLE' },
-    );
-  }
+  const noEngine = await reasonsAgainstEngine(socket, installer, signal);
+  if (noEngine.length > 0) throw impossible(noLab, noEngine, installer.hint);
+  if (!singleEngine) say(list('no lab with hosts of its own can be made here:', noLab));
   say(`letting the Docker Engine at ${socket} play all ${hosts} hosts …`);
-  const because = against.join('; ');
-  const site = await startSingleEngineSite({ hosts, engineSocket: socket, because }, signal);
+  const options = { hosts, engineSocket: socket, because: noLab.join('; ') };
+  const site = await startSingleEngineSite(options, signal);
   say(`note: ${site.caveat}`);
+  say(
+    'its images stay in the engine for the next demo; "npm run demo -- --down" removes them, too',
+  );
   return site;
 }
 
-/** Why no lab can run here, after installing what can be installed; nothing if it can. */
-async function prepareLab(
-  say: (line: string) => void,
+async function reasonsAgainstLab(
+  installer: Installer,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { missing, unsuitable } = requirements();
   // What no package can mend is no reason to install packages.
   if (unsuitable.length > 0) return unsuitable.map(({ what, why }) => `${what}: ${why}`);
-  return await install(missing, say, signal);
+  return await installer.install(missing, signal);
 }
 
-async function prepareSingleEngine(
+async function reasonsAgainstEngine(
   socket: string,
-  say: (line: string) => void,
+  installer: Installer,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { missing, obstacles } = await singleEngineNeeds(socket, signal);
   if (missing.length === 0) return obstacles;
-  const lacking = await install(missing, say, signal);
+  const lacking = await installer.install(missing, signal);
   return lacking.length > 0 ? lacking : (await singleEngineNeeds(socket, signal)).obstacles;
 }
 
-/** Installs what is missing if we may; otherwise what is to be done about it, in words. */
-async function install(
-  missing: readonly MissingCommand[],
-  say: (line: string) => void,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  if (missing.length === 0) return [];
-  const lines = missing.map(
-    ({ command, debianPackage, why }) =>
-      `no command "${command}" (package ${debianPackage}): ${why}`,
-  );
-  const packages = [...new Set(missing.map(({ debianPackage }) => debianPackage))].sort().join(' ');
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
-    return [...lines, `what would help on Debian or Ubuntu: sudo apt-get install ${packages}`];
+/** Installs what is missing where that can be done, and remembers what could not be. */
+class Installer {
+  readonly #say: (line: string) => void;
+  readonly #packages = new Set<string>();
+  #able = process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');
+
+  constructor(say: (line: string) => void) {
+    this.#say = say;
   }
-  sayList('this machine lacks:', lines, say);
-  try {
-    await installMissing(missing, { log: say }, signal);
-    return [];
-  } catch (error) {
-    signal.throwIfAborted();
-    return [...lines, messageOf(error)];
+
+  /** What to do about all that could not be installed. */
+  get hint(): string {
+    const packages = [...this.#packages].sort().join(' ');
+    return packages === ''
+      ? 'Do away with one of these lists.'
+      : `Do away with one of these lists; on Debian or Ubuntu: sudo apt-get install ${packages}`;
+  }
+
+  /** Nothing if all is there now; else what is still missing, and why. */
+  async install(
+    missing: readonly MissingCommand[],
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    if (missing.length === 0) return [];
+    const lines = missing.map(
+      ({ command, debianPackage, why }) =>
+        `no command "${command}" (package ${debianPackage}): ${why}`,
+    );
+    if (this.#able) {
+      this.#say(list('this machine lacks:', lines));
+      try {
+        await installMissing(missing, { log: this.#say }, signal);
+        return [];
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#say(`cannot install it: ${messageOf(error)}`);
+        this.#able = false;
+      }
+    }
+    for (const { debianPackage } of missing) this.#packages.add(debianPackage);
+    return lines;
   }
 }
 
-function sayList(title: string, lines: readonly string[], say: (line: string) => void): void {
-  say([title, ...lines.map((line) => `  - ${line}`)].join('\n'));
+function impossible(
+  noLab: readonly string[],
+  noEngine: readonly string[],
+  hint: string,
+): DomainError {
+  const message = [
+    'the demo cannot run here.',
+    list('No lab with hosts of its own can be made:', noLab),
+    list('No single Docker Engine can play all hosts:', noEngine),
+    hint,
+  ].join('\n');
+  return new DomainError('precondition', message, { reason: 'DEMO_IMPOSSIBLE' });
+}
+
+function list(title: string, lines: readonly string[]): string {
+  return [title, ...lines.map((line) => `  - ${line}`)].join('\n');
 }

@@ -33,9 +33,10 @@ export async function deployWeb(tour: Tour): Promise<void> {
     const names = containers.map(({ name }) => name);
     const wanted = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `web-${number}`);
     must(names.join() === wanted.join(), `the names are ${names.join(', ')}`);
-    for (const container of containers) {
-      const inside = (await tour.exec(container, ['hostname'])).trim();
-      must(inside === container.name, `${container.name} is called ${inside} inside`);
+    const inside = await Promise.all(containers.map((each) => tour.exec(each, ['hostname'])));
+    for (const [index, { name }] of containers.entries()) {
+      const hostname = inside[index]?.trim() ?? '';
+      must(hostname === name, `${name} is called ${hostname} inside`);
     }
     return names.join(', ');
   });

@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { messageOf, DomainError } from '../../../../shared/errors.ts';
+import { DomainError } from '../../../../shared/errors.ts';
 import { CommandError } from '../../lab/command.ts';
 import { docker } from '../../lab/docker.ts';
 import { freeSubnets } from './subnets.ts';
@@ -9,6 +9,7 @@ import { directoryOf, type SiteRecord } from './record.ts';
 export const siteLabel = 'fairlead.demo';
 const userLabel = 'fairlead.demo.user';
 const directoryLabel = 'fairlead.demo.directory';
+const addressLabel = 'fairlead.demo.address';
 
 /** A network of a site, as the engine tells it. */
 export interface SiteNetwork {
@@ -18,14 +19,8 @@ export interface SiteNetwork {
   readonly user: string;
   /** Where the site's record is, or was. */
   readonly directory: string;
-  /** The address of this machine in it; empty if it has none. */
-  readonly gateway: string;
-}
-
-/** The part of the engine's answer that is used here. */
-interface EngineNetwork {
-  readonly Labels: Readonly<Record<string, string>>;
-  readonly IPAM: { readonly Config: readonly { readonly Gateway?: string }[] | null };
+  /** What this machine has in it: the address of a host. */
+  readonly address: string;
 }
 
 /**
@@ -36,19 +31,27 @@ export async function createAddresses(
   record: SiteRecord,
   signal: AbortSignal,
 ): Promise<Map<string, string>> {
-  const addresses = new Map<string, string>();
-  for (const host of record.hostNames) {
-    addresses.set(host, await createAddress(record, host, signal));
-  }
-  return addresses;
+  const creations = record.hostNames.map(
+    async (host) => [host, await createAddress(record, host, signal)] as const,
+  );
+  // Whoever removes what was made must find nothing being made.
+  await Promise.allSettled(creations);
+  return new Map(await Promise.all(creations));
 }
 
 /** Every network of any site in an engine, of every user. */
 export async function listNetworks(engine: string, signal: AbortSignal): Promise<SiteNetwork[]> {
-  const list = ['network', 'ls', '--quiet', '--filter', `label=${siteLabel}`];
-  const ids = (await docker(engine, list, {}, signal)).split('\n').filter((id) => id !== '');
-  const found = await Promise.all(ids.map((id) => inspectNetwork(engine, id, signal)));
-  return found.filter((network) => network !== undefined);
+  const labels = [siteLabel, userLabel, directoryLabel, addressLabel];
+  const values = labels.map((label) => `{{json (.Label "${label}")}}`);
+  const format = `[{{json .ID}},${values.join(',')}]`;
+  const list = ['network', 'ls', '--filter', `label=${siteLabel}`, '--format', format];
+  const lines = (await docker(engine, list, {}, signal)).split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    const [id = '', siteId = '', user = '', directory = '', address = ''] = JSON.parse(
+      line,
+    ) as string[];
+    return { id, siteId, user, directory, address };
+  });
 }
 
 async function createAddress(
@@ -61,11 +64,13 @@ async function createAddress(
     [userLabel]: String(process.getuid?.() ?? 0),
     [directoryLabel]: directoryOf(record),
   };
-  const create = ['network', 'create', '--driver', 'bridge'];
-  const marks = Object.entries(labels).flatMap(([name, value]) => ['--label', `${name}=${value}`]);
   for (const { range, gateway } of freeSubnets()) {
-    const addresses = ['--subnet', range, '--gateway', gateway];
-    const args = [...create, ...marks, ...addresses, `${siteLabel}-${record.id}-${host}`];
+    const marks = Object.entries({ ...labels, [addressLabel]: gateway });
+    const args = [
+      ...['network', 'create', '--driver', 'bridge', '--subnet', range, '--gateway', gateway],
+      ...marks.flatMap(([name, value]) => ['--label', `${name}=${value}`]),
+      `fairlead-demo-${record.id}-${host}`,
+    ];
     try {
       await docker(record.engineSocket, args, {}, signal);
     } catch (error) {
@@ -98,29 +103,4 @@ async function isLocalAddress(address: string): Promise<boolean> {
       resolve(true);
     });
   });
-}
-
-async function inspectNetwork(
-  engine: string,
-  id: string,
-  signal: AbortSignal,
-): Promise<SiteNetwork | undefined> {
-  let text: string;
-  try {
-    text = await docker(engine, ['network', 'inspect', id], {}, signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    // Removed by another process since it was listed.
-    if (/no such network|not found/i.test(messageOf(error))) return undefined;
-    throw error;
-  }
-  const [network] = JSON.parse(text) as [EngineNetwork];
-  const label = (name: string) => network.Labels[name] ?? '';
-  return {
-    id,
-    siteId: label(siteLabel),
-    user: label(userLabel),
-    directory: label(directoryLabel),
-    gateway: network.IPAM.Config?.[0]?.Gateway ?? '',
-  };
 }

@@ -102,6 +102,7 @@ export async function removeDirectory(record: SiteRecord): Promise<void> {
     if (existsSync(directory)) throw error;
   }
   await rm(doomed, { recursive: true, force: true, maxRetries: 5 });
+  removeIfEmpty(dirname(directory));
 }
 
 /** Deletes directories that a killed process was about to make or to remove. */
@@ -109,7 +110,7 @@ export async function removeLeftovers(): Promise<void> {
   for (const name of namesIn(sitesDirectory()).filter(isLeftover)) {
     await rm(join(sitesDirectory(), name), { recursive: true, force: true, maxRetries: 5 });
   }
-  if (namesIn(sitesDirectory()).length === 0) removeIfEmpty(sitesDirectory());
+  removeIfEmpty(sitesDirectory());
 }
 
 function isLeftover(name: string): boolean {
@@ -146,7 +147,7 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** Another demo may have put its own into it at this very moment. */
+/** The system says itself whether it is: another demo may put its own into it at this very moment. */
 function removeIfEmpty(directory: string): void {
   try {
     rmdirSync(directory);

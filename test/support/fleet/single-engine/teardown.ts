@@ -39,11 +39,11 @@ export async function removeLost(engine: string, signal: AbortSignal): Promise<s
   );
   const ids = [...new Set(networks.map(({ siteId }) => siteId))];
   for (const id of ids) {
-    const gateways = networks.filter(({ siteId }) => siteId === id).map(({ gateway }) => gateway);
+    const own = networks.filter(({ siteId }) => siteId === id).map(({ address }) => address);
     const nodeIds: string[] = [];
     for (const { id: container, node } of await listContainers(engine, signal)) {
       const addresses = node === '' ? [] : await publishedOn(engine, container, signal);
-      if (addresses.some((address) => gateways.includes(address))) nodeIds.push(node);
+      if (addresses.some((address) => own.includes(address))) nodeIds.push(node);
     }
     await clearEngine(engine, { id, nodeIds }, signal);
   }
@@ -92,7 +92,7 @@ async function clearEngine(
       if (containers.length > 0) {
         await tryTo(['rm', '--force', '--volumes', ...containers.map((each) => each.id)]);
       }
-      for (const network of networks) await tryTo(['network', 'rm', network.id]);
+      if (networks.length > 0) await tryTo(['network', 'rm', ...networks.map((each) => each.id)]);
     }
     await systemClock.sleep(pollMs, signal);
     signal.throwIfAborted();
