@@ -8,6 +8,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts'],
+          setupFiles: ['test/support/property-seed.ts'],
           pool: 'threads',
           isolate: false,
           testTimeout: 60_000,
@@ -18,6 +19,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          setupFiles: ['test/support/property-seed.ts'],
           pool: 'forks',
           fileParallelism: false,
           testTimeout: 60_000,

@@ -44,7 +44,7 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
   const paths = statePaths(directory.path);
   const haproxy = new HaproxyProcess(
     paths,
-    { binary: 'haproxy', commandTimeoutMs: 2_000, startTimeoutMs: 10_000 },
+    { binary: 'haproxy', commandTimeoutMs: 10_000, startTimeoutMs: 10_000 },
     { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
   );
   const store = new ConfigStore(
