@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { connect, NodeState, Role, type FairleadClient } from '../../../client/index.ts';
 import { eventually } from '../eventually.ts';
@@ -88,6 +89,8 @@ export class Fleet implements AsyncDisposable {
     await eventually(
       async () => {
         if (!coordinator.isRunning()) throw new Error(`it ended:\n${coordinator.log()}`);
+        // A channel that is refused waits a second before it tries again: it is opened once it will do.
+        await knock(this.site.gateway, grpcPort);
         this.#token = readFileSync(join(this.stateDir, 'admin.token'), 'utf8').trim();
         this.#client ??= await connect({ address: this.address, token: this.#token });
         await this.#client.ready(signal);
@@ -158,4 +161,15 @@ export class Fleet implements AsyncDisposable {
     await this.#client?.[Symbol.asyncDispose]();
     await this.site[Symbol.asyncDispose]();
   }
+}
+
+/** Resolves if somebody accepts connections at this address. */
+async function knock(host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const socket = createConnection({ host, port }, () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.once('error', reject);
+  });
 }
