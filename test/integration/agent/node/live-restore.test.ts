@@ -44,7 +44,9 @@ describeWithLab('a node agent whose engine may be killed without its containers'
       expect(coordinator.status(second)?.readiness).toBe(ReadinessState.READY);
     });
     expect(coordinator.status(first)).toEqual(before);
-    expect(coordinator.history.get(first)).toHaveLength(statuses);
+    // It may miss a check on a busy machine; it is never said to be gone, or started anew.
+    const since = coordinator.history.get(first)!.slice(statuses);
+    expect(since.filter(({ phase }) => phase !== ContainerPhase.RUNNING)).toEqual([]);
     expect(before).toMatchObject({ phase: ContainerPhase.RUNNING, restarts: 0 });
   });
 });
