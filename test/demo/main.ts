@@ -77,9 +77,10 @@ async function removeAll(
   signal: AbortSignal,
 ): Promise<void> {
   const removal = await removeDemos(signal);
-  const { removed, running, failures } = removal;
+  const { removed, running, images, failures } = removal;
   if (json) printJson(removal);
   else say(removed.length === 0 ? 'no demo to remove' : `removed: ${removed.join(', ')}`);
+  if (images > 0) say(`removed ${images} images from the Docker Engine`);
   if (running.length > 0) say(`still running, and left alone: ${running.join(', ')}`);
   for (const failure of failures) say(`not removed: ${failure}`);
   if (failures.length > 0) process.exitCode = 1;

@@ -2,7 +2,7 @@ import { messageOf } from '../../shared/errors.ts';
 import { removeSiteImages } from '../support/fleet/single-engine/images.ts';
 import { listNetworks } from '../support/fleet/single-engine/networks.ts';
 import { isOrphaned, listSites, removeLeftovers } from '../support/fleet/single-engine/record.ts';
-import { engineSocket, singleEngineNeeds } from '../support/fleet/single-engine/requirements.ts';
+import { engineSocket, unreachableBecause } from '../support/fleet/single-engine/requirements.ts';
 import { removeLost, tearDown } from '../support/fleet/single-engine/teardown.ts';
 import { Lab, type LabSummary } from '../support/lab/lab.ts';
 import { labsDirectory } from '../support/lab/plan.ts';
@@ -16,6 +16,8 @@ export interface Removal {
   readonly removed: readonly string[];
   /** Ids of those that a living process runs: they are left alone. */
   readonly running: readonly string[];
+  /** How many images are gone that demos had left in the engine for the next ones. */
+  readonly images: number;
   /** What could not be removed, and why. */
   readonly failures: readonly string[];
 }
@@ -42,13 +44,21 @@ export async function removeDemos(signal: AbortSignal): Promise<Removal> {
     if (site.kept || isOrphaned(site)) await remove(site.id, tearDown(site, signal));
     else running.push(site.id);
   }
+  let images = 0;
   try {
-    removed.push(...(await clearUp(signal)));
+    await removeHalfMade(signal);
+    const engine = engineSocket(process.env);
+    if ((await unreachableBecause(engine, signal)) === undefined) {
+      removed.push(...(await removeLost(engine, signal)));
+      // Whatever has a network there needs its images, whoever's it is.
+      const inUse = (await listNetworks(engine, signal)).length > 0;
+      images = inUse ? 0 : await removeSiteImages(engine, signal);
+    }
   } catch (error) {
     signal.throwIfAborted();
     failures.push(messageOf(error));
   }
-  return { removed, running, failures };
+  return { removed, running, images, failures };
 }
 
 /** The lab that a demo builds its images in is nobody's once its owner was killed, whoever that was. */
@@ -65,17 +75,11 @@ async function removeLab(id: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** What no record tells of: half-made directories, and what is left in the engine; ids found there. */
-async function clearUp(signal: AbortSignal): Promise<string[]> {
+/** Removes directories of demos that were killed before they had a record, or after it was gone. */
+async function removeHalfMade(signal: AbortSignal): Promise<void> {
   // Labs are root's, and so is their directory.
   if (process.getuid?.() === 0) {
     await withRegistryLock(() => removeLabLeftovers(labsDirectory()), signal);
   }
   await removeLeftovers();
-  const socket = engineSocket(process.env);
-  const { missing, obstacles } = await singleEngineNeeds(socket, signal);
-  if (missing.length + obstacles.length > 0) return [];
-  const lost = await removeLost(socket, signal);
-  if ((await listNetworks(socket, signal)).length === 0) await removeSiteImages(socket, signal);
-  return lost;
 }

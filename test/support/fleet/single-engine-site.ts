@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { DomainError, messageOf } from '../../../shared/errors.ts';
+import { CommandError } from '../lab/command.ts';
 import { docker } from '../lab/docker.ts';
 import { LabProcess, type SpawnOptions } from '../lab/lab-process.ts';
 import type { Site, SiteHost } from './site.ts';
@@ -31,7 +32,8 @@ const teardownDeadlineMs = 120_000;
 const knockScript = `
 const [host, port] = process.argv.slice(1);
 const socket = require('node:net').connect({ host, port, timeout: 5000 }, () => process.exit(0));
-socket.on('timeout', () => { console.error('no answer'); process.exit(1); });
+const fail = (words) => { console.error(words); process.exit(1); };
+socket.on('timeout', () => fail('no answer')).on('error', (error) => fail(error.message));
 `;
 
 /**
@@ -138,9 +140,10 @@ async function checkWayBack(
     await docker(engineSocket, run, {}, signal);
   } catch (error) {
     signal.throwIfAborted();
+    const outcome = error instanceof CommandError ? error.stderr.trim() : messageOf(error);
     throw new DomainError(
       'precondition',
-      `a container cannot reach this machine at ${gateway}: a firewall drops what comes from docker0? ${messageOf(error)}`,
+      `a container cannot reach this machine at ${gateway} (${outcome}): does a firewall drop what comes from docker0?`,
       { reason: 'DEMO_NO_WAY_BACK', cause: error },
     );
   } finally {

@@ -31,7 +31,8 @@ export async function singleEngineNeeds(
   return { missing, obstacles };
 }
 
-async function unreachableBecause(
+/** Why no engine of this machine can be used at a socket, in words; undefined if one answers. */
+export async function unreachableBecause(
   socket: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
