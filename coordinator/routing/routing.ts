@@ -99,26 +99,37 @@ export class Routing {
 
   /** Which proxies have taken the container in, and out. */
   admissionOf(container: Container): Admission {
-    const service = this.#deps.store.services.get(container.serviceId);
-    const linkers = service === undefined ? [] : this.#linkersOf(service);
-    if (linkers.length === 0) return { admitted: true, drained: true };
     if (!this.#built) return { admitted: false, drained: false };
-    const each = linkers.flatMap((lb) => this.#admissionsBy(lb, container.id));
+    const each = this.#listsWith(container.id).flatMap(([lb, list]) =>
+      this.#admissionsBy(lb, list, container.id),
+    );
     return {
       admitted: each.every(({ admitted }) => admitted),
-      drained: each.every(({ drained }) => drained),
+      drained: !this.#mayRunUnseen(container) && each.every(({ drained }) => drained),
     };
   }
 
-  /** One entry for each proxy of the load balancer that matters; none if it never had the container. */
-  #admissionsBy(lb: Service, id: ContainerId): Admission[] {
-    const list = this.#lists.get(lb.id);
-    const target = list?.target(id);
-    if (list === undefined || target === undefined) return [];
+  /** Nobody has told of it, and its node is away: proxies may send to it for all that is known. */
+  #mayRunUnseen({ id, nodeId }: Container): boolean {
+    const { observed } = this.#deps;
+    if (nodeId === null || observed.container(id) !== undefined) return false;
+    return observed.node(nodeId).state !== 'ready';
+  }
+
+  /** Every list that has the container: also that of a load balancer which it was just unlinked from. */
+  #listsWith(id: ContainerId): [ServiceId, BackendList][] {
+    return [...this.#lists].filter(([, list]) => list.target(id) !== undefined);
+  }
+
+  /** One entry for each proxy of the load balancer that matters. */
+  #admissionsBy(lb: ServiceId, list: BackendList, id: ContainerId): Admission[] {
+    const target = list.target(id);
+    if (target === undefined) return [];
     const readySince = list.versionOf(id, 'ready');
     const drainSince = list.versionOf(id, 'drain');
     return [...this.#expected(lb)].map((proxy) => {
       if (proxy === 'starting') return { admitted: false, drained: false };
+      if (proxy === 'unheard') return { admitted: true, drained: false };
       return {
         admitted: readySince !== null && proxy.hasAdmitted(target, readySince),
         drained: drainSince !== null && proxy.hasDrained(target, drainSince),
@@ -128,16 +139,14 @@ export class Routing {
 
   /** Proxies that still have requests of a draining container in flight, or have not said. */
   drainingAt(container: Container): { inFlight: number; waitingFor: string[] } {
-    const service = this.#deps.store.services.get(container.serviceId);
     let inFlight = 0;
     const waitingFor: string[] = [];
-    for (const lb of service === undefined ? [] : this.#linkersOf(service)) {
-      const list = this.#lists.get(lb.id);
-      const target = list?.target(container.id);
-      const since = list?.versionOf(container.id, 'drain');
-      if (target === undefined || since == null) continue;
+    for (const [lb, list] of this.#listsWith(container.id)) {
+      const target = list.target(container.id);
+      const since = list.versionOf(container.id, 'drain');
+      if (target === undefined || since === null) continue;
       for (const proxy of this.#expected(lb)) {
-        if (proxy === 'starting') continue;
+        if (typeof proxy === 'string') continue;
         inFlight += proxy.target(target.id)?.inFlight ?? 0;
         if (!proxy.hasDrained(target, since)) waitingFor.push(proxy.identity.name);
       }
@@ -161,24 +170,45 @@ export class Routing {
   }
 
   /**
-   * The proxies of a load balancer that matter: connected, away for less than the grace, or so young
-   * that they have not dialled yet ('starting').
+   * The proxies of a load balancer that matter: connected, away for less than the grace, so young that
+   * they have not dialled yet ('starting'), or on plain hosts and not back yet since the coordinator
+   * restarted, for all it knows ('unheard').
    */
-  *#expected(lb: Service): Iterable<ProxyRecord | 'starting'> {
-    const { store, observed, clock } = this.#deps;
+  *#expected(lb: ServiceId): Iterable<ProxyRecord | 'starting' | 'unheard'> {
+    const { store, clock } = this.#deps;
     const nowMs = clock.monotonic();
     for (const proxy of this.#proxies.values()) {
-      if (proxy.identity.serviceId !== lb.id) continue;
+      if (proxy.identity.serviceId !== lb) continue;
       if (proxy.session === null && this.#isOver(proxy, nowMs)) continue;
       yield proxy;
     }
-    for (const container of store.containersOf(lb.id)) {
-      if (this.#proxies.has(container.id as string as ProxyId)) continue;
-      const phase = observed.container(container.id);
-      if (phase?.phase !== 'running' || container.wanted !== 'running') continue;
-      const young = clock.now() - phase.sinceMs < proxyStartMs;
-      if (young || nowMs - this.#startedAtMs < proxyStartMs) yield 'starting';
+    for (const container of store.containersOf(lb)) {
+      if (this.#isStarting(container)) yield 'starting';
     }
+    if (nowMs - this.#startedAtMs < proxyStartMs && this.#mayRunOnHosts(lb)) yield 'unheard';
+  }
+
+  /** It runs, and the proxy in it has not dialled yet: since it started, or the coordinator did. */
+  #isStarting({ id, wanted }: Container): boolean {
+    const { observed, clock } = this.#deps;
+    const seen = observed.container(id);
+    if (this.#proxies.has(id as string as ProxyId)) return false;
+    if (seen?.phase !== 'running' || wanted !== 'running') return false;
+    const isYoung = clock.now() - seen.sinceMs < proxyStartMs;
+    return isYoung || clock.monotonic() - this.#startedAtMs < proxyStartMs;
+  }
+
+  /** Somebody had a token for a proxy of this load balancer before the coordinator started. */
+  #mayRunOnHosts(lb: ServiceId): boolean {
+    const { store, clock } = this.#deps;
+    const startedAtMs = clock.now() - (clock.monotonic() - this.#startedAtMs);
+    return [...store.tokens.values()].some(
+      ({ role, containerId, serviceIds, createdAtMs }) =>
+        role === 'proxy' &&
+        containerId === null &&
+        serviceIds.includes(lb) &&
+        createdAtMs < startedAtMs,
+    );
   }
 
   #isOver(proxy: ProxyRecord, nowMs: number): boolean {
@@ -251,7 +281,9 @@ export class Routing {
       const drained =
         target === undefined ||
         (since !== null &&
-          [...this.#expected(lb)].every((p) => p !== 'starting' && p.hasDrained(target, since)));
+          [...this.#expected(lb.id)].every(
+            (p) => typeof p !== 'string' && p.hasDrained(target, since),
+          ));
       if (!drained) continue;
       leaving.delete(id);
       if (list.set(id, null)) this.#wake(lb.id, list);
@@ -262,10 +294,20 @@ export class Routing {
     if (changes.some(({ table }) => table === 'services')) this.#rebuild();
     const services = new Set<ServiceId>();
     for (const { table, id } of changes) {
-      if (table === 'containers') this.#refresh(id as ContainerId, services);
+      if (table === 'containers') {
+        this.#refresh(id as ContainerId, services);
+        this.#forgetProxy(id as ContainerId);
+      }
       if (table === 'nodes') this.#refreshNode(id as NodeId, services);
     }
     if (services.size > 0) this.#publish(services);
+  }
+
+  /** The proxy of a container that is gone does not come back. */
+  #forgetProxy(id: ContainerId): void {
+    const proxyId = id as string as ProxyId;
+    const gone = this.#deps.store.containers.get(id) === undefined;
+    if (gone && this.#proxies.get(proxyId)?.session === null) this.#proxies.delete(proxyId);
   }
 
   #observe(observation: Observation): void {

@@ -1,0 +1,380 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Container, Service, Token } from '../../../../coordinator/model.ts';
+import { ObservedState } from '../../../../coordinator/observed/observed-state.ts';
+import type { ProxyRecord } from '../../../../coordinator/routing/proxy-record.ts';
+import { Routing } from '../../../../coordinator/routing/routing.ts';
+import { Settling } from '../../../../coordinator/routing/settling.ts';
+import { Store } from '../../../../coordinator/store/store.ts';
+import type { ProxyId, SessionId } from '../../../../shared/ids.ts';
+import {
+  aContainer,
+  aNode,
+  aReport,
+  aService,
+  aSpec,
+  aToken,
+  containerId,
+  nodeId,
+  serviceId,
+} from '../../../support/builders.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+
+const lbId = serviceId('lb-id');
+const web1 = containerId('web-1-id');
+
+let clock: FakeClock;
+let store: Store;
+let observed: ObservedState;
+let routing: Routing;
+let published: string[];
+let stop: AbortController;
+let running: Promise<void>;
+
+beforeEach(async () => {
+  clock = new FakeClock();
+  store = new Store(':memory:', { clock });
+  const links = [{ service: 'web', alias: 'web' }];
+  const spec = aSpec({ apiRole: 'proxy', links, replicas: 0 });
+  store.transact((tx) => {
+    tx.nodes.put(aNode());
+    tx.services.put(aService());
+    tx.services.put(aService({ id: lbId, name: 'lb', spec }));
+    tx.containers.put(aContainer());
+  });
+  await start();
+});
+
+afterEach(async () => {
+  await end();
+  store[Symbol.dispose]();
+});
+
+/** A coordinator's run, in which web-1 is ready on the one node. */
+async function start(): Promise<void> {
+  observed = new ObservedState(new Map(), { clock });
+  observed.reportNode(nodeId('node-1'), {
+    state: 'ready',
+    message: '',
+    lastSeenAtMs: 0,
+    orphans: [],
+  });
+  observed.report(web1, aReport());
+  const settling = new Settling({ store, observed, clock });
+  routing = new Routing({ store, observed, settling, clock });
+  published = [];
+  routing.subscribe((ids) => {
+    published.push(...ids);
+  });
+  stop = new AbortController();
+  running = routing.run(stop.signal);
+  await clock.advance(100);
+}
+
+async function end(): Promise<void> {
+  stop.abort();
+  await running;
+}
+
+function put(change: Partial<Container> = {}): void {
+  store.transact((tx) => {
+    tx.containers.put(aContainer(change));
+  });
+}
+
+function putLb(change: Partial<Service['spec']>): void {
+  store.transact((tx) => {
+    const lb = tx.services.get(lbId)!;
+    tx.services.put({ ...lb, spec: { ...lb.spec, ...change } });
+  });
+}
+
+const list = () => routing.list(lbId)!;
+const modes = () => [...list().targets()].map(({ container, mode }) => `${container} ${mode}`);
+const admission = () => routing.admissionOf(store.containers.get(web1)!);
+
+/** A proxy on a plain host, or in a container whose id it has. */
+function dial(id = 'host-proxy', place: 'host' | 'container' = 'host'): ProxyRecord {
+  const record = routing.attach({ id: id as ProxyId, name: id, serviceId: lbId }, place);
+  record.open({ id: 'session' as SessionId, close: () => undefined }, null);
+  return record;
+}
+
+/** The proxy takes what there is. */
+function apply(record: ProxyRecord): void {
+  record.nextMessage(list());
+  record.applied(list().version, new Map());
+  routing.acknowledged(record);
+}
+
+function reportDrained(record: ProxyRecord, drained = true): void {
+  for (const { id } of list().targets()) {
+    record.observe(id, { health: 'up', inFlight: drained ? 0 : 1, requests: 0, drained });
+  }
+  routing.acknowledged(record);
+}
+
+describe('the list of a load balancer', () => {
+  test('follows what is wanted and what is seen', () => {
+    expect(modes()).toEqual(['web-1 ready']);
+    observed.report(web1, aReport({ ready: false }));
+    expect(modes()).toEqual(['web-1 drain']);
+    observed.report(web1, aReport());
+    put({ wanted: 'draining' });
+    expect(modes()).toEqual(['web-1 drain']);
+    observed.report(web1, aReport({ phase: 'stopping', ready: false }));
+    expect(modes()).toEqual([]);
+  });
+
+  test('keeps what is on a node that is away, until that is down', () => {
+    const node = { message: 'away', lastSeenAtMs: 0, orphans: [] };
+    observed.reportNode(nodeId('node-1'), { ...node, state: 'unreachable' });
+    expect(modes()).toEqual(['web-1 ready']);
+    observed.reportNode(nodeId('node-1'), { ...node, state: 'down' });
+    expect(modes()).toEqual([]);
+    observed.reportNode(nodeId('node-1'), { ...node, state: 'ready' });
+    expect(modes()).toEqual(['web-1 ready']);
+  });
+
+  test('follows the address of a node', () => {
+    store.transact((tx) => {
+      tx.nodes.put(aNode({ advertiseAddress: '10.0.0.9' }));
+    });
+    expect([...list().targets()][0]?.address).toBe('10.0.0.9');
+  });
+
+  test('is there when the load balancer is, and no longer', () => {
+    putLb({ apiRole: 'none' });
+    expect(routing.list(lbId)).toBeUndefined();
+    putLb({ apiRole: 'proxy' });
+    expect(modes()).toEqual(['web-1 ready']);
+  });
+
+  test('has its structure from the ports of the load balancer', () => {
+    const before = list().structure;
+    putLb({ replicas: 5 });
+    expect(list().structure).toBe(before);
+    putLb({ ports: [] });
+    expect(list().structure).not.toBe(before);
+  });
+
+  test('wakes its proxies when it changes, and them alone', async () => {
+    const record = dial();
+    apply(record);
+    const woken = record.wakeup.wait(stop.signal);
+    await clock.settle();
+    putLb({ replicas: 6 });
+    observed.report(web1, aReport({ ready: false }));
+    await woken;
+    expect(record.nextMessage(list())).toMatchObject({ kind: 'delta' });
+  });
+});
+
+describe('before the fleet has reported', () => {
+  test('there is no list, and nothing is admitted or drained', async () => {
+    await end();
+    const unheard = new ObservedState(new Map(), { clock });
+    const settling = new Settling({ store, observed: unheard, clock });
+    const early = new Routing({ store, observed: unheard, settling, clock });
+    stop = new AbortController();
+    running = early.run(stop.signal);
+    await clock.advance(9_900);
+    expect(early.list(lbId)).toBeUndefined();
+    expect(early.admissionOf(store.containers.get(web1)!)).toEqual({
+      admitted: false,
+      drained: false,
+    });
+    await clock.advance(200);
+    expect(early.list(lbId)).toBeDefined();
+  });
+});
+
+describe('a container is admitted and drained', () => {
+  test('at once where no proxy could have it', () => {
+    expect(admission()).toEqual({ admitted: true, drained: true });
+  });
+
+  test('when all proxies say so', () => {
+    const [first, second] = [dial('first'), dial('second')];
+    expect(admission()).toEqual({ admitted: false, drained: false });
+    apply(first);
+    expect(admission().admitted).toBe(false);
+    apply(second);
+    expect(admission()).toEqual({ admitted: true, drained: false });
+    put({ wanted: 'draining' });
+    for (const record of [first, second]) apply(record);
+    reportDrained(first);
+    expect(admission()).toEqual({ admitted: false, drained: false });
+    reportDrained(second);
+    expect(admission()).toEqual({ admitted: false, drained: true });
+  });
+
+  test('which is published for what the load balancer links to', () => {
+    const record = dial();
+    published.length = 0;
+    apply(record);
+    expect(new Set(published)).toEqual(new Set(['web-id', lbId]));
+  });
+
+  test('without a proxy that has been away for a minute', async () => {
+    const record = dial();
+    apply(record);
+    put({ wanted: 'draining' });
+    record.session = null;
+    routing.detached(record);
+    await clock.advance(59_900);
+    expect(admission().drained).toBe(false);
+    await clock.advance(200);
+    expect(admission().drained).toBe(true);
+  });
+
+  test('without a proxy whose container does not run any more', () => {
+    put({ id: containerId('lb-1-id'), serviceId: lbId, name: 'lb-1' });
+    observed.report(containerId('lb-1-id'), aReport());
+    const record = dial('lb-1-id', 'container');
+    apply(record);
+    put({ wanted: 'draining' });
+    routing.detached(record);
+    expect(admission().drained).toBe(false);
+    observed.report(containerId('lb-1-id'), aReport({ phase: 'failed', ready: false }));
+    expect(admission().drained).toBe(true);
+  });
+
+  test('not while a young load balancer has not dialled, for a quarter of a minute', async () => {
+    await clock.advance(60_000);
+    put({ id: containerId('lb-1-id'), serviceId: lbId, name: 'lb-1' });
+    observed.report(containerId('lb-1-id'), aReport());
+    expect(admission()).toEqual({ admitted: false, drained: false });
+    await clock.advance(15_000);
+    expect(admission()).toEqual({ admitted: true, drained: true });
+  });
+
+  test('not while its node is away and nobody has told of it', () => {
+    const unseen = aContainer({ id: containerId('web-2-id'), slot: 2 });
+    store.transact((tx) => {
+      tx.containers.put(unseen);
+    });
+    expect(routing.admissionOf(unseen).drained).toBe(true);
+    observed.reportNode(nodeId('node-1'), {
+      ...{ state: 'unreachable', message: '' },
+      ...{ lastSeenAtMs: 0, orphans: [] },
+    });
+    expect(routing.admissionOf(unseen).drained).toBe(false);
+  });
+});
+
+describe('after the coordinator has restarted', () => {
+  const token = (change: Partial<Token> = {}) => {
+    store.transact((tx) => {
+      tx.tokens.put(
+        aToken({ role: 'proxy', serviceIds: [lbId], createdAtMs: tx.nowMs, ...change }),
+      );
+    });
+  };
+
+  async function restart(): Promise<void> {
+    await clock.advance(60_000);
+    await end();
+    await start();
+  }
+
+  test('proxies on plain hosts are waited for, where there can be any', async () => {
+    token();
+    await restart();
+    expect(admission()).toEqual({ admitted: true, drained: false });
+    await clock.advance(15_000);
+    expect(admission().drained).toBe(true);
+  });
+
+  test.each([
+    ['no token', undefined],
+    ['tokens of containers only', { containerId: containerId('lb-1-id') }],
+    ['tokens for other services only', { serviceIds: [serviceId('other')] }],
+    ['tokens for other work only', { role: 'viewer' as const }],
+  ])('nobody is waited for with %s', async (_, change) => {
+    if (change !== undefined) token(change);
+    await restart();
+    expect(admission().drained).toBe(true);
+  });
+
+  test('nobody is waited for whose token was made since', async () => {
+    await restart();
+    await clock.advance(1_000);
+    token();
+    expect(admission().drained).toBe(true);
+  });
+});
+
+describe('a link that is removed', () => {
+  test('leaves what is in flight to finish, and then the list', () => {
+    const record = dial();
+    apply(record);
+    putLb({ links: [] });
+    expect(modes()).toEqual(['web-1 drain']);
+    expect(admission().drained).toBe(false);
+    apply(record);
+    reportDrained(record, false);
+    expect(modes()).toEqual(['web-1 drain']);
+    reportDrained(record);
+    expect(modes()).toEqual([]);
+    expect(admission().drained).toBe(true);
+  });
+
+  test('is not forgotten when the container is taken away meanwhile', () => {
+    const record = dial();
+    apply(record);
+    putLb({ links: [] });
+    put({ wanted: 'draining' });
+    apply(record);
+    reportDrained(record, false);
+    expect(admission()).toEqual({ admitted: false, drained: false });
+    expect(routing.drainingAt(store.containers.get(web1)!)).toEqual({
+      inFlight: 1,
+      waitingFor: ['host-proxy'],
+    });
+  });
+
+  test('and added again serves on', () => {
+    const record = dial();
+    apply(record);
+    putLb({ links: [] });
+    putLb({ links: [{ service: 'web', alias: 'again' }] });
+    expect(modes()).toEqual(['web-1 ready']);
+    apply(record);
+    reportDrained(record);
+    expect(modes()).toEqual(['web-1 ready']);
+  });
+});
+
+test('a draining container says what is in flight, and at which proxies', () => {
+  const [first, second] = [dial('first'), dial('second')];
+  put({ wanted: 'draining' });
+  for (const record of [first, second]) apply(record);
+  reportDrained(first, false);
+  reportDrained(second);
+  expect(routing.drainingAt(store.containers.get(web1)!)).toEqual({
+    inFlight: 1,
+    waitingFor: ['first'],
+  });
+});
+
+describe('the record of a proxy', () => {
+  const ids = () => [...routing.proxies()].map(({ identity }) => identity.id);
+
+  test('is the same over its sessions', () => {
+    const record = dial();
+    routing.detached(record);
+    expect(dial()).toBe(record);
+  });
+
+  test('goes with its container', () => {
+    put({ id: containerId('lb-1-id'), serviceId: lbId, name: 'lb-1' });
+    const record = dial('lb-1-id', 'container');
+    dial('host-proxy');
+    routing.detached(record);
+    expect(ids()).toEqual(['lb-1-id', 'host-proxy']);
+    store.transact((tx) => {
+      tx.containers.delete(containerId('lb-1-id'));
+    });
+    expect(ids()).toEqual(['host-proxy']);
+  });
+});
