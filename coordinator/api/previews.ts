@@ -55,7 +55,8 @@ export class Previews {
   requirePlaceable(service: Service): void {
     const { steps } = this.#deps.orchestrator.preview(service);
     const created = this.#created(service, steps);
-    const decisions = this.#deps.placement.decide(service, created);
+    const gone = new Set(steps.flatMap((s) => (s.kind === 'retire' ? [s.containerId] : [])));
+    const decisions = this.#deps.placement.decideWithout(gone, service, created);
     const [first] = decisions;
     if (first?.kind !== 'unplaceable') return;
     if (decisions.some((decision) => decision.kind === 'placed')) return;

@@ -28,6 +28,9 @@ function applyStep(tx: Transaction, service: Service, step: Step, newId: () => s
     case 'arrive':
       update(tx, step.containerId, { arrived: true });
       return;
+    case 'keep':
+      update(tx, step.containerId, { outdated: false });
+      return;
     case 'remove':
       update(tx, step.containerId, { wanted: 'removed', held: false });
       return;

@@ -83,10 +83,11 @@ export class Orchestrator {
       const dirty = [...this.#dirty];
       this.#dirty.clear();
       for (const id of dirty) this.#tryReconcile(id);
-      if (this.#dirty.size > 0) continue;
-      const notified = await this.#wakeup.waitFor(recheckMs, clock, signal);
-      if (notified) await clock.sleep(gatherMs, signal);
-      else for (const id of this.#unfinished) this.#mark(id);
+      const busy = this.#dirty.size > 0;
+      if (!busy && !(await this.#wakeup.waitFor(recheckMs, clock, signal))) {
+        for (const id of this.#unfinished) this.#mark(id);
+      }
+      await clock.sleep(gatherMs, signal);
     }
   }
 
@@ -147,6 +148,8 @@ export class Orchestrator {
       return;
     }
     log.error({ service: id }, 'plan does not come to rest; looking again later');
+    // Its own writes marked it: not at once again, or nobody else would have a turn.
+    this.#dirty.delete(id);
     this.#unfinished.add(id);
   }
 

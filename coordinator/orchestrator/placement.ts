@@ -86,11 +86,31 @@ export class Placement {
 
   /** Decides without acting, as if `pending` were to be placed now. */
   decide(service: Service, pending: readonly Container[]): Decision[] {
+    return this.#decide(service, pending, this.#placed());
+  }
+
+  /** The same, as if `gone` and all else that is being taken away were gone already. */
+  decideWithout(
+    gone: ReadonlySet<ContainerId>,
+    service: Service,
+    pending: readonly Container[],
+  ): Decision[] {
+    const staying = this.#placed().filter(
+      ({ id, wanted }) => wanted === 'running' && !gone.has(id),
+    );
+    return this.#decide(service, pending, staying);
+  }
+
+  #decide(
+    service: Service,
+    pending: readonly Container[],
+    placed: readonly Container[],
+  ): Decision[] {
     if (pending.length === 0) return [];
     return schedule(
       pending.map((container) => this.#pendingView(service, container)),
       this.#nodeViews(),
-      this.#placedViews(),
+      placed.flatMap((container) => this.#placedView(container)),
     );
   }
 
@@ -213,24 +233,22 @@ export class Placement {
     });
   }
 
-  #placedViews(): PlacedView[] {
+  /** Containers whose place is busy: until they are observed gone, or stopped to stay. */
+  #placed(): Container[] {
     const { store, observed } = this.#deps;
-    const placed: PlacedView[] = [];
-    for (const container of store.containers.values()) {
-      if (container.nodeId === null) continue;
-      // Its place is busy until it is observed gone, or stopped to stay.
-      const phase = observed.container(container.id)?.phase;
-      if (phase === 'removed') continue;
-      if (container.wanted === 'stopped' && (phase === 'stopped' || phase === 'failed')) continue;
-      placed.push({
-        nodeId: container.nodeId,
-        serviceId: container.serviceId,
-        containerName: container.name,
-        ports: container.definition?.ports ?? [],
-        leaving: isLeaving(container, store.services.get(container.serviceId)),
-      });
-    }
-    return placed;
+    return [...store.containers.values()].filter(({ id, nodeId, wanted }) => {
+      const phase = observed.container(id)?.phase;
+      if (nodeId === null || phase === 'removed') return false;
+      return wanted !== 'stopped' || (phase !== 'stopped' && phase !== 'failed');
+    });
+  }
+
+  #placedView(container: Container): PlacedView[] {
+    const { nodeId, serviceId, name: containerName, definition } = container;
+    if (nodeId === null) return [];
+    const ports = definition?.ports ?? [];
+    const leaving = isLeaving(container, this.#deps.store.services.get(serviceId));
+    return [{ nodeId, serviceId, containerName, ports, leaving }];
   }
 }
 

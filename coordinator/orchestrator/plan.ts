@@ -23,6 +23,8 @@ export type Step =
   | { readonly kind: 'stop'; readonly containerId: ContainerId; readonly cut: boolean }
   /** It takes traffic for the first time: the deadline of its rollout is met, whatever comes later. */
   | { readonly kind: 'arrive'; readonly containerId: ContainerId }
+  /** It was to be replaced although its revision is current; that was tried and failed, so it stays. */
+  | { readonly kind: 'keep'; readonly containerId: ContainerId }
   /** A stopped one that is not needed any more. */
   | { readonly kind: 'remove'; readonly containerId: ContainerId }
   /** Its engine container is gone: so is the record. */
@@ -114,7 +116,7 @@ class Planner {
         : this.#fitNodes(slots, this.#service.everyNode);
 
     const kept = [...slots.values()];
-    this.#rolling = kept.some((slot) => slot.some((c) => this.#isOld(c) && isAlive(c)));
+    this.#rolling = kept.some((slot) => slot.some((c) => this.#isOld(c) && hasPlace(c)));
     this.#updateBudget =
       this.#service.parallelism - kept.filter((slot) => this.#inUpdate(slot)).length;
     for (const [slot, members] of slots) this.#convergeSlot(slot, members);
@@ -210,8 +212,8 @@ class Planner {
 
   /** No container of the current revision yet. */
   #replaceOld(old: ContainerView): void {
-    const alive = isAlive(old);
-    if (alive) {
+    const runs = hasPlace(old);
+    if (runs) {
       if (!this.#mayReplace(old)) return;
       this.#updateBudget--;
       if (this.#service.order === 'stop-first') {
@@ -220,7 +222,7 @@ class Planner {
       }
     }
     this.#create({ slot: old.slot, pinnedTo: old.pinnedTo, replaces: old.id });
-    if (!alive) this.#retire(old, 'replaced', 'removed');
+    if (!runs) this.#retire(old, 'replaced', 'removed');
   }
 
   #mayReplace({ outdated }: ContainerView): boolean {
@@ -231,7 +233,7 @@ class Planner {
   #settle(kept: ContainerView, old: readonly ContainerView[]): void {
     const serves = kept.ready && kept.admitted;
     for (const container of old) {
-      if (serves || !isAlive(container)) this.#retire(container, 'replaced', 'removed');
+      if (serves || !hasPlace(container)) this.#retire(container, 'replaced', 'removed');
     }
     if (serves && !kept.arrived) this.steps.push({ kind: 'arrive', containerId: kept.id });
     if (serves || kept.arrived) return;
@@ -240,11 +242,19 @@ class Planner {
       this.#checkAt(deadlineAtMs);
       return;
     }
+    const withinMs = `within ${this.#service.deadlineMs} ms`;
+    this.#giveUp(kept, old, `${kept.name} was not ready and admitted ${withinMs}${because(kept)}`);
+  }
+
+  /** Ends the rollout: where something older runs, that stays, and the new one goes. */
+  #giveUp(kept: ContainerView, old: readonly ContainerView[], reason: string): void {
     if (!this.#rolling) return;
-    this.#halt(
-      `${kept.name} was not ready and admitted within ${this.#service.deadlineMs} ms${because(kept)}`,
-    );
-    if (old.some(isAlive)) this.#retire(kept, 'failed', 'removed');
+    this.#halt(reason);
+    const staying = old.filter(hasPlace);
+    if (staying.length > 0) this.#retire(kept, 'failed', 'removed');
+    for (const { id, outdated } of staying) {
+      if (outdated) this.steps.push({ kind: 'keep', containerId: id });
+    }
   }
 
   /** The new one ended although it should run. */
@@ -261,9 +271,7 @@ class Planner {
         this.#create({ slot: kept.slot, pinnedTo: kept.pinnedTo, attempt: recovery.attempt });
         return;
       case 'give-up':
-        if (!this.#rolling) return;
-        this.#halt(`${kept.name} failed ${kept.attempt} times${because(kept)}`);
-        if (old.some(isAlive)) this.#retire(kept, 'failed', 'removed');
+        this.#giveUp(kept, old, `${kept.name} failed ${kept.attempt} times${because(kept)}`);
         return;
     }
   }
@@ -280,8 +288,7 @@ class Planner {
         container.slot === slot &&
         container.wanted !== 'running' &&
         container.wanted !== 'stopped' &&
-        isAlive(container) &&
-        container.nodeId !== null,
+        hasPlace(container),
     );
     if (leaving && this.#service.order === 'stop-first') return;
     this.steps.push({ kind: 'create', slot, attempt, pinnedTo, replaces });
@@ -327,6 +334,11 @@ class Planner {
   }
 }
 
+/** It is on a node, and its process exists or is being brought about: worth keeping until its successor is. */
+function hasPlace(container: ContainerView): boolean {
+  return container.nodeId !== null && isAlive(container);
+}
+
 /** It stands for its slot: it runs, is kept stopped, or was stopped or replaced and awaits a successor. */
 function holdsSlot({ wanted, retirement }: ContainerView): boolean {
   if (wanted === 'running' || wanted === 'stopped') return true;
@@ -344,11 +356,12 @@ function byUsefulness(a: ContainerView, b: ContainerView): number {
   );
 }
 
-/** How much a slot is worth keeping in a scale-down. */
+/** How much a slot is worth keeping in a scale-down. One that only empties goes first, or it would go again. */
 function rank(members: readonly ContainerView[]): number {
-  if (members.some((container) => container.wanted === 'running' && container.ready)) return 2;
-  if (members.some((c) => c.wanted === 'running' && c.phase === 'running')) return 1;
-  return 0;
+  const live = members.filter((container) => container.wanted === 'running');
+  if (live.some((container) => container.ready)) return 3;
+  if (live.some((container) => container.phase === 'running')) return 2;
+  return live.length > 0 || members.some((container) => container.held) ? 1 : 0;
 }
 
 function crowd(

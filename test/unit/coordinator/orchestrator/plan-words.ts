@@ -29,6 +29,7 @@ function wordsOf(step: Step): string {
     case 'stop':
       return `${step.cut ? 'cut' : 'stop'} ${step.containerId}`;
     case 'arrive':
+    case 'keep':
     case 'remove':
     case 'forget':
       return `${step.kind} ${step.containerId}`;

@@ -126,6 +126,22 @@ describe('takes away', () => {
     ]);
   });
 
+  test('slots that only empty before any other, so that it is the same ones each time', () => {
+    const emptying = (slot: number) =>
+      aContainerView({
+        slot,
+        wanted: 'removed',
+        phase: 'stopping',
+        retirement: aRetirement({ reason: 'replaced' }),
+      });
+    const fresh = aContainerView({ revision: 2, ...starting, phase: 'pending', nodeId: null });
+    const containers = [emptying(1), emptying(2), emptying(3)];
+    expect(planned({ revision: 2, replicas: 1 }, containers)).toEqual(['create 1']);
+    expect(planned({ revision: 2, replicas: 1 }, [...containers, fresh])).toEqual([]);
+    const held = aContainerView({ slot: 4, wanted: 'stopped', phase: 'stopped', held: true });
+    expect(planned({ revision: 2, replicas: 1 }, [...containers, held])).toEqual([]);
+  });
+
   test('duplicates, and keeps the most useful one', () => {
     const all = [
       aContainerView({ id: containerId('starting'), ...starting }),
@@ -234,6 +250,17 @@ describe('a rolling update', () => {
     ]);
   });
 
+  test('replaces at once what no node took: nothing older is to start any more', () => {
+    const pending = aContainerView({ slot: 3, ...starting, phase: 'pending', nodeId: null });
+    const containers = [second(1, starting), aContainerView({ slot: 2 }), pending];
+    for (const order of ['start-first', 'stop-first'] as const) {
+      expect(planned({ ...update, order }, containers)).toEqual([
+        'create 3 for web-3.r1.a1',
+        'retire web-3.r1.a1: replaced',
+      ]);
+    }
+  });
+
   test('with stop-first drains before it starts, one slot at a time', () => {
     const service = { ...update, order: 'stop-first' } as const;
     expect(planned(service, running(3))).toEqual(['retire web-1.r1.a1: replaced']);
@@ -334,6 +361,16 @@ describe('a rollout that goes wrong', () => {
     expect(planned(service, [first!, { ...second!, outdated: true }])).toEqual([
       'create 2 for web-2.r1.a1',
     ]);
+  });
+
+  test('does not try again what was asked for by name and failed', () => {
+    const old = aContainerView({ outdated: true });
+    const third = aContainerView({ id: containerId('new'), attempt: 3, ...failed });
+    expect(planned({ halted: 'because' }, [old, third], 5_000)).toEqual([
+      'retire new: failed',
+      'keep web-1.r1.a1',
+    ]);
+    expect(planned({ halted: 'because' }, [{ ...old, outdated: false }])).toEqual([]);
   });
 
   test('is none when nothing older runs: a slow container is no rollout', () => {

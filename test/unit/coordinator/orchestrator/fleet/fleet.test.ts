@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { PlacementStrategy, UpdateOrder } from '../../../../../shared/gen/fairlead/v1/service.ts';
+import { ModelFleet } from './model-fleet.ts';
+import {
+  begin,
+  changes,
+  faults,
+  life,
+  perform,
+  update,
+  type Operation,
+  type ServiceOptions,
+} from './operations.ts';
+
+/** More runs, or other ones, find more: FAIRLEAD_FLEET_RUNS, FAIRLEAD_FLEET_SEED. */
+const numRuns = Number(process.env['FAIRLEAD_FLEET_RUNS'] ?? 60);
+const seed = Number(process.env['FAIRLEAD_FLEET_SEED'] ?? 1);
+
+const services = fc.constantFrom<ServiceOptions>(
+  { replicas: 3 },
+  { replicas: 3, order: UpdateOrder.STOP_FIRST },
+  { replicas: 2, hostPort: 8080 },
+  { replicas: 4, strategy: PlacementStrategy.HIGH_AVAILABILITY },
+  { replicas: 3, strategy: PlacementStrategy.EVERY_NODE },
+);
+
+/** Long enough for every deadline, grace and wait that there is. */
+const patienceSeconds = 200;
+
+/** Waits until nothing has been written for a while, and says what is still in progress then. */
+async function rest(fleet: ModelFleet): Promise<void> {
+  let quietSeconds = 0;
+  for (let second = 0; second < patienceSeconds && quietSeconds < 25; second++) {
+    const before = fleet.commits;
+    await fleet.pass(1);
+    quietSeconds = fleet.commits === before ? quietSeconds + 1 : 0;
+  }
+  const before = fleet.commits;
+  await fleet.pass(70);
+  expect(fleet.commits - before, 'writes although nothing changes').toBe(0);
+}
+
+function heal(fleet: ModelFleet): void {
+  fleet.connectAll();
+  for (const proxy of fleet.proxies) proxy.finishAll();
+}
+
+/** The user sees to it that what is wanted can be had: also of a port of the node, while it is replaced. */
+async function mendAll(fleet: ModelFleet, { hostPort }: ServiceOptions): Promise<void> {
+  for (const pick of fleet.agents.keys()) await perform(fleet, { kind: 'activate', pick });
+  if (hostPort !== undefined) await perform(fleet, { kind: 'scale', replicas: 2 });
+  await perform(fleet, { kind: 'start' });
+  await update(fleet, { image: 'good-again' }, ['image']);
+}
+
+/** Nothing is under way, and what is not as wanted has its reason. */
+function expectRest(fleet: ModelFleet): void {
+  const open = [...fleet.store.actions.values()].filter(({ state }) => state === 'in-progress');
+  expect(open.map(({ method }) => method)).toEqual([]);
+  const { state, message } = fleet.status('web');
+  expect(['running', 'partly-running', 'failed', 'stopped']).toContain(state);
+  if (state === 'partly-running' || state === 'failed') expect(message).not.toBe('');
+  for (const container of fleet.store.containersOf(fleet.service('web').id)) {
+    if (container.nodeId !== null || container.held) continue;
+    expect(fleet.reasonsOf(container.id), `${container.name} is pending`).not.toEqual([]);
+  }
+}
+
+/** Just what is wanted runs, and nothing else is left anywhere. */
+function expectConverged(fleet: ModelFleet): void {
+  const service = fleet.service('web');
+  expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+  const everyNode = service.spec.strategy === 'every-node';
+  const count = everyNode ? fleet.agents.length : service.spec.replicas;
+  const containers = fleet.store.containersOf(service.id);
+  expect(containers.map(({ wanted, revision }) => `${wanted} ${revision}`)).toEqual(
+    Array.from({ length: count }, () => `running ${service.revision}`),
+  );
+  expect(new Set(containers.map(({ slot }) => slot)).size).toBe(count);
+  if (everyNode) expect(new Set(containers.map(({ nodeId }) => nodeId)).size).toBe(count);
+  const engines = fleet.agents.flatMap(({ engine }) => [...engine.keys()]);
+  expect(engines.sort()).toEqual(containers.map(({ id }) => id).sort());
+  const linked = fleet.service('lb').spec.links.length > 0;
+  for (const proxy of fleet.proxies) {
+    const servers = [...proxy.servers.values()].map(({ target }) => target.containerId);
+    expect(servers.sort()).toEqual(linked ? containers.map(({ id }) => id).sort() : []);
+  }
+}
+
+describe('whatever users do and whatever fails', { timeout: 60_000 + 1_000 * numRuns }, () => {
+  test('a fleet comes to rest, stays there, and is as wanted once all is well', async () => {
+    const operations = fc.array<Operation>(fc.oneof(changes, faults, life, life), {
+      minLength: 1,
+      maxLength: 25,
+    });
+    await fc.assert(
+      fc.asyncProperty(services, operations, async (options, steps) => {
+        await using fleet = new ModelFleet({ nodes: 3, proxies: 2 });
+        await begin(fleet, options);
+        for (const step of steps) {
+          await perform(fleet, step);
+          await fleet.tick();
+        }
+        heal(fleet);
+        await rest(fleet);
+        expectRest(fleet);
+        await mendAll(fleet, options);
+        await rest(fleet);
+        expectConverged(fleet);
+        expect(fleet.violations).toEqual([]);
+      }),
+      { numRuns, seed },
+    );
+  });
+});

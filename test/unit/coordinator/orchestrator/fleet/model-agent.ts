@@ -1,0 +1,299 @@
+import type {
+  Dispatcher,
+  InventoryEntry,
+} from '../../../../../coordinator/dispatcher/dispatcher.ts';
+import type { Assignment } from '../../../../../coordinator/dispatcher/assignments.ts';
+import type { AssignmentSet, NodeLink } from '../../../../../coordinator/dispatcher/node-link.ts';
+import type { ContainerDefinition, NodeDescription } from '../../../../../coordinator/model.ts';
+import type { ReportedContainer } from '../../../../../coordinator/observed/observed-state.ts';
+import type { ContainerId, NodeId } from '../../../../../shared/ids.ts';
+import type { FakeClock } from '../../../../support/fake-clock.ts';
+
+/** What an image does when it is started; a container's image is one of these words and a number. */
+export type ImageKind = 'good' | 'broken' | 'mute';
+
+/** An engine container. */
+interface EngineContainer {
+  readonly engineId: string;
+  readonly definition: ContainerDefinition;
+  state: 'pulling' | 'starting' | 'running' | 'ended';
+  ready: boolean;
+  /** False: not checked since the agent started. */
+  probed: boolean;
+  hostPort: number;
+  startedAtMs: number | null;
+  message: string;
+}
+
+const description: NodeDescription = {
+  hostname: 'model',
+  operatingSystem: 'model',
+  architecture: 'amd64',
+  engineVersion: '1',
+  engineApiVersion: '1',
+  cpus: 1,
+  memoryBytes: 1,
+  agentVersion: '1',
+};
+
+export interface ModelAgentDeps {
+  readonly clock: FakeClock;
+  /** A number that was not given before. */
+  readonly next: () => number;
+  /** Told before a process ends because that was ordered. */
+  readonly onOrderedEnd: (id: ContainerId) => void;
+}
+
+/**
+ * A node agent and its engine in a few lines: takes assignments, walks each container through its phases
+ * one step a tick, and reports. Survives its sessions; forgets what it was told when it restarts.
+ */
+export class ModelAgent {
+  readonly id: NodeId;
+  readonly engine = new Map<ContainerId, EngineContainer>();
+  connected = false;
+  readonly #deps: ModelAgentDeps;
+  #dispatcher: Dispatcher | undefined;
+  #link: NodeLink | undefined;
+  #bootId = 1;
+  #sequence = 0;
+  #expectedSet = 0;
+  readonly #wanted = new Map<ContainerId, Assignment>();
+  readonly #reports = new Map<ContainerId, ReportedContainer>();
+  readonly #told = new Map<ContainerId, string>();
+
+  constructor(id: NodeId, deps: ModelAgentDeps) {
+    this.id = id;
+    this.#deps = deps;
+  }
+
+  connect(dispatcher: Dispatcher): void {
+    if (this.connected) return;
+    this.connected = true;
+    this.#dispatcher = dispatcher;
+    this.#expectedSet = 0;
+    const inventory = this.#takeAll();
+    const hello = {
+      bootId: String(this.#bootId),
+      sequence: ++this.#sequence,
+      description,
+      advertiseAddress: `10.0.0.${this.id.slice(-1)}`,
+      publicAddress: `10.0.0.${this.id.slice(-1)}`,
+      engine: { reachable: true, message: '' },
+      inventory,
+    };
+    this.#link = dispatcher.attach(this.id, hello, () => {
+      this.disconnect();
+    });
+  }
+
+  disconnect(): void {
+    if (!this.connected) return;
+    this.connected = false;
+    if (this.#link !== undefined) this.#dispatcher?.detach(this.#link);
+    this.#link = undefined;
+  }
+
+  /** Its process is killed and starts again; what it runs goes on. */
+  restart(): void {
+    this.disconnect();
+    this.#bootId++;
+    this.#sequence = 0;
+    this.#wanted.clear();
+    this.#reports.clear();
+    this.#told.clear();
+    for (const engine of this.engine.values()) engine.probed = false;
+  }
+
+  /** The coordinator's loss of memory is not the agent's: the session just ends. */
+  lostCoordinator(): void {
+    this.connected = false;
+    this.#link = undefined;
+  }
+
+  /** Takes what it is told, does one step of everything, and reports. */
+  tick(): void {
+    if (this.#link !== undefined) {
+      this.#dispatcher?.heard(this.#link);
+      for (let set = this.#link.nextMessage(); set !== null; set = this.#link.nextMessage()) {
+        this.#take(set);
+      }
+    }
+    for (const assignment of this.#wanted.values()) this.#advance(assignment);
+    this.#report();
+  }
+
+  /** A process ends by itself; its engine starts it again. */
+  crash(pick: number): void {
+    const running = [...this.engine.values()].filter(({ state }) => state === 'running');
+    const victim = running[pick % Math.max(1, running.length)];
+    if (victim === undefined) return;
+    victim.state = 'starting';
+    victim.ready = false;
+  }
+
+  /** Somebody removes a container behind our back. */
+  lose(pick: number): void {
+    const ids = [...this.engine.keys()];
+    const id = ids[pick % Math.max(1, ids.length)];
+    if (id !== undefined) this.engine.delete(id);
+  }
+
+  /** A readiness check fails, once. */
+  blink(pick: number): void {
+    const running = [...this.engine.values()].filter(({ ready }) => ready);
+    const victim = running[pick % Math.max(1, running.length)];
+    if (victim !== undefined) victim.ready = false;
+  }
+
+  #take({ complete, sequence, assignments, forgotten }: AssignmentSet): void {
+    if (!complete && sequence !== this.#expectedSet) throw new Error('a gap in the assignments');
+    this.#expectedSet = sequence + 1;
+    if (complete) {
+      const named = new Set(assignments.map(({ containerId }) => containerId));
+      for (const id of this.#wanted.keys()) if (!named.has(id)) this.#wanted.delete(id);
+    }
+    for (const assignment of assignments) this.#wanted.set(assignment.containerId, assignment);
+    for (const id of forgotten) {
+      this.#wanted.delete(id);
+      this.#reports.delete(id);
+      this.#told.delete(id);
+    }
+  }
+
+  #advance(assignment: Assignment): void {
+    if (assignment.wanted === 'running') this.#run(assignment);
+    else this.#end(assignment);
+  }
+
+  #run({ containerId: id, definition }: Assignment): void {
+    const engine = this.engine.get(id);
+    const reported = this.#reports.get(id);
+    if (reported?.phase === 'failed') return;
+    if (engine === undefined) {
+      if (reported?.engineId !== undefined && reported.engineId !== '') {
+        this.#set(id, { phase: 'failed', message: 'was removed behind our back' });
+        return;
+      }
+      this.engine.set(id, {
+        engineId: `engine-${this.#deps.next()}`,
+        definition,
+        state: 'pulling',
+        ready: false,
+        probed: true,
+        hostPort: 0,
+        startedAtMs: null,
+        message: '',
+      });
+      return;
+    }
+    this.#step(id, engine);
+  }
+
+  #step(id: ContainerId, engine: EngineContainer): void {
+    const [kind] = engine.definition.image.split('-') as [ImageKind];
+    switch (engine.state) {
+      case 'pulling':
+        engine.state = 'starting';
+        return;
+      case 'starting':
+        if (kind === 'broken') {
+          this.engine.delete(id);
+          this.#set(id, { phase: 'failed', message: 'no such command' });
+          return;
+        }
+        this.#start(engine);
+        return;
+      case 'running':
+        engine.ready = kind !== 'mute';
+        engine.probed = true;
+        return;
+      case 'ended':
+        return;
+    }
+  }
+
+  #start(engine: EngineContainer): void {
+    const [port] = engine.definition.ports;
+    const fixed = port?.hostPort ?? 0;
+    const taken = [...this.engine.values()].some(
+      (other) => other !== engine && other.state === 'running' && other.hostPort === fixed,
+    );
+    if (fixed !== 0 && taken) throw new Error(`port ${fixed} is taken on ${this.id}`);
+    engine.hostPort = fixed === 0 ? 30_000 + this.#deps.next() : fixed;
+    engine.state = 'running';
+    engine.startedAtMs = this.#deps.clock.now();
+  }
+
+  #end({ containerId: id, wanted }: Assignment): void {
+    const engine = this.engine.get(id);
+    if (engine === undefined) {
+      this.#set(id, { phase: 'removed', message: '' });
+    } else if (engine.state === 'ended') {
+      if (wanted === 'removed') this.engine.delete(id);
+    } else {
+      if (engine.state === 'running') this.#deps.onOrderedEnd(id);
+      engine.state = 'ended';
+      engine.ready = false;
+    }
+  }
+
+  #report(): void {
+    this.#look();
+    if (this.#link === undefined) return;
+    const changed: InventoryEntry[] = [];
+    for (const [containerId, reported] of this.#reports) {
+      const text = JSON.stringify(reported);
+      if (this.#told.get(containerId) === text) continue;
+      this.#told.set(containerId, text);
+      changed.push({ containerId, name: '', reported });
+    }
+    if (changed.length > 0) this.#dispatcher?.report(this.#link, ++this.#sequence, changed, null);
+  }
+
+  /** What the engine has now. */
+  #look(): void {
+    for (const [id, engine] of this.engine) {
+      this.#set(id, {
+        phase: engine.state === 'ended' ? 'stopped' : engine.state,
+        ready: engine.state === 'running' && !engine.probed ? null : engine.ready,
+        message: engine.message,
+        engineId: engine.engineId,
+        startedAtMs: engine.startedAtMs,
+        exitCode: engine.state === 'ended' ? 0 : null,
+        ports: engine.state === 'running' ? this.#ports(engine) : [],
+      });
+    }
+  }
+
+  #takeAll(): InventoryEntry[] {
+    this.#look();
+    return [...this.#reports].map(([containerId, reported]) => {
+      this.#told.set(containerId, JSON.stringify(reported));
+      return { containerId, name: '', reported };
+    });
+  }
+
+  #ports({ definition, hostPort }: EngineContainer) {
+    return definition.ports.map(({ containerPort, protocol, published }) => ({
+      ...{ containerPort, protocol, published, hostPort },
+      hostAddress: '0.0.0.0',
+    }));
+  }
+
+  #set(id: ContainerId, change: Partial<ReportedContainer>): void {
+    const before = this.#reports.get(id) ?? {
+      phase: 'pulling',
+      ready: false,
+      ports: [],
+      exitCode: null,
+      message: '',
+      engineId: '',
+      restarts: 0,
+      startedAtMs: null,
+      endedAtMs: null,
+    };
+    const gone = change.phase === 'failed' || change.phase === 'removed';
+    this.#reports.set(id, { ...before, ...(gone ? { ready: false, ports: [] } : {}), ...change });
+  }
+}

@@ -1,0 +1,252 @@
+import { Writable } from 'node:stream';
+import type { Call } from '../../../../../coordinator/api/call.ts';
+import { Authenticator } from '../../../../../coordinator/api/authentication.ts';
+import { ChangeLog } from '../../../../../coordinator/api/change-log.ts';
+import { controlHandlers } from '../../../../../coordinator/api/control-service.ts';
+import type { Handlers } from '../../../../../coordinator/api/guard.ts';
+import { Dispatcher } from '../../../../../coordinator/dispatcher/dispatcher.ts';
+import { TokenIssuer } from '../../../../../coordinator/identity/tokens.ts';
+import type { Service } from '../../../../../coordinator/model.ts';
+import { ObservedState } from '../../../../../coordinator/observed/observed-state.ts';
+import { WriteBehind } from '../../../../../coordinator/observed/write-behind.ts';
+import { Orchestrator } from '../../../../../coordinator/orchestrator/orchestrator.ts';
+import { Placement } from '../../../../../coordinator/orchestrator/placement.ts';
+import { Routing } from '../../../../../coordinator/routing/routing.ts';
+import { Settling } from '../../../../../coordinator/routing/settling.ts';
+import { Store } from '../../../../../coordinator/store/store.ts';
+import type { ContainerId } from '../../../../../shared/ids.ts';
+import { createLogger } from '../../../../../shared/logger.ts';
+import type { Random } from '../../../../../shared/random.ts';
+import { aNode, nodeId, tokenId } from '../../../../support/builders.ts';
+import { FakeClock } from '../../../../support/fake-clock.ts';
+import { ModelAgent } from './model-agent.ts';
+import { ModelProxy } from './model-proxy.ts';
+
+const downGraceMs = 60_000;
+const proxyGraceMs = 60_000;
+
+/** A coordinator's core, from its start to its end. */
+interface Run {
+  readonly stop: AbortController;
+  readonly loops: Promise<unknown>;
+  readonly observed: ObservedState;
+  readonly routing: Routing;
+  readonly dispatcher: Dispatcher;
+  readonly orchestrator: Orchestrator;
+  readonly placement: Placement;
+  readonly writeBehind: WriteBehind;
+  readonly handlers: Handlers;
+  readonly epoch: string;
+}
+
+/**
+ * Everything of a fleet but processes and wires: the coordinator's real core on a store in memory, with
+ * agents, engines, proxies and time of a model. One thread, no chance: the same steps give the same run.
+ *
+ * It watches what may never happen, and notes each violation in words.
+ */
+export class ModelFleet implements AsyncDisposable {
+  readonly clock = new FakeClock();
+  readonly store = new Store(':memory:', { clock: this.clock });
+  readonly agents: readonly ModelAgent[];
+  readonly proxies: readonly ModelProxy[];
+  readonly violations: string[] = [];
+  /** Commits so far: a core at rest makes none. */
+  commits = 0;
+  /** The most that any update policy allowed to be replaced at a time. */
+  maxParallelism = 1;
+  #run: Run;
+  #numbers = 0;
+  #runs = 0;
+  readonly #subscription: Disposable;
+
+  constructor({ nodes, proxies }: { readonly nodes: number; readonly proxies: number }) {
+    const deps = {
+      clock: this.clock,
+      next: () => ++this.#numbers,
+      onOrderedEnd: (id: ContainerId) => {
+        this.#checkEnd(id);
+      },
+    };
+    this.agents = range(nodes).map((n) => new ModelAgent(nodeId(`node-${n}`), deps));
+    this.proxies = range(proxies).map((n) => new ModelProxy(`proxy-${n}`, this.clock));
+    this.store.transact((tx) => {
+      for (const { id } of this.agents) tx.nodes.put(aNode({ id, name: id }));
+    });
+    this.#run = this.#start();
+    this.#subscription = this.store.subscribe((changes) => {
+      this.commits++;
+      if (changes.some(({ table }) => table === 'containers')) this.#checkSurge();
+    });
+  }
+
+  get handlers(): Handlers {
+    return this.#run.handlers;
+  }
+
+  get call(): Call {
+    const principal = {
+      kind: 'token',
+      id: tokenId('admin'),
+      name: 'admin',
+      role: 'admin',
+      scope: null,
+      containerId: null,
+    } as const;
+    return { principal, peer: 'here', signal: this.#run.stop.signal };
+  }
+
+  status(name: string) {
+    return this.#run.orchestrator.status(this.service(name));
+  }
+
+  service(name: string): Service {
+    const service = this.store.serviceNamed(name);
+    if (service === undefined) throw new Error(`there is no service ${name}`);
+    return service;
+  }
+
+  reasonsOf(id: ContainerId) {
+    return this.#run.placement.reasonsOf(id);
+  }
+
+  connectAll(): void {
+    for (const agent of this.agents) agent.connect(this.#run.dispatcher);
+    for (const proxy of this.proxies) this.connectProxy(proxy);
+  }
+
+  connectAgent(agent: ModelAgent): void {
+    agent.connect(this.#run.dispatcher);
+  }
+
+  connectProxy(proxy: ModelProxy): void {
+    proxy.connect(this.#run.routing, this.service('lb').id, this.#run.epoch);
+  }
+
+  /** Each agent and proxy does one step, and the core what follows from it. */
+  async tick(): Promise<void> {
+    for (const agent of this.agents) agent.tick();
+    await this.advance(10);
+    for (const proxy of this.proxies) proxy.tick();
+    await this.advance(10);
+  }
+
+  /** Time passes for the core alone. */
+  async advance(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+  }
+
+  /** Ticks at a second's pace. */
+  async pass(seconds: number): Promise<void> {
+    for (let i = 0; i < seconds; i++) {
+      await this.tick();
+      await this.advance(980);
+      this.#run.writeBehind.flush();
+    }
+  }
+
+  /** The coordinator ends and starts again; killed, it loses what it heard in the last second. */
+  async restartCoordinator({ killed }: { readonly killed: boolean }): Promise<void> {
+    if (!killed) this.#run.writeBehind.flush();
+    for (const each of [...this.agents, ...this.proxies]) each.lostCoordinator();
+    await this.#end();
+    this.#run = this.#start();
+    await this.advance(0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end();
+    this.#subscription[Symbol.dispose]();
+    this.store[Symbol.dispose]();
+  }
+
+  async #end(): Promise<void> {
+    this.#run.stop.abort();
+    await this.#run.loops;
+  }
+
+  #start(): Run {
+    const { store, clock } = this;
+    const random: Random = {
+      fraction: () => 0.5,
+      id: () => (++this.#numbers).toString(16).padStart(8, '0').padEnd(32, '0'),
+      secret: () => 'x'.repeat(43),
+    };
+    const log = createLogger({ level: 'error', process: 'model' }, this.#complaints());
+    const observed = new ObservedState(store.loadObserved(), { clock });
+    const settling = new Settling({ store, observed, clock });
+    const routing = new Routing({ store, observed, settling, clock });
+    const dispatcher = new Dispatcher(
+      { store, observed, clock, newId: () => random.id(), log },
+      { downGraceMs },
+    );
+    const tokens = new TokenIssuer(Buffer.alloc(32));
+    const api = { httpUrl: 'http://model', grpcAddress: 'model:1', zone: 'model' };
+    const placement = new Placement({ store, observed, tokens, random, api });
+    const deps = { store, observed, routing, settling, placement, clock, random };
+    const orchestrator = new Orchestrator({ ...deps, log });
+    const handlers = controlHandlers({
+      ...{ ...deps, orchestrator, dispatcher, installationId: 'model' },
+      authenticator: new Authenticator({ store, clock }),
+      changes: new ChangeLog('model', { store }),
+    });
+    const stop = new AbortController();
+    const loops = Promise.all([
+      dispatcher.run(stop.signal),
+      routing.run(stop.signal),
+      orchestrator.run(stop.signal),
+    ]);
+    const writeBehind = new WriteBehind({ observed, store, clock, log });
+    const epoch = `epoch-${++this.#runs}`;
+    return {
+      ...{ stop, loops, observed, routing, dispatcher, orchestrator, placement },
+      ...{ writeBehind, handlers, epoch },
+    };
+  }
+
+  /** Errors that the core logs are bugs. */
+  #complaints(): Writable {
+    return new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        this.violations.push(`the core logged ${chunk.toString()}`);
+        done();
+      },
+    });
+  }
+
+  /** Never more containers than wanted, and besides as many as may be replaced at a time. */
+  #checkSurge(): void {
+    for (const service of this.store.services.values()) {
+      const live = this.store.containersOf(service.id).filter(({ wanted }) => wanted === 'running');
+      const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
+      if (newest.length === 0) continue;
+      const wanted =
+        service.spec.strategy === 'every-node' ? this.agents.length : service.spec.replicas;
+      if (live.length <= wanted + this.maxParallelism) continue;
+      this.violations.push(`${service.name} has ${live.length} containers, with ${wanted} wanted`);
+    }
+  }
+
+  /** Nothing that a proxy sends to ends, and nothing with requests in flight before its deadline. */
+  #checkEnd(id: ContainerId): void {
+    const container = this.store.containers.get(id);
+    if (container === undefined) {
+      this.violations.push(`${id} was ended although nobody knows it`);
+      return;
+    }
+    if (this.clock.now() >= (container.retirement?.deadlineAtMs ?? 0)) return;
+    for (const proxy of this.proxies) {
+      const server = proxy.serverOf(id);
+      if (server === undefined) continue;
+      const gone = !proxy.connected && this.clock.monotonic() - proxy.awaySinceMs >= proxyGraceMs;
+      if (gone || (server.mode !== 'ready' && server.inFlight === 0)) continue;
+      this.violations.push(
+        `${container.name} was ended while ${proxy.id} had ${server.inFlight} in flight (${server.mode})`,
+      );
+    }
+  }
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index + 1);
+}
