@@ -23,11 +23,11 @@ import { FineWallClock } from './support/wall-clock.ts';
 const realContainers = 10;
 /** Up and down again, so that a machine that gets slower or faster meanwhile favours no size. */
 const phases = [
-  { backends: 10, kills: 40 },
-  { backends: 100, kills: 40 },
-  { backends: 1_000, kills: 80 },
-  { backends: 100, kills: 40 },
-  { backends: 10, kills: 40 },
+  { backends: 10, kills: 50 },
+  { backends: 100, kills: 50 },
+  { backends: 1_000, kills: 100 },
+  { backends: 100, kills: 50 },
+  { backends: 10, kills: 50 },
 ];
 const warmUpKills = 4;
 

@@ -30,8 +30,8 @@ interface FloorSubject extends Subject {
 }
 
 /**
- * What the same takes without Fairlead: three processes that pass every event on as it comes, over the
- * same kind of connections, to an HAProxy with the same configuration. It decides nothing, checks
+ * What the same takes without Fairlead: three processes that pass every event on as it comes, over
+ * bare gRPC connections, to an HAProxy with the same configuration. It decides nothing, checks
  * nothing, and could not recover from anything.
  */
 export class Floor implements Side, AsyncDisposable {
