@@ -50,6 +50,9 @@ export class Orchestrator {
   readonly #deps: OrchestratorDeps;
   readonly #dirty = new Set<ServiceId>();
   readonly #unfinished = new Set<ServiceId>();
+  /** When to look at a service even if nothing happens. */
+  readonly #checks = new Map<ServiceId, number>();
+  readonly #failing = new Set<ServiceId>();
   readonly #lastSeen = new Map<ContainerId, string>();
   readonly #wakeup = new Wakeup();
 
@@ -74,7 +77,9 @@ export class Orchestrator {
       for (const id of services) this.#mark(id);
     });
     for (const service of store.services.values()) {
-      for (const container of this.#containerViews(service)) this.#isNews(container);
+      for (const container of this.#containerViews(service)) {
+        this.#lastSeen.set(container.id, whatIsSeen(container));
+      }
     }
     // What is missing can only be told once the agents have reported.
     while (!settling.settled && !signal.aborted) await clock.sleep(50, signal);
@@ -84,7 +89,7 @@ export class Orchestrator {
       this.#dirty.clear();
       for (const id of dirty) this.#tryReconcile(id);
       const busy = this.#dirty.size > 0;
-      if (!busy && !(await this.#wakeup.waitFor(recheckMs, clock, signal))) {
+      if (!busy && !(await this.#wakeup.waitFor(this.#patienceMs(), clock, signal))) {
         for (const id of this.#unfinished) this.#mark(id);
       }
       await clock.sleep(gatherMs, signal);
@@ -115,18 +120,29 @@ export class Orchestrator {
     return planService(view, this.#containerViews(service), this.#deps.clock.now());
   }
 
+  /** How long to wait for something to happen. */
+  #patienceMs(): number {
+    const nextMs = Math.min(...this.#checks.values()) - this.#deps.clock.now();
+    return Math.max(0, Math.min(recheckMs, nextMs));
+  }
+
   /** A service that cannot be worked on, because the disk is full say, must not stop the others. */
   #tryReconcile(id: ServiceId): void {
+    const { log } = this.#deps;
     try {
       this.#reconcile(id);
+      if (this.#failing.delete(id)) log.info({ service: id }, 'service reconciled again');
     } catch (error) {
       this.#unfinished.add(id);
-      this.#deps.log.error({ err: error, service: id }, 'service not reconciled; trying again');
+      if (this.#failing.has(id)) return;
+      this.#failing.add(id);
+      log.error({ err: error, service: id }, 'service not reconciled; trying again');
     }
   }
 
   #reconcile(id: ServiceId): void {
     const { store, clock, log } = this.#deps;
+    this.#checks.delete(id);
     for (let round = 0; round < maxRounds; round++) {
       const service = store.services.get(id);
       if (service === undefined) {
@@ -134,17 +150,19 @@ export class Orchestrator {
         return;
       }
       const containers = this.#containerViews(service);
-      const { steps } = planService(this.#serviceView(service), containers, clock.now());
+      const view = this.#serviceView(service);
+      const { steps, nextCheckAtMs } = planService(view, containers, clock.now());
       if (steps.length > 0) {
-        this.#learnFailures(steps);
         store.transact((tx) => {
           applySteps(tx, service, steps, () => this.#deps.random.id());
         });
+        this.#learn(steps);
         log.debug({ service: service.name, steps: steps.map(({ kind }) => kind) }, 'plan applied');
         continue;
       }
       if (this.#place(service)) continue;
       this.#conclude(service, containers);
+      if (nextCheckAtMs !== null) this.#checks.set(id, nextCheckAtMs);
       return;
     }
     log.error({ service: id }, 'plan does not come to rest; looking again later');
@@ -166,6 +184,10 @@ export class Orchestrator {
     const progress = this.#progress(service, containers);
     if (progress.kind === 'done') this.#unfinished.delete(service.id);
     else this.#unfinished.add(service.id);
+    for (const { id, ready } of containers) {
+      const record = ready ? store.containers.get(id) : undefined;
+      if (record !== undefined) this.#deps.placement.succeeded(record);
+    }
     const news = containers.filter((container) => this.#isNews(container));
     const open = openActions(store.actions.values(), service.id);
     const ending = progress.kind === 'working' ? [] : open;
@@ -191,23 +213,20 @@ export class Orchestrator {
         else endAction(tx, action, 'failed', progress.reason);
       }
     });
+    for (const container of news) this.#lastSeen.set(container.id, whatIsSeen(container));
     for (const { method } of ending) {
       log.info({ service: service.name, method, result: progress.kind }, 'action ended');
     }
   }
 
   #isNews(container: ContainerView): boolean {
-    const now = `${container.phase} ${container.ready}`;
-    if (container.ready) {
-      const record = this.#deps.store.containers.get(container.id);
-      if (record !== undefined) this.#deps.placement.succeeded(record);
-    }
-    if (this.#lastSeen.get(container.id) === now) return false;
-    this.#lastSeen.set(container.id, now);
-    return container.phase !== 'pending';
+    return (
+      container.phase !== 'pending' && this.#lastSeen.get(container.id) !== whatIsSeen(container)
+    );
   }
 
-  #learnFailures(steps: Plan['steps']): void {
+  /** What follows from steps outside of the store, once they are in it for good. */
+  #learn(steps: Plan['steps']): void {
     for (const step of steps) {
       if (step.kind === 'retire' && step.reason === 'failed') {
         const container = this.#deps.store.containers.get(step.containerId);
@@ -259,6 +278,11 @@ export class Orchestrator {
 
 function sentenceOf(progress: Exclude<Progress, { kind: 'done' }>): string {
   return progress.kind === 'working' ? progress.waitingFor : progress.reason;
+}
+
+/** What makes a line of a timeline, and an event, when it changes. */
+function whatIsSeen({ phase, ready }: ContainerView): string {
+  return `${phase} ${ready}`;
 }
 
 /** A line of a timeline. */

@@ -6,6 +6,7 @@ import {
   begin,
   changes,
   faults,
+  gentleChanges,
   life,
   perform,
   update,
@@ -14,7 +15,7 @@ import {
 } from './operations.ts';
 
 /** More runs, or other ones, find more: FAIRLEAD_FLEET_RUNS, FAIRLEAD_FLEET_SEED. */
-const numRuns = Number(process.env['FAIRLEAD_FLEET_RUNS'] ?? 60);
+const numRuns = Number(process.env['FAIRLEAD_FLEET_RUNS'] ?? 30);
 const seed = Number(process.env['FAIRLEAD_FLEET_SEED'] ?? 1);
 
 const services = fc.constantFrom<ServiceOptions>(
@@ -37,11 +38,13 @@ async function rest(fleet: ModelFleet): Promise<void> {
     quietSeconds = fleet.commits === before ? quietSeconds + 1 : 0;
   }
   const before = fleet.commits;
-  await fleet.pass(70);
+  await fleet.advance(70_000);
+  await fleet.pass(1);
   expect(fleet.commits - before, 'writes although nothing changes').toBe(0);
 }
 
 function heal(fleet: ModelFleet): void {
+  fleet.store.full = false;
   fleet.connectAll();
   for (const proxy of fleet.proxies) proxy.finishAll();
 }
@@ -108,6 +111,29 @@ describe('whatever users do and whatever fails', { timeout: 60_000 + 1_000 * num
         await mendAll(fleet, options);
         await rest(fleet);
         expectConverged(fleet);
+        expect(fleet.violations).toEqual([]);
+      }),
+      { numRuns, seed },
+    );
+  });
+
+  test('and while nothing fails, what serves goes on serving', async () => {
+    const operations = fc.array<Operation>(fc.oneof(gentleChanges, life, life), {
+      minLength: 1,
+      maxLength: 30,
+    });
+    await fc.assert(
+      fc.asyncProperty(services, operations, async (options, steps) => {
+        await using fleet = new ModelFleet({ nodes: 3, proxies: 2 });
+        await begin(fleet, { ...options, order: UpdateOrder.START_FIRST });
+        fleet.mustServe = true;
+        for (const step of steps) {
+          await perform(fleet, step);
+          await fleet.tick();
+        }
+        heal(fleet);
+        await rest(fleet);
+        expectRest(fleet);
         expect(fleet.violations).toEqual([]);
       }),
       { numRuns, seed },

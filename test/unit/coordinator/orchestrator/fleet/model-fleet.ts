@@ -13,7 +13,9 @@ import { Orchestrator } from '../../../../../coordinator/orchestrator/orchestrat
 import { Placement } from '../../../../../coordinator/orchestrator/placement.ts';
 import { Routing } from '../../../../../coordinator/routing/routing.ts';
 import { Settling } from '../../../../../coordinator/routing/settling.ts';
-import { Store } from '../../../../../coordinator/store/store.ts';
+import { Store, type Transaction } from '../../../../../coordinator/store/store.ts';
+import { groupBy } from '../../../../../shared/collections.ts';
+import { DomainError } from '../../../../../shared/errors.ts';
 import type { ContainerId } from '../../../../../shared/ids.ts';
 import { createLogger } from '../../../../../shared/logger.ts';
 import type { Random } from '../../../../../shared/random.ts';
@@ -21,6 +23,18 @@ import { aNode, nodeId, tokenId } from '../../../../support/builders.ts';
 import { FakeClock } from '../../../../support/fake-clock.ts';
 import { ModelAgent } from './model-agent.ts';
 import { ModelProxy } from './model-proxy.ts';
+
+/** A store whose disk can be full. */
+class FillableStore extends Store {
+  full = false;
+
+  override transact<T>(write: (transaction: Transaction) => T): T {
+    if (this.full) {
+      throw new DomainError('unavailable', 'the disk is full', { reason: 'STORE_FULL' });
+    }
+    return super.transact(write);
+  }
+}
 
 const downGraceMs = 60_000;
 const proxyGraceMs = 60_000;
@@ -47,7 +61,7 @@ interface Run {
  */
 export class ModelFleet implements AsyncDisposable {
   readonly clock = new FakeClock();
-  readonly store = new Store(':memory:', { clock: this.clock });
+  readonly store = new FillableStore(':memory:', { clock: this.clock });
   readonly agents: readonly ModelAgent[];
   readonly proxies: readonly ModelProxy[];
   readonly violations: string[] = [];
@@ -55,6 +69,9 @@ export class ModelFleet implements AsyncDisposable {
   commits = 0;
   /** The most that any update policy allowed to be replaced at a time. */
   maxParallelism = 1;
+  /** Nothing fails and nobody stops anything: what serves must go on serving. */
+  mustServe = false;
+  readonly #serving = new Set<number>();
   #run: Run;
   #numbers = 0;
   #runs = 0;
@@ -125,10 +142,11 @@ export class ModelFleet implements AsyncDisposable {
 
   /** Each agent and proxy does one step, and the core what follows from it. */
   async tick(): Promise<void> {
-    for (const agent of this.agents) agent.tick();
-    await this.advance(10);
-    for (const proxy of this.proxies) proxy.tick();
-    await this.advance(10);
+    for (const each of [...this.agents, ...this.proxies]) {
+      each.tick();
+      await this.advance(5);
+      if (this.mustServe) this.#checkService();
+    }
   }
 
   /** Time passes for the core alone. */
@@ -140,7 +158,7 @@ export class ModelFleet implements AsyncDisposable {
   async pass(seconds: number): Promise<void> {
     for (let i = 0; i < seconds; i++) {
       await this.tick();
-      await this.advance(980);
+      await this.advance(1_000 - 5 * (this.agents.length + this.proxies.length));
       this.#run.writeBehind.flush();
     }
   }
@@ -204,11 +222,11 @@ export class ModelFleet implements AsyncDisposable {
     };
   }
 
-  /** Errors that the core logs are bugs. */
+  /** Errors that the core logs are bugs, unless the disk is full. */
   #complaints(): Writable {
     return new Writable({
       write: (chunk: Buffer, _encoding, done) => {
-        this.violations.push(`the core logged ${chunk.toString()}`);
+        if (!this.store.full) this.violations.push(`the core logged ${chunk.toString()}`);
         done();
       },
     });
@@ -220,11 +238,38 @@ export class ModelFleet implements AsyncDisposable {
       const live = this.store.containersOf(service.id).filter(({ wanted }) => wanted === 'running');
       const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
       if (newest.length === 0) continue;
+      const current = live.filter((c) => c.revision === service.revision && !c.outdated);
+      if (new Set(current.map(({ slot }) => slot)).size < current.length) {
+        this.violations.push(`${service.name} has two containers in a slot`);
+      }
       const wanted =
         service.spec.strategy === 'every-node' ? this.agents.length : service.spec.replicas;
       if (live.length <= wanted + this.maxParallelism) continue;
       this.violations.push(`${service.name} has ${live.length} containers, with ${wanted} wanted`);
     }
+  }
+
+  /** A slot that has a container which serves keeps one, until it is scaled away. */
+  #checkService(): void {
+    const slots = groupBy(this.store.containersOf(this.service('web').id), ({ slot }) => slot);
+    for (const slot of this.#serving) {
+      const members = slots.get(slot) ?? [];
+      if (members.some(({ id }) => this.#serves(id))) continue;
+      this.#serving.delete(slot);
+      const scaledAway =
+        members.every(({ wanted }) => wanted !== 'running') &&
+        members.some(({ retirement }) => retirement?.reason === 'scaled-down');
+      if (!scaledAway) this.violations.push(`web-${slot} does not serve any more`);
+    }
+    for (const [slot, members] of slots) {
+      if (members.some(({ id }) => this.#serves(id))) this.#serving.add(slot);
+    }
+  }
+
+  /** It runs and is ready, and every proxy sends to it. */
+  #serves(id: ContainerId): boolean {
+    const isReady = this.agents.some(({ engine }) => engine.get(id)?.ready);
+    return isReady && this.proxies.every((proxy) => proxy.serverOf(id)?.mode === 'ready');
   }
 
   /** Nothing that a proxy sends to ends, and nothing with requests in flight before its deadline. */

@@ -31,6 +31,7 @@ export class ModelProxy {
   #epoch = '';
   #version = -1;
   #unacknowledged = false;
+  #lagTicks = 0;
 
   constructor(id: string, clock: FakeClock) {
     this.id = id as ProxyId;
@@ -71,8 +72,14 @@ export class ModelProxy {
     this.#record = undefined;
   }
 
+  /** Does nothing for so many ticks, although it is connected. */
+  lag(ticks: number): void {
+    this.#lagTicks = ticks;
+  }
+
   /** Takes what it is sent, and tells what is new: the version before what came of it, as the real one. */
   tick(): void {
+    if (this.#lagTicks-- > 0) return;
     this.#drain();
     this.#tell();
     this.#receive();

@@ -41,13 +41,16 @@ type FaultKind =
   | 'cut-proxy'
   | 'heal-proxy'
   | 'restart-coordinator'
-  | 'kill-coordinator';
+  | 'kill-coordinator'
+  | 'fill-disk'
+  | 'free-disk';
 
 /** What goes wrong. */
 export type Fault = Of<FaultKind, Pick>;
 
 /** What clients do, and time. */
-export type Life = Of<'request' | 'finish', Pick> | Of<'pass', { readonly seconds: number }>;
+export type Life =
+  Of<'request' | 'finish' | 'lag', Pick> | Of<'pass', { readonly seconds: number }>;
 
 export type Operation = Change | Fault | Life;
 
@@ -80,6 +83,26 @@ export const changes: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constantFrom('pause' as const, 'activate' as const), pick }),
 );
 
+/** Those that leave every container running that serves, but for what is scaled away. */
+export const gentleChanges: fc.Arbitrary<Change> = fc.oneof(
+  fc.record({ kind: fc.constant('scale' as const), replicas: fc.integer({ min: 1, max: 5 }) }),
+  fc.record({ kind: fc.constant('redeploy' as const) }),
+  fc.record({
+    kind: fc.constant('update' as const),
+    image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute'),
+  }),
+  fc.record({
+    kind: fc.constant('policy' as const),
+    order: fc.constant(UpdateOrder.START_FIRST),
+    parallelism: fc.integer({ min: 1, max: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant('container' as const),
+    verb: fc.constant('redeployContainer' as const),
+    pick,
+  }),
+);
+
 export const faults: fc.Arbitrary<Fault> = fc.record({
   kind: fc.constantFrom<FaultKind>(
     'crash',
@@ -92,12 +115,14 @@ export const faults: fc.Arbitrary<Fault> = fc.record({
     'heal-proxy',
     'restart-coordinator',
     'kill-coordinator',
+    'fill-disk',
+    'free-disk',
   ),
   pick,
 });
 
 export const life: fc.Arbitrary<Life> = fc.oneof(
-  fc.record({ kind: fc.constantFrom('request' as const, 'finish' as const), pick }),
+  fc.record({ kind: fc.constantFrom('request' as const, 'finish' as const, 'lag' as const), pick }),
   fc.record({ kind: fc.constant('pass' as const), seconds: fc.integer({ min: 1, max: 8 }) }),
 );
 
@@ -236,11 +261,21 @@ const performers: Performers = {
   'restart-coordinator': (fleet) => fleet.restartCoordinator({ killed: false }),
   'kill-coordinator': (fleet) => fleet.restartCoordinator({ killed: true }),
 
+  'fill-disk': ({ store }) => {
+    store.full = true;
+  },
+  'free-disk': ({ store }) => {
+    store.full = false;
+  },
+
   request: (fleet, { pick: which }) => {
     for (const proxy of fleet.proxies) proxy.begin(which);
   },
   finish: (fleet, { pick: which }) => {
     for (const proxy of fleet.proxies) proxy.finish(which);
+  },
+  lag: (fleet, operation) => {
+    proxyOf(fleet, operation).lag(operation.pick);
   },
   pass: (fleet, { seconds }) => fleet.pass(seconds),
 };

@@ -1,0 +1,307 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  Dispatcher,
+  type InventoryEntry,
+  type NodeHello,
+} from '../../../../coordinator/dispatcher/dispatcher.ts';
+import type { NodeLink } from '../../../../coordinator/dispatcher/node-link.ts';
+import type { NodeState } from '../../../../coordinator/model.ts';
+import {
+  ObservedState,
+  type ReportedContainer,
+} from '../../../../coordinator/observed/observed-state.ts';
+import { Store } from '../../../../coordinator/store/store.ts';
+import { createLogger } from '../../../../shared/logger.ts';
+import {
+  aContainer,
+  aNode,
+  aReport,
+  aService,
+  containerId,
+  nodeId,
+} from '../../../support/builders.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+
+const node1 = nodeId('node-1');
+const web1 = containerId('web-1-id');
+const log = createLogger({ level: 'silent', process: 'test' });
+
+let clock: FakeClock;
+let store: Store;
+let observed: ObservedState;
+let dispatcher: Dispatcher;
+let stop: AbortController;
+let running: Promise<void>;
+let closed: string[];
+
+beforeEach(() => {
+  clock = new FakeClock();
+  store = new Store(':memory:', { clock });
+  store.transact((tx) => {
+    tx.nodes.put(aNode());
+    tx.services.put(aService());
+    tx.containers.put(aContainer());
+  });
+  observed = new ObservedState(new Map(), { clock });
+  let ids = 0;
+  const newId = () => `session-${++ids}`;
+  dispatcher = new Dispatcher({ store, observed, clock, newId, log }, { downGraceMs: 60_000 });
+  stop = new AbortController();
+  running = dispatcher.run(stop.signal);
+  closed = [];
+});
+
+afterEach(async () => {
+  stop.abort();
+  await running;
+  store[Symbol.dispose]();
+});
+
+function attach(hello: Partial<NodeHello> = {}): NodeLink {
+  const description = {
+    hostname: 'host',
+    operatingSystem: 'Debian',
+    architecture: 'amd64',
+    engineVersion: '1',
+    engineApiVersion: '1',
+    cpus: 2,
+    memoryBytes: 1,
+    agentVersion: '1',
+  };
+  return dispatcher.attach(
+    node1,
+    {
+      bootId: 'boot-1',
+      sequence: 1,
+      description,
+      advertiseAddress: '10.0.0.5',
+      publicAddress: '203.0.113.5',
+      engine: { reachable: true, message: '' },
+      inventory: [],
+      ...hello,
+    },
+    (reason) => {
+      closed.push(reason);
+    },
+  );
+}
+
+const entry = (changes: Partial<ReportedContainer> = {}, id = web1): InventoryEntry => ({
+  containerId: id,
+  name: 'web-1',
+  reported: aReport(changes),
+});
+
+const phase = () => observed.container(web1)?.phase;
+const state = (): NodeState => observed.node(node1).state;
+
+describe('a node that says hello', () => {
+  test('is ready, and described by what it says', () => {
+    attach();
+    expect(state()).toBe('ready');
+    expect(store.nodes.get(node1)).toMatchObject({
+      advertiseAddress: '10.0.0.5',
+      publicAddress: '203.0.113.5',
+      description: { hostname: 'host' },
+    });
+  });
+
+  test('changes nothing in the store when it says the same again', () => {
+    attach();
+    let commits = 0;
+    using _subscription = store.subscribe(() => commits++);
+    attach();
+    expect(commits).toBe(0);
+  });
+
+  test('whose engine does not answer is away, and nothing of it is missing', () => {
+    observed.report(web1, aReport());
+    attach({ engine: { reachable: false, message: 'no such file' } });
+    expect(observed.node(node1)).toMatchObject({
+      state: 'engine-away',
+      message: 'its Docker Engine does not answer: no such file',
+    });
+    expect(phase()).toBe('running');
+  });
+
+  test('tells of what it has', () => {
+    attach({ inventory: [entry()] });
+    expect(observed.container(web1)).toMatchObject({ phase: 'running', ready: true });
+  });
+
+  test('without a container that ran has lost it: that is made again', () => {
+    observed.report(web1, aReport());
+    attach();
+    expect(observed.container(web1)).toMatchObject({
+      phase: 'starting',
+      ready: false,
+      ports: [],
+      message: 'its engine container is gone; it is made again',
+    });
+  });
+
+  test.each(['pulling', 'stopping', 'stopped', 'failed'] as const)(
+    'without a container that was %s says nothing of it',
+    (before) => {
+      observed.report(web1, aReport({ phase: before, ready: false }));
+      attach();
+      expect(phase()).toBe(before);
+    },
+  );
+
+  test('with containers that nobody here knows has orphans, and they are not taken in', () => {
+    const unknown = containerId('unknown');
+    store.transact((tx) => {
+      tx.nodes.put(aNode({ name: 'node-2' }));
+      tx.containers.put(
+        aContainer({ id: containerId('other'), slot: 2, nodeId: nodeId('node-2') }),
+      );
+    });
+    attach({ inventory: [entry({}, unknown), entry({}, containerId('other'))] });
+    expect(observed.node(node1).orphans).toEqual(['web-1 (unknown)', 'web-1 (other)']);
+    expect(observed.container(unknown)).toBeUndefined();
+    expect(observed.container(containerId('other'))).toBeUndefined();
+  });
+
+  test('ends its session before', () => {
+    const first = attach();
+    const second = attach();
+    expect(closed).toEqual(['SESSION_REPLACED']);
+    expect(second.sessionId).not.toBe(first.sessionId);
+    // The end of the first is no news of the second.
+    dispatcher.detach(first);
+    dispatcher.report(second, 2, [entry()], null);
+    expect(phase()).toBe('running');
+  });
+});
+
+describe('a report', () => {
+  test('counts only if it is newer than what was heard', () => {
+    const link = attach({ sequence: 5 });
+    dispatcher.report(link, 5, [entry()], null);
+    expect(phase()).toBeUndefined();
+    dispatcher.report(link, 7, [entry()], null);
+    expect(phase()).toBe('running');
+    dispatcher.report(link, 6, [entry({ phase: 'starting' })], null);
+    dispatcher.report(link, 7, [entry({ phase: 'starting' })], null);
+    expect(phase()).toBe('running');
+  });
+
+  test('of a session that was replaced counts for nothing', () => {
+    const first = attach();
+    attach();
+    dispatcher.report(first, 100, [entry()], null);
+    expect(phase()).toBeUndefined();
+  });
+
+  test('counts from the start in each session', () => {
+    attach({ sequence: 100 });
+    const link = attach({ bootId: 'boot-2', sequence: 1 });
+    dispatcher.report(link, 2, [entry()], null);
+    expect(phase()).toBe('running');
+  });
+
+  test('of a container of another node counts for nothing', () => {
+    const link = attach();
+    const other = containerId('other');
+    dispatcher.report(link, 2, [entry({}, other)], null);
+    expect(observed.container(other)).toBeUndefined();
+  });
+
+  test('tells of the engine, and leaves the orphans', () => {
+    const link = attach({ inventory: [entry({}, containerId('unknown'))] });
+    dispatcher.report(link, 2, [], { reachable: false, message: 'stopped' });
+    expect(state()).toBe('engine-away');
+    dispatcher.report(link, 3, [], { reachable: true, message: '' });
+    expect(observed.node(node1)).toMatchObject({
+      state: 'ready',
+      message: '',
+      orphans: ['web-1 (unknown)'],
+    });
+  });
+});
+
+describe('a node that falls silent', () => {
+  test('is unreachable after its lease and down after its grace; nothing of it changes', async () => {
+    const link = attach({ inventory: [entry()] });
+    dispatcher.detach(link);
+    await clock.advance(2_900);
+    expect(state()).toBe('ready');
+    await clock.advance(600);
+    expect(observed.node(node1)).toMatchObject({
+      state: 'unreachable',
+      message: 'its agent was not heard of for 3 s',
+    });
+    await clock.advance(56_000);
+    expect(state()).toBe('unreachable');
+    await clock.advance(1_000);
+    expect(state()).toBe('down');
+    expect(phase()).toBe('running');
+  });
+
+  test('is what it was when it is back in time', async () => {
+    dispatcher.detach(attach());
+    await clock.advance(30_000);
+    attach();
+    await clock.advance(1_000);
+    expect(state()).toBe('ready');
+  });
+
+  test('counts from when it was last heard, not from when its session ended', async () => {
+    const link = attach();
+    await clock.advance(10_000);
+    dispatcher.heard(link);
+    await clock.advance(2_000);
+    dispatcher.detach(link);
+    await clock.advance(600);
+    expect(state()).toBe('ready');
+    await clock.advance(1_000);
+    expect(state()).toBe('unreachable');
+    expect(dispatcher.lastSeenAtMs(node1)).toBe(clock.now() - 3_600);
+  });
+
+  test('right from the start has time to dial', async () => {
+    expect(dispatcher.lastSeenAtMs(node1)).toBeNull();
+    await clock.advance(9_900);
+    expect(state()).toBe('unknown');
+    await clock.advance(600);
+    expect(state()).toBe('unreachable');
+  });
+
+  test('is not one that is connected, however long it says nothing: its lease is the stream’s', async () => {
+    attach();
+    await clock.advance(120_000);
+    expect(state()).toBe('ready');
+  });
+});
+
+describe('a session is told', () => {
+  test('of what changes in the store', () => {
+    const link = attach();
+    expect(link.nextMessage()).toMatchObject({
+      complete: true,
+      assignments: [{ wanted: 'running' }],
+    });
+    store.transact((tx) => {
+      tx.containers.put(aContainer({ wanted: 'removed' }));
+    });
+    expect(link.nextMessage()).toMatchObject({
+      complete: false,
+      assignments: [{ containerId: web1, wanted: 'removed' }],
+    });
+    store.transact((tx) => {
+      tx.containers.delete(web1);
+    });
+    expect(link.nextMessage()).toMatchObject({ forgotten: [web1] });
+  });
+
+  test('that its node was removed', () => {
+    const link = attach();
+    dispatcher.expel(node1);
+    expect(closed).toEqual(['NODE_REMOVED']);
+    dispatcher.detach(link);
+    dispatcher.report(link, 9, [entry()], null);
+    expect(phase()).toBeUndefined();
+    expect(state()).toBe('unknown');
+  });
+});
