@@ -47,7 +47,11 @@ export async function makeReady() {
 }
 
 function isReady() {
-  return hasDependencies() && isBuilt();
+  if (!hasDependencies()) return false;
+  if (isBuilt()) return true;
+  if (!products.every(existsSync) || may(constants.W_OK, products[0])) return false;
+  console.error('note: this runs the build that is there: it is old, but not yours to renew');
+  return true;
 }
 
 /** npm writes this file last. */
@@ -102,14 +106,17 @@ function run(what, command, args) {
 }
 
 function isCommand(command) {
-  return (process.env.PATH ?? '').split(':').some((directory) => {
-    try {
-      accessSync(join(directory, command), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  const directories = (process.env.PATH ?? '').split(':');
+  return directories.some((directory) => may(constants.X_OK, join(directory, command)));
+}
+
+function may(mode, path) {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** In the abstract namespace: the kernel frees it with its holder, however that one ends. */

@@ -28,6 +28,17 @@ import { TemporaryDirectory } from '../support/temporary-directory.ts';
 
 const { signal } = new AbortController();
 const program = new URL('../demo/demo.js', import.meta.url).pathname;
+const clone = new URL('../..', import.meta.url).pathname;
+const asUserScript = `
+mount -t tmpfs -o mode=755 tmpfs /mnt
+mkdir /mnt/clone /mnt/user
+touch /mnt/node
+mount --bind "$0" /mnt/node
+mount --bind "$1" /mnt/clone
+mount --bind "$2" /mnt/user
+shift 2
+exec setpriv "$@"
+`;
 const short = ['--json', '--steps', '0-1'];
 
 /** What the demo prints with `--json`. */
@@ -43,6 +54,11 @@ interface Document {
   };
 }
 
+interface DemoProcess {
+  readonly kill: (name: NodeJS.Signals) => boolean;
+  readonly ended: Promise<{ stdout: string; stderr: string; status: number | null }>;
+}
+
 /** The images of the tutorial, as a demo finds them when it is not the first. */
 async function tutorialImages(): Promise<ImageSeed> {
   const proxy = { tag: proxyImage, bundlePath: programs.proxy };
@@ -50,29 +66,38 @@ async function tutorialImages(): Promise<ImageSeed> {
 }
 
 describeWithLab('the demo on hosts of its own', () => {
-  const temporary = new TemporaryDirectory();
-  const labs = temporary.join('fairlead-labs');
+  let temporary: TemporaryDirectory;
+  let labs: string;
+  const started: DemoProcess[] = [];
 
   beforeAll(async () => {
+    temporary = new TemporaryDirectory();
+    labs = temporary.join('fairlead-labs');
     await tutorialImages();
     // Demos of this directory alone are seen, so none that somebody kept is removed.
     symlinkSync(join(tmpdir(), 'fairlead-images'), temporary.join('fairlead-images'));
   });
   afterAll(async () => {
+    for (const { kill, ended } of started) {
+      kill('SIGINT');
+      await ended;
+    }
     await demo(['--down']).ended;
     await temporary[Symbol.asyncDispose]();
   });
 
   /** Starts a demo whose fleet is in the directory of this test. */
-  function demo(args: readonly string[]) {
+  function demo(args: readonly string[]): DemoProcess {
     const child = spawn(process.execPath, [program, ...args], {
-      env: { ...process.env, TMPDIR: temporary.path },
+      env: { ...process.env, TMPDIR: temporary.path, DOCKER_HOST: 'unix:///nonexistent' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]).then(
       ([stdout, stderr, [status]]) => ({ stdout, stderr, status: status as number | null }),
     );
-    return { kill: (name: NodeJS.Signals) => child.kill(name), ended };
+    const running = { kill: (name: NodeJS.Signals) => child.kill(name), ended };
+    started.push(running);
+    return running;
   }
 
   const listLabs = () => (existsSync(labs) ? readdirSync(labs).filter((id) => /^\w/.test(id)) : []);
@@ -127,19 +152,21 @@ describeWithLab('the demo on hosts of its own', () => {
 });
 
 describeWithLab('the demo on the one engine of a user without rights', () => {
-  const temporary = new TemporaryDirectory();
-  const socket = temporary.join('docker.sock');
-  const home = temporary.join('home');
   const nobody = 65_534;
+  let temporary: TemporaryDirectory;
+  let home: string;
   let images: ImageSeed;
   let lab: Lab;
   let host: LabHost;
 
   beforeAll(async () => {
+    temporary = new TemporaryDirectory();
+    home = temporary.join('home');
     mkdirSync(home);
     chmodSync(temporary.path, 0o755);
     chownSync(home, nobody, nobody);
-    const engine = { args: ['--host', `unix://${socket}`, '--group', String(nobody)] };
+    const socket = `unix://${temporary.join('docker.sock')}`;
+    const engine = { args: ['--host', socket, '--group', String(nobody)] };
     images = await tutorialImages();
     lab = await Lab.start({ hosts: 1, images, engine, label: 'engine of a user' }, signal);
     [host] = lab.hosts as [LabHost];
@@ -149,15 +176,20 @@ describeWithLab('the demo on the one engine of a user without rights', () => {
     await temporary[Symbol.asyncDispose]();
   });
 
-  const env = { HOME: home, TMPDIR: home, DOCKER_HOST: `unix://${socket}` };
-  /** Nobody in particular, who may read this clone wherever it is. */
-  const asUser = [
+  const env = {
+    HOME: '/mnt/user/home',
+    TMPDIR: '/mnt/user/home',
+    DOCKER_HOST: 'unix:///mnt/user/docker.sock',
+  };
+  /** Shows node, this clone and a directory to a user who may not enter where they really are. */
+  const asUser = (args: readonly string[]) => [
+    '--mount',
+    ...['sh', '-ec', asUserScript, process.execPath, clone, temporary.path],
     ...[`--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups'],
-    ...['--inh-caps=-all,+dac_read_search', '--ambient-caps=-all,+dac_read_search'],
-    ...['--bounding-set=-all,+dac_read_search', process.execPath, program],
+    ...['/mnt/node', '/mnt/clone/test/demo/demo.js', ...args],
   ];
   const demo = async (args: readonly string[]) =>
-    JSON.parse(await host.run('setpriv', [...asUser, ...args], { env }, signal)) as unknown;
+    JSON.parse(await host.run('unshare', asUser(args), { env }, signal)) as unknown;
   const engineLists = async (...args: string[]) =>
     (await host.docker(args, signal)).split('\n').filter((line) => line !== '');
   const networks = () =>
@@ -184,7 +216,7 @@ describeWithLab('the demo on the one engine of a user without rights', () => {
     const page = `fetch('${loadBalancer}').then((answer) => answer.text()).then(console.log)`;
     expect(await host.run(process.execPath, ['-e', page], {}, signal)).toContain('is page-1');
 
-    const killed = await host.spawn('setpriv', [...asUser, ...short], { name: 'killed', env });
+    const killed = await host.spawn('unshare', asUser(short), { name: 'killed', env });
     await eventually(
       async () => {
         expect(await networks()).toHaveLength(10);
