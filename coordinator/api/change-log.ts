@@ -96,8 +96,6 @@ export class ChangeLog {
   }
 
   #add(topic: Topic, id: string): void {
-    const last = this.#entries.at(-1);
-    if (last?.topic === topic && last.id === id && this.#watchers.size === 0) return;
     this.#entries.push({ topic, id });
     if (this.#entries.length > 2 * keptEntries) {
       this.#base += this.#entries.length - keptEntries;

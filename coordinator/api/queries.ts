@@ -39,30 +39,19 @@ export class QueryApi {
   }
 
   listServices(request: proto.ListServicesRequest, call: Call) {
-    const { presenter } = this.#deps;
-    const services = this.#services(request.services, call).map((s) => presenter.service(s));
-    return { services: services.sort((a, b) => byName(a.name, b.name)) };
+    return { services: this.#serviceList(request, call)() };
   }
 
   watchServices(request: proto.WatchServicesRequest, call: Call) {
-    const list = () => this.listServices(request, call).services;
-    return this.#watch('services', list, request.cursor, call);
+    return this.#watch('services', this.#serviceList(request, call), request.cursor, call);
   }
 
   listContainers(request: proto.ListContainersRequest, call: Call) {
-    const { store, presenter, lookup } = this.#deps;
-    const nodes = new Set(request.nodes.map((node) => lookup.node(node).id));
-    const containers = this.#services(request.services, call)
-      .flatMap(({ id }) => store.containersOf(id))
-      .filter(({ nodeId }) => nodes.size === 0 || (nodeId !== null && nodes.has(nodeId)))
-      .map((container) => presenter.container(container))
-      .sort((a, b) => byName(a.name, b.name) || byDate(a.createdAt, b.createdAt));
-    return { containers };
+    return { containers: this.#containerList(request, call)() };
   }
 
   watchContainers(request: proto.WatchContainersRequest, call: Call) {
-    const list = () => this.listContainers(request, call).containers;
-    return this.#watch('containers', list, request.cursor, call);
+    return this.#watch('containers', this.#containerList(request, call), request.cursor, call);
   }
 
   listNodes({ tags }: proto.ListNodesRequest) {
@@ -81,31 +70,21 @@ export class QueryApi {
   }
 
   listEndpoints(request: proto.ListEndpointsRequest, call: Call) {
-    const services = this.#services(request.services, call);
-    const endpoints = services
-      .sort((a, b) => byName(a.name, b.name))
-      .flatMap((service) => this.#deps.presenter.endpoints(service));
-    return { endpoints };
+    return { endpoints: this.#endpointList(request, call)() };
   }
 
   watchEndpoints(request: proto.WatchEndpointsRequest, call: Call) {
-    const list = () => this.listEndpoints(request, call).endpoints;
-    return this.#watch('endpoints', list, request.cursor, call);
+    return this.#watch('endpoints', this.#endpointList(request, call), request.cursor, call);
   }
 
   listProxies(request: proto.ListProxiesRequest, call: Call) {
-    const services = new Set(this.#services(request.services, call).map(({ id }) => id));
-    const proxies = [...this.#deps.routing.proxies()]
-      .filter(({ identity }) => services.has(identity.serviceId))
-      .map((proxy) => this.#deps.presenter.proxy(proxy))
-      .sort((a, b) => byName(a.name, b.name));
-    return { proxies };
+    return { proxies: this.#proxyList(request, call)() };
   }
 
   watchProxies(request: proto.WatchProxiesRequest, call: Call) {
-    const list = () =>
-      this.listProxies(request, call).proxies.map((p) => ({ ...p, lastSeenAt: undefined }));
-    return this.#watch('proxies', list, request.cursor, call);
+    const list = this.#proxyList(request, call);
+    const timeless = () => list().map((proxy) => ({ ...proxy, lastSeenAt: undefined }));
+    return this.#watch('proxies', timeless, request.cursor, call);
   }
 
   getAction({ action: id }: proto.GetActionRequest, call: Call) {
@@ -189,10 +168,56 @@ export class QueryApi {
     }
   }
 
-  #services(names: readonly string[], call: Call): Service[] {
+  #serviceList({ services }: { readonly services: readonly string[] }, call: Call) {
+    const selected = this.#selection(services, call);
+    const { presenter } = this.#deps;
+    return () =>
+      selected()
+        .map((service) => presenter.service(service))
+        .sort((a, b) => byName(a.name, b.name));
+  }
+
+  #containerList(request: proto.ListContainersRequest, call: Call) {
+    const { store, presenter, lookup } = this.#deps;
+    const selected = this.#selection(request.services, call);
+    const nodes = new Set(request.nodes.map((node) => lookup.node(node).id));
+    return () =>
+      selected()
+        .flatMap(({ id }) => store.containersOf(id))
+        .filter(({ nodeId }) => nodes.size === 0 || (nodeId !== null && nodes.has(nodeId)))
+        .map((container) => presenter.container(container))
+        .sort((a, b) => byName(a.name, b.name) || byDate(a.createdAt, b.createdAt));
+  }
+
+  #endpointList({ services }: { readonly services: readonly string[] }, call: Call) {
+    const selected = this.#selection(services, call);
+    const { presenter } = this.#deps;
+    return () =>
+      selected()
+        .sort((a, b) => byName(a.name, b.name))
+        .flatMap((service) => presenter.endpoints(service));
+  }
+
+  #proxyList({ services }: { readonly services: readonly string[] }, call: Call) {
+    const selected = this.#selection(services, call);
+    const { routing, presenter } = this.#deps;
+    return () => {
+      const ids = new Set(selected().map(({ id }) => id));
+      return [...routing.proxies()]
+        .filter(({ identity }) => ids.has(identity.serviceId))
+        .map((proxy) => presenter.proxy(proxy))
+        .sort((a, b) => byName(a.name, b.name));
+    };
+  }
+
+  /** The services that a request names, or all in scope; those that have gone since are left out. */
+  #selection(names: readonly string[], call: Call): () => Service[] {
     const { store, lookup } = this.#deps;
-    if (names.length > 0) return [...new Set(names.map((name) => lookup.service(call, name)))];
-    return [...store.services.values()].filter(({ id }) => inScope(call, id));
+    const ids = new Set(names.map((name) => lookup.service(call, name).id));
+    return () =>
+      [...store.services.values()].filter(
+        ({ id }) => (ids.size === 0 || ids.has(id)) && inScope(call, id),
+      );
   }
 
   async *#watch<Key extends Topic, T extends { readonly id: string }>(

@@ -10,6 +10,7 @@ const coalesceMs = 25;
 const perMessage = 200;
 
 export interface WatchMessage<T> {
+  /** Where to resume: after this message, never after what is still to follow it. */
   readonly cursor: string;
   readonly snapshot: boolean;
   readonly more: boolean;
@@ -37,18 +38,21 @@ export async function* watch<T extends { readonly id: string }>(
   const wakeup = new Wakeup();
   using _watch = changes.watch(wakeup);
   const sent = new Map<string, string>();
+  // A snapshot that breaks off starts anew; changes that break off come again.
+  let told = options.cursor;
   let cursor = changes.cursor;
   const first = list();
   for (const object of first) sent.set(object.id, JSON.stringify(object));
 
   const missed = options.cursor === '' ? null : changes.changedSince(options.cursor, topic);
-  if (missed === null) yield* chunks(first, { cursor, snapshot: true });
+  if (missed === null) yield* chunks(first, { cursor, before: '', snapshot: true });
   else
     yield* chunks(
       first.filter(({ id }) => missed.has(id)),
-      { cursor, snapshot: false },
+      { cursor, before: told, snapshot: false },
       [...missed].filter((id) => !sent.has(id)),
     );
+  told = cursor;
 
   while (!signal.aborted) {
     await wakeup.wait(signal);
@@ -66,23 +70,28 @@ export async function* watch<T extends { readonly id: string }>(
     const removed = [...sent.keys()].filter((id) => !present.has(id));
     for (const id of removed) sent.delete(id);
     if (changed.length === 0 && removed.length === 0) continue;
-    yield* chunks(changed, { cursor, snapshot: false }, removed);
+    yield* chunks(changed, { cursor, before: told, snapshot: false }, removed);
+    told = cursor;
   }
 }
 
 function* chunks<T>(
   objects: readonly T[],
-  { cursor, snapshot }: { readonly cursor: string; readonly snapshot: boolean },
+  {
+    cursor,
+    before,
+    snapshot,
+  }: { readonly cursor: string; readonly before: string; readonly snapshot: boolean },
   removedIds: string[] = [],
 ): Generator<WatchMessage<T>> {
   let start = 0;
   do {
     const end = start + perMessage;
-    const more = snapshot && end < objects.length;
+    const last = end >= objects.length;
     yield {
-      cursor,
+      cursor: last ? cursor : before,
       snapshot,
-      more,
+      more: snapshot && !last,
       objects: objects.slice(start, end),
       removedIds: start === 0 ? removedIds : [],
     };
