@@ -53,30 +53,64 @@ function migrate(database: Database, steps: readonly string[], path: string): vo
   }
 }
 
+/** A row is not what was written. */
+export class DamagedRecordError extends Error {
+  override readonly name = 'DamagedRecordError';
+
+  constructor(table: string, cause: unknown) {
+    super(`a record of the table ${table} cannot be read`, { cause });
+  }
+}
+
 /** What SQLite says, as a failure that names the file and what to do. */
 export function toStoreError(error: unknown, path: string): Error {
   if (error instanceof DomainError) return error;
-  const code = error instanceof SqliteDatabase.SqliteError ? error.code : '';
-  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
-    return new DomainError(
-      'precondition',
-      `${path} is in use by another process; only one coordinator may run on a state directory`,
-      { reason: 'STORE_IN_USE', cause: error },
-    );
+  const reason = reasonOf(error);
+  const why = messageOf(error);
+  switch (reason) {
+    case 'STORE_IN_USE':
+      return new DomainError(
+        'precondition',
+        `${path} is in use by another process; only one coordinator may run on a state directory`,
+        { reason, cause: error },
+      );
+    case 'STORE_FULL':
+      return new DomainError(
+        'unavailable',
+        `the change was not stored: ${why}; free space on the disk of ${path} and try again`,
+        { reason, cause: error },
+      );
+    case 'STORE_DAMAGED':
+      return new DomainError(
+        'precondition',
+        `${path} is damaged (${why}); restore a backup of the state directory`,
+        { reason, cause: error },
+      );
+    case 'STORE_UNUSABLE':
+      return new DomainError(
+        'precondition',
+        `${path} cannot be opened: ${why}; see that its directory is there and may be written to`,
+        { reason, cause: error },
+      );
+    case null:
+      return error instanceof Error ? error : new Error(why);
   }
-  if (code.startsWith('SQLITE_FULL') || code.startsWith('SQLITE_IOERR')) {
-    return new DomainError(
-      'unavailable',
-      `the change was not stored: ${messageOf(error)}; free space on the disk of ${path} and try again`,
-      { reason: 'STORE_FULL', cause: error },
-    );
-  }
-  if (code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB')) {
-    return new DomainError(
-      'precondition',
-      `${path} is damaged (${messageOf(error)}); restore a backup of the state directory`,
-      { reason: 'STORE_DAMAGED', cause: error },
-    );
-  }
-  return error instanceof Error ? error : new Error(messageOf(error));
+}
+
+type StoreFailure = 'STORE_IN_USE' | 'STORE_FULL' | 'STORE_DAMAGED' | 'STORE_UNUSABLE';
+
+/** Beginnings of SQLite's result codes, and the system's codes for a file that cannot be opened. */
+const failures: readonly (readonly [StoreFailure, readonly string[]])[] = [
+  ['STORE_IN_USE', ['SQLITE_BUSY', 'SQLITE_LOCKED']],
+  ['STORE_FULL', ['SQLITE_FULL', 'SQLITE_IOERR']],
+  ['STORE_DAMAGED', ['SQLITE_CORRUPT', 'SQLITE_NOTADB']],
+  ['STORE_UNUSABLE', ['SQLITE_CANTOPEN', 'SQLITE_READONLY']],
+  ['STORE_UNUSABLE', ['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EPERM', 'EROFS']],
+];
+
+function reasonOf(error: unknown): StoreFailure | null {
+  if (error instanceof DamagedRecordError) return 'STORE_DAMAGED';
+  const code = (error as NodeJS.ErrnoException | null)?.code ?? '';
+  const found = failures.find(([, codes]) => codes.some((each) => code.startsWith(each)));
+  return found?.[0] ?? null;
 }

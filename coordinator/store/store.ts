@@ -60,40 +60,45 @@ export class Store implements Disposable {
     this.#database = database;
     this.#path = path;
     this.#clock = clock;
-    this.#services = new Table(database, {
-      name: 'services',
-      columnNames: ['name'],
-      columns: ({ name }) => ({ name }),
-    });
-    this.#nodes = new Table(database, {
-      name: 'nodes',
-      columnNames: ['name'],
-      columns: ({ name }) => ({ name }),
-    });
-    this.#containers = new Table(database, {
-      name: 'containers',
-      columnNames: ['service_id', 'node_id'],
-      columns: ({ serviceId, nodeId }) => ({ service_id: serviceId, node_id: nodeId }),
-      onWrite: (before, after) => {
-        const id = after?.id ?? before?.id ?? '';
-        this.#byService.update(id, before, after);
-        this.#byNode.update(id, before, after);
-      },
-    });
-    this.#tokens = new Table(database, {
-      name: 'tokens',
-      columnNames: ['name'],
-      columns: ({ name }) => ({ name }),
-    });
-    this.#actions = new Table(database, {
-      name: 'actions',
-      columnNames: ['request_id', 'started_at_ms'],
-      columns: ({ requestId, startedAtMs }) => ({
-        request_id: requestId,
-        started_at_ms: startedAtMs,
-      }),
-    });
-    this.events = new EventLog(database);
+    try {
+      this.#services = new Table(database, {
+        name: 'services',
+        columnNames: ['name'],
+        columns: ({ name }) => ({ name }),
+      });
+      this.#nodes = new Table(database, {
+        name: 'nodes',
+        columnNames: ['name'],
+        columns: ({ name }) => ({ name }),
+      });
+      this.#containers = new Table(database, {
+        name: 'containers',
+        columnNames: ['service_id', 'node_id'],
+        columns: ({ serviceId, nodeId }) => ({ service_id: serviceId, node_id: nodeId }),
+        onWrite: (before, after) => {
+          const id = after?.id ?? before?.id ?? '';
+          this.#byService.update(id, before, after);
+          this.#byNode.update(id, before, after);
+        },
+      });
+      this.#tokens = new Table(database, {
+        name: 'tokens',
+        columnNames: ['name'],
+        columns: ({ name }) => ({ name }),
+      });
+      this.#actions = new Table(database, {
+        name: 'actions',
+        columnNames: ['request_id', 'started_at_ms'],
+        columns: ({ requestId, startedAtMs }) => ({
+          request_id: requestId,
+          started_at_ms: startedAtMs,
+        }),
+      });
+      this.events = new EventLog(database);
+    } catch (error) {
+      database.close();
+      throw toStoreError(error, path);
+    }
   }
 
   get services(): ReadonlyTable<ServiceId, Service> {

@@ -1,4 +1,4 @@
-import type { Database } from './database.ts';
+import { DamagedRecordError, type Database } from './database.ts';
 
 /** A record's name in the change feed. */
 export type TableName = 'services' | 'containers' | 'nodes' | 'tokens' | 'actions';
@@ -41,6 +41,10 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
   Row
 > {
   readonly #rows = new Map<Id, Row>();
+  /** Counts insertions, so that a row which is deleted and brought back finds its place again. */
+  readonly #places = new Map<Id, number>();
+  #lastPlace = 0;
+  #displaced = false;
   readonly #undo: (() => void)[] = [];
   readonly #changed = new Set<Id>();
   readonly #options: TableOptions<Row>;
@@ -63,7 +67,7 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
       remove.run(id);
     };
     const load = database.prepare(`SELECT record FROM ${options.name} ORDER BY rowid`).pluck();
-    for (const record of load.iterate()) this.#set(JSON.parse(record as string) as Row);
+    for (const record of load.iterate()) this.#set(this.#parse(record as string));
   }
 
   get(id: Id): Row | undefined {
@@ -91,12 +95,15 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
 
   delete(id: Id): void {
     const before = this.#rows.get(id);
-    if (before === undefined) return;
+    const place = this.#places.get(id);
+    if (before === undefined || place === undefined) return;
     this.#remove(id);
     this.#delete(id);
     this.#changed.add(id);
     this.#undo.push(() => {
       this.#set(before);
+      this.#places.set(id, place);
+      this.#displaced = true;
     });
   }
 
@@ -111,17 +118,36 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
   /** Ends a transaction that was rolled back: memory is as before. */
   rollback(): void {
     for (const undo of this.#undo.reverse()) undo();
+    if (this.#displaced) this.#putInOrder();
+    this.#displaced = false;
     this.#changed.clear();
     this.#undo.length = 0;
   }
 
+  #putInOrder(): void {
+    const placeOf = ({ id }: Row) => this.#places.get(id) ?? 0;
+    const rows = [...this.#rows.values()].sort((a, b) => placeOf(a) - placeOf(b));
+    for (const { id } of rows) this.#delete(id);
+    for (const row of rows) this.#set(row);
+  }
+
+  #parse(record: string): Row {
+    try {
+      return JSON.parse(record) as Row;
+    } catch (error) {
+      throw new DamagedRecordError(this.#options.name, error);
+    }
+  }
+
   #set(row: Row): void {
     this.#options.onWrite?.(this.#rows.get(row.id), row);
+    if (!this.#rows.has(row.id)) this.#places.set(row.id, ++this.#lastPlace);
     this.#rows.set(row.id, row);
   }
 
   #delete(id: Id): void {
     this.#options.onWrite?.(this.#rows.get(id), undefined);
     this.#rows.delete(id);
+    this.#places.delete(id);
   }
 }

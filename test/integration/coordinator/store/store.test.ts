@@ -1,0 +1,455 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+} from 'node:fs';
+import SqliteDatabase from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../../../coordinator/store/database.ts';
+import { migrations } from '../../../../coordinator/store/migrations/index.ts';
+import { Store, type Change } from '../../../../coordinator/store/store.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import { DomainError } from '../../../../shared/errors.ts';
+import {
+  aContainer,
+  anObservation,
+  aNode,
+  aService,
+  aSpec,
+  aToken,
+  containerId,
+  nodeId,
+  serviceId,
+} from '../../../support/builders.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+
+let directory: TemporaryDirectory;
+let path: string;
+
+beforeEach(() => {
+  directory = new TemporaryDirectory();
+  path = directory.join('fairlead.db');
+});
+
+afterEach(async () => {
+  await directory[Symbol.asyncDispose]();
+});
+
+const open = () => new Store(path, { clock: systemClock });
+
+function refusal(attempt: () => unknown): DomainError {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof DomainError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+/** Everything in a store, as it is read. */
+function contentOf(store: Store) {
+  return {
+    services: [...store.services.values()],
+    nodes: [...store.nodes.values()],
+    containers: [...store.containers.values()],
+    tokens: [...store.tokens.values()],
+    actions: [...store.actions.values()],
+    events: store.events.after(0, '', 1_000_000),
+    observed: [...store.loadObserved()],
+  };
+}
+
+const web1 = containerId('web-1-id');
+
+/** A service with a container on a node, a token and an event. */
+function fill(store: Store): void {
+  store.transact((tx) => {
+    tx.nodes.put(aNode());
+    tx.services.put(aService());
+    tx.recordRevision(serviceId('web-id'), 1, aSpec());
+    tx.containers.put(aContainer());
+    tx.tokens.put(aToken());
+    tx.event({ type: 'a', objectId: 'web-id', objectName: 'web', actionId: '', message: '' });
+  });
+}
+
+describe('a store that is opened again', () => {
+  test('has all that was in it, in the same order', () => {
+    const store = open();
+    fill(store);
+    store.transact((tx) => {
+      tx.services.put(aService({ name: 'other' }));
+      tx.services.put(aService({ version: 7 }));
+      tx.tokens.delete(aToken().id);
+      tx.tokens.put(aToken({ name: 'again' }));
+    });
+    store.saveObserved(new Map([[web1, anObservation()]]));
+    const before = contentOf(store);
+    store[Symbol.dispose]();
+    using again = open();
+    expect(contentOf(again)).toEqual(before);
+    expect(again.containersOf(serviceId('web-id'))).toHaveLength(1);
+    expect(again.containersOn(nodeId('node-1'))).toHaveLength(1);
+    expect(again.events.newest).toBe(1);
+  });
+
+  test('is the same installation', () => {
+    const first = open();
+    const id = first.installationId(() => 'one');
+    first[Symbol.dispose]();
+    using second = open();
+    expect([id, second.installationId(() => 'another')]).toEqual(['one', 'one']);
+  });
+});
+
+describe('a transaction', () => {
+  test('that fails leaves memory and file as they were, indexes and order too', () => {
+    const store = open();
+    fill(store);
+    store.transact((tx) => {
+      tx.tokens.put(aToken({ id: 'b' as never, name: 'b' }));
+      tx.tokens.put(aToken({ id: 'c' as never, name: 'c' }));
+    });
+    const before = contentOf(store);
+    const heard: (readonly Change[])[] = [];
+    store.subscribe((changes) => {
+      heard.push(changes);
+    });
+    expect(() => {
+      store.transact((tx) => {
+        tx.services.put(aService({ revision: 2 }));
+        tx.services.put(aService({ name: 'new' }));
+        tx.containers.put(aContainer({ slot: 2 }));
+        tx.containers.delete(web1);
+        tx.tokens.delete(aToken().id);
+        tx.tokens.put(aToken({ id: 'b' as never, name: 'renamed' }));
+        tx.event({ type: 'b', objectId: '', objectName: '', actionId: '', message: '' });
+        throw new Error('on purpose');
+      });
+    }).toThrow('on purpose');
+    expect(contentOf(store)).toEqual(before);
+    expect(store.containersOf(serviceId('web-id')).map(({ id }) => id)).toEqual([web1]);
+    expect(store.events.newest).toBe(1);
+    expect(heard).toEqual([]);
+    store[Symbol.dispose]();
+    using again = open();
+    expect(contentOf(again)).toEqual(before);
+  });
+
+  test('can go on after one that failed', () => {
+    using store = open();
+    expect(() =>
+      store.transact(() => {
+        throw new Error('on purpose');
+      }),
+    ).toThrow();
+    fill(store);
+    expect(store.services.size).toBe(1);
+  });
+
+  test('may not be opened within another', () => {
+    using store = open();
+    expect(() => {
+      store.transact(() => {
+        store.transact(() => undefined);
+      });
+    }).toThrow('a transaction is already open');
+  });
+
+  test('is told after the commit, once, with what it touched', () => {
+    using store = open();
+    const heard: string[][] = [];
+    using _feed = store.subscribe((changes) => {
+      // What listeners see is stored.
+      expect(store.services.get(serviceId('web-id'))).toBeDefined();
+      heard.push(changes.map(({ table, id }) => `${table} ${id}`));
+    });
+    fill(store);
+    expect(heard).toEqual([
+      ['services web-id', 'nodes node-1', 'containers web-1-id', 'tokens 00000000000000aa'],
+    ]);
+    store.transact(() => undefined);
+    expect(heard).toHaveLength(1);
+  });
+
+  test('is not told to who listens no more', () => {
+    using store = open();
+    let heard = 0;
+    const subscription = store.subscribe(() => heard++);
+    fill(store);
+    subscription[Symbol.dispose]();
+    store.transact((tx) => {
+      tx.services.put(aService({ version: 2 }));
+    });
+    expect(heard).toBe(1);
+  });
+
+  test('refuses a container of a service or on a node that is not there', () => {
+    using store = open();
+    expect(() => {
+      store.transact((tx) => {
+        tx.containers.put(aContainer());
+      });
+    }).toThrow(/FOREIGN KEY/);
+    expect(store.containers.size).toBe(0);
+    fill(store);
+    expect(() => {
+      store.transact((tx) => {
+        tx.nodes.delete(nodeId('node-1'));
+      });
+    }).toThrow(/FOREIGN KEY/);
+    expect(store.nodes.size).toBe(1);
+  });
+
+  test('refuses a second service of the same name', () => {
+    using store = open();
+    fill(store);
+    expect(() => {
+      store.transact((tx) => {
+        tx.services.put(aService({ id: serviceId('other') }));
+      });
+    }).toThrow(/UNIQUE/);
+  });
+});
+
+describe('actions and events', () => {
+  const anAction = (index: number, state: 'succeeded' | 'in-progress') => ({
+    ...{ id: `action-${index}` as never, method: 'X', targetKind: 'service' as const },
+    ...{ targetId: '', targetName: '', serviceId: null, state, message: '', principal: '' },
+    ...{ peer: '', requestId: '', timeline: [], startedAtMs: index, endedAtMs: null },
+  });
+
+  test('are bounded: the oldest that have ended go first', () => {
+    using store = open();
+    store.transact((tx) => {
+      tx.actions.put(anAction(0, 'in-progress'));
+      for (let i = 1; i <= 1_000; i++) tx.actions.put(anAction(i, 'succeeded'));
+    });
+    expect(store.actions.size).toBe(1_000);
+    const ids = [...store.actions.values()].map(({ id }) => id);
+    expect(ids.slice(0, 2)).toEqual(['action-0', 'action-2']);
+  });
+
+  test('are bounded: the oldest events go', () => {
+    using store = open();
+    const event = { type: 'x', objectId: '', objectName: '', actionId: '', message: '' };
+    for (let batch = 0; batch < 22; batch++) {
+      store.transact((tx) => {
+        for (let i = 0; i < 1_000; i++) tx.event(event);
+      });
+    }
+    expect(store.events.newest).toBe(22_000);
+    expect(store.events.oldest).toBe(2_000);
+    expect(store.events.after(0, '', 1)[0]?.cursor).toBe(2_001);
+  });
+});
+
+describe('the schema', () => {
+  test.each(Array.from({ length: migrations.length }, (_, version) => version))(
+    'is brought to the newest from version %i',
+    (version) => {
+      openDatabase(path, migrations.slice(0, version)).close();
+      const store = open();
+      fill(store);
+      store[Symbol.dispose]();
+      expect(versionOf()).toBe(migrations.length);
+    },
+  );
+
+  const versionOf = () => {
+    const database = new SqliteDatabase(path, { readonly: true });
+    try {
+      return database.pragma('user_version', { simple: true });
+    } finally {
+      database.close();
+    }
+  };
+
+  test('keeps what was there: each step is applied once, in order', () => {
+    const steps = ['CREATE TABLE a (x) STRICT', 'INSERT INTO a VALUES (1)'].map((sql) =>
+      sql.replace('(x) STRICT', '(x INTEGER) STRICT'),
+    );
+    for (let times = 0; times < 2; times++) {
+      const database = openDatabase(path, steps);
+      expect(database.prepare('SELECT count(*) FROM a').pluck().get()).toBe(1);
+      database.close();
+    }
+  });
+
+  test('is left alone by a step that fails', () => {
+    openDatabase(path, ['CREATE TABLE a (x INTEGER) STRICT']).close();
+    const steps = [
+      'CREATE TABLE a (x INTEGER) STRICT',
+      'CREATE TABLE b (x INTEGER) STRICT; nonsense',
+    ];
+    expect(() => openDatabase(path, steps)).toThrow(/nonsense/);
+    const database = openDatabase(path, steps.slice(0, 1));
+    const tables = database.prepare(`SELECT name FROM sqlite_schema`).pluck().all();
+    expect(tables).toEqual(['a']);
+    database.close();
+  });
+
+  test('of a newer version is refused, and not touched', () => {
+    openDatabase(path, [...migrations, 'CREATE TABLE future (x INTEGER) STRICT']).close();
+    const before = readFileSync(path);
+    const error = refusal(open);
+    expect(error).toMatchObject({ kind: 'precondition', reason: 'STORE_TOO_NEW' });
+    expect(error.message).toBe(
+      `${path} was written by a newer version of Fairlead (schema ${migrations.length + 1}, this one knows ${migrations.length}); run that version or a later one`,
+    );
+    expect(readFileSync(path).equals(before)).toBe(true);
+  });
+});
+
+describe('a file', () => {
+  test('that another process has open is refused', async () => {
+    await using writer = await Writer.start(path);
+    await writer.line();
+    expect(refusal(open)).toMatchObject({ kind: 'precondition', reason: 'STORE_IN_USE' });
+    expect(refusal(open).message).toContain('only one coordinator may run on a state directory');
+  });
+
+  test('that this process has open is refused', () => {
+    using _first = open();
+    expect(refusal(open)).toMatchObject({ reason: 'STORE_IN_USE' });
+  });
+
+  test('that is no database is refused', () => {
+    writeFileSync(
+      path,
+      'this is no database, but it is long enough to look like one. '.repeat(100),
+    );
+    const error = refusal(open);
+    expect(error).toMatchObject({ kind: 'precondition', reason: 'STORE_DAMAGED' });
+    expect(error.message).toContain('restore a backup');
+  });
+
+  test('with a damaged page is refused', () => {
+    const store = open();
+    fill(store);
+    store.transact((tx) => {
+      for (let i = 0; i < 200; i++) tx.services.put(aService({ name: `service-${i}` }));
+    });
+    store[Symbol.dispose]();
+    const { size } = statSync(path);
+    const file = openSync(path, 'r+');
+    for (let page = 5; page < size / 4096; page++) {
+      writeSync(file, Buffer.alloc(100, 0xff), 0, 100, page * 4096);
+    }
+    closeSync(file);
+    expect(refusal(open)).toMatchObject({ kind: 'precondition', reason: 'STORE_DAMAGED' });
+  });
+
+  test('with a damaged record is refused, by its name', () => {
+    const store = open();
+    fill(store);
+    store[Symbol.dispose]();
+    const database = new SqliteDatabase(path);
+    database.exec(`UPDATE services SET record = '{"id": "web-'`);
+    database.close();
+    const error = refusal(open);
+    expect(error).toMatchObject({ kind: 'precondition', reason: 'STORE_DAMAGED' });
+    expect(error.message).toContain('services');
+    // Nothing holds the file any more.
+    expect(refusal(open)).toMatchObject({ reason: 'STORE_DAMAGED' });
+  });
+
+  test('in a directory that is not there is refused', () => {
+    const missing = directory.join('missing', 'fairlead.db');
+    expect(refusal(() => new Store(missing, { clock: systemClock }))).toMatchObject({
+      kind: 'precondition',
+      reason: 'STORE_UNUSABLE',
+    });
+  });
+});
+
+describe('a process that is killed while it writes', () => {
+  test.each([1, 2, 3, 4, 5])(
+    'leaves whole transactions, the last that it told of among them (%i)',
+    async (round) => {
+      await using writer = await Writer.start(path);
+      let told = 0;
+      while (told < round * 20) told = Number(await writer.line());
+      writer.kill();
+      told = Math.max(told, await writer.last());
+      using store = open();
+      const services = [...store.services.values()];
+      expect(services).toHaveLength(1);
+      const version = services[0]!.version;
+      // What was committed and not told yet may be there as well, but at most one.
+      expect([told, told + 1]).toContain(version);
+      expect([...store.containers.values()].map(({ createdAtMs }) => createdAtMs)).toEqual(
+        Array.from({ length: 5 }, () => version),
+      );
+      expect(store.events.newest).toBe(version);
+    },
+  );
+});
+
+/** A process that writes transactions as fast as it can, and tells the number of each after its commit. */
+class Writer implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  #last = 0;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#lines = readLines(child);
+  }
+
+  static async start(storePath: string): Promise<Writer> {
+    const script = new URL('./writer.ts', import.meta.url).pathname;
+    const child = spawn(process.execPath, ['--import', 'tsx', script, storePath], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child, 'spawn');
+    return new Writer(child);
+  }
+
+  async line(): Promise<string> {
+    const next = await this.#lines.next();
+    if (next.done === true) throw new Error('the writer ended');
+    this.#last = Number(next.value);
+    return next.value;
+  }
+
+  /** The last number that it told before its end. */
+  async last(): Promise<number> {
+    for (let next = await this.#lines.next(); next.done !== true; next = await this.#lines.next()) {
+      this.#last = Number(next.value);
+    }
+    return this.#last;
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.kill();
+    await once(this.#child, 'exit');
+  }
+}
+
+async function* readLines(child: ChildProcess): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    const lines = (rest + chunk.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+}
+
+test('a store makes its file, and nothing else', () => {
+  open()[Symbol.dispose]();
+  expect(existsSync(path)).toBe(true);
+  expect(existsSync(`${path}-wal`)).toBe(false);
+});
