@@ -4,7 +4,11 @@ import type { ServiceId, TokenId } from '../../shared/ids.ts';
 import { parseAuthorization, secretMatches } from '../identity/tokens.ts';
 import type { Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
 import type { Principal } from './call.ts';
+
+/** Longest wait for a token to expire; timers do not take much longer ones. */
+const maxWaitMs = 3_600_000;
 
 /** Checks bearer tokens. The same answer for every wrong one: nothing is told about which exist. */
 export class Authenticator {
@@ -35,6 +39,26 @@ export class Authenticator {
     this.#lastUsed.set(token.id, this.#clock.now());
     const { id, name, role, containerId } = token;
     return { kind: 'token', id, name, role, containerId, scope: this.#scopeOf(token) };
+  }
+
+  /** Resolves when the token has been revoked or has expired, or when the signal aborts. */
+  async untilInvalid(id: TokenId, signal: AbortSignal): Promise<void> {
+    const wakeup = new Wakeup();
+    using _tokens = this.#store.subscribe((changes) => {
+      if (changes.some((change) => change.table === 'tokens')) wakeup.notify();
+    });
+    while (!signal.aborted) {
+      const token = this.#store.tokens.get(id);
+      if (token === undefined || this.#expired(token)) return;
+      const leftMs = (token.expiresAtMs ?? Infinity) - this.#clock.now();
+      await wakeup.waitFor(Math.min(leftMs, maxWaitMs), this.#clock, signal);
+    }
+  }
+
+  /** The services that a token reaches as they are linked now; null: all. */
+  scopeOf(id: TokenId): ReadonlySet<ServiceId> | null {
+    const token = this.#store.tokens.get(id);
+    return token === undefined ? new Set() : this.#scopeOf(token);
   }
 
   /** When a token was last used since the coordinator started, to the minute. */

@@ -78,12 +78,18 @@ async function* streamWhileValid(
   const { request, context, authenticator, store } = options;
   const call = admit(method, context, authenticator);
   using controller = new ChildController(context.signal);
-  using _tokens = store.subscribe((changes) => {
-    if (!changes.some(({ table }) => table === 'tokens')) return;
-    if (store.tokens.get(call.principal.id) === undefined) controller.abort();
-  });
   const { signal } = controller;
-  yield* handler(request, { ...call, signal }) as AsyncIterable<unknown>;
+  const { id } = call.principal;
+  void authenticator.untilInvalid(id, signal).then(() => {
+    controller.abort();
+  });
+  // Links that come and go meanwhile change what a container's token reaches.
+  const principal = { ...call.principal };
+  using _services = store.subscribe((changes) => {
+    if (changes.some(({ table }) => table === 'services'))
+      principal.scope = authenticator.scopeOf(id);
+  });
+  yield* handler(request, { ...call, principal, signal }) as AsyncIterable<unknown>;
   if (signal.aborted && !context.signal.aborted) {
     authenticator.authenticate(context.metadata.get('authorization'));
   }

@@ -66,9 +66,8 @@ async function* proxySession(
     reason = why;
     controller.abort();
   };
-  using _tokens = store.subscribe((changes) => {
-    if (!changes.some(({ table }) => table === 'tokens')) return;
-    if (store.tokens.get(principal.id) === undefined) cutWith('TOKEN_REVOKED');
+  void authenticator.untilInvalid(principal.id, controller.signal).then(() => {
+    if (!controller.signal.aborted) cutWith('TOKEN_REVOKED');
   });
   const record = attach(deps, hello, service);
   const session = { id: deps.random.id() as SessionId, close: cutWith };

@@ -77,7 +77,9 @@ export function cut(reason: string): DomainError {
     case 'NODE_REMOVED':
       return new DomainError('unauthenticated', 'this node was removed', { reason });
     case 'TOKEN_REVOKED':
-      return new DomainError('unauthenticated', 'the token was revoked', { reason });
+      return new DomainError('unauthenticated', 'the token was revoked or has expired', {
+        reason,
+      });
     default:
       return new DomainError('unavailable', 'the coordinator is stopping', { reason });
   }
