@@ -6,6 +6,7 @@ import {
   ServiceSpec as ProtoServiceSpec,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import type { ServiceSpec } from '../model.ts';
+import { portOnHost } from '../routing/routes.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
   argumentsFromProto,
@@ -20,7 +21,13 @@ import {
   updateToProto,
 } from './spec-parts.ts';
 import { applyMask } from './update-mask.ts';
-import { validateImage, validateRange, validateReplicas, validateTags } from './validate.ts';
+import {
+  validateImage,
+  validateRange,
+  validateReplicas,
+  validateTags,
+  validateUnique,
+} from './validate.ts';
 
 const maxWaitMs = 3_600_000;
 
@@ -66,6 +73,12 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
   const grace = { min: 0, max: maxWaitMs, field: `${field}.stop_grace_ms` };
   validateRange(stopGraceMs, grace, into);
   const ports = portsFromProto(spec.ports, `${field}.ports`, into);
+  const apiRole = wordOf(apiRoles, spec.apiRole);
+  if (apiRole === 'proxy') {
+    const what = 'port of a proxy on a plain host';
+    const keys = ports.map((port) => (port.protocol === 'tcp' ? `${portOnHost(port)}` : undefined));
+    validateUnique(keys, { field: `${field}.ports`, what }, into);
+  }
   return {
     image,
     replicas: replicasFromProto(spec, `${field}.replicas`, into),
@@ -82,7 +95,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     update: updateFromProto(spec.update, `${field}.update`, into),
     drainTimeoutMs,
     stopGraceMs,
-    apiRole: wordOf(apiRoles, spec.apiRole),
+    apiRole,
   };
 }
 

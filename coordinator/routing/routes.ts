@@ -14,10 +14,15 @@ export type ProxyPlace = 'container' | 'host';
 export function frontendsOf(ports: readonly Port[], place: ProxyPlace): Frontend[] {
   return ports
     .filter(({ protocol, containerPort }) => protocol === 'tcp' && containerPort !== statsPort)
-    .map(({ containerPort, hostPort }) => {
-      const port = place === 'host' && hostPort > 0 ? hostPort : containerPort;
+    .map((each) => {
+      const port = place === 'host' ? portOnHost(each) : each.containerPort;
       return { name: `http_${port}`, port, mode: 'http', defaultBackend };
     });
+}
+
+/** The port that a proxy on a plain host binds: the one that a container's node would have, if it is fixed. */
+export function portOnHost({ containerPort, hostPort }: Port): number {
+  return hostPort > 0 ? hostPort : containerPort;
 }
 
 /** The pools of every load balancer. */

@@ -528,7 +528,8 @@ export interface PortSpec {
   published: boolean;
   /**
    * Port on the node, 1 to 65535; only with published. 0: the engine picks a free one. A fixed port
-   * allows one container of the service on each node.
+   * allows one container of the service on each node. A proxy on a plain host binds the fixed port of
+   * each TCP port, else its container port: with the role PROXY these must differ.
    */
   hostPort: number;
 }

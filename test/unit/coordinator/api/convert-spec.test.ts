@@ -275,6 +275,18 @@ const refused: readonly [string, Changes, readonly string[]][] = [
     ['spec.ports[3] has the same host port as spec.ports[0]: "8080/tcp"'],
   ],
   [
+    'a port twice on a plain host',
+    {
+      apiRole: ApiRole.PROXY,
+      ports: [
+        { containerPort: 80, published: true, hostPort: 8080 },
+        { containerPort: 8080, protocol: PortProtocol.UDP },
+        { containerPort: 8080 },
+      ],
+    },
+    ['spec.ports[2] has the same port of a proxy on a plain host as spec.ports[0]: "8080"'],
+  ],
+  [
     'an alias twice',
     { links: [{ service: 'a' }, { service: 'b', alias: 'a' }] },
     ['spec.links[1] has the same alias as spec.links[0]: "a"'],
