@@ -16,6 +16,9 @@ export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
   };
 }
 
+/** Why a child ended that nobody aborted. A constant: the default is an exception with a stack, made each time. */
+const disposed = new Error('the work is over');
+
 /**
  * A controller that aborts together with `parent`, and earlier if its owner says so.
  *
@@ -44,6 +47,6 @@ export class ChildController implements Disposable {
 
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
-    this.#controller.abort();
+    this.#controller.abort(disposed);
   }
 }
