@@ -65,32 +65,31 @@ export class DamagedRecordError extends Error {
 /** What SQLite says, as a failure that names the file and what to do. */
 export function toStoreError(error: unknown, path: string): Error {
   if (error instanceof DomainError) return error;
-  const reason = reasonOf(error);
   const why = messageOf(error);
-  switch (reason) {
+  switch (reasonOf(error)) {
     case 'STORE_IN_USE':
       return new DomainError(
         'precondition',
         `${path} is in use by another process; only one coordinator may run on a state directory`,
-        { reason, cause: error },
+        { reason: 'STORE_IN_USE', cause: error },
       );
     case 'STORE_FULL':
       return new DomainError(
         'unavailable',
         `the change was not stored: ${why}; free space on the disk of ${path} and try again`,
-        { reason, cause: error },
+        { reason: 'STORE_FULL', cause: error },
       );
     case 'STORE_DAMAGED':
       return new DomainError(
         'precondition',
         `${path} is damaged (${why}); restore a backup of the state directory`,
-        { reason, cause: error },
+        { reason: 'STORE_DAMAGED', cause: error },
       );
     case 'STORE_UNUSABLE':
       return new DomainError(
         'precondition',
         `${path} cannot be opened: ${why}; see that its directory is there and may be written to`,
-        { reason, cause: error },
+        { reason: 'STORE_UNUSABLE', cause: error },
       );
     case null:
       return error instanceof Error ? error : new Error(why);
