@@ -13,6 +13,9 @@ const firstDelayMs = 25;
 const firstDelayCeilingMs = 250;
 const delayGrowth = 1.5;
 
+/** A process that failed a check is looked at again after this at most, to be sure soon. */
+const doubtDelayMs = 1_000;
+
 /**
  * What has to answer before a container is ready; a text says why it never can.
  *
@@ -78,7 +81,19 @@ export function afterProbe(
     return { state: 'never-ready', failuresInARow, delayMs: Math.min(delayMs, ceilingMs) };
   }
   const state = failuresInARow >= failureThreshold ? 'not-ready' : history.state;
-  return { state, failuresInARow, delayMs: intervalMs };
+  return { state, failuresInARow, delayMs: Math.min(intervalMs, doubtDelayMs) };
+}
+
+/**
+ * Time until the next check. Those of ready processes fall on whole multiples of their interval, so that the
+ * agent of a host with many containers wakes once for all of them.
+ */
+export function untilNextProbe(
+  { state, failuresInARow, delayMs }: ProbeHistory,
+  nowMs: number,
+): number {
+  const isSettled = state === 'ready' && failuresInARow === 0;
+  return isSettled ? delayMs - (nowMs % delayMs) : delayMs;
 }
 
 function ceilingOf(intervalMs: number): number {
@@ -127,7 +142,7 @@ export async function keepProbing(
       onVerdict(verdict);
       told = verdict;
     }
-    await clock.sleep(history.delayMs, signal);
+    await clock.sleep(untilNextProbe(history, clock.monotonic()), signal);
   }
 }
 

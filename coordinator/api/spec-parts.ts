@@ -186,7 +186,7 @@ export function readinessFromProto(
   { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
   into: FieldViolation[],
 ): Readiness {
-  const { check, intervalMs = 1_000, timeoutMs = 2_000, failureThreshold = 3 } = readiness ?? {};
+  const { check, intervalMs = 5_000, timeoutMs = 2_000, failureThreshold = 3 } = readiness ?? {};
   validateRange(intervalMs, { min: 100, max: 600_000, field: `${field}.interval_ms` }, into);
   validateRange(timeoutMs, { min: 50, max: 60_000, field: `${field}.timeout_ms` }, into);
   validateRange(failureThreshold, { min: 1, max: 100, field: `${field}.failure_threshold` }, into);

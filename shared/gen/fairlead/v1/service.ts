@@ -557,8 +557,9 @@ export interface Readiness {
     { $case: "none"; value: NoCheck }
     | undefined;
   /**
-   * Time between two checks of a container, 100 to 600,000 ms. Default 1,000; until it is ready for the
-   * first time a container is checked more often.
+   * Time between two checks of a container, 100 to 600,000 ms. Default 5,000. Until it is ready for the
+   * first time a container is checked more often, and after a failed check within 1,000. What fails between
+   * two checks, the load balancer's own checks notice.
    */
   intervalMs?:
     | number

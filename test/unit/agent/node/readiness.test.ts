@@ -6,6 +6,7 @@ import {
   beginProbing,
   keepProbing,
   probeTargets,
+  untilNextProbe,
   type ProbeHistory,
   type Verdict,
 } from '../../../../agent/node/readiness.ts';
@@ -85,6 +86,20 @@ describe('the history of checks', () => {
     expect(after(false, [false]).delayMs).toBe(1_000);
   });
 
+  test('has the next one soon after a failure, however long the interval is', () => {
+    const rare = aReadinessSpec({ intervalMs: 60_000, failureThreshold: 2 });
+    const doubted = afterProbe(afterProbe(beginProbing(true), true, rare), false, rare);
+    expect(doubted).toMatchObject({ state: 'ready', delayMs: 1_000 });
+    expect(afterProbe(doubted, false, rare)).toMatchObject({ state: 'not-ready', delayMs: 1_000 });
+  });
+
+  test('of processes that are ready come due together', () => {
+    const ready = afterProbe(beginProbing(true), true, aReadinessSpec({ intervalMs: 5_000 }));
+    const due = [10_000.5, 12_345.25, 14_999].map((nowMs) => nowMs + untilNextProbe(ready, nowMs));
+    expect(due).toEqual([15_000, 15_000, 15_000]);
+    expect(untilNextProbe(ready, 15_000)).toBe(5_000);
+  });
+
   test('never waits longer than the interval', () => {
     fc.assert(
       fc.property(
@@ -97,6 +112,9 @@ describe('the history of checks', () => {
           for (const succeeded of results) {
             history = afterProbe(history, succeeded, hasty);
             expect(history.delayMs).toBeLessThanOrEqual(intervalMs);
+            const waitMs = untilNextProbe(history, 1_234_567);
+            expect(waitMs).toBeGreaterThan(0);
+            expect(waitMs).toBeLessThanOrEqual(intervalMs);
             if (succeeded) expect(history.state).toBe('ready');
           }
         },

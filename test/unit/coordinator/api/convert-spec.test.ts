@@ -51,7 +51,7 @@ test('fills in every default', () => {
     tags: [],
     strategy: 'emptiest-node',
     restart: 'always',
-    readiness: { check: { kind: 'tcp' }, intervalMs: 1_000, timeoutMs: 2_000, failureThreshold: 3 },
+    readiness: { check: { kind: 'tcp' }, intervalMs: 5_000, timeoutMs: 2_000, failureThreshold: 3 },
     update: { order: 'default', parallelism: 1, deadlineMs: 600_000 },
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
