@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import type { ListSnapshot } from './backend-list.ts';
 import { readIfThere, writeAtomically } from './state-directory.ts';
 
