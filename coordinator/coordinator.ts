@@ -21,6 +21,7 @@ import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { controlHandlers } from './api/control-service.ts';
 import { serveGrpc } from './api/grpc-server.ts';
+import { gateOf, type Gate, type PrincipalContext } from './api/gate.ts';
 import { guard } from './api/guard.ts';
 import { proxyService } from './api/proxy-session.ts';
 import { toStatus } from './api/status.ts';
@@ -112,10 +113,11 @@ function build(
   const handlers = controlHandlers({
     ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId },
   });
-  const sessions = { store, authenticator, clock, random };
+  const sessions = { store, clock, random };
   return {
     ...{ observed, routing, changes, writeBehind, api },
     loops: [dispatcher, routing, orchestrator, writeBehind],
+    gate: gateOf(authenticator),
     control: guard(handlers, { authenticator, store }),
     agents: agentService({ ...sessions, dispatcher, tokens, ...child('agents') }),
     proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),
@@ -123,9 +125,10 @@ function build(
 }
 
 interface Services {
-  readonly control: ControlServiceImplementation<CallRecordContext>;
-  readonly agents: AgentServiceImplementation;
-  readonly proxies: ProxyServiceImplementation;
+  readonly gate: Gate;
+  readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
+  readonly agents: AgentServiceImplementation<PrincipalContext>;
+  readonly proxies: ProxyServiceImplementation<PrincipalContext>;
 }
 
 /** Opens both doors: gRPC, and the public API as JSON over HTTP. */
@@ -134,11 +137,12 @@ async function listen(
   deps: CoordinatorDeps & Services,
   signal: AbortSignal,
 ) {
-  const { clock, control, agents, proxies } = deps;
+  const { clock, gate, control, agents, proxies } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
       clock,
+      gate,
       log: deps.log.child({ component: 'grpc' }),
       services: (server) => {
         server.add(ControlServiceDefinition, control);
@@ -152,6 +156,7 @@ async function listen(
   const handler = createConnectHandler({
     definition: ControlServiceDefinition,
     implementation: control,
+    gate,
     toError: toStatus,
     maxBodyBytes,
     log,

@@ -14,11 +14,11 @@ import type { Random } from '../../shared/random.ts';
 import { heartbeatMs, leaseMs, type Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { NodeLink } from '../dispatcher/node-link.ts';
 import { formatNodeCredential, hashSecret, type TokenIssuer } from '../identity/tokens.ts';
-import type { Node } from '../model.ts';
+import type { Node, Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
-import type { Authenticator } from './authentication.ts';
 import type { Principal } from './call.ts';
 import { assignmentsToProto, helloFromProto, statusFromProto } from './convert-agent.ts';
+import type { PrincipalContext } from './gate.ts';
 import { cut, sessionLoop } from './session-loop.ts';
 import { throwIfInvalid, validateName, validateTags } from './validate.ts';
 
@@ -27,7 +27,6 @@ export const protocolVersion = 1;
 
 export interface AgentApiDeps {
   readonly store: Store;
-  readonly authenticator: Authenticator;
   readonly dispatcher: Dispatcher;
   readonly tokens: TokenIssuer;
   readonly clock: Clock;
@@ -35,18 +34,19 @@ export interface AgentApiDeps {
   readonly log: Logger;
 }
 
+type Context = CallContext & PrincipalContext;
+
 /** Answers node agents. */
-export function agentService(deps: AgentApiDeps): AgentServiceImplementation {
+export function agentService(deps: AgentApiDeps): AgentServiceImplementation<PrincipalContext> {
   return {
     join: (request, context) => Promise.resolve(join(deps, request, context)),
     nodeSession: (requests, context) => nodeSession(deps, requests, context),
   };
 }
 
-function join(deps: AgentApiDeps, { name, tags }: JoinRequest, context: CallContext) {
-  const { store, authenticator, random, log } = deps;
-  const principal = authenticator.authenticate(context.metadata.get('authorization'));
-  const token = requireJoinToken(principal, store);
+function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Context) {
+  const { store, random, log } = deps;
+  const token = requireToken(principal, store);
   const violations: FieldViolation[] = [];
   validateName(name, 'name', violations);
   validateTags(tags, 'tags', violations);
@@ -94,29 +94,24 @@ function join(deps: AgentApiDeps, { name, tags }: JoinRequest, context: CallCont
   return { nodeId: id, credential: formatNodeCredential(id, secret) };
 }
 
-function requireJoinToken(principal: Principal, store: Store) {
+function requireToken(principal: Principal, store: Store): Token {
   const token = principal.kind === 'token' ? store.tokens.get(principal.id) : undefined;
-  if (token?.role === 'node') return token;
-  throw new DomainError('forbidden', 'joining takes a token of the role node', {
-    reason: 'PERMISSION_DENIED',
-  });
+  if (token !== undefined) return token;
+  throw new Error(`the table of who may call what lets ${principal.kind} in`);
 }
 
 async function* nodeSession(
   deps: AgentApiDeps,
   requests: AsyncIterable<NodeSessionRequest>,
-  context: CallContext,
+  { principal, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, dispatcher, tokens, clock } = deps;
-  const principal = authenticator.authenticate(context.metadata.get('authorization'));
+  const { dispatcher, tokens, clock } = deps;
   if (principal.kind !== 'node') {
-    throw new DomainError('forbidden', 'a node session takes the credential of that node', {
-      reason: 'PERMISSION_DENIED',
-    });
+    throw new Error(`the table of who may call what lets ${principal.kind} in`);
   }
   const iterator = requests[Symbol.asyncIterator]();
   const hello = await firstMessage(iterator);
-  using controller = new ChildController(context.signal);
+  using controller = new ChildController(signal);
   let reason: string | undefined;
   const link = dispatcher.attach(principal.id, helloFromProto(hello), (why) => {
     reason = why;

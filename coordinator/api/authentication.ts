@@ -24,17 +24,17 @@ export class Authenticator {
   /** `authorization`: value of that header. Throws 'unauthenticated'. */
   authenticate(authorization: string | undefined): Principal {
     const bearer = parseAuthorization(authorization ?? '');
-    if (bearer === null) throw this.#refuse(authorization === undefined);
+    if (bearer === null) throw authorization === undefined ? missing() : this.invalid();
     if (bearer.kind === 'node') {
       const node = this.#store.nodes.get(bearer.id);
       if (node === undefined || !secretMatches(bearer.secret, node.credentialHash)) {
-        throw this.#refuse(false);
+        throw this.invalid();
       }
       return { kind: 'node', id: node.id, name: node.name };
     }
     const token = this.#store.tokens.get(bearer.id);
     if (token === undefined || !secretMatches(bearer.secret, token.hash) || this.#expired(token)) {
-      throw this.#refuse(false);
+      throw this.invalid();
     }
     this.#lastUsed.set(token.id, this.#clock.now());
     const { id, name, role, containerId } = token;
@@ -86,10 +86,14 @@ export class Authenticator {
     return scope;
   }
 
-  #refuse(missing: boolean): DomainError {
-    const message = missing
-      ? 'no token was given; send the metadata "authorization: Bearer TOKEN"'
-      : 'the token is not valid: it is wrong, has expired, or was revoked';
+  /** What the bearer of a wrong token is told, and of one that was right until now. */
+  invalid(): DomainError {
+    const message = 'the token is not valid: it is wrong, has expired, or was revoked';
     return new DomainError('unauthenticated', message, { reason: 'TOKEN_INVALID' });
   }
+}
+
+function missing(): DomainError {
+  const message = 'no token was given; send the metadata "authorization: Bearer TOKEN"';
+  return new DomainError('unauthenticated', message, { reason: 'TOKEN_INVALID' });
 }

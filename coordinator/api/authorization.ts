@@ -1,80 +1,129 @@
 import { DomainError } from '../../shared/errors.ts';
-import type { ServiceId } from '../../shared/ids.ts';
+import type { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import type { ControlServiceDefinition } from '../../shared/gen/fairlead/v1/control_service.ts';
+import type { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import type { ServiceId } from '../../shared/ids.ts';
 import type { Role } from '../model.ts';
-import type { Call } from './call.ts';
-
-export type ControlMethod = keyof typeof ControlServiceDefinition.methods;
+import type { Call, Principal } from './call.ts';
 
 /**
  * What a call amounts to. The scope of a token is checked besides, against each object that is named.
  *
+ * - `probe`: is it there, what does it speak
  * - `know`: who am I talking to
  * - `read`: look at services and what belongs to them
  * - `read-fleet`: look at nodes
  * - `run`: start, stop, scale, redeploy
  * - `define`: change what is to run
  * - `administer`: nodes, tokens
+ * - `join`: make a host a node
+ * - `be-node`, `be-proxy`: speak as a node, as a proxy
  */
-export type Access = 'know' | 'read' | 'read-fleet' | 'run' | 'define' | 'administer';
+export type Access =
+  | 'probe'
+  | 'know'
+  | 'read'
+  | 'read-fleet'
+  | 'run'
+  | 'define'
+  | 'administer'
+  | 'join'
+  | 'be-node'
+  | 'be-proxy';
 
-/** Who may call what: the one table. */
-export const accessOf: Readonly<Record<ControlMethod, Access>> = {
-  getInfo: 'know',
-  createService: 'define',
-  getService: 'read',
-  listServices: 'read',
-  watchServices: 'read',
-  updateService: 'define',
-  scaleService: 'run',
-  startService: 'run',
-  stopService: 'run',
-  redeployService: 'run',
-  removeService: 'define',
-  addLink: 'define',
-  removeLink: 'define',
-  getContainer: 'read',
-  listContainers: 'read',
-  watchContainers: 'read',
-  startContainer: 'run',
-  stopContainer: 'run',
-  redeployContainer: 'run',
-  removeContainer: 'run',
-  getNode: 'read-fleet',
-  listNodes: 'read-fleet',
-  watchNodes: 'read-fleet',
-  updateNode: 'administer',
-  removeNode: 'administer',
-  listEndpoints: 'read',
-  watchEndpoints: 'read',
-  listProxies: 'read',
-  watchProxies: 'read',
-  getAction: 'read',
-  listActions: 'read',
-  watchActions: 'read',
-  listEvents: 'read',
-  watchEvents: 'read',
-  createToken: 'administer',
-  listTokens: 'administer',
-  watchTokens: 'administer',
-  revokeToken: 'administer',
+/** A rule for every method that the definition has, by the name in its path. */
+type RulesOf<Definition extends { readonly methods: object }> = {
+  readonly [Method in keyof Definition['methods'] & string as Capitalize<Method>]: Access;
 };
 
-const rolesWith: Readonly<Record<Access, readonly Role[]>> = {
-  know: ['viewer', 'operator', 'admin', 'node', 'proxy'],
-  read: ['viewer', 'operator', 'admin', 'proxy'],
-  'read-fleet': ['viewer', 'operator', 'admin'],
+const control: RulesOf<ControlServiceDefinition> = {
+  GetInfo: 'know',
+  CreateService: 'define',
+  GetService: 'read',
+  ListServices: 'read',
+  WatchServices: 'read',
+  UpdateService: 'define',
+  ScaleService: 'run',
+  StartService: 'run',
+  StopService: 'run',
+  RedeployService: 'run',
+  RemoveService: 'define',
+  AddLink: 'define',
+  RemoveLink: 'define',
+  GetContainer: 'read',
+  ListContainers: 'read',
+  WatchContainers: 'read',
+  StartContainer: 'run',
+  StopContainer: 'run',
+  RedeployContainer: 'run',
+  RemoveContainer: 'run',
+  GetNode: 'read-fleet',
+  ListNodes: 'read-fleet',
+  WatchNodes: 'read-fleet',
+  UpdateNode: 'administer',
+  RemoveNode: 'administer',
+  ListEndpoints: 'read',
+  WatchEndpoints: 'read',
+  ListProxies: 'read',
+  WatchProxies: 'read',
+  GetAction: 'read',
+  ListActions: 'read',
+  WatchActions: 'read',
+  ListEvents: 'read',
+  WatchEvents: 'read',
+  CreateToken: 'administer',
+  ListTokens: 'administer',
+  WatchTokens: 'administer',
+  RevokeToken: 'administer',
+};
+
+const agents: RulesOf<AgentServiceDefinition> = {
+  Join: 'join',
+  NodeSession: 'be-node',
+};
+
+const proxies: RulesOf<ProxyServiceDefinition> = {
+  ProxySession: 'be-proxy',
+};
+
+/** Who may call what, by service and method: the one table. What it does not name, nobody may call. */
+export const accessOf: Readonly<Record<string, Readonly<Record<string, Access>>>> = {
+  'fairlead.v1.ControlService': control,
+  'fairlead.v1.AgentService': agents,
+  'fairlead.v1.ProxyService': proxies,
+  'grpc.health.v1.Health': { Check: 'probe', Watch: 'probe' },
+  'grpc.reflection.v1.ServerReflection': { ServerReflectionInfo: 'probe' },
+  'grpc.reflection.v1alpha.ServerReflection': { ServerReflectionInfo: 'probe' },
+};
+
+/** What a caller has shown: a token of a role, or that it is a node. */
+type Standing = Role | 'node-identity';
+
+const people = ['viewer', 'operator', 'admin'] as const;
+
+const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
+  probe: [...people, 'node', 'proxy', 'node-identity'],
+  know: [...people, 'node', 'proxy'],
+  read: [...people, 'proxy'],
+  'read-fleet': people,
   run: ['operator', 'admin'],
   define: ['operator', 'admin'],
   administer: ['admin'],
+  join: ['node'],
+  'be-node': ['node-identity'],
+  'be-proxy': ['proxy'],
 };
 
-/** Throws 'forbidden' unless the caller's role may call the method. */
-export function authorize(method: ControlMethod, { principal }: Pick<Call, 'principal'>): void {
-  const access = accessOf[method];
-  if (!rolesWith[access].includes(principal.role)) {
-    throw forbidden(`the role ${principal.role} of token "${principal.name}" may not ${access}`);
+/** Throws 'forbidden' unless the caller may call the method; `path` is `/package.Service/Method`. */
+export function authorize(path: string, principal: Principal): void {
+  const [, service = '', method = ''] = path.split('/');
+  const access = accessOf[service]?.[method];
+  if (access === undefined) throw forbidden(`no rule says who may call ${path}`);
+  const standing = principal.kind === 'node' ? 'node-identity' : principal.role;
+  if (!standingsWith[access].includes(standing)) {
+    throw forbidden(`${describe(principal)} may not call ${method}`);
   }
+  if (principal.kind === 'node') return;
   // A program inside a container runs services; it does not redefine them.
   if (access === 'define' && principal.containerId !== null) {
     throw forbidden('the token of a container may not change definitions');
@@ -82,6 +131,11 @@ export function authorize(method: ControlMethod, { principal }: Pick<Call, 'prin
   if (access === 'administer' && principal.scope !== null) {
     throw forbidden(`token "${principal.name}" is limited to some services`);
   }
+}
+
+function describe(principal: Principal): string {
+  if (principal.kind === 'node') return `the node ${principal.name}`;
+  return `token "${principal.name}" of the role ${principal.role}`;
 }
 
 /** Whether the caller's token reaches a service. */

@@ -9,6 +9,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { keepaliveOptions, maxMessageBytes } from '../../shared/rpc/client.ts';
 import type { CallRecordContext } from './call-log.ts';
 import { contractBytes, contractServices } from './contract.ts';
+import type { Gate, PrincipalContext } from './gate.ts';
 import { errorMiddleware } from './status.ts';
 
 const maxRequestBytes = 4 * 1024 * 1024;
@@ -25,7 +26,7 @@ const olderReflection = {
 };
 
 /** Where services are added, each with middleware of its own if it needs any. */
-export type GrpcServices = Pick<Server<CallRecordContext>, 'with' | 'add'>;
+export type GrpcServices = Pick<Server<CallRecordContext & PrincipalContext>, 'with' | 'add'>;
 
 export interface GrpcServerOptions {
   readonly host: string;
@@ -33,6 +34,7 @@ export interface GrpcServerOptions {
   readonly port: number;
   /** Adds the services; called once, before the server listens. */
   readonly services: (server: GrpcServices) => void;
+  readonly gate: Gate;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -47,11 +49,11 @@ export interface RunningServer {
 /**
  * Serves gRPC until the signal aborts; then streams end with UNAVAILABLE, other calls get two seconds.
  *
- * Every call goes through `errorMiddleware` first. Reflection and the standard health service are
- * open to all.
+ * Every call goes through `errorMiddleware` first. Then comes the gate, also before reflection and the
+ * standard health service.
  */
 export async function serveGrpc(
-  { host, port, services, log, clock = systemClock }: GrpcServerOptions,
+  { host, port, services, gate, log, clock = systemClock }: GrpcServerOptions,
   signal: AbortSignal,
 ): Promise<RunningServer> {
   const server = createServer({
@@ -61,7 +63,8 @@ export async function serveGrpc(
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
   })
     .use(errorMiddleware(log, clock))
-    .use(endStreams(signal));
+    .use(endStreams(signal))
+    .use(gate);
   services(server);
   const health = HealthState();
   // One for each watcher.

@@ -22,14 +22,13 @@ import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
 import { protocolVersion } from './agent-session.ts';
-import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal } from './call.ts';
+import type { PrincipalContext } from './gate.ts';
 import { cut, sessionLoop } from './session-loop.ts';
 
 export interface ProxyApiDeps {
   readonly store: Store;
-  readonly authenticator: Authenticator;
   readonly routing: Routing;
   /** Names this run of the coordinator: versions of lists are counted in it. */
   readonly epoch: string;
@@ -38,20 +37,20 @@ export interface ProxyApiDeps {
   readonly log: Logger;
 }
 
+type Context = CallContext & PrincipalContext;
+
 /** Answers proxy agents. */
-export function proxyService(deps: ProxyApiDeps): ProxyServiceImplementation {
+export function proxyService(deps: ProxyApiDeps): ProxyServiceImplementation<PrincipalContext> {
   return { proxySession: (requests, context) => proxySession(deps, requests, context) };
 }
 
 async function* proxySession(
   deps: ProxyApiDeps,
   requests: AsyncIterable<ProxySessionRequest>,
-  context: CallContext,
+  context: Context,
 ): AsyncGenerator<ProxySessionResponse> {
-  const { store, authenticator, routing, clock, log } = deps;
-  const principal = requireProxyToken(
-    authenticator.authenticate(context.metadata.get('authorization')),
-  );
+  const { store, routing, clock, log } = deps;
+  const principal = requireToken(context.principal);
   const iterator = requests[Symbol.asyncIterator]();
   const hello = await firstMessage(iterator);
   const service = loadBalancer(store, principal, hello);
@@ -66,9 +65,6 @@ async function* proxySession(
     reason = why;
     controller.abort();
   };
-  void authenticator.untilInvalid(principal.id, controller.signal).then(() => {
-    if (!controller.signal.aborted) cutWith('TOKEN_REVOKED');
-  });
   const record = attach(deps, hello, service);
   const session = { id: deps.random.id() as SessionId, close: cutWith };
   record.open(session, hello.epoch === deps.epoch ? hello.version : null);
@@ -111,11 +107,9 @@ function attach({ store, routing }: ProxyApiDeps, hello: ProxyHello, service: Se
   return record;
 }
 
-function requireProxyToken(principal: Principal): Extract<Principal, { kind: 'token' }> {
-  if (principal.kind === 'token' && principal.role === 'proxy') return principal;
-  throw new DomainError('forbidden', 'a proxy session takes a token of the role proxy', {
-    reason: 'PERMISSION_DENIED',
-  });
+function requireToken(principal: Principal): Extract<Principal, { kind: 'token' }> {
+  if (principal.kind === 'token') return principal;
+  throw new Error(`the table of who may call what lets ${principal.kind} in`);
 }
 
 async function firstMessage(iterator: AsyncIterator<ProxySessionRequest>): Promise<ProxyHello> {

@@ -76,10 +76,6 @@ export function cut(reason: string): DomainError {
       return new DomainError('conflict', 'another session took the place of this one', { reason });
     case 'NODE_REMOVED':
       return new DomainError('unauthenticated', 'this node was removed', { reason });
-    case 'TOKEN_REVOKED':
-      return new DomainError('unauthenticated', 'the token was revoked or has expired', {
-        reason,
-      });
     default:
       return new DomainError('unavailable', 'the coordinator is stopping', { reason });
   }

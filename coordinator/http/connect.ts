@@ -8,6 +8,7 @@ import type {
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { CallLog, type CallEnd, type CallRecordContext } from '../api/call-log.ts';
+import type { Gate, PrincipalContext } from '../api/gate.ts';
 import { CallScope, type Cut } from './call-scope.ts';
 import { readOnlyFrame, readQuery, type ConnectError } from './connect-protocol.ts';
 import { contextOf, httpMethods, type HttpMethod } from './http-method.ts';
@@ -27,7 +28,9 @@ export type ToError = (error: unknown) => ConnectError & {
 export interface ConnectOptions {
   readonly definition: typeof ControlServiceDefinition;
   /** The object that gRPC serves as well. */
-  readonly implementation: ControlServiceImplementation<CallRecordContext>;
+  readonly implementation: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
+  /** The one that gRPC has as well. */
+  readonly gate: Gate;
   readonly toError: ToError;
   readonly maxBodyBytes: number;
   readonly log: Logger;
@@ -83,7 +86,7 @@ class ConnectGateway {
   constructor(options: ConnectOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#methods = httpMethods(options.definition, options.implementation);
+    this.#methods = httpMethods(options.definition, options.implementation, options.gate);
     this.#requestJson = new RequestJson(options.definition.fullName);
   }
 

@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http';
-import { Metadata, type CallContext } from 'nice-grpc-common';
+import { Metadata, type CallContext, type MethodDescriptor } from 'nice-grpc-common';
 import type {
   ControlServiceDefinition,
   ControlServiceImplementation,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { CallRecordContext } from '../api/call-log.ts';
+import type { Gate, PrincipalContext } from '../api/gate.ts';
 
-/** What a handler is given of a call; the same over gRPC and HTTP. */
+/** What is known of a call before the gate; the same over gRPC and HTTP. */
 export type HandlerContext = CallContext & CallRecordContext;
 
 /** A method of the definition with its implementation; its answer is a stream, if of one message. */
@@ -28,38 +29,77 @@ interface GenericMethod {
   readonly requestStream: boolean;
   readonly responseType: { toJSON: (message: unknown) => unknown };
   readonly responseStream: boolean;
-  readonly options: { readonly idempotencyLevel?: string };
+  readonly options: MethodDescriptor['options'];
 }
 
-type GenericHandler = (request: unknown, context: HandlerContext) => unknown;
+type GenericHandler = (request: unknown, context: HandlerContext & PrincipalContext) => unknown;
 
-/** The methods of a service by their name in the path. */
+/** The methods of a service by their name in the path, each behind the gate. */
 export function httpMethods(
   definition: typeof ControlServiceDefinition,
-  implementation: ControlServiceImplementation<CallRecordContext>,
+  implementation: ControlServiceImplementation<CallRecordContext & PrincipalContext>,
+  gate: Gate,
 ): ReadonlyMap<string, HttpMethod> {
   const handlers = implementation as unknown as Readonly<Record<string, GenericHandler>>;
   const methods = Object.entries(definition.methods as Readonly<Record<string, GenericMethod>>);
   return new Map(
-    methods.map(([key, { name, requestType, responseType, responseStream, options }]) => [
-      name,
-      {
+    methods.map(([key, { name, requestType, responseType, responseStream, options }]) => {
+      const path = `/${definition.fullName}/${name}`;
+      const method = { path, requestStream: false, responseStream, options } as const;
+      return [
         name,
-        responseStream,
-        readOnly: options.idempotencyLevel === 'NO_SIDE_EFFECTS',
-        decode: (bytes) => requestType.decode(bytes),
-        toJson: (response) => responseType.toJSON(response),
-        call: (request, context) => {
-          const answer = handlers[key]?.call(implementation, request, context);
-          return responseStream ? (answer as AsyncIterable<unknown>) : single(answer);
+        {
+          name,
+          responseStream,
+          readOnly: options.idempotencyLevel === 'NO_SIDE_EFFECTS',
+          decode: (bytes) => requestType.decode(bytes),
+          toJson: (response) => responseType.toJSON(response),
+          call: (request, context) =>
+            throughGate(gate, { ...method, context, request }, (inside) =>
+              handlers[key]?.call(implementation, request, inside),
+            ),
         },
-      },
-    ]),
+      ];
+    }),
   );
 }
 
-async function* single(answer: unknown): AsyncGenerator {
-  yield await answer;
+interface GatedCall extends MethodDescriptor {
+  readonly request: unknown;
+  readonly context: HandlerContext;
+}
+
+/** Answers behind the gate, as the gRPC server does; the answer is a stream, if of one message. */
+async function* throughGate(
+  gate: Gate,
+  { request, context, ...method }: GatedCall,
+  answer: (context: HandlerContext & PrincipalContext) => unknown,
+): AsyncGenerator {
+  const call = { method, requestStream: false, request } as const;
+  if (method.responseStream) {
+    yield* gate(
+      {
+        ...call,
+        responseStream: true,
+        async *next(_request, inside) {
+          yield* answer(inside) as AsyncIterable<unknown>;
+        },
+      },
+      context,
+    );
+  } else {
+    yield yield* gate(
+      {
+        ...call,
+        responseStream: false,
+
+        async *next(_request, inside) {
+          return await answer(inside);
+        },
+      },
+      context,
+    );
+  }
 }
 
 /** What HTTP says of a call in gRPC's words: headers as metadata, the connection as peer. */

@@ -12,6 +12,8 @@ import {
 } from '../../../shared/gen/fairlead/v1/control_service.ts';
 import { createLogger, type Logger } from '../../../shared/logger.ts';
 import type { CallRecordContext } from '../../../coordinator/api/call-log.ts';
+import type { Gate } from '../../../coordinator/api/gate.ts';
+import type { TokenId } from '../../../shared/ids.ts';
 
 type Implementation = ControlServiceImplementation<CallRecordContext>;
 
@@ -29,6 +31,15 @@ export function collectLog(): {
   });
   return { log: createLogger({ level: 'debug', process: 'test' }, destination), lines };
 }
+
+/** A gate that lets everybody in, as an administrator. */
+export const openGate: Gate = async function* (call, context) {
+  const principal = {
+    ...({ kind: 'token', id: 'a' as TokenId, name: 'anybody', role: 'admin' } as const),
+    ...{ scope: null, containerId: null },
+  };
+  return yield* call.next(call.request, { ...context, principal });
+};
 
 /** A ControlService of a few methods that tests can steer; the others are not implemented. */
 export class TinyControl {

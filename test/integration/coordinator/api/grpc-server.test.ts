@@ -15,7 +15,7 @@ import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
 import { decodeRpcDetails } from '../../../../coordinator/api/rpc-details.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { eventually } from '../../../support/eventually.ts';
-import { collectLog, TinyControl } from '../tiny-control.ts';
+import { collectLog, openGate, TinyControl } from '../tiny-control.ts';
 
 let control: TinyControl;
 let collected: ReturnType<typeof collectLog>;
@@ -33,6 +33,7 @@ beforeEach(async () => {
     {
       host: '127.0.0.1',
       port: 0,
+      gate: openGate,
       log: collected.log,
       services: (builder) => {
         builder.add(ControlServiceDefinition, control.implementation);
@@ -231,7 +232,8 @@ describe('a stopping server', () => {
 });
 
 test('says why it cannot listen', async () => {
-  const options = { host: '127.0.0.1', port: Number(address.split(':')[1]), log: collected.log };
+  const port = Number(address.split(':')[1]);
+  const options = { host: '127.0.0.1', port, gate: openGate, log: collected.log };
   await expect(serveGrpc({ ...options, services: () => undefined }, stop.signal)).rejects.toThrow(
     new RegExp(`^cannot listen on ${address}: `),
   );

@@ -12,7 +12,7 @@ import { createConnectHandler, type ConnectOptions } from '../../../../coordinat
 import { serveHttp } from '../../../../coordinator/http/server.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { eventually } from '../../../support/eventually.ts';
-import { collectLog, TinyControl } from '../tiny-control.ts';
+import { collectLog, openGate, TinyControl } from '../tiny-control.ts';
 
 const run = promisify(execFile);
 const base = '/fairlead.v1.ControlService';
@@ -56,6 +56,7 @@ async function start(
   const handler = createConnectHandler({
     definition: ControlServiceDefinition,
     implementation: control.implementation,
+    gate: openGate,
     toError: toStatus,
     maxBodyBytes,
     log,
@@ -147,6 +148,7 @@ describe('a unary call', () => {
       {
         host: '127.0.0.1',
         port: 0,
+        gate: openGate,
         log: collected.log,
         services: (server) => {
           server.add(ControlServiceDefinition, control.implementation);

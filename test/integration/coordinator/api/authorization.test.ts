@@ -1,0 +1,361 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
+import { HealthDefinition } from 'nice-grpc-server-health';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { accessOf } from '../../../../coordinator/api/authorization.ts';
+import { contractRegistry } from '../../../../coordinator/api/contract.ts';
+import {
+  formatNodeCredential,
+  formatToken,
+  hashSecret,
+} from '../../../../coordinator/identity/tokens.ts';
+import type { Role, Token } from '../../../../coordinator/model.ts';
+import { Store } from '../../../../coordinator/store/store.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
+import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
+import { ProxyServiceDefinition } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import type { ActionId } from '../../../../shared/ids.ts';
+import {
+  aContainer,
+  aNode,
+  aService,
+  aSpec,
+  aToken,
+  containerId,
+  nodeId,
+  serviceId,
+  tokenId,
+} from '../../../support/builders.ts';
+import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+
+const secret = 's'.repeat(43);
+const never = 'n'.repeat(43);
+
+/** Everybody who may come along. `web` is in the scope of those whose name says so, `other` of others. */
+const tokens = {
+  viewer: { role: 'viewer' },
+  operator: { role: 'operator' },
+  admin: { role: 'admin' },
+  viewerOfWeb: { role: 'viewer', services: ['web'] },
+  operatorOfWeb: { role: 'operator', services: ['web'] },
+  adminOfWeb: { role: 'admin', services: ['web'] },
+  viewerOfOther: { role: 'viewer', services: ['other'] },
+  operatorOfOther: { role: 'operator', services: ['other'] },
+  adminOfOther: { role: 'admin', services: ['other'] },
+  joiner: { role: 'node' },
+  // Linked to web.
+  proxyOfLb: { role: 'proxy', services: ['lb'] },
+  proxyOfOther: { role: 'proxy', services: ['other'] },
+  proxyInContainer: { role: 'proxy', services: ['lb'], container: 'lb-1-id' },
+  proxyInOtherContainer: { role: 'proxy', services: ['lb'], container: 'lb-2-id' },
+  program: { role: 'operator', services: ['lb'], container: 'lb-1-id' },
+} as const satisfies Record<
+  string,
+  { role: Role; services?: readonly string[]; container?: string }
+>;
+
+type Known = keyof typeof tokens | 'node';
+
+const strangers = {
+  nobody: undefined,
+  garbage: 'Bearer 0xdeadbeef',
+  otherScheme: `Basic ${Buffer.from('admin:admin').toString('base64')}`,
+  unknownToken: `Bearer ${formatToken(tokenId('ffffffffffffffff'), secret)}`,
+  wrongSecret: `Bearer ${formatToken(idOf('admin'), never)}`,
+  expired: `Bearer ${formatToken(tokenId('eeeeeeeeeeeeeeee'), secret)}`,
+  revoked: `Bearer ${formatToken(tokenId('dddddddddddddddd'), secret)}`,
+  removedNode: `Bearer ${formatNodeCredential(nodeId('d'.repeat(32)), secret)}`,
+  otherNodesSecret: `Bearer ${formatNodeCredential(nodeId('a'.repeat(32)), never)}`,
+} as const;
+
+const anyToken = Object.keys(tokens) as readonly Known[];
+const anybody: readonly Known[] = [...anyToken, 'node'];
+const people: readonly Known[] = ['viewer', 'operator', 'admin'];
+const limited: readonly Known[] = [
+  ...(['viewerOfWeb', 'operatorOfWeb', 'adminOfWeb', 'program'] as const),
+  ...(['viewerOfOther', 'operatorOfOther', 'adminOfOther'] as const),
+];
+const proxies: readonly Known[] = [
+  ...(['proxyOfLb', 'proxyOfOther', 'proxyInContainer', 'proxyInOtherContainer'] as const),
+];
+const whoReads: readonly Known[] = [...people, ...limited, ...proxies];
+const whoReadsWeb: readonly Known[] = whoReads.filter((who) => !who.endsWith('OfOther'));
+const whoReadsNodes: readonly Known[] = [...people, ...limited];
+const whoRunsWeb: readonly Known[] = [
+  ...(['operator', 'admin', 'operatorOfWeb', 'adminOfWeb', 'program'] as const),
+];
+const whoDefinesWeb = whoRunsWeb.filter((who) => who !== 'program');
+
+const options = { dryRun: true };
+const web = { service: 'web' };
+const spec = { image: 'hello:1' };
+const hello = { protocolVersion: 1, proxyId: 'lb-1-id', name: 'lb-1', service: 'lb' };
+
+/** What a call asks, and who is to be let in. Everybody else is to be refused. */
+const rules: Readonly<Record<string, readonly [request: object, who: readonly Known[]]>> = {
+  '/fairlead.v1.ControlService/GetInfo': [{}, anyToken],
+  '/fairlead.v1.ControlService/CreateService': [
+    { name: 'new', spec, options },
+    ['operator', 'admin'],
+  ],
+  '/fairlead.v1.ControlService/GetService': [web, whoReadsWeb],
+  '/fairlead.v1.ControlService/ListServices': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/WatchServices': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/UpdateService': [{ ...web, spec, options }, whoDefinesWeb],
+  '/fairlead.v1.ControlService/ScaleService': [{ ...web, replicas: 2, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/StartService': [{ ...web, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/StopService': [{ ...web, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/RedeployService': [{ ...web, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/RemoveService': [{ ...web, options }, whoDefinesWeb],
+  '/fairlead.v1.ControlService/AddLink': [
+    { ...web, link: { service: 'other', alias: 'x' }, options },
+    whoDefinesWeb,
+  ],
+  '/fairlead.v1.ControlService/RemoveLink': [{ ...web, alias: 'x', options }, whoDefinesWeb],
+  '/fairlead.v1.ControlService/GetContainer': [{ container: 'web-1' }, whoReadsWeb],
+  '/fairlead.v1.ControlService/ListContainers': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/WatchContainers': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/StartContainer': [{ container: 'web-1', options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/StopContainer': [{ container: 'web-1', options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/RedeployContainer': [{ container: 'web-1', options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/RemoveContainer': [{ container: 'web-1', options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/GetNode': [{ node: 'node-1' }, whoReadsNodes],
+  '/fairlead.v1.ControlService/ListNodes': [{}, whoReadsNodes],
+  '/fairlead.v1.ControlService/WatchNodes': [{}, whoReadsNodes],
+  '/fairlead.v1.ControlService/UpdateNode': [{ node: 'node-1', options }, ['admin']],
+  '/fairlead.v1.ControlService/RemoveNode': [{ node: 'node-1', options }, ['admin']],
+  '/fairlead.v1.ControlService/ListEndpoints': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/WatchEndpoints': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/ListProxies': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/WatchProxies': [{ services: ['web'] }, whoReadsWeb],
+  '/fairlead.v1.ControlService/GetAction': [{ action: 'action-on-web' }, whoReadsWeb],
+  // These leave out what is not in scope.
+  '/fairlead.v1.ControlService/ListActions': [{ target: 'web' }, whoReads],
+  '/fairlead.v1.ControlService/WatchActions': [{ target: 'web' }, whoReads],
+  '/fairlead.v1.ControlService/ListEvents': [{ objectId: 'web-id' }, whoReadsWeb],
+  '/fairlead.v1.ControlService/WatchEvents': [{ objectId: 'web-id' }, whoReadsWeb],
+  '/fairlead.v1.ControlService/CreateToken': [{ name: 'new', role: 10, options }, ['admin']],
+  '/fairlead.v1.ControlService/ListTokens': [{}, ['admin']],
+  '/fairlead.v1.ControlService/WatchTokens': [{}, ['admin']],
+  '/fairlead.v1.ControlService/RevokeToken': [{ token: 'viewer', options }, ['admin']],
+  // Let in, and then refused for the name.
+  '/fairlead.v1.AgentService/Join': [{ name: '' }, ['joiner']],
+  '/fairlead.v1.AgentService/NodeSession': [{}, ['node']],
+  '/fairlead.v1.ProxyService/ProxySession': [
+    { message: { $case: 'hello', value: hello } },
+    ['proxyOfLb', 'proxyInContainer'],
+  ],
+  '/grpc.health.v1.Health/Check': [{}, anybody],
+  '/grpc.health.v1.Health/Watch': [{}, anybody],
+  '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo': [{}, anybody],
+  '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': [{}, anybody],
+};
+
+function idOf(name: string) {
+  const number = Object.keys(tokens).indexOf(name);
+  return tokenId(number.toString(16).padStart(16, '0'));
+}
+
+function authorizationOf(who: string): string | undefined {
+  if (who === 'node') return `Bearer ${formatNodeCredential(nodeId('a'.repeat(32)), secret)}`;
+  if (who in tokens) return `Bearer ${formatToken(idOf(who), secret)}`;
+  return strangers[who as keyof typeof strangers];
+}
+
+/** What there is before the coordinator starts. */
+async function furnish(stateDir: string): Promise<void> {
+  await mkdir(stateDir);
+  await chmod(stateDir, 0o700);
+  using store = new Store(`${stateDir}/fairlead.db`, { clock: systemClock });
+  store.transact((tx) => {
+    const links = [{ service: 'web', alias: 'web' }];
+    tx.services.put(aService());
+    tx.services.put(aService({ name: 'other' }));
+    tx.services.put(aService({ name: 'lb', spec: aSpec({ apiRole: 'proxy', links }) }));
+    tx.nodes.put(aNode({ id: nodeId('a'.repeat(32)), credentialHash: hashSecret(secret) }));
+    tx.containers.put(aContainer({ nodeId: nodeId('a'.repeat(32)) }));
+    for (const slot of [1, 2]) {
+      const id = containerId(`lb-${slot}-id`);
+      const rest = { serviceId: serviceId('lb-id'), nodeId: nodeId('a'.repeat(32)) };
+      tx.containers.put(aContainer({ ...rest, id, name: `lb-${slot}`, slot }));
+    }
+    tx.actions.put({
+      ...{ id: 'action-on-web' as ActionId, method: 'ScaleService', targetKind: 'service' },
+      ...{ targetId: 'web-id', targetName: 'web', serviceId: serviceId('web-id') },
+      ...{ state: 'succeeded', message: '', principal: 'admin', peer: '', requestId: '' },
+      ...{ timeline: [], startedAtMs: 0, endedAtMs: 0 },
+    });
+    const put = (name: string, token: Partial<Token>) => {
+      tx.tokens.put(aToken({ id: idOf(name), name, hash: hashSecret(secret), ...token }));
+    };
+    for (const [name, token] of Object.entries(tokens)) {
+      const services: readonly string[] = 'services' in token ? token.services : [];
+      put(name, {
+        role: token.role,
+        serviceIds: services.map((service) => serviceId(`${service}-id`)),
+        containerId: 'container' in token ? containerId(token.container) : null,
+      });
+    }
+    put('expired', { id: tokenId('eeeeeeeeeeeeeeee'), role: 'admin', expiresAtMs: 1 });
+  });
+}
+
+interface Method {
+  readonly requestType: {
+    readonly fromPartial: (partial: object) => unknown;
+    readonly encode: (message: unknown) => { readonly finish: () => Uint8Array };
+  };
+}
+
+const ours = [ControlServiceDefinition, AgentServiceDefinition, ProxyServiceDefinition] as const;
+
+/** The request of a rule in its binary form. */
+function encode(path: string, request: object): Buffer {
+  const [, service, method = ''] = path.split('/');
+  const definition = ours.find(({ fullName }) => fullName === service);
+  const key = method[0]!.toLowerCase() + method.slice(1);
+  const methods = definition?.methods as Readonly<Record<string, Method>> | undefined;
+  const type = methods?.[key]?.requestType;
+  // Health and reflection: nothing in particular is asked.
+  if (type === undefined) return Buffer.alloc(0);
+  return Buffer.from(type.encode(type.fromPartial(request)).finish());
+}
+
+const directory = new TemporaryDirectory();
+let coordinator: CoordinatorInProcess;
+let client: Client;
+
+beforeAll(async () => {
+  const stateDir = directory.join('state');
+  await furnish(stateDir);
+  coordinator = await CoordinatorInProcess.start(stateDir);
+  client = new Client(coordinator.address, credentials.createInsecure());
+});
+
+afterAll(async () => {
+  client.close();
+  await coordinator[Symbol.asyncDispose]();
+  await directory[Symbol.asyncDispose]();
+});
+
+type Outcome = 'let in' | 'UNAUTHENTICATED' | 'PERMISSION_DENIED';
+
+/** How a call over gRPC fares; a stream as well as any other. */
+async function outcomeOf(path: string, request: object, who: string): Promise<Outcome> {
+  const metadata = new Metadata();
+  const authorization = authorizationOf(who);
+  if (authorization !== undefined) metadata.set('authorization', authorization);
+  const identity = (bytes: Buffer) => bytes;
+  return await new Promise<Outcome>((resolve) => {
+    const call = client.makeBidiStreamRequest(path, identity, identity, metadata);
+    call.on('data', () => {
+      resolve('let in');
+      call.cancel();
+    });
+    call.on('error', ({ code }: { readonly code?: status }) => {
+      if (code === status.UNAUTHENTICATED) resolve('UNAUTHENTICATED');
+      else if (code === status.PERMISSION_DENIED) resolve('PERMISSION_DENIED');
+      else resolve('let in');
+    });
+    call.on('end', () => {
+      resolve('let in');
+    });
+    call.write(encode(path, request));
+    // A session that is let in says so; one that ended would end with it.
+    if (!path.endsWith('Session')) call.end();
+  });
+}
+
+/** The same over HTTP, where the public API is served alone. */
+async function httpOutcomeOf(path: string, request: object, who: string): Promise<Outcome> {
+  const authorization = authorizationOf(who);
+  const body = Buffer.from(JSON.stringify(request));
+  const isWatch = path.includes('/Watch');
+  const response = await fetch(`http://127.0.0.1:${coordinator.httpPort}${path}`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(isWatch && { accept: 'application/x-ndjson' }),
+      ...(authorization !== undefined && { authorization }),
+    },
+    body,
+  });
+  await response.body?.cancel();
+  if (response.status === 401) return 'UNAUTHENTICATED';
+  return response.status === 403 ? 'PERMISSION_DENIED' : 'let in';
+}
+
+function expected(who: readonly Known[]): Readonly<Record<string, Outcome>> {
+  return Object.fromEntries([
+    ...anybody.map((each) => [each, who.includes(each) ? 'let in' : 'PERMISSION_DENIED']),
+    ...Object.keys(strangers).map((each) => [each, 'UNAUTHENTICATED']),
+  ]) as Record<string, Outcome>;
+}
+
+const everyCaller = [...anybody, ...Object.keys(strangers)];
+
+/** The methods of all services that the coordinator serves. */
+function everyMethod(): string[] {
+  const contract = [...contractRegistry()].flatMap((type) =>
+    type.kind === 'service' ? type.methods.map((method) => `/${type.typeName}/${method.name}`) : [],
+  );
+  const health = Object.values(HealthDefinition.methods).map(
+    ({ name }) => `/${HealthDefinition.fullName}/${name}`,
+  );
+  const reflection = ['v1', 'v1alpha'].map(
+    (version) => `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
+  );
+  return [...contract, ...health, ...reflection].sort();
+}
+
+test('the table names every method of every service, and no other', () => {
+  const named = Object.entries(accessOf).flatMap(([service, methods]) =>
+    Object.keys(methods).map((method) => `/${service}/${method}`),
+  );
+  expect(named.sort()).toEqual(everyMethod());
+  expect(Object.keys(rules).sort(), 'and this test tries each').toEqual(everyMethod());
+});
+
+describe('over gRPC', () => {
+  test.each(Object.entries(rules))('%s lets in whom it should', async (path, [request, who]) => {
+    const outcomes = everyCaller.map(async (caller) => [
+      caller,
+      await outcomeOf(path, request, caller),
+    ]);
+    expect(Object.fromEntries(await Promise.all(outcomes))).toEqual(expected(who));
+  });
+});
+
+describe('over HTTP', () => {
+  const served = Object.entries(rules).filter(([path]) => path.includes('.ControlService/'));
+  test.each(served)('%s lets in whom it should', async (path, [request, who]) => {
+    const outcomes = everyCaller.map(async (caller) => [
+      caller,
+      await httpOutcomeOf(path, request, caller),
+    ]);
+    expect(Object.fromEntries(await Promise.all(outcomes))).toEqual(expected(who));
+  });
+});
+
+test('of other services nothing is told in a list', async () => {
+  const list = async (method: string, who: string) => {
+    const response = await fetch(
+      `http://127.0.0.1:${coordinator.httpPort}/fairlead.v1.ControlService/${method}`,
+      {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          authorization: authorizationOf(who) ?? '',
+        },
+        body: '{}',
+      },
+    );
+    return await response.text();
+  };
+  for (const method of ['ListServices', 'ListContainers', 'ListActions']) {
+    expect(await list(method, 'viewer'), method).toContain('web');
+    expect(await list(method, 'viewerOfOther'), method).not.toContain('web');
+  }
+});

@@ -1,0 +1,62 @@
+import { readCoordinatorConfig } from '../../coordinator/config.ts';
+import { runCoordinator } from '../../coordinator/coordinator.ts';
+import { systemClock } from '../../shared/clock.ts';
+import { createLogger } from '../../shared/logger.ts';
+import { systemRandom } from '../../shared/random.ts';
+import { eventually } from './eventually.ts';
+
+/** A real coordinator within the process of the test; disposing of it stops it as SIGTERM does. */
+export class CoordinatorInProcess implements AsyncDisposable {
+  readonly port: number;
+  readonly httpPort: number;
+  readonly #stop: AbortController;
+  readonly #ended: Promise<void>;
+  readonly #lines: readonly string[];
+
+  private constructor(
+    { port, httpPort }: { readonly port: number; readonly httpPort: number },
+    running: {
+      readonly stop: AbortController;
+      readonly ended: Promise<void>;
+      readonly lines: readonly string[];
+    },
+  ) {
+    this.port = port;
+    this.httpPort = httpPort;
+    this.#stop = running.stop;
+    this.#ended = running.ended;
+    this.#lines = running.lines;
+  }
+
+  /** Starts one on any free ports; resolves when it answers. */
+  static async start(stateDir: string): Promise<CoordinatorInProcess> {
+    const lines: string[] = [];
+    const write = (line: string) => lines.push(line);
+    const log = createLogger({ level: 'debug', process: 'coordinator' }, { write });
+    const flags = { stateDir, listen: '127.0.0.1:0', httpListen: '127.0.0.1:0' };
+    const stop = new AbortController();
+    const deps = { clock: systemClock, random: systemRandom, log };
+    const ended = runCoordinator(readCoordinatorConfig({ flags, env: {} }), deps, stop.signal);
+    const started = eventually(() => {
+      const line = lines.find((each) => each.includes('"coordinator started"'));
+      if (line === undefined) throw new Error(`it has not started:\n${lines.join('')}`);
+      return JSON.parse(line) as { readonly port: number; readonly httpPort: number };
+    });
+    const ports = await Promise.race([started, ended.then(() => started)]);
+    return new CoordinatorInProcess(ports, { stop, ended, lines });
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** All it logged, as text. */
+  log(): string {
+    return this.#lines.join('');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+}
