@@ -8,6 +8,8 @@ export interface Clock {
   monotonic(): number;
   /** Resolves after `ms`, or as soon as the signal aborts. Never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Calls `listener` after `ms`, unless the result is disposed before. Cheaper than a sleep to abort. */
+  after(ms: number, listener: () => void): Disposable;
 }
 
 export const systemClock: Clock = {
@@ -16,10 +18,17 @@ export const systemClock: Clock = {
   async sleep(ms, signal) {
     if (signal.aborted) return;
     const { promise, resolve } = promiseWithResolver();
-    const timer = setTimeout(resolve, ms);
+    using _timer = systemClock.after(ms, resolve);
     using _subscription = onAbort(signal, resolve);
     await promise;
-    clearTimeout(timer);
+  },
+  after(ms, listener) {
+    const timer = setTimeout(listener, ms);
+    return {
+      [Symbol.dispose]() {
+        clearTimeout(timer);
+      },
+    };
   },
 };
 

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts';
-import { ChildController, onAbort } from './abort.ts';
+import { onAbort } from './abort.ts';
 
 /**
  * Tells one waiting loop to look again. Calls before the next wait are merged into one, so that a
@@ -29,14 +29,12 @@ export class Wakeup {
 
   /** As `wait`, but for at most `ms`. True: notified; false: the time is over or aborted. */
   async waitFor(ms: number, clock: Clock, signal: AbortSignal): Promise<boolean> {
-    using timer = new ChildController(signal);
-    let notified = true;
-    void clock.sleep(ms, timer.signal).then(() => {
-      if (timer.signal.aborted) return;
-      notified = false;
+    let isOver = false;
+    using _timer = clock.after(ms, () => {
+      isOver = true;
       this.#release?.();
     });
     await this.wait(signal);
-    return notified && !signal.aborted;
+    return !isOver && !signal.aborted;
   }
 }

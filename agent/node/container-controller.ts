@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerId } from '../../shared/ids.ts';
@@ -51,6 +52,8 @@ export class ContainerController {
   #last: ContainerStatus | undefined;
   /** Counts the events: what was inspected before the last one is out of date. */
   #events = 0;
+  /** A report was made and may not have gone out yet. */
+  #hasJustReported = false;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
   #wish: ChildController | undefined;
 
@@ -124,6 +127,7 @@ export class ContainerController {
   async #settle(signal: AbortSignal): Promise<void> {
     let refusals = 0;
     for (;;) {
+      await this.#letReportGo();
       await this.#observe(signal);
       const action = this.#decide();
       if (action === 'none') return;
@@ -139,6 +143,13 @@ export class ContainerController {
         await this.#wakeup.waitFor(waitMs, this.#deps.clock, signal);
       }
     }
+  }
+
+  /** Streams write at the end of a turn of the event loop; asking the engine before would hold them up. */
+  async #letReportGo(): Promise<void> {
+    if (!this.#hasJustReported) return;
+    this.#hasJustReported = false;
+    await setImmediate();
   }
 
   async #observe(signal: AbortSignal): Promise<void> {
@@ -197,11 +208,14 @@ export class ContainerController {
     const isNews = status.phase !== this.#last?.phase;
     this.#last = status;
     this.#deps.report(status);
-    if (isNews) {
-      const { phase, exitCode, message } = status;
-      const fields = { ...this.#logFields(), phase, exitCode, reason: message || undefined };
-      this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
-    }
+    this.#hasJustReported = true;
+    if (isNews) void this.#logOnceReported(status);
+  }
+
+  async #logOnceReported({ phase, exitCode, message }: ContainerStatus): Promise<void> {
+    const fields = { ...this.#logFields(), phase, exitCode, reason: message || undefined };
+    await setImmediate();
+    this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
   }
 
   async #act(action: Work, signal: AbortSignal): Promise<Outcome> {

@@ -19,7 +19,7 @@ export interface ServerHost extends Pick<ServerView, 'servers' | 'backends'> {
 }
 
 export interface TargetApplierDeps {
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly log: Logger;
   readonly drainer: Pick<Drainer, 'watch' | 'forget'>;
   readonly reports: Pick<TargetReports, 'setDrained' | 'drop'>;

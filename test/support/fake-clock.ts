@@ -10,6 +10,9 @@ interface Sleeper {
 /** Wall-clock time at which every fake clock starts: a round number that is no real one. */
 const startMs = Date.UTC(2030, 0, 1);
 
+/** More turns of the event loop than work in a row waits for. */
+const maxTurns = 8;
+
 /** Time that stands still until a test moves it; sleepers wake in their order, one moment at a time. */
 export class FakeClock implements Clock {
   #elapsedMs = 0;
@@ -26,20 +29,33 @@ export class FakeClock implements Clock {
   async sleep(ms: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     await new Promise<void>((resolve) => {
-      const wake = () => {
+      const timer = this.after(ms, () => {
         subscription[Symbol.dispose]();
-        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
         resolve();
-      };
-      const sleeper: Sleeper = { wakeAtMs: this.#elapsedMs + ms, wake };
-      const subscription = onAbort(signal, wake);
-      this.#sleepers.push(sleeper);
+      });
+      const subscription = onAbort(signal, () => {
+        timer[Symbol.dispose]();
+        resolve();
+      });
     });
   }
 
-  /** Lets everything run that waits for nothing but its turn. */
+  after(ms: number, listener: () => void): Disposable {
+    const remove = () => {
+      this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+    };
+    const wake = () => {
+      remove();
+      listener();
+    };
+    const sleeper: Sleeper = { wakeAtMs: this.#elapsedMs + ms, wake };
+    this.#sleepers.push(sleeper);
+    return { [Symbol.dispose]: remove };
+  }
+
+  /** Lets everything run that waits for nothing but its turns. */
   async settle(): Promise<void> {
-    await setImmediate();
+    for (let turn = 0; turn < maxTurns; turn++) await setImmediate();
   }
 
   /** Moves time; whoever sleeps until then wakes at its moment, and what it does is done before the next. */

@@ -1,5 +1,5 @@
 import Docker from 'dockerode';
-import { ChildController } from '../../../shared/abort.ts';
+import { ChildController, onAbort } from '../../../shared/abort.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import type { ContainerId, NodeId } from '../../../shared/ids.ts';
@@ -243,8 +243,11 @@ export class DockerodeEngine implements ContainerEngine {
     request: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     signal.throwIfAborted();
-    using limit = new ChildController(signal);
-    void this.#clock.sleep(limitMs, limit.signal).then(() => {
+    const limit = new AbortController();
+    using _parent = onAbort(signal, () => {
+      limit.abort(signal.reason);
+    });
+    using _limit = this.#clock.after(limitMs, () => {
       limit.abort(new EngineUnreachableError(`the engine did not answer within ${limitMs} ms`));
     });
     try {

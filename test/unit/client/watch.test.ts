@@ -28,6 +28,9 @@ function hurriedClock(): Clock & { readonly slept: number[] } {
       slept.push(ms);
       await Promise.resolve();
     },
+    after: () => {
+      throw new Error('nothing is timed here');
+    },
   };
 }
 
