@@ -23,7 +23,9 @@ import { controlHandlers } from './api/control-service.ts';
 import { serveGrpc } from './api/grpc-server.ts';
 import { gateOf, type Gate, type PrincipalContext } from './api/gate.ts';
 import { guard } from './api/guard.ts';
+import { LoginLimiter } from './api/login-limiter.ts';
 import { proxyService } from './api/proxy-session.ts';
+import { Refusals } from './api/refusals.ts';
 import { toStatus } from './api/status.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
@@ -117,7 +119,11 @@ function build(
   return {
     ...{ observed, routing, changes, writeBehind, api },
     loops: [dispatcher, routing, orchestrator, writeBehind],
-    gate: gateOf(authenticator),
+    gate: gateOf({
+      authenticator,
+      logins: new LoginLimiter({ clock, ...child('access') }),
+      refusals: new Refusals({ store, clock, ...child('access') }),
+    }),
     control: guard(handlers, { authenticator, store }),
     agents: agentService({ ...sessions, dispatcher, tokens, ...child('agents') }),
     proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),

@@ -19,6 +19,8 @@ export interface CallLogDeps {
 }
 
 export interface CallDescription {
+  /** Address of the caller. */
+  readonly peer: string;
   /** `/package.Service/Method`. */
   readonly path: string;
   /** A call that can change nothing is logged at debug unless it fails. */
@@ -46,12 +48,18 @@ export class CallLog {
 
   end({ code, bug }: CallEnd): void {
     const { log, clock } = this.#deps;
-    const { path, readOnly } = this.#call;
+    const { path, readOnly, peer } = this.#call;
     const ms = Math.round((clock.monotonic() - this.#startedAt) * 10) / 10;
     const { principal } = this.record;
-    const fields = { method: path, code: Status[code], ms, ...(principal && { principal }) };
+    const fields = {
+      ...{ method: path, code: Status[code], ms },
+      ...(principal && { principal }),
+      peer,
+    };
     if (bug !== undefined) log.error({ ...fields, err: bug }, 'call failed');
-    else if (readOnly && code === Status.OK) log.debug(fields, 'call finished');
-    else log.info(fields, 'call finished');
+    else if ((readOnly && code === Status.OK) || code === Status.RESOURCE_EXHAUSTED) {
+      // What is too much is too much for the log as well.
+      log.debug(fields, 'call finished');
+    } else log.info(fields, 'call finished');
   }
 }

@@ -10,6 +10,7 @@ import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';
 import { optionsFromProto } from './convert-requests.ts';
+import { containerFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
 import type { Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
@@ -46,7 +47,8 @@ export class ContainerApi {
 
   getContainer({ container }: GetContainerRequest, call: Call) {
     const { lookup, presenter } = this.#deps;
-    return { container: presenter.container(lookup.container(call, container).container) };
+    const shown = presenter.container(lookup.container(call, container).container);
+    return { container: containerFor(call, shown) };
   }
 
   startContainer(request: ContainerRequest, call: Call) {

@@ -1,9 +1,16 @@
-import type { ServerMiddleware } from 'nice-grpc-common';
+import {
+  composeServerMiddleware,
+  type MethodDescriptor,
+  type ServerMiddleware,
+} from 'nice-grpc-common';
 import { ChildController } from '../../shared/abort.ts';
+import { DomainError } from '../../shared/errors.ts';
 import type { Authenticator } from './authentication.ts';
 import { authorize } from './authorization.ts';
 import type { CallRecordContext } from './call-log.ts';
 import type { Principal } from './call.ts';
+import type { LoginLimiter } from './login-limiter.ts';
+import type { Refusals } from './refusals.ts';
 
 /** Given to every handler behind the gate. */
 export interface PrincipalContext {
@@ -13,20 +20,57 @@ export interface PrincipalContext {
 /** What stands before every method, at every door. */
 export type Gate = ServerMiddleware<PrincipalContext, CallRecordContext>;
 
+export interface GateDeps {
+  readonly authenticator: Authenticator;
+  readonly logins: LoginLimiter;
+  readonly refusals: Refusals;
+}
+
 /**
  * Finds out who calls and whether they may, before anything is answered.
  *
- * A stream ends when the token that opened it is revoked or expires.
+ * A stream ends when the token that opened it is revoked or expires. A change that is refused for want of
+ * rights, here or by its handler, is noted.
  */
-export function gateOf(authenticator: Authenticator): Gate {
+export function gateOf(deps: GateDeps): Gate {
+  const ending = endingWithToken(deps.authenticator);
+  return composeServerMiddleware<PrincipalContext, object, CallRecordContext>(
+    admission(deps),
+    ending,
+  );
+}
+
+function admission({ authenticator, logins, refusals }: GateDeps): Gate {
   return async function* (call, context) {
-    const principal = authenticator.authenticate(context.metadata.get('authorization'));
-    context.record.principal = principal.name;
-    authorize(call.method.path, principal);
-    const isStream = call.requestStream || call.responseStream;
-    if (!isStream || principal.kind === 'node') {
+    const { record, peer, metadata } = context;
+    const principal = logins.guard(peer, () =>
+      authenticator.authenticate(metadata.get('authorization')),
+    );
+    record.principal = principal.name;
+    const { path } = call.method;
+    try {
+      authorize(path, principal);
       return yield* call.next(call.request, { ...context, principal });
+    } catch (error) {
+      if (error instanceof DomainError && error.kind === 'forbidden' && isChange(call.method)) {
+        refusals.note({ principal, path, peer, message: error.message });
+      }
+      throw error;
     }
+  };
+}
+
+function isChange({ requestStream, responseStream, options }: MethodDescriptor): boolean {
+  return !requestStream && !responseStream && options.idempotencyLevel === undefined;
+}
+
+function endingWithToken(
+  authenticator: Authenticator,
+): ServerMiddleware<object, CallRecordContext & PrincipalContext> {
+  return async function* (call, context) {
+    const { principal } = context;
+    const isStream = call.requestStream || call.responseStream;
+    if (!isStream || principal.kind === 'node') return yield* call.next(call.request, context);
     using controller = new ChildController(context.signal);
     const { signal } = controller;
     void authenticator.untilInvalid(principal.id, signal).then(() => {
@@ -34,7 +78,7 @@ export function gateOf(authenticator: Authenticator): Gate {
     });
     const isCut = () => signal.aborted && !context.signal.aborted;
     try {
-      const response = yield* call.next(call.request, { ...context, principal, signal });
+      const response = yield* call.next(call.request, { ...context, signal });
       if (!isCut()) return response;
     } catch (error) {
       if (!isCut()) throw error;

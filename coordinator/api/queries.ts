@@ -13,6 +13,7 @@ import type { Call } from './call.ts';
 import type { ChangeLog, Topic } from './change-log.ts';
 import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
 import { limitFromProto, roleFromProto } from './convert-requests.ts';
+import { containerFor, serviceFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
 import { byName, type Presenter } from './present.ts';
 import { throwIfInvalid } from './validate.ts';
@@ -173,7 +174,7 @@ export class QueryApi {
     const { presenter } = this.#deps;
     return () =>
       selected()
-        .map((service) => presenter.service(service))
+        .map((service) => serviceFor(call, presenter.service(service)))
         .sort((a, b) => byName(a.name, b.name));
   }
 
@@ -185,7 +186,7 @@ export class QueryApi {
       selected()
         .flatMap(({ id }) => store.containersOf(id))
         .filter(({ nodeId }) => nodes.size === 0 || (nodeId !== null && nodes.has(nodeId)))
-        .map((container) => presenter.container(container))
+        .map((container) => containerFor(call, presenter.container(container)))
         .sort((a, b) => byName(a.name, b.name) || byDate(a.createdAt, b.createdAt));
   }
 

@@ -22,6 +22,7 @@ import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';
 import { optionsFromProto, type Options } from './convert-requests.ts';
 import { mergeSpec, needsNewContainers, specFromProto } from './convert-spec.ts';
+import { serviceFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
 import { requireVersion, type Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
@@ -67,7 +68,7 @@ export class ServiceApi {
 
   getService({ service }: GetServiceRequest, call: Call) {
     const { lookup, presenter } = this.#deps;
-    return { service: presenter.service(lookup.service(call, service)) };
+    return { service: serviceFor(call, presenter.service(lookup.service(call, service))) };
   }
 
   createService(request: CreateServiceRequest, call: Call) {

@@ -79,7 +79,7 @@ export function errorMiddleware(
   return async function* (call, context) {
     const { path, options } = call.method;
     const readOnly = options.idempotencyLevel === 'NO_SIDE_EFFECTS' || path.startsWith('/grpc.');
-    const callLog = new CallLog({ path, readOnly }, { log, clock });
+    const callLog = new CallLog({ path, readOnly, peer: context.peer }, { log, clock });
     // Stays so if the reader of a stream goes away while we wait for it to take the next message.
     let end: CallEnd = { code: Status.CANCELLED };
     try {

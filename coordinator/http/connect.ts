@@ -11,7 +11,7 @@ import { CallLog, type CallEnd, type CallRecordContext } from '../api/call-log.t
 import type { Gate, PrincipalContext } from '../api/gate.ts';
 import { CallScope, type Cut } from './call-scope.ts';
 import { readOnlyFrame, readQuery, type ConnectError } from './connect-protocol.ts';
-import { contextOf, httpMethods, type HttpMethod } from './http-method.ts';
+import { contextOf, httpMethods, peerOf, type HttpMethod } from './http-method.ts';
 import { negotiate, refuse, timeoutOf, type Form, type Refusal } from './negotiate.ts';
 import { FrameReply, LineReply, UnaryReply, type Reply, type ReplyParts } from './reply.ts';
 import { readBody, tooLarge } from './request-body.ts';
@@ -95,7 +95,8 @@ class ConnectGateway {
     const { request, response, path } = call;
     const method = this.#methods.get(path.slice(path.lastIndexOf('/') + 1));
     const deps = { log: this.#options.log, clock: this.#clock };
-    const callLog = new CallLog({ path, readOnly: method?.readOnly === true }, deps);
+    const peer = peerOf(request.socket);
+    const callLog = new CallLog({ path, readOnly: method?.readOnly === true, peer }, deps);
     const parts = { response, header: Metadata(), trailer: Metadata() };
     const form = method === undefined ? noSuchMethod(path) : negotiate(request, method);
     if (method === undefined || form.kind === 'refused') {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Metadata, type CallContext, type MethodDescriptor } from 'nice-grpc-common';
 import type {
   ControlServiceDefinition,
@@ -116,8 +117,11 @@ export function contextOf(
       );
     else metadata.set(name, values);
   }
-  const { remoteAddress = '', remotePort = 0 } = socket;
+  return { ...rest, metadata, peer: peerOf(socket) };
+}
+
+/** Address of the other end, as gRPC writes it. */
+export function peerOf({ remoteAddress = '', remotePort = 0 }: Socket): string {
   const host = remoteAddress.replace(/^::ffff:/, '');
-  const peer = `${host.includes(':') ? `[${host}]` : host}:${remotePort}`;
-  return { ...rest, metadata, peer };
+  return `${host.includes(':') ? `[${host}]` : host}:${remotePort}`;
 }

@@ -31,11 +31,23 @@ export class RequestJson {
         'invalid',
         text === ''
           ? 'the request has no body; send at least {}'
-          : `the request cannot be read: ${messageOf(error)}`,
+          : `the request cannot be read: ${withoutValues(messageOf(error))}`,
         { reason: 'INVALID_JSON', cause: error },
       );
     }
   }
+}
+
+/**
+ * What a reader of JSON says, without the strings that it read: they may be secrets, and these words may
+ * end up where others read them. Names of fields stay, and words that are
+ * none of a list.
+ */
+function withoutValues(words: string): string {
+  if (words.startsWith('cannot decode enum ')) return words;
+  return words
+    .replace(/(got |from JSON:? )".*"$/s, '$1a string')
+    .replace(/, (\.\.\.)?".*" is not valid JSON$/s, ': that is not valid JSON');
 }
 
 /** Masks in JSON are in camelCase; the names that all else is called by are taken as well. */

@@ -45,6 +45,10 @@ export class CliProcess implements AsyncDisposable {
     });
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** The exit status, when it has ended. */
   async ended(): Promise<number> {
     return await this.#ended;

@@ -1,5 +1,5 @@
 import { chmod, mkdir } from 'node:fs/promises';
-import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { accessOf } from '../../../../coordinator/api/authorization.ts';
@@ -254,8 +254,9 @@ async function outcomeOf(path: string, request: object, who: string): Promise<Ou
       resolve('let in');
       call.cancel();
     });
-    call.on('error', ({ code }: { readonly code?: status }) => {
-      if (code === status.UNAUTHENTICATED) resolve('UNAUTHENTICATED');
+    call.on('error', ({ code, metadata: trailer }: Partial<ServiceError>) => {
+      const isStranger = trailer?.get('error-reason')[0] === 'TOO_MANY_FAILED_LOGINS';
+      if (code === status.UNAUTHENTICATED || isStranger) resolve('UNAUTHENTICATED');
       else if (code === status.PERMISSION_DENIED) resolve('PERMISSION_DENIED');
       else resolve('let in');
     });
@@ -283,7 +284,8 @@ async function httpOutcomeOf(path: string, request: object, who: string): Promis
     body,
   });
   await response.body?.cancel();
-  if (response.status === 401) return 'UNAUTHENTICATED';
+  // 429: a stranger who knocks too often.
+  if (response.status === 401 || response.status === 429) return 'UNAUTHENTICATED';
   return response.status === 403 ? 'PERMISSION_DENIED' : 'let in';
 }
 

@@ -1,0 +1,153 @@
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect, Role, type FairleadClient } from '../../../../client/index.ts';
+import { contractRegistry } from '../../../../coordinator/api/contract.ts';
+import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
+import { Store } from '../../../../coordinator/store/store.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import { Availability } from '../../../../shared/gen/fairlead/v1/node.ts';
+import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
+import { aContainer, aNode, aService, aSpec, nodeId } from '../../../support/builders.ts';
+import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+
+const directory = new TemporaryDirectory();
+const stateDir = directory.join('state');
+let coordinator: CoordinatorInProcess;
+let admin: FairleadClient;
+let ann: FairleadClient;
+let viewer: FairleadClient;
+let ofWeb: FairleadClient;
+
+async function clientOf(name: string, token: { role: Role; services?: string[] }) {
+  const { secret } = await admin.control.createToken({ name, ...token });
+  return await connect({ address: coordinator.address, token: secret });
+}
+
+beforeAll(async () => {
+  prepareStateDirectory(stateDir);
+  {
+    using store = new Store(`${stateDir}/fairlead.db`, { clock: systemClock });
+    store.transact((tx) => {
+      tx.services.put(aService({ spec: aSpec({ replicas: 3 }) }));
+      tx.services.put(aService({ name: 'other' }));
+      tx.nodes.put(aNode());
+      tx.nodes.put(aNode({ name: 'node-2' }));
+      for (const slot of [1, 2, 3])
+        tx.containers.put(aContainer({ slot, nodeId: nodeId('node-1') }));
+    });
+  }
+  coordinator = await CoordinatorInProcess.start(stateDir);
+  const token = (await readFile(`${stateDir}/admin.token`, 'utf8')).trim();
+  admin = await connect({ address: coordinator.address, token });
+  ann = await clientOf('ann', { role: Role.ADMIN });
+  viewer = await clientOf('ci-viewer', { role: Role.VIEWER });
+  ofWeb = await clientOf('of-web', { role: Role.OPERATOR, services: ['web'] });
+});
+
+afterAll(async () => {
+  for (const client of [admin, ann, viewer, ofWeb]) await client[Symbol.asyncDispose]();
+  await coordinator[Symbol.asyncDispose]();
+  await directory[Symbol.asyncDispose]();
+});
+
+const spec = { image: 'hello:1' };
+
+/** Every change that the API offers, in an order in which each can be made, and what it is made to. */
+const changes: Readonly<
+  Record<string, readonly [target: string, (c: FairleadClient) => Promise<object>]>
+> = {
+  CreateService: ['service new', ({ control }) => control.createService({ name: 'new', spec })],
+  UpdateService: [
+    'service new',
+    ({ control }) =>
+      control.updateService({ service: 'new', spec: { image: 'hello:2' }, updateMask: ['image'] }),
+  ],
+  ScaleService: [
+    'service new',
+    ({ control }) => control.scaleService({ service: 'new', replicas: 2 }),
+  ],
+  StartService: ['service new', ({ control }) => control.startService({ service: 'new' })],
+  RedeployService: ['service new', ({ control }) => control.redeployService({ service: 'new' })],
+  StopService: ['service new', ({ control }) => control.stopService({ service: 'new' })],
+  AddLink: [
+    'service new',
+    ({ control }) => control.addLink({ service: 'new', link: { service: 'other', alias: 'o' } }),
+  ],
+  RemoveLink: ['service new', ({ control }) => control.removeLink({ service: 'new', alias: 'o' })],
+  RemoveService: ['service new', ({ control }) => control.removeService({ service: 'new' })],
+  RedeployContainer: [
+    'container web-1',
+    ({ control }) => control.redeployContainer({ container: 'web-1' }),
+  ],
+  StopContainer: [
+    'container web-2',
+    ({ control }) => control.stopContainer({ container: 'web-2' }),
+  ],
+  StartContainer: [
+    'container web-2',
+    ({ control }) => control.startContainer({ container: 'web-2' }),
+  ],
+  RemoveContainer: [
+    'container web-3',
+    ({ control }) => control.removeContainer({ container: 'web-3' }),
+  ],
+  UpdateNode: [
+    'node node-1',
+    ({ control }) =>
+      control.updateNode({
+        node: 'node-1',
+        availability: Availability.PAUSED,
+        updateMask: ['availability'],
+      }),
+  ],
+  RemoveNode: ['node node-2', ({ control }) => control.removeNode({ node: 'node-2' })],
+  CreateToken: [
+    'token made',
+    ({ control }) => control.createToken({ name: 'made', role: Role.VIEWER }),
+  ],
+  RevokeToken: ['token made', ({ control }) => control.revokeToken({ token: 'made' })],
+};
+
+test('this test makes every change that the API has', () => {
+  const service = contractRegistry().getService('fairlead.v1.ControlService');
+  const methods = service?.methods.filter(
+    ({ methodKind, idempotency }) =>
+      methodKind === 'unary' && idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS,
+  );
+  expect(Object.keys(changes).sort()).toEqual(methods?.map(({ name }) => name).sort());
+});
+
+describe('a change is an action that says who, from where, what and how it went', () => {
+  test.each(Object.entries(changes))('%s', async (method, [target, change]) => {
+    await change(ann);
+    const { actions } = await admin.control.listActions({ limit: 1 });
+    const [action] = actions;
+    expect(`${action?.targetKind} ${action?.targetName}`).toBe(target);
+    expect(action).toMatchObject({ method, principal: 'ann' });
+    expect(action?.peer).toMatch(/^127\.0\.0\.1:\d+$/);
+    expect(action?.state).toBeGreaterThan(0);
+    const { events } = await admin.control.listEvents({ limit: 1_000 });
+    expect(events.filter(({ actionId }) => actionId === action?.id)[0]?.message).toContain('ann');
+  });
+});
+
+test('what was refused for want of rights is an event, once a minute for each caller', async () => {
+  for (let i = 0; i < 5; i++) {
+    await expect(viewer.control.scaleService({ service: 'web', replicas: 9 })).rejects.toThrow();
+  }
+  await expect(ofWeb.control.stopService({ service: 'other' })).rejects.toThrow();
+  // Looking is no change.
+  await expect(viewer.control.listTokens({})).rejects.toThrow();
+
+  const { events } = await admin.control.listEvents({ limit: 1_000 });
+  const refused = events.filter(({ type }) => type === 'access.refused');
+  expect(refused.map(({ objectName }) => objectName)).toEqual(['ci-viewer', 'of-web']);
+  expect(refused[0]?.message).toMatch(
+    /^ScaleService from 127\.0\.0\.1:\d+: token "ci-viewer" of the role viewer may not call ScaleService/,
+  );
+  expect(refused[1]?.message).toContain('does not reach the service other');
+  expect(coordinator.log()).toMatch(
+    /ScaleService","code":"PERMISSION_DENIED".*"peer":"127\.0\.0\.1:/,
+  );
+});

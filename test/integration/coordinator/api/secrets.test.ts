@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises';
+import SqliteDatabase from 'better-sqlite3';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ApiRole, connect, Role, type FairleadClient } from '../../../../client/index.ts';
+import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+import { removeBuild, runCli, startCli } from '../../client/cli-process.ts';
+
+const inEnvironment = 'planted-in-an-environment-7f3a';
+const inBadRequest = 'planted-in-a-bad-request-91c4';
+const wrongSecret = `planted-in-a-wrong-token-${'x'.repeat(18)}`;
+
+const directory = new TemporaryDirectory();
+const stateDir = directory.join('state');
+let coordinator: CoordinatorInProcess;
+let admin: FairleadClient;
+/** Secrets of tokens, by the name of the token. */
+const secrets = new Map<string, string>();
+
+beforeAll(async () => {
+  coordinator = await CoordinatorInProcess.start(stateDir);
+  const token = (await readFile(`${stateDir}/admin.token`, 'utf8')).trim();
+  secrets.set('admin', token);
+  admin = await connect({ address: coordinator.address, token });
+  const { control } = admin;
+  const environment = { PASSWORD: inEnvironment };
+  const ports = [{ containerPort: 80 }];
+  await control.createService({ name: 'web', spec: { image: 'hello:1', ports, environment } });
+  await control.createService({ name: 'other', spec: { image: 'hello:1' } });
+  const links = [{ service: 'web', alias: 'web' }];
+  const lb = { image: 'lb:1', links, apiRole: ApiRole.PROXY };
+  await control.createService({ name: 'lb', spec: lb });
+  await control.updateService({
+    service: 'web',
+    spec: { image: 'hello:2', environment: { ...environment, MORE: inEnvironment } },
+    updateMask: ['image', 'environment'],
+  });
+  const made = {
+    join: { role: Role.NODE },
+    viewer: { role: Role.VIEWER },
+    ofOther: { role: Role.OPERATOR, services: ['other'] },
+    proxy: { role: Role.PROXY, services: ['lb'] },
+  };
+  for (const [name, wish] of Object.entries(made)) {
+    const { secret } = await control.createToken({ name, ...wish });
+    secrets.set(name, secret);
+  }
+});
+
+afterAll(async () => {
+  await removeBuild();
+  await admin[Symbol.asyncDispose]();
+  await coordinator[Symbol.asyncDispose]();
+  await directory[Symbol.asyncDispose]();
+});
+
+/** The part of each token that makes it one. */
+function tokenSecrets(): string[] {
+  return [...secrets.values()].map((token) => token.split('_').slice(2).join('_').slice(0, 43));
+}
+
+function ask(method: string, token: string, body: string): Promise<Response> {
+  return fetch(`http://127.0.0.1:${coordinator.httpPort}/fairlead.v1.ControlService/${method}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body,
+  });
+}
+
+const views = [
+  ...['ListServices', 'ListContainers', 'ListNodes', 'ListEndpoints', 'ListProxies'],
+  ...['ListActions', 'ListEvents', 'ListTokens', 'GetInfo'],
+];
+
+test('no answer has the secret of a token; actions and events have no environment', async () => {
+  for (const view of views) {
+    const answer = await (await ask(view, secrets.get('admin')!, '{}')).text();
+    for (const secret of tokenSecrets()) expect(answer, view).not.toContain(secret);
+    if (view !== 'ListServices') expect(answer, view).not.toContain(inEnvironment);
+  }
+});
+
+test('an environment is shown to nobody who may not see its service', async () => {
+  const ofOther = secrets.get('ofOther')!;
+  const proxy = secrets.get('proxy')!;
+  for (const token of [ofOther, proxy]) {
+    const named = ['web', 'lb', 'other'].map((service) => JSON.stringify({ service }));
+    const asked = [
+      ...views.map((view) => [view, '{}'] as const),
+      ...named.map((body) => ['GetService', body] as const),
+    ];
+    for (const [method, body] of asked) {
+      expect(await (await ask(method, token, body)).text(), method).not.toContain(inEnvironment);
+    }
+  }
+  // Not because there is nothing: the proxy finds what it balances.
+  expect(await (await ask('GetService', proxy, '{"service":"web"}')).text()).toContain('hello:2');
+  const seen = await ask('GetService', secrets.get('viewer')!, '{"service":"web"}');
+  expect(await seen.text()).toContain(inEnvironment);
+});
+
+test('what is wrong with a request is told without its values', async () => {
+  const bodies = [
+    `{"name": "x", "spec": {"environment": {"PASSWORD": "${inBadRequest}"`,
+    `{"name": "x", "spec": {"environment": "${inBadRequest}"}}`,
+    `{"name": "x", "spec": {"environment": {"PASSWORD": ["${inBadRequest}"]}}}`,
+    `{"name": "x", "spec": {"replicas": "${inBadRequest}"}}`,
+    `{"name": "x", "spec": {"image": "hello:1", "environment": {"BAD NAME": "${inBadRequest}"}}}`,
+    `{"name": "x", "spec": {"image": "hello:1", "environment": {"A": "${inBadRequest}\\u0000"}}}`,
+    `"${inBadRequest}"`,
+  ];
+  for (const body of bodies) {
+    const response = await ask('CreateService', secrets.get('admin')!, body);
+    const text = await response.text();
+    expect(response.status, text).toBe(400);
+    expect(text).not.toContain(inBadRequest);
+  }
+});
+
+test('a wrong token is nowhere to be found, and is not in the words of the command line', async () => {
+  const wrong = `flt_0123456789abcdef_${wrongSecret}`;
+  const refused = await ask('GetInfo', wrong, '{}');
+  expect(await refused.text()).not.toContain(wrongSecret);
+  const env = { FAIRLEAD_ADDRESS: coordinator.address, FAIRLEAD_TOKEN: wrong };
+  const { stdout, stderr, status } = await runCli(['info'], { env });
+  expect(status).toBe(4);
+  expect(stdout + stderr).not.toContain(wrongSecret);
+});
+
+test('the list of processes shows no token', async () => {
+  const env = {
+    FAIRLEAD_ADDRESS: coordinator.address,
+    FAIRLEAD_TOKEN_FILE: `${stateDir}/admin.token`,
+  };
+  await using watching = await startCli(['service', 'ls', '--watch', '--json'], { env });
+  await eventually(() => {
+    expect(watching.documents().length).toBeGreaterThan(0);
+  });
+  const cmdline = await readFile(`/proc/${watching.pid}/cmdline`, 'utf8');
+  expect(cmdline).toContain('--watch');
+  for (const secret of tokenSecrets()) expect(cmdline).not.toContain(secret);
+});
+
+test('the log has no secret, at its most talkative', () => {
+  const log = coordinator.log();
+  expect(log).toContain('CreateToken');
+  for (const secret of [...tokenSecrets(), inEnvironment, inBadRequest, wrongSecret]) {
+    expect(log).not.toContain(secret);
+  }
+});
+
+test('the database has environments in definitions alone, and no secret of a token', async () => {
+  const key = (await readFile(`${stateDir}/token.key`, 'utf8')).trim();
+  await coordinator[Symbol.asyncDispose]();
+  using database = asDisposable(new SqliteDatabase(`${stateDir}/fairlead.db`, { readonly: true }));
+  const tables = database.value
+    .prepare(`SELECT name FROM sqlite_master WHERE type = 'table'`)
+    .pluck()
+    .all() as string[];
+  expect(tables).toContain('actions');
+  const found = new Set<string>();
+  for (const table of tables) {
+    const rows = JSON.stringify(database.value.prepare(`SELECT * FROM ${table}`).all());
+    if (rows.includes(inEnvironment)) found.add(table);
+    for (const secret of [...tokenSecrets(), key, inBadRequest, wrongSecret]) {
+      expect(rows, table).not.toContain(secret);
+    }
+  }
+  expect([...found].sort()).toEqual(['service_revisions', 'services']);
+});
+
+function asDisposable(value: SqliteDatabase.Database) {
+  return { value, [Symbol.dispose]: () => void value.close() };
+}
