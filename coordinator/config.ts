@@ -39,7 +39,7 @@ const schema = z.object({
         z.gte(5, 'must be at least 5'),
         z.lte(86_400, 'must be at most 86400'),
       ),
-    60,
+    8,
   ),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });

@@ -97,6 +97,7 @@ export type RetireReason =
   | 'terminated'
   | 'failed'
   | 'superseded'
+  | 'lost'
   | 'not-eligible';
 
 /** Taking a container out of the load balancers, and what becomes of it then. */

@@ -64,7 +64,7 @@ export class Presenter {
       message,
       started: service.started,
       currentContainers: containers.length,
-      runningContainers: containers.filter(({ phase }) => phase === 'running').length,
+      runningContainers: containers.filter((c) => c.phase === 'running' && !c.lost).length,
       readyContainers: containers.filter((c) => c.ready && c.wanted === 'running').length,
       linkedFrom: linkers.map(({ name }) => name),
       linkVariables: placement.linkVariablesOf(service),
@@ -76,7 +76,9 @@ export class Presenter {
   container(container: Container): ProtoContainer {
     const { store, observed, routing, placement } = this.#deps;
     const seen = observed.container(container.id);
-    const view = viewContainer(container, seen, routing.admissionOf(container));
+    const nodeState = container.nodeId === null ? null : observed.node(container.nodeId).state;
+    const admission = routing.admissionOf(container);
+    const view = viewContainer(container, { observed: seen, admission, nodeState });
     const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
     return {
       id: container.id,

@@ -10,6 +10,10 @@ import { NodeLink } from './node-link.ts';
 export const leaseMs = 3_000;
 export const heartbeatMs = 1_000;
 
+/** A coordinator that restarted gives agents the time that their back-off needs, and a crowd of them more. */
+const returnMs = 10_000;
+const returnGraceMs = 60_000;
+
 export interface EngineReport {
   readonly reachable: boolean;
   readonly message: string;
@@ -218,11 +222,11 @@ export class Dispatcher {
       const { heardAtMs, link, bootId } = this.#liveness(node.id);
       if (link !== null) continue;
       const silentMs = clock.monotonic() - heardAtMs;
-      // A coordinator that restarted gives agents the time that their back-off needs.
-      const patienceMs = bootId === '' ? 10_000 : leaseMs;
-      if (silentMs < patienceMs) continue;
+      const isHeard = bootId !== '';
+      if (silentMs < (isHeard ? leaseMs : returnMs)) continue;
       const before = observed.node(node.id);
-      const state = silentMs >= this.#graceMs ? 'down' : 'unreachable';
+      const graceMs = isHeard ? this.#graceMs : Math.max(this.#graceMs, returnGraceMs);
+      const state = silentMs >= graceMs ? 'down' : 'unreachable';
       if (before.state === state) continue;
       log.warn({ node: node.name, state }, 'node fell silent');
       observed.reportNode(node.id, {

@@ -248,11 +248,13 @@ export class Orchestrator {
 
   #containerViews(service: Service): ContainerView[] {
     const { store, observed, routing } = this.#deps;
-    return store
-      .containersOf(service.id)
-      .map((container: Container) =>
-        viewContainer(container, observed.container(container.id), routing.admissionOf(container)),
-      );
+    return store.containersOf(service.id).map((container: Container) =>
+      viewContainer(container, {
+        observed: observed.container(container.id),
+        admission: routing.admissionOf(container),
+        nodeState: container.nodeId === null ? null : observed.node(container.nodeId).state,
+      }),
+    );
   }
 
   #progress(service: Service, containers: readonly ContainerView[]): Progress {

@@ -44,6 +44,9 @@ export interface Plan {
  *
  * Pure, and safe to repeat: with the steps applied and nothing else changed it returns none. A slot that
  * has a ready container keeps one throughout, unless the order is stop-first.
+ *
+ * What is lost with its node is replaced at once and kept until its successor serves: if the node comes back
+ * before, it goes on and the successor goes; if it comes back later, it is removed.
  */
 export function planService(
   service: ServiceView,
@@ -212,6 +215,11 @@ class Planner {
 
   /** No container of the current revision yet. */
   #replaceOld(old: ContainerView): void {
+    if (old.lost) {
+      // Nobody else's node is its own: what belongs to one waits for it.
+      if (old.pinnedTo === null) this.#create({ slot: old.slot, pinnedTo: null, replaces: old.id });
+      return;
+    }
     const runs = hasPlace(old);
     if (runs) {
       if (!this.#mayReplace(old)) return;
@@ -233,7 +241,9 @@ class Planner {
   #settle(kept: ContainerView, old: readonly ContainerView[]): void {
     const serves = kept.ready && kept.admitted;
     for (const container of old) {
-      if (serves || !hasPlace(container)) this.#retire(container, 'replaced', 'removed');
+      if (serves || isOver(container)) {
+        this.#retire(container, container.lost ? 'lost' : 'replaced', 'removed');
+      }
     }
     if (serves && !kept.arrived) this.steps.push({ kind: 'arrive', containerId: kept.id });
     if (serves || kept.arrived) return;
@@ -316,7 +326,7 @@ class Planner {
   #isOld(container: ContainerView): boolean {
     return (
       container.wanted === 'running' &&
-      (container.revision !== this.#service.revision || container.outdated)
+      (container.revision !== this.#service.revision || container.outdated || container.lost)
     );
   }
 
@@ -336,7 +346,12 @@ class Planner {
 
 /** It is on a node, and its process exists or is being brought about: worth keeping until its successor is. */
 function hasPlace(container: ContainerView): boolean {
-  return container.nodeId !== null && isAlive(container);
+  return container.nodeId !== null && isAlive(container) && !container.lost;
+}
+
+/** Nothing of it can be kept: it has ended, or never got anywhere. */
+function isOver(container: ContainerView): boolean {
+  return !container.lost && !hasPlace(container);
 }
 
 /** It stands for its slot: it runs, is kept stopped, or was stopped or replaced and awaits a successor. */
@@ -348,6 +363,7 @@ function holdsSlot({ wanted, retirement }: ContainerView): boolean {
 
 function byUsefulness(a: ContainerView, b: ContainerView): number {
   return (
+    Number(a.lost) - Number(b.lost) ||
     Number(b.ready) - Number(a.ready) ||
     Number(b.admitted) - Number(a.admitted) ||
     Number(isAlive(b)) - Number(isAlive(a)) ||
@@ -359,8 +375,9 @@ function byUsefulness(a: ContainerView, b: ContainerView): number {
 /** How much a slot is worth keeping in a scale-down. One that only empties goes first, or it would go again. */
 function rank(members: readonly ContainerView[]): number {
   const live = members.filter((container) => container.wanted === 'running');
-  if (live.some((container) => container.ready)) return 3;
-  if (live.some((container) => container.phase === 'running')) return 2;
+  const present = live.filter((container) => !container.lost);
+  if (present.some((container) => container.ready)) return 3;
+  if (present.some((container) => container.phase === 'running')) return 2;
   return live.length > 0 || members.some((container) => container.held) ? 1 : 0;
 }
 

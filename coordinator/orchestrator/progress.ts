@@ -27,11 +27,11 @@ export function progressOf(
 
   const failures = live.flatMap((container) => failureOf(container, service, unplaceable, nowMs));
   const [failure] = failures;
-  const old = live.filter((c) => c.revision !== service.revision || c.outdated);
+  const old = live.filter((c) => c.revision !== service.revision || c.outdated || c.lost);
   if (service.halted !== null && old.length > 0) {
     return { kind: 'stuck', reason: `the rollout ended early: ${service.halted}` };
   }
-  const unfinished = live.filter((container) => !isSettled(container, service));
+  const unfinished = live.filter((c) => !isSettled(c, service) && !isGivenUp(c));
   if (unfinished.length > 0 && unfinished.length === failures.length && failure !== undefined) {
     return { kind: 'stuck', reason: failure };
   }
@@ -57,6 +57,8 @@ function missingContainers(
 
 /** Something is still to happen to it before it is gone, or stopped to stay. */
 function isLeaving(container: ContainerView): boolean {
+  // It goes when its node comes back, if ever: nobody waits for that.
+  if (container.lost) return false;
   if (container.wanted === 'stopped') return isAlive(container);
   // One that is held before it got a node is as stopped as it can be.
   return container.wanted === 'draining' || (container.wanted === 'removed' && !container.held);
@@ -75,6 +77,11 @@ function isSettled(container: ContainerView, service: ServiceView): boolean {
   return !isAlive(container) && recover(container, service.restart, 0).kind === 'leave';
 }
 
+/** Lost with its node, and another takes its place. */
+function isGivenUp({ lost, pinnedTo }: ContainerView): boolean {
+  return lost && pinnedTo === null;
+}
+
 /** Why a container will not get there by itself, if so. */
 function failureOf(
   container: ContainerView,
@@ -82,6 +89,8 @@ function failureOf(
   unplaceable: ReadonlyMap<string, string>,
   nowMs: number,
 ): string[] {
+  if (container.lost)
+    return isGivenUp(container) ? [] : [`${container.name}: ${container.message}`];
   if (!isAlive(container)) {
     if (recover(container, service.restart, nowMs).kind !== 'give-up') return [];
     return [`${container.name} failed ${maxAttempts} times: ${container.message}`];

@@ -28,7 +28,9 @@ export function serviceState(
     if (progress.kind === 'working') return 'stopping';
     return service.everStarted ? 'stopped' : 'not-running';
   }
-  const running = containers.filter((c) => c.wanted === 'running' && c.phase === 'running');
+  const running = containers.filter(
+    (c) => c.wanted === 'running' && c.phase === 'running' && !c.lost,
+  );
   switch (progress.kind) {
     case 'done':
       return 'running';

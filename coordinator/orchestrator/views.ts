@@ -1,6 +1,7 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type {
   Container,
+  NodeState,
   Observed,
   ObservedPhase,
   RestartPolicy,
@@ -51,6 +52,8 @@ export interface ContainerView {
   readonly exitCode: number | null;
   /** Its process existed at some time. */
   readonly everRan: boolean;
+  /** Its node was not heard of for longer than the grace: it counts for nothing until it is. */
+  readonly lost: boolean;
   readonly message: string;
   readonly createdAtMs: number;
   /** When its phase and readiness were heard of. */
@@ -88,11 +91,18 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
   };
 }
 
+/** What is known of a container beside its record. */
+export interface Circumstances {
+  readonly observed: Observed | undefined;
+  readonly admission: Admission;
+  readonly nodeState: NodeState | null;
+}
+
 export function viewContainer(
   container: Container,
-  observed: Observed | undefined,
-  admission: Admission,
+  { observed, admission, nodeState }: Circumstances,
 ): ContainerView {
+  const lost = nodeState === 'down';
   return {
     id: container.id,
     name: container.name,
@@ -107,15 +117,21 @@ export function viewContainer(
     outdated: container.outdated,
     arrived: container.arrived,
     phase: observed?.phase ?? 'pending',
-    ready: observed?.phase === 'running' && observed.ready,
+    ready: observed?.phase === 'running' && observed.ready && !lost,
     admitted: admission.admitted,
     drained: admission.drained,
     exitCode: observed?.exitCode ?? null,
     everRan: observed?.startedAtMs != null,
-    message: observed?.message ?? '',
+    lost,
+    message: messageOf(observed, lost),
     createdAtMs: container.createdAtMs,
     sinceMs: observed?.sinceMs ?? container.createdAtMs,
   };
+}
+
+function messageOf(observed: Observed | undefined, lost: boolean): string {
+  if (lost) return 'its node is down';
+  return observed?.message ?? '';
 }
 
 /** Its process exists or is being brought about. */

@@ -38,19 +38,19 @@ export interface RoutedContainer {
   readonly observed: Observed | undefined;
   /** Address of its node for proxies. */
   readonly advertiseAddress: string;
-  /** Its node has been away for longer than the grace. */
-  readonly nodeDown: boolean;
 }
 
 /**
  * The target of one container, or null if it has none.
  *
  * Ready containers take requests. One that is being taken away, or whose readiness check fails, drains:
- * it takes none, and what is in flight goes on. One whose process is gone has no target at all.
+ * it takes none, and what is in flight goes on. One whose process is gone has no target at all. That a node
+ * is not heard of says nothing of its containers: proxies find out by themselves whether they answer, until
+ * a successor serves and they are taken away as any other.
  */
 export function targetOf(service: Service, routed: RoutedContainer): Target | null {
-  const { container, observed, advertiseAddress, nodeDown } = routed;
-  if (observed?.phase !== 'running' || nodeDown) return null;
+  const { container, observed, advertiseAddress } = routed;
+  if (observed?.phase !== 'running') return null;
   if (container.wanted !== 'running' && container.wanted !== 'draining') return null;
   const port = balancedPort(service);
   const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);

@@ -9,7 +9,10 @@ import { ProxyRecord } from './proxy-record.ts';
 import { backends, targetOf, type ProxyPlace, type RoutedContainer } from './routes.ts';
 import type { Settling } from './settling.ts';
 
-/** How long rollouts wait for a proxy that is away, or not there yet. Drain deadlines hold besides. */
+/**
+ * How long rollouts wait for a proxy that is away, since it left or the coordinator restarted, and for one
+ * that is not there yet. Drain deadlines hold besides.
+ */
 const proxyGraceMs = 60_000;
 const proxyStartMs = 15_000;
 
@@ -185,7 +188,7 @@ export class Routing {
     for (const container of store.containersOf(lb)) {
       if (this.#isStarting(container)) yield 'starting';
     }
-    if (nowMs - this.#startedAtMs < proxyStartMs && this.#mayRunOnHosts(lb)) yield 'unheard';
+    if (nowMs - this.#startedAtMs < proxyGraceMs && this.#mayRunOnHosts(lb)) yield 'unheard';
   }
 
   /** It runs, and the proxy in it has not dialled yet: since it started, or the coordinator did. */
@@ -195,7 +198,7 @@ export class Routing {
     if (this.#proxies.has(id as string as ProxyId)) return false;
     if (seen?.phase !== 'running' || wanted !== 'running') return false;
     const isYoung = clock.now() - seen.sinceMs < proxyStartMs;
-    return isYoung || clock.monotonic() - this.#startedAtMs < proxyStartMs;
+    return isYoung || clock.monotonic() - this.#startedAtMs < proxyGraceMs;
   }
 
   /** Somebody had a token for a proxy of this load balancer before the coordinator started. */
@@ -347,7 +350,6 @@ export class Routing {
       container,
       observed: observed.container(container.id),
       advertiseAddress: node?.advertiseAddress ?? '',
-      nodeDown: node === undefined || observed.node(node.id).state === 'down',
     };
     return targetOf(service, routed);
   }

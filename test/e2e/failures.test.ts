@@ -165,6 +165,31 @@ describeWithLab('a fleet whose parts fail under load', () => {
     );
   });
 
+  test('a host that dies: its containers are made elsewhere; back, nothing runs twice', async () => {
+    const host = lab.hosts[1]!;
+    await host.kill(signal);
+    await eventually(
+      async () => {
+        expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
+        const ready = (await tour.containers('web')).filter((container) => container.ready);
+        expect(ready.map(({ node }) => node)).toEqual(Array<string>(4).fill('host-1'));
+      },
+      { timeoutMs: 60_000 },
+    );
+    expect((await open(url, signal)).status).toBe(200);
+    await host.startEngine(signal);
+    await fleet.startAgent({ name: 'host-2', tags: ['web'] }, signal);
+    await fleet.nodesReady(['host-2'], signal);
+    await eventually(
+      async () => {
+        expect(await tour.containers('web')).toHaveLength(4);
+        expect(await host.docker(['ps', '--all', '--quiet'], signal)).toBe('');
+      },
+      { timeoutMs: 60_000 },
+    );
+    expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
+  });
+
   test('an image that is nowhere: the action fails and says why, and nothing loops', async () => {
     const { client } = fleet;
     const { action } = await client.control.createService({

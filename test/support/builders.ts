@@ -228,6 +228,7 @@ export function aContainerView(changes: Partial<ContainerView> = {}): ContainerV
     drained: false,
     exitCode: null,
     everRan: true,
+    lost: false,
     message: '',
     createdAtMs: 0,
     sinceMs: 0,

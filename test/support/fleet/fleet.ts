@@ -8,6 +8,8 @@ import { programs, requireBuild } from './programs.ts';
 import type { Site, SiteHost } from './site.ts';
 
 const grpcPort = 7600;
+/** Short enough to be waited for, and longer than a busy machine keeps a live agent silent. */
+const nodeGraceSeconds = 15;
 const httpPort = 7601;
 
 export interface NodePlan {
@@ -82,6 +84,7 @@ export class Fleet implements AsyncDisposable {
         programs.cli,
         ...['coordinator', 'run', '--state-dir', this.stateDir],
         ...['--listen', this.address, '--http-listen', `${this.site.gateway}:${httpPort}`],
+        ...['--node-grace-seconds', String(nodeGraceSeconds)],
       ],
       { name: 'coordinator' },
     );

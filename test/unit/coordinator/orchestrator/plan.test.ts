@@ -92,6 +92,47 @@ describe('recovers', () => {
   });
 });
 
+describe('replaces what is lost with its node', () => {
+  const lost = { lost: true, ready: false } as const;
+  const successor = (changes: Partial<ContainerView> = {}) =>
+    aContainerView({
+      id: containerId('new'),
+      nodeId: nodeId('node-2'),
+      createdAtMs: 9,
+      ...changes,
+    });
+
+  test('at once, all of it, whatever the parallelism and the order', () => {
+    for (const order of ['start-first', 'stop-first'] as const) {
+      expect(planned({ replicas: 2, order }, running(2, lost))).toEqual([
+        'create 1 for web-1.r1.a1',
+        'create 2 for web-2.r1.a1',
+      ]);
+    }
+  });
+
+  test('and lets it go only when its successor serves', () => {
+    expect(planned({}, [aContainerView(lost), successor(starting)])).toEqual([]);
+    expect(planned({}, [aContainerView(lost), successor({ admitted: false })])).toEqual([]);
+    expect(planned({}, [aContainerView(lost), successor()])).toEqual(['retire web-1.r1.a1: lost']);
+  });
+
+  test('but keeps it when its node comes back first', () => {
+    expect(planned({}, [aContainerView(), successor(starting)])).toEqual(['retire new: duplicate']);
+  });
+
+  test('not on another node what belongs to one', () => {
+    const pinnedTo = nodeId('node-1');
+    const pinned = aContainerView({ ...lost, pinnedTo });
+    expect(planned({ everyNode: [pinnedTo] }, [pinned])).toEqual([]);
+  });
+
+  test('and takes it away first when the service becomes smaller', () => {
+    const containers = [aContainerView({ slot: 1, ...lost }), aContainerView({ slot: 2 })];
+    expect(planned({ replicas: 1 }, containers)).toEqual(['retire web-1.r1.a1: scaled-down']);
+  });
+});
+
 describe('takes away', () => {
   test('what is surplus: not running first, then from the fullest node, then the highest number', () => {
     const on = (slot: number, node: string, changes: Partial<ContainerView> = {}) =>

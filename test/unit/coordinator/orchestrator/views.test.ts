@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { NodeState, Observed } from '../../../../coordinator/model.ts';
 import {
   effectiveOrder,
   viewContainer,
@@ -27,9 +28,14 @@ test('a rollout counts as ended only for the revision that it was of', () => {
 
 describe('a container', () => {
   const admission = { admitted: true, drained: false };
+  const seen = (observed: Observed | undefined, nodeState: NodeState = 'ready') => ({
+    observed,
+    admission,
+    nodeState,
+  });
 
   test('that nobody reported yet is pending since it was made', () => {
-    const view = viewContainer(aContainer({ createdAtMs: 7 }), undefined, admission);
+    const view = viewContainer(aContainer({ createdAtMs: 7 }), seen(undefined));
     expect(view).toMatchObject({
       phase: 'pending',
       ready: false,
@@ -41,12 +47,19 @@ describe('a container', () => {
 
   test('is ready only while it runs', () => {
     const view = (phase: 'running' | 'stopping') =>
-      viewContainer(aContainer(), anObservation({ phase, ready: true }), admission).ready;
+      viewContainer(aContainer(), seen(anObservation({ phase, ready: true }))).ready;
     expect([view('running'), view('stopping')]).toEqual([true, false]);
   });
 
+  test('is lost with its node, and takes no traffic then', () => {
+    const observed = anObservation({ phase: 'running', ready: true });
+    const view = (state: NodeState) => viewContainer(aContainer(), seen(observed, state));
+    expect(view('unreachable')).toMatchObject({ lost: false, ready: true });
+    expect(view('down')).toMatchObject({ lost: true, ready: false, message: 'its node is down' });
+  });
+
   test('ran once it had a start, also by the clock of a host of 1970', () => {
-    const view = viewContainer(aContainer(), anObservation({ startedAtMs: 0 }), admission);
+    const view = viewContainer(aContainer(), seen(anObservation({ startedAtMs: 0 })));
     expect(view.everRan).toBe(true);
   });
 });

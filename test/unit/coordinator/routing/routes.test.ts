@@ -15,15 +15,13 @@ interface Case {
   readonly service?: Partial<Service>;
   readonly container?: Partial<Container>;
   readonly observed?: Partial<Observed> | null;
-  readonly nodeDown?: boolean;
 }
 
-function target({ service, container, observed = {}, nodeDown = false }: Case) {
+function target({ service, container, observed = {} }: Case) {
   return targetOf(aService(service), {
     container: aContainer({ id: containerId('0123456789abcdef'), ...container }),
     observed: observed === null ? undefined : anObservation(observed),
     advertiseAddress: '10.0.0.7',
-    nodeDown,
   });
 }
 
@@ -61,7 +59,6 @@ describe('a container', () => {
     ['has ended', { observed: { phase: 'stopped' } }],
     ['is to be stopped', { container: { wanted: 'stopped' } }],
     ['is to be removed', { container: { wanted: 'removed' } }],
-    ['is on a node that is down', { nodeDown: true }],
     ['has no port that could be reached', { observed: { ports: [] } }],
     ['is reached by UDP alone', { observed: { ports: [aBinding({ protocol: 'udp' })] } }],
     ['is of a service with no port', { service: { spec: aSpec({ ports: [] }) } }],

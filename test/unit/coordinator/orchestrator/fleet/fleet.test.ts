@@ -117,6 +117,32 @@ describe('whatever users do and whatever fails', { timeout: 60_000 + 1_000 * num
     );
   });
 
+  test('a node that does not come back is done without, and does no harm when it does', async () => {
+    await fc.assert(
+      fc.asyncProperty(services, fc.nat({ max: 2 }), fc.boolean(), async (options, pick, early) => {
+        await using fleet = new ModelFleet({ nodes: 3, proxies: 2 });
+        await begin(fleet, options);
+        await rest(fleet);
+        await perform(fleet, { kind: 'cut-agent', pick });
+        // Back while its containers are being replaced, or when they are.
+        await fleet.pass(early ? 62 : 90);
+        if (!early && options.strategy !== PlacementStrategy.EVERY_NODE) {
+          expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+          const away = fleet.agents[pick]!.id;
+          const serving = fleet.store
+            .containersOf(fleet.service('web').id)
+            .filter(({ nodeId: on, wanted }) => on !== away && wanted === 'running');
+          expect(serving).toHaveLength(options.replicas);
+        }
+        heal(fleet);
+        await rest(fleet);
+        expectConverged(fleet);
+        expect(fleet.violations).toEqual([]);
+      }),
+      { numRuns, seed },
+    );
+  });
+
   test('and while nothing fails, what serves goes on serving', async () => {
     const operations = fc.array<Operation>(fc.oneof(gentleChanges, life, life), {
       minLength: 1,

@@ -16,7 +16,7 @@ import { Settling } from '../../../../../coordinator/routing/settling.ts';
 import { Store, type Transaction } from '../../../../../coordinator/store/store.ts';
 import { groupBy } from '../../../../../shared/collections.ts';
 import { DomainError } from '../../../../../shared/errors.ts';
-import type { ContainerId } from '../../../../../shared/ids.ts';
+import type { ContainerId, NodeId } from '../../../../../shared/ids.ts';
 import { createLogger } from '../../../../../shared/logger.ts';
 import type { Random } from '../../../../../shared/random.ts';
 import { aNode, nodeId, tokenId } from '../../../../support/builders.ts';
@@ -235,7 +235,10 @@ export class ModelFleet implements AsyncDisposable {
   /** Never more containers than wanted, and besides as many as may be replaced at a time. */
   #checkSurge(): void {
     for (const service of this.store.services.values()) {
-      const live = this.store.containersOf(service.id).filter(({ wanted }) => wanted === 'running');
+      // What is lost with its node is replaced besides, and kept until its successor serves.
+      const live = this.store
+        .containersOf(service.id)
+        .filter(({ wanted, nodeId: on }) => wanted === 'running' && !this.#isDown(on));
       const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
       if (newest.length === 0) continue;
       const current = live.filter((c) => c.revision === service.revision && !c.outdated);
@@ -247,6 +250,10 @@ export class ModelFleet implements AsyncDisposable {
       if (live.length <= wanted + this.maxParallelism) continue;
       this.violations.push(`${service.name} has ${live.length} containers, with ${wanted} wanted`);
     }
+  }
+
+  #isDown(on: NodeId | null): boolean {
+    return on !== null && this.#run.observed.node(on).state === 'down';
   }
 
   /** A slot that has a container which serves keeps one, until it is scaled away. */

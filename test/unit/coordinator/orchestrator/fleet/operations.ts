@@ -123,7 +123,14 @@ export const faults: fc.Arbitrary<Fault> = fc.record({
 
 export const life: fc.Arbitrary<Life> = fc.oneof(
   fc.record({ kind: fc.constantFrom('request' as const, 'finish' as const, 'lag' as const), pick }),
-  fc.record({ kind: fc.constant('pass' as const), seconds: fc.integer({ min: 1, max: 8 }) }),
+  fc.record({
+    kind: fc.constant('pass' as const),
+    // Now and then longer than a node's grace.
+    seconds: fc.oneof(
+      { weight: 9, arbitrary: fc.integer({ min: 1, max: 8 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 60, max: 80 }) },
+    ),
+  }),
 );
 
 export interface ServiceOptions {
