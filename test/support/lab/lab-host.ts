@@ -97,7 +97,9 @@ export class LabHost {
     await this.#switchOn(signal);
     await clearDeadEngine(this.#lab, this.#plan, signal);
     const args = await prepareEngine(this.#plan, this.#engine, signal);
-    const engine = await this.spawn('dockerd', args, { name: 'engine' });
+    // What engines that are killed leave behind goes with the host.
+    const env = { TMPDIR: this.#plan.execRoot };
+    const engine = await this.spawn('dockerd', args, { name: 'engine', env });
     await engineReady(engine, this.dockerSocket, signal);
   }
 
