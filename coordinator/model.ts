@@ -221,7 +221,16 @@ export interface NodeObservation {
   readonly state: NodeState;
   readonly message: string;
   readonly lastSeenAtMs: number | null;
-  readonly orphans: readonly string[];
+  readonly orphans: readonly Orphan[];
+}
+
+/** An engine container that carries a node's labels although nobody here knows it. */
+export interface Orphan {
+  readonly containerId: ContainerId;
+  /** From its label: SERVICE-SLOT. */
+  readonly name: string;
+  readonly running: boolean;
+  readonly engineId: string;
 }
 
 export interface Token {

@@ -2,7 +2,7 @@ import { Action, type PlanStep } from '../../shared/gen/fairlead/v1/action.ts';
 import { Container, ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
 import { Endpoint, EndpointKind, Event } from '../../shared/gen/fairlead/v1/event.ts';
 import { Proxy, ProxyServer, TargetHealth } from '../../shared/gen/fairlead/v1/load_balancer.ts';
-import { Node } from '../../shared/gen/fairlead/v1/node.ts';
+import { Node, Orphan } from '../../shared/gen/fairlead/v1/node.ts';
 import {
   PlacementStrategy,
   Service,
@@ -137,6 +137,24 @@ export const nodeKind: Kind<Node> = {
     { title: 'ENGINE', cell: ({ description }) => description?.engineVersion ?? '' },
     { title: 'SEEN', cell: ({ lastSeenAt }, nowMs) => age(lastSeenAt, nowMs) },
     { title: 'MESSAGE', cell: ({ message }) => message, optional: true },
+  ],
+};
+
+/** An orphan, and the name of its node. */
+export interface FoundOrphan {
+  readonly node: string;
+  readonly orphan: Orphan;
+}
+
+export const orphanKind: Kind<FoundOrphan> = {
+  toJSON: ({ node, orphan }) => ({ node, ...(Orphan.toJSON(orphan) as object) }),
+  nameOf: ({ orphan }) => orphan.name,
+  columns: [
+    { title: 'NAME', cell: ({ orphan }) => orphan.name },
+    { title: 'NODE', cell: ({ node }) => node },
+    { title: 'STATE', cell: ({ orphan }) => stateCell(orphan.running ? 'running' : 'stopped') },
+    { title: 'CONTAINER', cell: ({ orphan }) => orphan.containerId },
+    { title: 'ENGINE', cell: ({ orphan }) => orphan.engineId.slice(0, 12) },
   ],
 };
 

@@ -62,6 +62,8 @@ const control: RulesOf<ControlServiceDefinition> = {
   WatchNodes: 'read-fleet',
   UpdateNode: 'administer',
   RemoveNode: 'administer',
+  AdoptOrphan: 'administer',
+  DiscardOrphan: 'administer',
   ListEndpoints: 'read',
   WatchEndpoints: 'read',
   ListProxies: 'read',

@@ -16,6 +16,7 @@ import type { Handlers } from './guard.ts';
 import { Lookup } from './lookup.ts';
 import { Mutations } from './mutations.ts';
 import { NodeApi } from './nodes.ts';
+import { OrphanApi } from './orphans.ts';
 import { Presenter } from './present.ts';
 import { Previews } from './previews.ts';
 import { QueryApi } from './queries.ts';
@@ -50,6 +51,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const services = new ServiceApi(shared);
   const containers = new ContainerApi(shared);
   const nodes = new NodeApi(shared);
+  const orphans = new OrphanApi(shared);
   const tokens = new TokenApi(shared);
   const queries = new QueryApi(shared);
   return {
@@ -79,6 +81,8 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     getNode: (request) => nodes.getNode(request),
     updateNode: (request, call) => nodes.updateNode(request, call),
     removeNode: (request, call) => nodes.removeNode(request, call),
+    adoptOrphan: (request, call) => orphans.adoptOrphan(request, call),
+    discardOrphan: (request, call) => orphans.discardOrphan(request, call),
     createToken: (request, call) => tokens.createToken(request, call),
     revokeToken: (request, call) => tokens.revokeToken(request, call),
     listServices: (request, call) => queries.listServices(request, call),

@@ -57,7 +57,14 @@ export function assignmentsToProto(set: AssignmentSet, tokens: TokenIssuer): pro
   return {
     complete: set.complete,
     sequence: set.sequence,
-    assignments: set.assignments.map((assignment) => assignmentToProto(assignment, tokens)),
+    assignments: [
+      ...set.assignments.map((assignment) => assignmentToProto(assignment, tokens)),
+      ...set.discarded.map((containerId) => ({
+        containerId,
+        wanted: WantedPhase.REMOVED,
+        definition: undefined,
+      })),
+    ],
     forgotten: [...set.forgotten],
   };
 }

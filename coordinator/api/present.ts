@@ -118,7 +118,7 @@ export class Presenter {
       version: node.version,
       joinedAt: new Date(node.joinedAtMs),
       lastSeenAt: dateOf(dispatcher.lastSeenAtMs(node.id)),
-      orphans: [...orphans],
+      orphaned: [...orphans],
     };
   }
 

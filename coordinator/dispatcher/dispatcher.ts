@@ -1,7 +1,8 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { NodeDescription } from '../model.ts';
+import type { NodeDescription, Orphan } from '../model.ts';
+import { DomainError } from '../../shared/errors.ts';
 import type { ObservedState, ReportedContainer } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
 import { NodeLink } from './node-link.ts';
@@ -50,6 +51,8 @@ interface Liveness {
   sequence: number;
   /** On the monotonic clock. */
   heardAtMs: number;
+  /** Engine containers of the node that nobody here knows, as last reported. */
+  readonly orphans: Map<ContainerId, InventoryEntry>;
 }
 
 /** Hands assignments to the nodes' sessions and takes their reports in; knows which nodes are alive. */
@@ -92,10 +95,11 @@ export class Dispatcher {
     liveness.sequence = hello.sequence;
     liveness.heardAtMs = clock.monotonic();
     this.#describe(nodeId, hello);
-    const orphans = this.#takeInventory(nodeId, hello);
-    this.#reportState(nodeId, hello.engine, orphans);
+    this.#takeInventory(nodeId, hello);
+    this.#reportState(nodeId, hello.engine);
+    const orphans = liveness.orphans.size;
     this.#deps.log.info(
-      { node: store.nodes.get(nodeId)?.name, sessionId: link.sessionId, orphans: orphans.length },
+      { node: store.nodes.get(nodeId)?.name, sessionId: link.sessionId, orphans },
       'node attached',
     );
     return link;
@@ -127,11 +131,42 @@ export class Dispatcher {
     const liveness = this.#liveness(link.nodeId);
     if (liveness.link !== link || sequence <= liveness.sequence) return;
     liveness.sequence = sequence;
-    for (const entry of containers) this.#takeIn(link.nodeId, entry);
-    if (engine !== null) {
-      const { orphans } = this.#deps.observed.node(link.nodeId);
-      this.#reportState(link.nodeId, engine, orphans);
+    for (const entry of containers) {
+      if (!this.#takeIn(link.nodeId, entry)) this.#noteOrphan(link, entry);
     }
+    if (engine === null) this.#reportOrphans(link.nodeId);
+    else this.#reportState(link.nodeId, engine);
+  }
+
+  /** The engine containers of a node that nobody here knows, as its agent last reported them. */
+  orphans(nodeId: NodeId): InventoryEntry[] {
+    return [...(this.#nodes.get(nodeId)?.orphans.values() ?? [])];
+  }
+
+  /** An orphan has a record now: what was reported of it is that of the record. */
+  adopted(nodeId: NodeId, containerId: ContainerId): void {
+    const orphans = this.#nodes.get(nodeId)?.orphans;
+    const entry = orphans?.get(containerId);
+    if (entry === undefined) return;
+    orphans?.delete(containerId);
+    this.#takeIn(nodeId, entry);
+    this.#reportOrphans(nodeId);
+  }
+
+  /** Has the agent stop and remove an orphan. */
+  discard(nodeId: NodeId, containerId: ContainerId): void {
+    this.#nodes.get(nodeId)?.link?.discard(containerId);
+  }
+
+  /** Throws 'precondition' while the agent of a node is away. */
+  requireConnected(nodeId: NodeId): void {
+    if (this.#nodes.get(nodeId)?.link != null) return;
+    const name = this.#deps.store.nodes.get(nodeId)?.name ?? nodeId;
+    throw new DomainError(
+      'precondition',
+      `the agent of ${name} is not connected; try again when the node is ready`,
+      { reason: 'NODE_NOT_CONNECTED' },
+    );
   }
 
   /** Ends the session of a node that was removed. */
@@ -160,7 +195,10 @@ export class Dispatcher {
   #liveness(nodeId: NodeId): Liveness {
     const known = this.#nodes.get(nodeId);
     if (known !== undefined) return known;
-    const liveness = { link: null, bootId: '', sequence: 0, heardAtMs: this.#startedAtMs };
+    const liveness = {
+      ...{ link: null, bootId: '', sequence: 0, heardAtMs: this.#startedAtMs },
+      orphans: new Map<ContainerId, InventoryEntry>(),
+    };
     this.#nodes.set(nodeId, liveness);
     return liveness;
   }
@@ -177,11 +215,14 @@ export class Dispatcher {
     });
   }
 
-  /** Returns the names of engine containers that nobody here knows. */
-  #takeInventory(nodeId: NodeId, { inventory, engine }: NodeHello): string[] {
+  #takeInventory(nodeId: NodeId, { inventory, engine }: NodeHello): void {
     const { store, observed } = this.#deps;
     const present = new Set(inventory.map(({ containerId }) => containerId));
-    const orphans = inventory.filter((entry) => !this.#takeIn(nodeId, entry));
+    const { orphans } = this.#liveness(nodeId);
+    orphans.clear();
+    for (const entry of inventory) {
+      if (!this.#takeIn(nodeId, entry)) orphans.set(entry.containerId, entry);
+    }
     if (engine.reachable) {
       for (const { id } of store.containersOn(nodeId)) {
         const before = observed.container(id);
@@ -196,7 +237,27 @@ export class Dispatcher {
         });
       }
     }
-    return orphans.map(({ name, containerId }) => `${name} (${containerId})`);
+  }
+
+  #noteOrphan(link: NodeLink, entry: InventoryEntry): void {
+    const { orphans } = this.#liveness(link.nodeId);
+    if (entry.reported.phase !== 'removed') {
+      orphans.set(entry.containerId, entry);
+    } else if (orphans.delete(entry.containerId)) {
+      link.changed(entry.containerId);
+    }
+  }
+
+  #reportOrphans(nodeId: NodeId): void {
+    const { observed } = this.#deps;
+    observed.reportNode(nodeId, { ...observed.node(nodeId), orphans: this.#orphansOf(nodeId) });
+  }
+
+  #orphansOf(nodeId: NodeId): Orphan[] {
+    return this.orphans(nodeId).map(({ containerId, name, reported }) => ({
+      ...{ containerId, name, engineId: reported.engineId },
+      running: reported.phase === 'running',
+    }));
   }
 
   /** False: not a container of this node. */
@@ -207,12 +268,12 @@ export class Dispatcher {
     return true;
   }
 
-  #reportState(nodeId: NodeId, engine: EngineReport, orphans: readonly string[]): void {
+  #reportState(nodeId: NodeId, engine: EngineReport): void {
     this.#deps.observed.reportNode(nodeId, {
       state: engine.reachable ? 'ready' : 'engine-away',
       message: engine.reachable ? '' : `its Docker Engine does not answer: ${engine.message}`,
       lastSeenAtMs: this.#deps.clock.now(),
-      orphans,
+      orphans: this.#orphansOf(nodeId),
     });
   }
 

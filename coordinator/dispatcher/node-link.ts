@@ -8,6 +8,8 @@ export interface AssignmentSet {
   readonly sequence: number;
   readonly assignments: readonly Assignment[];
   readonly forgotten: readonly ContainerId[];
+  /** Orphans to be stopped and removed. */
+  readonly discarded: readonly ContainerId[];
 }
 
 export interface NodeLinkDeps {
@@ -25,6 +27,7 @@ export class NodeLink {
   readonly #deps: NodeLinkDeps;
   readonly #told = new Map<ContainerId, Assignment['wanted']>();
   readonly #changed = new Set<ContainerId>();
+  readonly #discarded = new Set<ContainerId>();
   #sequence = 0;
   #complete = true;
 
@@ -50,6 +53,12 @@ export class NodeLink {
     this.wakeup.notify();
   }
 
+  /** Has an engine container removed that has no record. */
+  discard(id: ContainerId): void {
+    this.#discarded.add(id);
+    this.wakeup.notify();
+  }
+
   /** What to send next; null if the agent knows everything. */
   nextMessage(): AssignmentSet | null {
     if (this.#complete) return this.#completeSet();
@@ -68,8 +77,9 @@ export class NodeLink {
       assignments.push(assignment);
     }
     this.#changed.clear();
-    if (assignments.length === 0 && forgotten.length === 0) return null;
-    return { complete: false, sequence: ++this.#sequence, assignments, forgotten };
+    const discarded = this.#takeDiscarded();
+    if (assignments.length + forgotten.length + discarded.length === 0) return null;
+    return { complete: false, sequence: ++this.#sequence, assignments, forgotten, discarded };
   }
 
   #completeSet(): AssignmentSet {
@@ -80,6 +90,17 @@ export class NodeLink {
       return assignmentOf(container, this.#deps.observed(container.id)) ?? [];
     });
     for (const { containerId, wanted } of assignments) this.#told.set(containerId, wanted);
-    return { complete: true, sequence: ++this.#sequence, assignments, forgotten: [] };
+    const discarded = this.#takeDiscarded();
+    return { complete: true, sequence: ++this.#sequence, assignments, forgotten: [], discarded };
+  }
+
+  /** Those that were adopted meanwhile are not to be removed. */
+  #takeDiscarded(): ContainerId[] {
+    const discarded = [...this.#discarded].filter(
+      (id) => this.#deps.container(id)?.nodeId !== this.nodeId,
+    );
+    this.#discarded.clear();
+    for (const id of discarded) this.#told.set(id, 'removed');
+    return discarded;
   }
 }

@@ -65,7 +65,7 @@ export class ObservedState {
     if (
       before.state === observation.state &&
       before.message === observation.message &&
-      before.orphans.join() === observation.orphans.join()
+      JSON.stringify(before.orphans) === JSON.stringify(observation.orphans)
     ) {
       return;
     }

@@ -130,7 +130,7 @@ export class Placement {
         tx.containers.put({
           ...container,
           nodeId,
-          definition: this.#define(tx, service, container, node),
+          definition: this.define(tx, service, container, node),
         });
         note(tx, service.id, container.name, `deploying on ${node.name}`);
       }
@@ -138,27 +138,8 @@ export class Placement {
     return true;
   }
 
-  /** What the service would give to a container that links to it under its own name. */
-  linkVariablesOf(service: Service): Record<string, string> {
-    const link = { service: service.name, alias: service.name };
-    return linkVariables(this.#linked(link, service), this.#deps.api);
-  }
-
-  #remember(decision: Decision, pinnedTo: NodeId | null): void {
-    if (decision.kind === 'placed') {
-      this.forget(decision.containerId);
-      return;
-    }
-    this.#reasons.set(decision.containerId, decision.reasons);
-    this.#sentences.set(decision.containerId, explainUnplaceable(decision.reasons, { pinnedTo }));
-  }
-
-  #define(
-    tx: Transaction,
-    service: Service,
-    container: Container,
-    node: Node,
-  ): ContainerDefinition {
+  /** What a container on a node is to run: the service as it is now, frozen. */
+  define(tx: Transaction, service: Service, container: Container, node: Node): ContainerDefinition {
     const { spec } = service;
     const linked = spec.links.flatMap((link) => {
       const target = this.#deps.store.serviceNamed(link.service);
@@ -178,6 +159,21 @@ export class Placement {
       stopGraceMs: spec.stopGraceMs,
       tokenId: this.#issueToken(tx, service, container),
     };
+  }
+
+  /** What the service would give to a container that links to it under its own name. */
+  linkVariablesOf(service: Service): Record<string, string> {
+    const link = { service: service.name, alias: service.name };
+    return linkVariables(this.#linked(link, service), this.#deps.api);
+  }
+
+  #remember(decision: Decision, pinnedTo: NodeId | null): void {
+    if (decision.kind === 'placed') {
+      this.forget(decision.containerId);
+      return;
+    }
+    this.#reasons.set(decision.containerId, decision.reasons);
+    this.#sentences.set(decision.containerId, explainUnplaceable(decision.reasons, { pinnedTo }));
   }
 
   #issueToken(tx: Transaction, service: Service, container: Container): TokenId | null {

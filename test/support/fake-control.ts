@@ -576,8 +576,19 @@ export class FakeControl implements AsyncDisposable {
     };
   }
 
-  #nodeMethods(): Methods<'getNode' | 'updateNode' | 'removeNode'> {
+  #nodeMethods(): Methods<
+    'getNode' | 'updateNode' | 'removeNode' | 'adoptOrphan' | 'discardOrphan'
+  > {
+    const noOrphan = () => {
+      throw refused({
+        status: Status.NOT_FOUND,
+        message: 'there are no orphans',
+        reason: 'ORPHAN_NOT_FOUND',
+      });
+    };
     return {
+      adoptOrphan: noOrphan,
+      discardOrphan: noOrphan,
       getNode: async ({ node }) =>
         await Promise.resolve({ node: found(this.nodes.find(node), 'node', node) }),
       updateNode: async (request) => {

@@ -6,6 +6,7 @@ import { nodeKind } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
 import { mutate, mutateEach } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
+import { addOrphans } from './orphans.ts';
 import { required } from '../required.ts';
 import { collectWords } from '../values.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
@@ -21,6 +22,7 @@ interface TagFlags {
 export function configure(node: Command): void {
   addViews(node);
   addTag(node);
+  addOrphans(node);
   addAvailability(node, 'activate', Availability.ACTIVE, 'let nodes take containers again');
   addAvailability(
     node,

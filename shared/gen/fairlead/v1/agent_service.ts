@@ -281,7 +281,10 @@ export interface Assignment {
   containerId: string;
   /** RUNNING is the start command, STOPPED the stop command, REMOVED removes what is stopped. */
   wanted: WantedPhase;
-  /** What to run. The same for the container's whole life. */
+  /**
+   * What to run. The same for the container's whole life. Not set for an engine container that the
+   * coordinator has no record of and wants removed.
+   */
   definition: ContainerDefinition | undefined;
 }
 

@@ -13,7 +13,7 @@ import { Action, MutationOptions, Plan } from "./action.ts";
 import { Container } from "./container.ts";
 import { Endpoint, Event } from "./event.ts";
 import { Proxy } from "./load_balancer.ts";
-import { Availability, availabilityFromJSON, availabilityToJSON, Node } from "./node.ts";
+import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
 import { Link, Service, ServiceSpec } from "./service.ts";
 import { Role, roleFromJSON, roleToJSON, Token } from "./token.ts";
 
@@ -538,6 +538,54 @@ export interface RemoveNodeResponse {
     | Node
     | undefined;
   /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks AdoptOrphan. */
+export interface AdoptOrphanRequest {
+  /** Node that it is on, by name or id; required. */
+  node: string;
+  /** The orphan, by its name or container id; required. */
+  orphan: string;
+  /** Retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers AdoptOrphan. */
+export interface AdoptOrphanResponse {
+  /** The container that it is from now on; not set with dry_run. */
+  container:
+    | Container
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks DiscardOrphan. */
+export interface DiscardOrphanRequest {
+  /** Node that it is on, by name or id; required. */
+  node: string;
+  /** The orphan, by its name or container id; required. */
+  orphan: string;
+  /** Retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers DiscardOrphan. */
+export interface DiscardOrphanResponse {
+  /** What is being removed. It is gone once its node no longer lists it. */
+  orphan:
+    | Orphan
+    | undefined;
+  /** The record of the request; not set with dry_run. */
   action:
     | Action
     | undefined;
@@ -5566,6 +5614,422 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
   },
 };
 
+function createBaseAdoptOrphanRequest(): AdoptOrphanRequest {
+  return { node: "", orphan: "", options: undefined };
+}
+
+export const AdoptOrphanRequest: MessageFns<AdoptOrphanRequest> = {
+  encode(message: AdoptOrphanRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.orphan !== "") {
+      writer.uint32(18).string(message.orphan);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdoptOrphanRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdoptOrphanRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.orphan = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AdoptOrphanRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      orphan: isSet(object.orphan) ? globalThis.String(object.orphan) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: AdoptOrphanRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.orphan !== "") {
+      obj.orphan = message.orphan;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AdoptOrphanRequest>): AdoptOrphanRequest {
+    return AdoptOrphanRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdoptOrphanRequest>): AdoptOrphanRequest {
+    const message = createBaseAdoptOrphanRequest();
+    message.node = object.node ?? "";
+    message.orphan = object.orphan ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAdoptOrphanResponse(): AdoptOrphanResponse {
+  return { container: undefined, action: undefined, plan: undefined };
+}
+
+export const AdoptOrphanResponse: MessageFns<AdoptOrphanResponse> = {
+  encode(message: AdoptOrphanResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.container !== undefined) {
+      Container.encode(message.container, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdoptOrphanResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdoptOrphanResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.container = Container.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AdoptOrphanResponse {
+    return {
+      container: isSet(object.container) ? Container.fromJSON(object.container) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: AdoptOrphanResponse): unknown {
+    const obj: any = {};
+    if (message.container !== undefined) {
+      obj.container = Container.toJSON(message.container);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AdoptOrphanResponse>): AdoptOrphanResponse {
+    return AdoptOrphanResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdoptOrphanResponse>): AdoptOrphanResponse {
+    const message = createBaseAdoptOrphanResponse();
+    message.container = (object.container !== undefined && object.container !== null)
+      ? Container.fromPartial(object.container)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseDiscardOrphanRequest(): DiscardOrphanRequest {
+  return { node: "", orphan: "", options: undefined };
+}
+
+export const DiscardOrphanRequest: MessageFns<DiscardOrphanRequest> = {
+  encode(message: DiscardOrphanRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.orphan !== "") {
+      writer.uint32(18).string(message.orphan);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiscardOrphanRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiscardOrphanRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.orphan = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DiscardOrphanRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      orphan: isSet(object.orphan) ? globalThis.String(object.orphan) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: DiscardOrphanRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.orphan !== "") {
+      obj.orphan = message.orphan;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DiscardOrphanRequest>): DiscardOrphanRequest {
+    return DiscardOrphanRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DiscardOrphanRequest>): DiscardOrphanRequest {
+    const message = createBaseDiscardOrphanRequest();
+    message.node = object.node ?? "";
+    message.orphan = object.orphan ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDiscardOrphanResponse(): DiscardOrphanResponse {
+  return { orphan: undefined, action: undefined, plan: undefined };
+}
+
+export const DiscardOrphanResponse: MessageFns<DiscardOrphanResponse> = {
+  encode(message: DiscardOrphanResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orphan !== undefined) {
+      Orphan.encode(message.orphan, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiscardOrphanResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiscardOrphanResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orphan = Orphan.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DiscardOrphanResponse {
+    return {
+      orphan: isSet(object.orphan) ? Orphan.fromJSON(object.orphan) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: DiscardOrphanResponse): unknown {
+    const obj: any = {};
+    if (message.orphan !== undefined) {
+      obj.orphan = Orphan.toJSON(message.orphan);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DiscardOrphanResponse>): DiscardOrphanResponse {
+    return DiscardOrphanResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DiscardOrphanResponse>): DiscardOrphanResponse {
+    const message = createBaseDiscardOrphanResponse();
+    message.orphan = (object.orphan !== undefined && object.orphan !== null)
+      ? Orphan.fromPartial(object.orphan)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 function createBaseListEndpointsRequest(): ListEndpointsRequest {
   return { services: [] };
 }
@@ -8269,6 +8733,29 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
+     * definition and the revision that the service has now. A service with fewer replicas gets as many.
+     * FAILED_PRECONDITION if that slot is not free, the service is not started, the orphan does not run, or
+     * it had a token of its own.
+     */
+    adoptOrphan: {
+      name: "AdoptOrphan",
+      requestType: AdoptOrphanRequest as typeof AdoptOrphanRequest,
+      requestStream: false,
+      responseType: AdoptOrphanResponse as typeof AdoptOrphanResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Has an orphan of a node stopped and removed. FAILED_PRECONDITION while the node is not connected. */
+    discardOrphan: {
+      name: "DiscardOrphan",
+      requestType: DiscardOrphanRequest as typeof DiscardOrphanRequest,
+      requestStream: false,
+      responseType: DiscardOrphanResponse as typeof DiscardOrphanResponse,
+      responseStream: false,
+      options: {},
+    },
     /** All endpoints that the caller may see, by name. */
     listEndpoints: {
       name: "ListEndpoints",
@@ -8509,6 +8996,21 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RemoveNodeRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RemoveNodeResponse>>;
+  /**
+   * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
+   * definition and the revision that the service has now. A service with fewer replicas gets as many.
+   * FAILED_PRECONDITION if that slot is not free, the service is not started, the orphan does not run, or
+   * it had a token of its own.
+   */
+  adoptOrphan(
+    request: AdoptOrphanRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<AdoptOrphanResponse>>;
+  /** Has an orphan of a node stopped and removed. FAILED_PRECONDITION while the node is not connected. */
+  discardOrphan(
+    request: DiscardOrphanRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<DiscardOrphanResponse>>;
   /** All endpoints that the caller may see, by name. */
   listEndpoints(
     request: ListEndpointsRequest,
@@ -8693,6 +9195,21 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RemoveNodeRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RemoveNodeResponse>;
+  /**
+   * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
+   * definition and the revision that the service has now. A service with fewer replicas gets as many.
+   * FAILED_PRECONDITION if that slot is not free, the service is not started, the orphan does not run, or
+   * it had a token of its own.
+   */
+  adoptOrphan(
+    request: DeepPartial<AdoptOrphanRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<AdoptOrphanResponse>;
+  /** Has an orphan of a node stopped and removed. FAILED_PRECONDITION while the node is not connected. */
+  discardOrphan(
+    request: DeepPartial<DiscardOrphanRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<DiscardOrphanResponse>;
   /** All endpoints that the caller may see, by name. */
   listEndpoints(
     request: DeepPartial<ListEndpointsRequest>,

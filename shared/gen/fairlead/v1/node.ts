@@ -173,10 +173,22 @@ export interface Node {
     | Date
     | undefined;
   /**
-   * Engine containers that carry this node's labels although the coordinator doesn't know them. They
-   * are left alone.
+   * Engine containers that carry this node's labels although the coordinator doesn't know them, as after
+   * an older backup was restored. They are left alone until AdoptOrphan or DiscardOrphan.
    */
-  orphans: string[];
+  orphaned: Orphan[];
+}
+
+/** An engine container that carries a node's labels although the coordinator doesn't know it. */
+export interface Orphan {
+  /** Our id of it, from its label. */
+  containerId: string;
+  /** Its name, from its label: `web-3`. */
+  name: string;
+  /** True: its process exists. */
+  running: boolean;
+  /** The engine's id of it. */
+  engineId: string;
 }
 
 /** What an agent found on its host. */
@@ -224,7 +236,7 @@ function createBaseNode(): Node {
     version: 0,
     joinedAt: undefined,
     lastSeenAt: undefined,
-    orphans: [],
+    orphaned: [],
   };
 }
 
@@ -269,8 +281,8 @@ export const Node: MessageFns<Node> = {
     if (message.lastSeenAt !== undefined) {
       Timestamp.encode(toTimestamp(message.lastSeenAt), writer.uint32(106).fork()).join();
     }
-    for (const v of message.orphans) {
-      writer.uint32(114).string(v!);
+    for (const v of message.orphaned) {
+      Orphan.encode(v!, writer.uint32(162).fork()).join();
     }
     return writer;
   },
@@ -392,12 +404,12 @@ export const Node: MessageFns<Node> = {
             message.lastSeenAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
-          case 14: {
-            if (tag !== 114) {
+          case 20: {
+            if (tag !== 162) {
               break;
             }
 
-            message.orphans.push(reader.string());
+            message.orphaned.push(Orphan.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -443,8 +455,8 @@ export const Node: MessageFns<Node> = {
         : isSet(object.last_seen_at)
         ? fromJsonTimestamp(object.last_seen_at)
         : undefined,
-      orphans: globalThis.Array.isArray(object?.orphans)
-        ? object.orphans.map((e: any) => globalThis.String(e))
+      orphaned: globalThis.Array.isArray(object?.orphaned)
+        ? object.orphaned.map((e: any) => Orphan.fromJSON(e))
         : [],
     };
   },
@@ -490,8 +502,8 @@ export const Node: MessageFns<Node> = {
     if (message.lastSeenAt !== undefined) {
       obj.lastSeenAt = message.lastSeenAt.toISOString();
     }
-    if (message.orphans?.length) {
-      obj.orphans = message.orphans;
+    if (message.orphaned?.length) {
+      obj.orphaned = message.orphaned.map((e) => Orphan.toJSON(e));
     }
     return obj;
   },
@@ -516,7 +528,132 @@ export const Node: MessageFns<Node> = {
     message.version = object.version ?? 0;
     message.joinedAt = object.joinedAt ?? undefined;
     message.lastSeenAt = object.lastSeenAt ?? undefined;
-    message.orphans = object.orphans?.map((e) => e) || [];
+    message.orphaned = object.orphaned?.map((e) => Orphan.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrphan(): Orphan {
+  return { containerId: "", name: "", running: false, engineId: "" };
+}
+
+export const Orphan: MessageFns<Orphan> = {
+  encode(message: Orphan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.running !== false) {
+      writer.uint32(24).bool(message.running);
+    }
+    if (message.engineId !== "") {
+      writer.uint32(34).string(message.engineId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Orphan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrphan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.running = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.engineId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Orphan {
+    return {
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      running: isSet(object.running) ? globalThis.Boolean(object.running) : false,
+      engineId: isSet(object.engineId)
+        ? globalThis.String(object.engineId)
+        : isSet(object.engine_id)
+        ? globalThis.String(object.engine_id)
+        : "",
+    };
+  },
+
+  toJSON(message: Orphan): unknown {
+    const obj: any = {};
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.running !== false) {
+      obj.running = message.running;
+    }
+    if (message.engineId !== "") {
+      obj.engineId = message.engineId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Orphan>): Orphan {
+    return Orphan.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Orphan>): Orphan {
+    const message = createBaseOrphan();
+    message.containerId = object.containerId ?? "";
+    message.name = object.name ?? "";
+    message.running = object.running ?? false;
+    message.engineId = object.engineId ?? "";
     return message;
   },
 };

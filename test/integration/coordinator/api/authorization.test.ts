@@ -126,6 +126,11 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/WatchNodes': [{}, whoReadsNodes],
   '/fairlead.v1.ControlService/UpdateNode': [{ node: 'node-1', options }, ['admin']],
   '/fairlead.v1.ControlService/RemoveNode': [{ node: 'node-1', options }, ['admin']],
+  '/fairlead.v1.ControlService/AdoptOrphan': [{ node: 'node-1', orphan: 'x', options }, ['admin']],
+  '/fairlead.v1.ControlService/DiscardOrphan': [
+    { node: 'node-1', orphan: 'x', options },
+    ['admin'],
+  ],
   '/fairlead.v1.ControlService/ListEndpoints': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/WatchEndpoints': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/ListProxies': [{ services: ['web'] }, whoReadsWeb],

@@ -158,7 +158,10 @@ describe('a node that says hello', () => {
       );
     });
     attach({ inventory: [entry({}, unknown), entry({}, containerId('other'))] });
-    expect(observed.node(node1).orphans).toEqual(['web-1 (unknown)', 'web-1 (other)']);
+    expect(observed.node(node1).orphans).toEqual([
+      { containerId: 'unknown', name: 'web-1', running: true, engineId: 'engine-1' },
+      { containerId: 'other', name: 'web-1', running: true, engineId: 'engine-1' },
+    ]);
     expect(observed.container(unknown)).toBeUndefined();
     expect(observed.container(containerId('other'))).toBeUndefined();
   });
@@ -216,8 +219,55 @@ describe('a report', () => {
     expect(observed.node(node1)).toMatchObject({
       state: 'ready',
       message: '',
-      orphans: ['web-1 (unknown)'],
+      orphans: [{ containerId: 'unknown' }],
     });
+  });
+});
+
+describe('an orphan', () => {
+  const unknown = containerId('unknown');
+  const orphans = () => observed.node(node1).orphans;
+
+  test('is followed by what is reported of it, until it is gone', () => {
+    const link = attach({ inventory: [entry({}, unknown)] });
+    dispatcher.report(link, 2, [entry({ phase: 'stopped' }, unknown)], null);
+    expect(orphans()).toMatchObject([{ containerId: 'unknown', running: false }]);
+    dispatcher.report(link, 3, [entry({ phase: 'removed' }, unknown)], null);
+    expect(orphans()).toEqual([]);
+    expect(dispatcher.orphans(node1)).toEqual([]);
+  });
+
+  test('that gets a record is what was last reported of it', () => {
+    attach({ inventory: [entry({}, unknown)] });
+    store.transact((tx) => {
+      tx.containers.put(aContainer({ id: unknown, slot: 2 }));
+    });
+    dispatcher.adopted(node1, unknown);
+    expect(orphans()).toEqual([]);
+    expect(observed.container(unknown)).toMatchObject({ phase: 'running', ready: true });
+  });
+
+  test('is removed by its agent when that is told, which it must be there for', () => {
+    const link = attach({ inventory: [entry({}, unknown)] });
+    link.nextMessage();
+    dispatcher.requireConnected(node1);
+    dispatcher.discard(node1, unknown);
+    expect(link.nextMessage()).toMatchObject({ complete: false, discarded: ['unknown'] });
+    dispatcher.report(link, 2, [entry({ phase: 'removed' }, unknown)], null);
+    expect(link.nextMessage()).toMatchObject({ forgotten: ['unknown'] });
+    dispatcher.detach(link);
+    expect(() => {
+      dispatcher.requireConnected(node1);
+    }).toThrow('the agent of node-1 is not connected; try again when the node is ready');
+  });
+
+  test('that was adopted meanwhile is not removed', () => {
+    const link = attach({ inventory: [entry({}, unknown)] });
+    dispatcher.discard(node1, unknown);
+    store.transact((tx) => {
+      tx.containers.put(aContainer({ id: unknown, slot: 2 }));
+    });
+    expect(link.nextMessage()?.discarded).toEqual([]);
   });
 });
 

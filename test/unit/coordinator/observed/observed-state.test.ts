@@ -155,7 +155,10 @@ describe('a node', () => {
     observed.reportNode(node1, { ...ready, lastSeenAtMs: 2 });
     expect(heard).toHaveLength(1);
     expect(observed.node(node1).lastSeenAtMs).toBe(2);
-    observed.reportNode(node1, { ...ready, orphans: ['x'] });
+    observed.reportNode(node1, {
+      ...ready,
+      orphans: [{ containerId: web1, name: 'web-1', running: true, engineId: 'e' }],
+    });
     observed.reportNode(node1, { ...ready, state: 'unreachable' });
     observed.reportNode(node1, { ...ready, state: 'unreachable', message: 'why' });
     expect(heard).toHaveLength(4);
