@@ -10,6 +10,7 @@ import type {
   WatchContainersRequest,
   WatchEndpointsRequest,
   WatchEventsRequest,
+  WatchNodeClustersRequest,
   WatchNodesRequest,
   WatchProxiesRequest,
   WatchServicesRequest,
@@ -18,6 +19,7 @@ import type {
 import type { Endpoint, Event } from '../shared/gen/fairlead/v1/event.ts';
 import type { Proxy } from '../shared/gen/fairlead/v1/load_balancer.ts';
 import type { Node } from '../shared/gen/fairlead/v1/node.ts';
+import type { NodeCluster } from '../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service } from '../shared/gen/fairlead/v1/service.ts';
 import type { Token } from '../shared/gen/fairlead/v1/token.ts';
 import { Connection, type Control } from './connection.ts';
@@ -132,6 +134,19 @@ export class FairleadClient implements AsyncDisposable {
     return this.#view(
       (cursor, scope) => this.control.watchNodes({ ...request, cursor }, scope),
       ({ nodes }) => nodes,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The node clusters, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchNodeClusters(
+    request: DeepPartial<WatchNodeClustersRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<NodeCluster>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchNodeClusters({ ...request, cursor }, scope),
+      ({ nodeClusters }) => nodeClusters,
       request.cursor,
       signal,
     );

@@ -41,6 +41,7 @@ export {
   NodeReason,
   NodeState,
 } from '../shared/gen/fairlead/v1/node.ts';
+export { NodeCluster, NodeClusterState } from '../shared/gen/fairlead/v1/node_cluster.ts';
 export {
   ApiRole,
   HttpCheck,

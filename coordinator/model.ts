@@ -1,4 +1,12 @@
-import type { ActionId, ContainerId, NodeId, ProxyId, ServiceId, TokenId } from '../shared/ids.ts';
+import type {
+  ActionId,
+  ContainerId,
+  NodeClusterId,
+  NodeId,
+  ProxyId,
+  ServiceId,
+  TokenId,
+} from '../shared/ids.ts';
 
 // What the core knows, without protobuf, SQL or undefined. `api/convert.ts` is the only translator.
 
@@ -192,6 +200,8 @@ export type Availability = 'active' | 'paused';
 export interface NodeDescription {
   readonly hostname: string;
   readonly operatingSystem: string;
+  /** Docker's word for its kind: linux. Empty from an agent that does not tell. */
+  readonly os: string;
   readonly architecture: string;
   readonly engineVersion: string;
   readonly engineApiVersion: string;
@@ -204,22 +214,41 @@ export interface NodeDescription {
 export interface Node {
   readonly id: NodeId;
   readonly name: string;
+  /** Null: it is in none. */
+  readonly clusterId: NodeClusterId | null;
+  /** Its own; scheduler/node-tags.ts has all that it has. */
   readonly tags: readonly string[];
   readonly availability: Availability;
   readonly version: number;
   readonly credentialHash: string;
+  /** Null until its agent has connected once. */
   readonly description: NodeDescription | null;
   readonly advertiseAddress: string;
   readonly publicAddress: string;
   readonly joinedAtMs: number;
 }
 
-export type NodeState = 'unknown' | 'ready' | 'engine-away' | 'unreachable' | 'down';
+/** Hosts that belong together. */
+export interface NodeCluster {
+  readonly id: NodeClusterId;
+  readonly name: string;
+  /** Hosts that it is to have; 0: it waits for none. */
+  readonly targetNodes: number;
+  /** Tags of every member, present and future. */
+  readonly tags: readonly string[];
+  readonly version: number;
+  readonly createdAtMs: number;
+}
+
+export type NodeState = 'unknown' | 'joining' | 'ready' | 'engine-away' | 'unreachable' | 'down';
 
 /** What the coordinator hears of a node. */
 export interface NodeObservation {
   readonly state: NodeState;
+  /** Why it is not ready, in words. */
   readonly message: string;
+  /** What is odd about it although it works, in words. */
+  readonly warnings: readonly string[];
   readonly lastSeenAtMs: number | null;
   readonly orphans: readonly Orphan[];
 }
@@ -241,6 +270,12 @@ export interface Token {
   readonly serviceIds: readonly ServiceId[];
   /** For the role node: tags that it may give; empty: any. */
   readonly tags: readonly string[];
+  /** For the role node: the cluster that a host joins with it; null: none. */
+  readonly clusterId: NodeClusterId | null;
+  /** For the role node: how many hosts may join with it; 0: any number. */
+  readonly maxUses: number;
+  /** How many hosts have joined with it. */
+  readonly uses: number;
   /** SHA-256 of the secret, hexadecimal. */
   readonly hash: string;
   /** The container that it was made for; it is revoked with it. */
@@ -250,7 +285,7 @@ export interface Token {
 }
 
 export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded';
-export type TargetKind = 'service' | 'container' | 'node' | 'token';
+export type TargetKind = 'service' | 'container' | 'node' | 'node-cluster' | 'token';
 
 export interface TimelineEntry {
   readonly timeMs: number;

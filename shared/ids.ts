@@ -4,6 +4,7 @@ export type Brand<T, Name extends string> = T & { readonly __brand: Name };
 export type ServiceId = Brand<string, 'ServiceId'>;
 export type ContainerId = Brand<string, 'ContainerId'>;
 export type NodeId = Brand<string, 'NodeId'>;
+export type NodeClusterId = Brand<string, 'NodeClusterId'>;
 export type ActionId = Brand<string, 'ActionId'>;
 export type TokenId = Brand<string, 'TokenId'>;
 export type ProxyId = Brand<string, 'ProxyId'>;
@@ -16,9 +17,18 @@ export type SessionId = Brand<string, 'SessionId'>;
 export const namePattern = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 export const maxNameLength = 54;
 
-/** Tags are compared, never resolved: a little wider than names. */
+/** Tags are compared, never resolved: a little wider than names. `hostname=` and a host name fit. */
 export const tagPattern = /^[A-Za-z0-9][A-Za-z0-9_.=-]*$/;
-export const maxTagLength = 64;
+export const maxTagLength = 80;
+
+/** Keys of the tags that nodes have by themselves, `KEY=VALUE`; nobody can give or take them. */
+export const automaticTagKeys = ['cluster', 'arch', 'os', 'hostname'] as const;
+export type AutomaticTagKey = (typeof automaticTagKeys)[number];
+
+/** Whether a tag has the form of an automatic one. */
+export function isAutomaticTag(tag: string): boolean {
+  return automaticTagKeys.some((key) => tag.startsWith(`${key}=`));
+}
 
 /** The first eight digits: enough to tell containers apart in names and on screens. */
 export function shortId(id: string): string {

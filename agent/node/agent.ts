@@ -135,6 +135,7 @@ class NodeAgent {
           description: describe(this.#engineInfo),
           advertiseAddress,
           publicAddress: config.publicAddress ?? advertiseAddress,
+          clock: new Date(clock.now()),
         }),
       },
       { coordinator: config.coordinator, credential: member.credential },
@@ -216,6 +217,7 @@ const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '3
 function describe(engine: EngineInfo | undefined): NodeDescription {
   const seen = engine ?? {
     operatingSystem: `${systemName()} ${release()}`,
+    os: process.platform,
     architecture: architectures[process.arch] ?? process.arch,
     version: '',
     apiVersion: '',
@@ -225,6 +227,7 @@ function describe(engine: EngineInfo | undefined): NodeDescription {
   return {
     hostname: hostname(),
     operatingSystem: seen.operatingSystem,
+    os: seen.os,
     architecture: seen.architecture,
     engineVersion: seen.version,
     engineApiVersion: seen.apiVersion,

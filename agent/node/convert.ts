@@ -60,6 +60,8 @@ export interface Greeting {
   readonly description: NodeDescription;
   readonly advertiseAddress: string;
   readonly publicAddress: string;
+  /** The host's time. */
+  readonly clock: Date;
 }
 
 /** The first message of a session. */

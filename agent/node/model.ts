@@ -121,6 +121,7 @@ export interface EngineStatus {
 export interface NodeDescription {
   readonly hostname: string;
   readonly operatingSystem: string;
+  readonly os: string;
   readonly architecture: string;
   readonly engineVersion: string;
   readonly engineApiVersion: string;

@@ -20,6 +20,8 @@ import type { Reporter } from './reporter.ts';
 
 const backoff = { minMs: 100, maxMs: 5_000 };
 const dialTimeoutMs = 5_000;
+/** A clock that was set by more than this is told anew. */
+const clockStepMs = 60_000;
 /** Until the coordinator says otherwise. */
 const defaultLeaseMs = 3_000;
 const defaultHeartbeatMs = 1_000;
@@ -105,12 +107,12 @@ export class NodeSession {
     const reason = error instanceof ClientError ? error.details : messageOf(error);
     if (code === Status.UNAUTHENTICATED || code === Status.PERMISSION_DENIED) {
       const advice =
-        'the coordinator does not accept this node: see "fairlead node ls"; what runs here goes on';
+        'if this node was removed ("fairlead node ls" does not show it), move the state directory of the agent away and start it with a join token; what runs here goes on';
       log.error({ reason, advice, retryInMs: backoff.maxMs }, 'session refused');
       await clock.sleep(backoff.maxMs, signal);
     } else if (code === Status.ABORTED) {
       const advice = 'if this repeats, a second agent runs with a copy of this state directory';
-      log.warn({ reason, advice, retryInMs: backoff.maxMs }, 'session replaced');
+      log.warn({ reason, advice, retryInMs: backoff.maxMs }, 'session is with another agent');
       await clock.sleep(backoff.maxMs, signal);
     } else if (wasWelcome) {
       const retryInMs = backoffMs(0, backoff, () => random.fraction());
@@ -193,7 +195,11 @@ export class NodeSession {
   ): AsyncGenerator<NodeSessionRequest> {
     const { reporter, wakeup, clock, greeting } = this.#deps;
     yield { message: { $case: 'hello', value: helloOf(greeting(), reporter.takePicture()) } };
+    const wallMs = () => clock.now() - clock.monotonic();
+    const saidWallMs = wallMs();
     while (!signal.aborted) {
+      // The hello told the host's time. Who sets a clock wants to see that it is right now.
+      if (Math.abs(wallMs() - saidWallMs) > clockStepMs) this.renew();
       const report = reporter.takeReport();
       if (report !== undefined) {
         yield { message: { $case: 'report', value: reportToProto(report) } };

@@ -3,6 +3,7 @@ import { Container, ContainerPhase } from '../../shared/gen/fairlead/v1/containe
 import { Endpoint, EndpointKind, Event } from '../../shared/gen/fairlead/v1/event.ts';
 import { Proxy, ProxyServer, TargetHealth } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { Node, Orphan } from '../../shared/gen/fairlead/v1/node.ts';
+import { NodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import {
   PlacementStrategy,
   Service,
@@ -15,6 +16,7 @@ import {
   actionStateWords,
   availabilityWords,
   containerPhaseWords,
+  nodeClusterStateWords,
   nodeStateWords,
   planStepWords,
   protocolWords,
@@ -131,7 +133,9 @@ export const nodeKind: Kind<Node> = {
       title: 'AVAILABILITY',
       cell: ({ availability }) => stateCell(availabilityWords(availability) || 'active'),
     },
+    { title: 'CLUSTER', cell: ({ cluster }) => cluster, optional: true },
     { title: 'TAGS', cell: ({ tags }) => tags.join(' ') },
+    { title: 'CLUSTER TAGS', cell: ({ clusterTags }) => clusterTags.join(' '), optional: true },
     { title: 'CONTAINERS', cell: ({ containers }) => String(containers) },
     { title: 'ADDRESS', cell: ({ publicAddress }) => publicAddress },
     { title: 'ENGINE', cell: ({ description }) => description?.engineVersion ?? '' },
@@ -157,6 +161,24 @@ export const orphanKind: Kind<FoundOrphan> = {
     { title: 'ENGINE', cell: ({ orphan }) => orphan.engineId.slice(0, 12) },
   ],
 };
+
+export const nodeClusterKind: Kind<NodeCluster> = {
+  toJSON: (cluster) => NodeCluster.toJSON(cluster),
+  nameOf: ({ name }) => name,
+  columns: [
+    { title: 'NAME', cell: ({ name }) => name },
+    { title: 'STATE', cell: ({ state }) => stateCell(nodeClusterStateWords(state)) },
+    { title: 'NODES', cell: nodesOf },
+    { title: 'READY', cell: ({ readyNodes }) => String(readyNodes) },
+    { title: 'TAGS', cell: ({ tags }) => tags.join(' '), optional: true },
+    { title: 'AGE', cell: ({ createdAt }, nowMs) => age(createdAt, nowMs) },
+    { title: 'MESSAGE', cell: ({ message }) => message, optional: true },
+  ],
+};
+
+function nodesOf({ currentNodes, targetNodes }: NodeCluster): string {
+  return targetNodes === 0 ? String(currentNodes) : `${currentNodes}/${targetNodes}`;
+}
 
 export const endpointKind: Kind<Endpoint> = {
   toJSON: (endpoint) => Endpoint.toJSON(endpoint),
@@ -261,12 +283,19 @@ export const tokenKind: Kind<Token> = {
     { title: 'ROLE', cell: ({ role }) => roleWords(role) },
     { title: 'SERVICES', cell: ({ serviceIds }) => serviceIds.join(' ') || 'all' },
     { title: 'TAGS', cell: ({ tags }) => tags.join(' '), optional: true },
+    { title: 'JOINED', cell: joinsOf, optional: true },
     { title: 'AGE', cell: ({ createdAt }, nowMs) => age(createdAt, nowMs) },
     { title: 'EXPIRES', cell: ({ expiresAt }) => expiresAt?.toISOString() ?? 'never' },
     { title: 'USED', cell: ({ lastUsedAt }, nowMs) => age(lastUsedAt, nowMs), optional: true },
     { title: 'ID', cell: ({ id }) => id },
   ],
 };
+
+/** How many nodes joined with it, and of how many. */
+function joinsOf({ uses, maxUses }: Token): string {
+  if (maxUses > 0) return `${uses}/${maxUses}`;
+  return uses === 0 ? '' : String(uses);
+}
 
 export const eventKind: Kind<Event> = {
   toJSON: (event) => Event.toJSON(event),

@@ -64,6 +64,12 @@ const nouns: readonly Noun[] = [
     load: async () => (await import('./commands/events.ts')).configure,
   },
   {
+    name: 'cluster',
+    group: 'Hosts and access:',
+    description: 'make clusters of hosts that share tags',
+    load: async () => (await import('./commands/cluster.ts')).configure,
+  },
+  {
     name: 'node',
     group: 'Hosts and access:',
     description: 'look at hosts, tag, pause and remove them',

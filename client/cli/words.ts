@@ -2,6 +2,7 @@ import { ActionState, PlanStepKind } from '../../shared/gen/fairlead/v1/action.t
 import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
 import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { Availability, NodeState } from '../../shared/gen/fairlead/v1/node.ts';
+import { NodeClusterState } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import { PortProtocol, ServiceState } from '../../shared/gen/fairlead/v1/service.ts';
 import { Role } from '../../shared/gen/fairlead/v1/token.ts';
 import type { Tone, TonedCell } from './table.ts';
@@ -22,6 +23,7 @@ function wordsFor(values: Numbered): (value: number) => string {
 export const actionStateWords = wordsFor(ActionState);
 export const containerPhaseWords = wordsFor(ContainerPhase);
 export const nodeStateWords = wordsFor(NodeState);
+export const nodeClusterStateWords = wordsFor(NodeClusterState);
 export const availabilityWords = wordsFor(Availability);
 export const serviceStateWords = wordsFor(ServiceState);
 export const roleWords = wordsFor(Role);
@@ -38,6 +40,7 @@ const tones: Readonly<Record<string, Tone>> = {
   running: 'good',
   ready: 'good',
   succeeded: 'good',
+  complete: 'good',
   up: 'good',
   active: 'good',
   failed: 'bad',
@@ -49,6 +52,7 @@ const tones: Readonly<Record<string, Tone>> = {
   unplaceable: 'bad',
   stopped: 'dim',
   removed: 'dim',
+  empty: 'dim',
   'not running': 'dim',
 };
 

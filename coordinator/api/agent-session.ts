@@ -19,8 +19,9 @@ import type { Store } from '../store/store.ts';
 import type { Principal } from './call.ts';
 import { assignmentsToProto, helloFromProto, statusFromProto } from './convert-agent.ts';
 import type { PrincipalContext } from './gate.ts';
+import { countUse, requireTagsAllowed, requireUsesLeft } from './join.ts';
 import { cut, sessionLoop } from './session-loop.ts';
-import { throwIfInvalid, validateName, validateTags } from './validate.ts';
+import { throwIfInvalid, validateGivenTags, validateName } from './validate.ts';
 
 /** Version of the protocol that agents and proxies speak. */
 export const protocolVersion = 1;
@@ -47,18 +48,12 @@ export function agentService(deps: AgentApiDeps): AgentServiceImplementation<Pri
 function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Context) {
   const { store, random, log } = deps;
   const token = requireToken(principal, store);
+  requireUsesLeft(token);
   const violations: FieldViolation[] = [];
   validateName(name, 'name', violations);
-  validateTags(tags, 'tags', violations);
+  validateGivenTags(tags, 'tags', violations);
   throwIfInvalid(violations);
-  const surplus = token.tags.length === 0 ? [] : tags.filter((tag) => !token.tags.includes(tag));
-  if (surplus.length > 0) {
-    throw new DomainError(
-      'forbidden',
-      `the token "${token.name}" may not give the tags ${surplus.join(', ')}`,
-      { reason: 'TAG_NOT_ALLOWED' },
-    );
-  }
+  requireTagsAllowed(token, tags);
   if (store.nodeNamed(name) !== undefined) {
     throw new DomainError(
       'already-exists',
@@ -72,6 +67,7 @@ function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Co
     const node: Node = {
       id,
       name,
+      clusterId: token.clusterId,
       tags: [...new Set(tags)],
       availability: 'active',
       version: 1,
@@ -82,6 +78,7 @@ function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Co
       joinedAtMs: tx.nowMs,
     };
     tx.nodes.put(node);
+    countUse(tx, token);
     tx.event({
       type: 'node.joined',
       objectId: id,

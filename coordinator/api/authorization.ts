@@ -12,10 +12,10 @@ import type { Call, Principal } from './call.ts';
  * - `probe`: is it there, what does it speak
  * - `know`: who am I talking to
  * - `read`: look at services and what belongs to them
- * - `read-fleet`: look at nodes
+ * - `read-fleet`: look at nodes and their clusters
  * - `run`: start, stop, scale, redeploy
  * - `define`: change what is to run
- * - `administer`: nodes, tokens
+ * - `administer`: nodes, their clusters, tokens
  * - `join`: make a host a node
  * - `be-node`, `be-proxy`: speak as a node, as a proxy
  */
@@ -64,6 +64,12 @@ const control: RulesOf<ControlServiceDefinition> = {
   RemoveNode: 'administer',
   AdoptOrphan: 'administer',
   DiscardOrphan: 'administer',
+  CreateNodeCluster: 'administer',
+  GetNodeCluster: 'read-fleet',
+  ListNodeClusters: 'read-fleet',
+  WatchNodeClusters: 'read-fleet',
+  UpdateNodeCluster: 'administer',
+  RemoveNodeCluster: 'administer',
   ListEndpoints: 'read',
   WatchEndpoints: 'read',
   ListProxies: 'read',

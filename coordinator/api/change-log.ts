@@ -6,7 +6,14 @@ import type { Store } from '../store/store.ts';
 
 /** What can be watched. */
 export type Topic =
-  'services' | 'containers' | 'nodes' | 'endpoints' | 'proxies' | 'actions' | 'tokens';
+  | 'services'
+  | 'containers'
+  | 'nodes'
+  | 'nodeClusters'
+  | 'endpoints'
+  | 'proxies'
+  | 'actions'
+  | 'tokens';
 
 /** Changes that a watcher may have missed and still resume from. */
 const keptEntries = 20_000;
@@ -35,16 +42,18 @@ export class ChangeLog {
     const subscriptions = [
       this.#store.subscribe((changes) => {
         for (const { table, id } of changes) {
-          this.#add(table, id);
+          this.#add(table === 'clusters' ? 'nodeClusters' : table, id);
           if (table === 'containers') this.#containerChanged(id);
           if (table !== 'tokens' && table !== 'actions') this.#add('endpoints', all);
-          if (table === 'services' || table === 'nodes') this.#add('services', all);
-          if (table === 'actions') this.#add('services', all);
+          if (table !== 'tokens' && table !== 'containers') this.#add('services', all);
+          if (table === 'nodes') this.#add('nodeClusters', all);
+          if (table === 'clusters') this.#add('nodes', all);
         }
       }),
       observed.subscribe(({ kind, id }) => {
         if (kind === 'node') {
           this.#add('nodes', id);
+          this.#add('nodeClusters', all);
           this.#add('containers', all);
         } else {
           this.#add('containers', id);

@@ -15,6 +15,7 @@ import { roles } from './convert.ts';
 import type { Handlers } from './guard.ts';
 import { Lookup } from './lookup.ts';
 import { Mutations } from './mutations.ts';
+import { NodeClusterApi } from './node-clusters.ts';
 import { NodeApi } from './nodes.ts';
 import { OrphanApi } from './orphans.ts';
 import { Presenter } from './present.ts';
@@ -52,6 +53,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const containers = new ContainerApi(shared);
   const nodes = new NodeApi(shared);
   const orphans = new OrphanApi(shared);
+  const clusters = new NodeClusterApi(shared);
   const tokens = new TokenApi(shared);
   const queries = new QueryApi(shared);
   return {
@@ -83,6 +85,10 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     removeNode: (request, call) => nodes.removeNode(request, call),
     adoptOrphan: (request, call) => orphans.adoptOrphan(request, call),
     discardOrphan: (request, call) => orphans.discardOrphan(request, call),
+    createNodeCluster: (request, call) => clusters.createNodeCluster(request, call),
+    getNodeCluster: (request) => clusters.getNodeCluster(request),
+    updateNodeCluster: (request, call) => clusters.updateNodeCluster(request, call),
+    removeNodeCluster: (request, call) => clusters.removeNodeCluster(request, call),
     createToken: (request, call) => tokens.createToken(request, call),
     revokeToken: (request, call) => tokens.revokeToken(request, call),
     listServices: (request, call) => queries.listServices(request, call),
@@ -91,6 +97,8 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     watchContainers: (request, call) => queries.watchContainers(request, call),
     listNodes: (request) => queries.listNodes(request),
     watchNodes: (request, call) => queries.watchNodes(request, call),
+    listNodeClusters: () => queries.listNodeClusters(),
+    watchNodeClusters: (request, call) => queries.watchNodeClusters(request, call),
     listEndpoints: (request, call) => queries.listEndpoints(request, call),
     watchEndpoints: (request, call) => queries.watchEndpoints(request, call),
     listProxies: (request, call) => queries.listProxies(request, call),

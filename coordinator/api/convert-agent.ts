@@ -23,6 +23,7 @@ export function helloFromProto(hello: proto.NodeHello): NodeHello {
     publicAddress: hello.publicAddress,
     engine: { reachable: engine?.reachable ?? false, message: engine?.message ?? '' },
     inventory: hello.inventory.flatMap(statusFromProto),
+    clockMs: hello.clock?.getTime() ?? null,
   };
 }
 

@@ -1,16 +1,13 @@
-import { DomainError, type FieldViolation } from '../../shared/errors.ts';
+import type { FieldViolation } from '../../shared/errors.ts';
 import type { MutationOptions } from '../../shared/gen/fairlead/v1/action.ts';
-import type {
-  CreateTokenRequest,
-  UpdateNodeRequest,
-} from '../../shared/gen/fairlead/v1/control_service.ts';
-import { Availability as ProtoAvailability } from '../../shared/gen/fairlead/v1/node.ts';
+import type { CreateTokenRequest } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { Role as ProtoRole } from '../../shared/gen/fairlead/v1/token.ts';
-import type { Availability, Role } from '../model.ts';
-import { quote, validateRange, validateTags, validateText } from './validate.ts';
+import type { Role } from '../model.ts';
+import { validateGivenTags, validateRange, validateText } from './validate.ts';
 
 const maxRequestIdBytes = 64;
 const maxTokenNameBytes = 64;
+const maxJoins = 10_000;
 const maxUint32 = 2 ** 32 - 1;
 const defaultLimit = 100;
 const maxLimit = 1_000;
@@ -41,49 +38,6 @@ export function limitFromProto(limit: number, into: FieldViolation[]): number {
   return limit === 0 ? defaultLimit : limit;
 }
 
-/** What a caller changes of a node; undefined: leave it. */
-export interface NodeChange {
-  readonly tags: readonly string[] | undefined;
-  readonly availability: Availability | undefined;
-}
-
-export function nodeChangeFromProto(
-  { tags, availability, updateMask }: UpdateNodeRequest,
-  into: FieldViolation[],
-): NodeChange {
-  const mask = updateMask ?? [];
-  if (mask.length === 0) into.push({ field: 'update_mask', rule: 'is required' });
-  for (const [index, path] of mask.entries()) {
-    if (path === 'tags' || path === 'availability') continue;
-    into.push({
-      field: `update_mask.paths[${index}]`,
-      rule: `must be "tags" or "availability", and is ${quote(path)}`,
-    });
-  }
-  if (mask.includes('tags')) validateTags(tags, 'tags', into);
-  return {
-    tags: mask.includes('tags') ? tags : undefined,
-    availability: mask.includes('availability') ? availabilityFromProto(availability) : undefined,
-  };
-}
-
-function availabilityFromProto(availability: ProtoAvailability): Availability {
-  switch (availability) {
-    case ProtoAvailability.PAUSED:
-      return 'paused';
-    case ProtoAvailability.DRAINING:
-      throw new DomainError(
-        'unimplemented',
-        'this version cannot drain a node; pause it and redeploy its containers instead',
-        { reason: 'NODE_DRAIN_UNIMPLEMENTED' },
-      );
-    case ProtoAvailability.ACTIVE:
-    case ProtoAvailability.UNSPECIFIED:
-    default:
-      return 'active';
-  }
-}
-
 /** A token as a caller asks for it. */
 export interface TokenWish {
   readonly name: string;
@@ -91,14 +45,16 @@ export interface TokenWish {
   /** Names or ids. */
   readonly services: readonly string[];
   readonly tags: readonly string[];
+  /** Name or id of the cluster that a host joins with it; empty: none. */
+  readonly cluster: string;
+  /** 0: any number. */
+  readonly maxUses: number;
   /** 0: for ever. */
   readonly lifetimeSeconds: number;
 }
 
-export function tokenWishFromProto(
-  { name, role: protoRole, services, tags, lifetimeSeconds }: CreateTokenRequest,
-  into: FieldViolation[],
-): TokenWish {
+export function tokenWishFromProto(request: CreateTokenRequest, into: FieldViolation[]): TokenWish {
+  const { name, role: protoRole, services, tags, cluster, maxUses, lifetimeSeconds } = request;
   if (name === '') into.push({ field: 'name', rule: 'is required' });
   validateText(name, { maxBytes: maxTokenNameBytes, field: 'name', line: true }, into);
   const role = roleFromProto(protoRole);
@@ -106,13 +62,23 @@ export function tokenWishFromProto(
   if (role === 'proxy' && services.length === 0) {
     into.push({ field: 'services', rule: 'is required for the role PROXY' });
   }
-  if (role !== 'node' && tags.length > 0) {
-    into.push({ field: 'tags', rule: 'must only be set for the role NODE' });
-  }
-  validateTags(tags, 'tags', into);
+  if (role !== 'node') refuseJoinFields(request, into);
+  validateGivenTags(tags, 'tags', into);
+  validateRange(maxUses, { min: 0, max: maxJoins, field: 'max_uses' }, into);
   const lifetime = { min: 0, max: maxUint32, field: 'lifetime_seconds' };
   validateRange(lifetimeSeconds, lifetime, into);
-  return { name, role: role ?? 'viewer', services, tags, lifetimeSeconds };
+  return { name, role: role ?? 'viewer', services, tags, cluster, maxUses, lifetimeSeconds };
+}
+
+/** What only a token has that hosts join with. */
+function refuseJoinFields(
+  { tags, cluster, maxUses }: CreateTokenRequest,
+  into: FieldViolation[],
+): void {
+  const rule = 'must only be set for the role NODE';
+  if (tags.length > 0) into.push({ field: 'tags', rule });
+  if (cluster !== '') into.push({ field: 'cluster', rule });
+  if (maxUses > 0) into.push({ field: 'max_uses', rule });
 }
 
 /** Undefined where it is not set, or not known to this version. */

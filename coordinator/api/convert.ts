@@ -7,6 +7,7 @@ import {
   Availability as ProtoAvailability,
   NodeState as ProtoNodeState,
 } from '../../shared/gen/fairlead/v1/node.ts';
+import { NodeClusterState as ProtoNodeClusterState } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import {
   PortProtocol,
   ServiceState as ProtoServiceState,
@@ -25,6 +26,7 @@ import type {
 } from '../model.ts';
 import type { ContainerView } from '../orchestrator/views.ts';
 import type { ServiceState } from '../orchestrator/service-state.ts';
+import type { NodeClusterState } from '../scheduler/cluster-state.ts';
 
 // Words of the model in the contract's numbers. `satisfies` keeps each table complete.
 
@@ -43,11 +45,18 @@ export const serviceStates = {
 
 export const nodeStates = {
   unknown: ProtoNodeState.UNKNOWN,
+  joining: ProtoNodeState.JOINING,
   ready: ProtoNodeState.READY,
   'engine-away': ProtoNodeState.ENGINE_AWAY,
   unreachable: ProtoNodeState.UNREACHABLE,
   down: ProtoNodeState.DOWN,
 } as const satisfies Record<NodeState, ProtoNodeState>;
+
+export const nodeClusterStates = {
+  empty: ProtoNodeClusterState.EMPTY,
+  waiting: ProtoNodeClusterState.WAITING,
+  complete: ProtoNodeClusterState.COMPLETE,
+} as const satisfies Record<NodeClusterState, ProtoNodeClusterState>;
 
 export const availabilities = {
   active: ProtoAvailability.ACTIVE,
@@ -135,6 +144,9 @@ export function tokenToProto(token: Token, lastUsedAtMs: number | null): ProtoTo
     role: roles[token.role],
     serviceIds: [...token.serviceIds],
     tags: [...token.tags],
+    clusterId: token.clusterId ?? '',
+    maxUses: token.maxUses,
+    uses: token.uses,
     createdAt: new Date(token.createdAtMs),
     expiresAt: dateOf(token.expiresAtMs),
     lastUsedAt: dateOf(lastUsedAtMs),

@@ -1,5 +1,5 @@
 import { DomainError } from '../../shared/errors.ts';
-import type { Action, Container, Node, Service, Token } from '../model.ts';
+import type { Action, Container, Node, NodeCluster, Service, Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
 import { requireScope } from './authorization.ts';
 import type { Call } from './call.ts';
@@ -50,6 +50,17 @@ export class Lookup {
     const node = this.#store.nodeNamed(required(nameOrId, 'node'));
     if (node === undefined) throw notFound('node', nameOrId);
     return node;
+  }
+
+  /** `field`: what the request calls it. */
+  cluster(nameOrId: string, field: 'cluster' | 'node_cluster'): NodeCluster {
+    const cluster = this.#store.clusterNamed(required(nameOrId, field));
+    if (cluster !== undefined) return cluster;
+    throw new DomainError(
+      'not-found',
+      `no node cluster is called "${nameOrId}" or has that id; make one by "fairlead cluster create"`,
+      { reason: 'NODE_CLUSTER_NOT_FOUND' },
+    );
   }
 
   token(nameOrId: string): Token {

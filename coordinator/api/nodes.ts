@@ -10,10 +10,12 @@ import type { ObservedState } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';
-import { nodeChangeFromProto, optionsFromProto } from './convert-requests.ts';
+import { nodeChangeFromProto } from './convert-nodes.ts';
+import { optionsFromProto } from './convert-requests.ts';
 import type { Lookup } from './lookup.ts';
 import { requireVersion, type Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
+import type { Previews } from './previews.ts';
 import { throwIfInvalid } from './validate.ts';
 
 export interface NodeApiDeps {
@@ -23,6 +25,7 @@ export interface NodeApiDeps {
   readonly lookup: Lookup;
   readonly mutations: Mutations;
   readonly presenter: Presenter;
+  readonly previews: Previews;
 }
 
 /** The API's methods on nodes. */
@@ -38,7 +41,7 @@ export class NodeApi {
   }
 
   updateNode(request: UpdateNodeRequest, call: Call) {
-    const { lookup, mutations, presenter } = this.#deps;
+    const { lookup, mutations, presenter, previews } = this.#deps;
     const violations: FieldViolation[] = [];
     const options = optionsFromProto(request.options, violations);
     const change = nodeChangeFromProto(request, violations);
@@ -47,15 +50,23 @@ export class NodeApi {
     if (replayed !== undefined) return this.#replay(replayed);
     const before = lookup.node(request.node);
     requireVersion(options, before);
-    if (options.dryRun) {
-      return { node: presenter.node(before), action: undefined, plan: { steps: [] } };
-    }
+    const { cluster } = change;
     const after: Node = {
       ...before,
       tags: change.tags ?? before.tags,
       availability: change.availability ?? before.availability,
+      clusterId:
+        cluster === undefined
+          ? before.clusterId
+          : cluster === null
+            ? null
+            : lookup.cluster(cluster, 'cluster').id,
       version: before.version + 1,
     };
+    if (options.dryRun) {
+      const plan = { steps: previews.planWith({ node: after }) };
+      return { node: presenter.node(before), action: undefined, plan };
+    }
     const { action } = mutations.perform(
       call,
       options,

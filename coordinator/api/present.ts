@@ -9,8 +9,9 @@ import {
   type Proxy as ProtoProxy,
 } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { Node as ProtoNode, NodeReason } from '../../shared/gen/fairlead/v1/node.ts';
+import type { NodeCluster as ProtoNodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service as ProtoService } from '../../shared/gen/fairlead/v1/service.ts';
-import type { Container, Node, Observed, PlacementReason, Service } from '../model.ts';
+import type { Container, Node, NodeCluster, Observed, PlacementReason, Service } from '../model.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
@@ -20,11 +21,14 @@ import { endpointsOf } from '../routing/endpoints.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
 import { defaultBackend } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
+import { clusterState } from '../scheduler/cluster-state.ts';
+import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
 import {
   availabilities,
   bindingToProto,
   dateOf,
+  nodeClusterStates,
   nodeStates,
   phaseOf,
   serviceStates,
@@ -103,22 +107,46 @@ export class Presenter {
 
   node(node: Node): ProtoNode {
     const { store, observed, dispatcher } = this.#deps;
-    const { state, message, orphans } = observed.node(node.id);
+    const { state, message, warnings, orphans } = observed.node(node.id);
+    const cluster = store.clusterOf(node);
+    const tags = tagsOf(node, cluster);
     return {
       id: node.id,
       name: node.name,
       state: nodeStates[state],
       availability: availabilities[node.availability],
-      tags: [...node.tags],
+      tags: [...tags.own],
+      cluster: cluster?.name ?? '',
+      clusterId: cluster?.id ?? '',
+      clusterTags: [...tags.cluster],
+      automaticTags: [...tags.automatic],
       description: node.description ?? undefined,
       advertiseAddress: node.advertiseAddress,
       publicAddress: node.publicAddress,
       containers: store.containersOn(node.id).length,
-      message,
+      message: [message, ...warnings].filter((part) => part !== '').join('; '),
       version: node.version,
       joinedAt: new Date(node.joinedAtMs),
       lastSeenAt: dateOf(dispatcher.lastSeenAtMs(node.id)),
       orphaned: [...orphans],
+    };
+  }
+
+  nodeCluster(cluster: NodeCluster): ProtoNodeCluster {
+    const { store, observed } = this.#deps;
+    const members = store.nodesIn(cluster.id);
+    const { state, message } = clusterState(cluster, members.length);
+    return {
+      id: cluster.id,
+      name: cluster.name,
+      targetNodes: cluster.targetNodes,
+      tags: [...cluster.tags],
+      state: nodeClusterStates[state],
+      message,
+      currentNodes: members.length,
+      readyNodes: members.filter(({ id }) => observed.node(id).state === 'ready').length,
+      version: cluster.version,
+      createdAt: new Date(cluster.createdAtMs),
     };
   }
 

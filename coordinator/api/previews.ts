@@ -3,8 +3,9 @@ import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, PlacementFilter, PlacementReason, Service } from '../model.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
-import type { Placement } from '../orchestrator/placement.ts';
+import type { FleetChange, Placement } from '../orchestrator/placement.ts';
 import type { Step } from '../orchestrator/plan.ts';
+import { tagsOf } from '../scheduler/node-tags.ts';
 import { explainUnplaceable } from '../scheduler/schedule.ts';
 import type { Store } from '../store/store.ts';
 import { reasonToProto } from './present.ts';
@@ -31,9 +32,50 @@ export class Previews {
 
   /** The plan for a service as it would be. */
   plan(service: Service): PlanStep[] {
-    const { steps } = this.#deps.orchestrator.preview(service);
+    return this.#plan(service, {});
+  }
+
+  /**
+   * What a change of a node or a cluster would do: every-node services follow its tags, and containers
+   * that wait for a node may find one.
+   */
+  planWith(change: FleetChange): PlanStep[] {
+    const { store } = this.#deps;
+    const started = [...store.services.values()].filter((s) => s.started && !s.terminating);
+    return started
+      .sort((a, b) => a.name.localeCompare(b.name, 'en'))
+      .flatMap((service) =>
+        service.spec.strategy === 'every-node'
+          ? this.#plan(service, change)
+          : this.#placeable(service, change),
+      );
+  }
+
+  #placeable(service: Service, change: FleetChange): PlanStep[] {
+    const { store, placement } = this.#deps;
+    const pending = store
+      .containersOf(service.id)
+      .filter(({ wanted, nodeId }) => wanted === 'running' && nodeId === null);
+    return placement.decide(service, pending, change).flatMap((decision, index) => {
+      if (decision.kind === 'unplaceable') return [];
+      const container = pending[index]?.name ?? '';
+      const node = this.#nodeName(decision.nodeId);
+      return [
+        {
+          kind: PlanStepKind.START,
+          container,
+          node,
+          reason: 'this node can take it',
+          placement: [],
+        },
+      ];
+    });
+  }
+
+  #plan(service: Service, change: FleetChange): PlanStep[] {
+    const { steps } = this.#deps.orchestrator.preview(service, change);
     const created = this.#created(service, steps);
-    const decisions = this.#deps.placement.decide(service, created);
+    const decisions = this.#deps.placement.decide(service, created, change);
     const starts = decisions.map((decision, index) => {
       const name = created[index]?.name ?? '';
       if (decision.kind === 'unplaceable') return unplaceable(name, decision.reasons);
@@ -78,8 +120,11 @@ export class Previews {
 
   #refusal(service: Service, reasons: readonly PlacementReason[]): string {
     const { nodes } = this.#deps.store;
+    const tagsOfNodes = [...nodes.values()].map(
+      (node) => tagsOf(node, this.#deps.store.clusterOf(node)).all,
+    );
     const unknown = service.spec.tags.filter(
-      (tag) => ![...nodes.values()].some((node) => node.tags.includes(tag)),
+      (tag) => !tagsOfNodes.some((tags) => tags.includes(tag)),
     );
     const [tag] = unknown;
     if (tag !== undefined) {

@@ -6,6 +6,7 @@ import { Wakeup } from '../../shared/wakeup.ts';
 import type { Action, Service } from '../model.ts';
 import type { ServiceId } from '../../shared/ids.ts';
 import type { Routing } from '../routing/routing.ts';
+import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
 import { inScope, requireScope, requireUnlimited } from './authorization.ts';
@@ -57,7 +58,10 @@ export class QueryApi {
 
   listNodes({ tags }: proto.ListNodesRequest) {
     const nodes = [...this.#deps.store.nodes.values()]
-      .filter((node) => tags.every((tag) => node.tags.includes(tag)))
+      .filter((node) => {
+        const { all } = tagsOf(node, this.#deps.store.clusterOf(node));
+        return tags.every((tag) => all.includes(tag));
+      })
       .map((node) => this.#deps.presenter.node(node))
       .sort((a, b) => byName(a.name, b.name));
     return { nodes };
@@ -68,6 +72,18 @@ export class QueryApi {
     const list = () =>
       this.listNodes(request).nodes.map((node) => ({ ...node, lastSeenAt: undefined }));
     return this.#watch('nodes', list, request.cursor, call);
+  }
+
+  listNodeClusters() {
+    const { store, presenter } = this.#deps;
+    const nodeClusters = [...store.clusters.values()]
+      .map((cluster) => presenter.nodeCluster(cluster))
+      .sort((a, b) => byName(a.name, b.name));
+    return { nodeClusters };
+  }
+
+  watchNodeClusters({ cursor }: proto.WatchNodeClustersRequest, call: Call) {
+    return this.#watch('nodeClusters', () => this.listNodeClusters().nodeClusters, cursor, call);
   }
 
   listEndpoints(request: proto.ListEndpointsRequest, call: Call) {

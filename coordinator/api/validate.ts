@@ -1,5 +1,12 @@
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
-import { maxNameLength, maxTagLength, namePattern, tagPattern } from '../../shared/ids.ts';
+import {
+  automaticTagKeys,
+  isAutomaticTag,
+  maxNameLength,
+  maxTagLength,
+  namePattern,
+  tagPattern,
+} from '../../shared/ids.ts';
 
 // Each rule is written as what follows the name of the field: `is required`, `must be …`.
 
@@ -71,6 +78,22 @@ export function validateTags(tags: readonly string[], field: string, into: Field
     into.push({
       field: `${field}[${index}]`,
       rule: `must be at most ${maxTagLength} letters, digits, "_", ".", "=" and "-", with a letter or digit first, and is ${quote(tag)}`,
+    });
+  }
+}
+
+/** Tags that somebody gives to nodes; automatic ones cannot be given. */
+export function validateGivenTags(
+  tags: readonly string[],
+  field: string,
+  into: FieldViolation[],
+): void {
+  validateTags(tags, field, into);
+  for (const [index, tag] of tags.entries()) {
+    if (!isAutomaticTag(tag)) continue;
+    into.push({
+      field: `${field}[${index}]`,
+      rule: `must not begin with ${automaticTagKeys.map((key) => `"${key}="`).join(', ')}: nodes have such tags by themselves, and is ${quote(tag)}`,
     });
   }
 }

@@ -1,11 +1,22 @@
 import type { Clock } from '../../shared/clock.ts';
+import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { NodeDescription, Orphan } from '../model.ts';
-import { DomainError } from '../../shared/errors.ts';
+import type { Node, NodeDescription, Orphan } from '../model.ts';
 import type { ObservedState, ReportedContainer } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
+import { explainClock } from './clock-skew.ts';
+import { NodeEvents } from './node-events.ts';
 import { NodeLink } from './node-link.ts';
+import {
+  claimsOf,
+  explainRivals,
+  judge,
+  nameOfHost,
+  rivalsOf,
+  type AgentRun,
+  type Claims,
+} from './rivals.ts';
 
 /** How long a node counts as alive without a message, and how often it is to say something. */
 export const leaseMs = 3_000;
@@ -14,6 +25,8 @@ export const heartbeatMs = 1_000;
 /** A coordinator that restarted gives agents the time that their back-off needs, and a crowd of them more. */
 const returnMs = 10_000;
 const returnGraceMs = 60_000;
+/** How long the host that is served keeps its place while another speaks with its identity. */
+const rivalryMs = 60_000;
 
 export interface EngineReport {
   readonly reachable: boolean;
@@ -29,6 +42,8 @@ export interface NodeHello {
   readonly publicAddress: string;
   readonly engine: EngineReport;
   readonly inventory: readonly InventoryEntry[];
+  /** The host's time; null from an agent that does not tell. */
+  readonly clockMs: number | null;
 }
 
 export interface InventoryEntry {
@@ -53,6 +68,9 @@ interface Liveness {
   heardAtMs: number;
   /** Engine containers of the node that nobody here knows, as last reported. */
   readonly orphans: Map<ContainerId, InventoryEntry>;
+  /** The host's wall clock less our monotonic one; null: not told. */
+  clockOffsetMs: number | null;
+  claims: Claims;
 }
 
 /** Hands assignments to the nodes' sessions and takes their reports in; knows which nodes are alive. */
@@ -61,9 +79,11 @@ export class Dispatcher {
   readonly #graceMs: number;
   readonly #startedAtMs: number;
   readonly #nodes = new Map<NodeId, Liveness>();
+  readonly #events: NodeEvents;
 
   constructor(deps: DispatcherDeps, { downGraceMs }: { readonly downGraceMs: number }) {
     this.#deps = deps;
+    this.#events = new NodeEvents(deps);
     this.#graceMs = downGraceMs;
     this.#startedAtMs = deps.clock.monotonic();
   }
@@ -72,18 +92,27 @@ export class Dispatcher {
   async run(signal: AbortSignal): Promise<void> {
     const { store, clock } = this.#deps;
     using _store = store.subscribe((changes) => {
-      for (const { table, id } of changes) if (table === 'containers') this.#changed(id);
+      for (const { table, id } of changes) {
+        if (table === 'containers') this.#changed(id);
+        if (table === 'nodes') this.#noticeJoining(store.nodes.get(id as NodeId));
+      }
     });
+    for (const node of store.nodes.values()) this.#noticeJoining(node);
     while (!signal.aborted) {
       this.#noticeSilence();
+      this.#noticeOddities();
       await clock.sleep(500, signal);
     }
   }
 
-  /** A node dialled. Its session before, if any, ends. */
+  /**
+   * A node dialled. Its session before, if any, ends. Throws 'conflict' if another host has the node's
+   * identity and is alive.
+   */
   attach(nodeId: NodeId, hello: NodeHello, close: (reason: string) => void): NodeLink {
     const { store, observed, clock, newId } = this.#deps;
     const liveness = this.#liveness(nodeId);
+    this.#claim(liveness, hello);
     liveness.link?.close('SESSION_REPLACED');
     const link = new NodeLink({ nodeId, sessionId: newId() as SessionId }, close, {
       containersOn: (node) => store.containersOn(node),
@@ -94,6 +123,7 @@ export class Dispatcher {
     liveness.bootId = hello.bootId;
     liveness.sequence = hello.sequence;
     liveness.heardAtMs = clock.monotonic();
+    liveness.clockOffsetMs = hello.clockMs === null ? null : hello.clockMs - clock.monotonic();
     this.#describe(nodeId, hello);
     this.#takeInventory(nodeId, hello);
     this.#reportState(nodeId, hello.engine);
@@ -173,6 +203,7 @@ export class Dispatcher {
   expel(nodeId: NodeId): void {
     this.#nodes.get(nodeId)?.link?.close('NODE_REMOVED');
     this.#nodes.delete(nodeId);
+    this.#events.forget(nodeId);
     this.#deps.observed.forgetNode(nodeId);
   }
 
@@ -195,12 +226,51 @@ export class Dispatcher {
   #liveness(nodeId: NodeId): Liveness {
     const known = this.#nodes.get(nodeId);
     if (known !== undefined) return known;
-    const liveness = {
-      ...{ link: null, bootId: '', sequence: 0, heardAtMs: this.#startedAtMs },
+    const { description, advertiseAddress = '' } = this.#deps.store.nodes.get(nodeId) ?? {};
+    const liveness: Liveness = {
+      link: null,
+      bootId: '',
+      sequence: 0,
+      heardAtMs: this.#startedAtMs,
       orphans: new Map<ContainerId, InventoryEntry>(),
+      clockOffsetMs: null,
+      claims: claimsOf(
+        description == null ? null : { hostname: description.hostname, address: advertiseAddress },
+      ),
     };
     this.#nodes.set(nodeId, liveness);
     return liveness;
+  }
+
+  /** Throws 'conflict' if the session is another host's. */
+  #claim(liveness: Liveness, { bootId, description, advertiseAddress }: NodeHello): void {
+    const moment = { nowMs: this.#deps.clock.monotonic(), holderHeardAtMs: liveness.heardAtMs };
+    const run = { bootId, hostname: description.hostname, address: advertiseAddress };
+    const holderLives = this.#holderLives(liveness);
+    const { verdict, claims } = judge(liveness.claims, run, { ...moment, holderLives });
+    const { holder } = liveness.claims;
+    liveness.claims = claims;
+    if (verdict === 'take' || holder === null) return;
+    throw new DomainError(
+      'conflict',
+      `another host, ${nameOfHost(holder.run)}, speaks with this node's identity; if the disk of this host, ${nameOfHost(run)}, is a copy of that one's, stop the agent here, move its state directory away and let it join as a node of its own`,
+      { reason: 'IDENTITY_SHARED' },
+    );
+  }
+
+  /** One that has a rival keeps its place over a short absence: the rival would take it at once. */
+  #holderLives(liveness: Liveness): boolean {
+    const silentMs = this.#deps.clock.monotonic() - liveness.heardAtMs;
+    if (liveness.link !== null) return true;
+    if (liveness.bootId === '') return silentMs < returnMs;
+    return this.#rivals(liveness).length > 0 && silentMs < Math.max(rivalryMs, this.#graceMs);
+  }
+
+  #rivals({ claims, heardAtMs }: Liveness): readonly AgentRun[] {
+    return rivalsOf(claims, {
+      nowMs: this.#deps.clock.monotonic(),
+      holderHeardAtMs: heardAtMs,
+    });
   }
 
   #describe(nodeId: NodeId, hello: NodeHello): void {
@@ -272,6 +342,7 @@ export class Dispatcher {
     this.#deps.observed.reportNode(nodeId, {
       state: engine.reachable ? 'ready' : 'engine-away',
       message: engine.reachable ? '' : `its Docker Engine does not answer: ${engine.message}`,
+      warnings: this.#warnings(this.#liveness(nodeId)),
       lastSeenAtMs: this.#deps.clock.now(),
       orphans: this.#orphansOf(nodeId),
     });
@@ -281,7 +352,7 @@ export class Dispatcher {
     const { store, observed, clock, log } = this.#deps;
     for (const node of store.nodes.values()) {
       const { heardAtMs, link, bootId } = this.#liveness(node.id);
-      if (link !== null) continue;
+      if (link !== null || node.description === null) continue;
       const silentMs = clock.monotonic() - heardAtMs;
       const isHeard = bootId !== '';
       if (silentMs < (isHeard ? leaseMs : returnMs)) continue;
@@ -296,5 +367,45 @@ export class Dispatcher {
         message: `its agent was not heard of for ${Math.round(silentMs / 1000)} s`,
       });
     }
+  }
+
+  /** A node that joined and has never connected is not missed. */
+  #noticeJoining(node: Node | undefined): void {
+    const { observed } = this.#deps;
+    if (node?.description !== null || observed.node(node.id).state !== 'unknown') return;
+    observed.reportNode(node.id, {
+      ...observed.node(node.id),
+      state: 'joining',
+      message: 'its agent has not connected since it joined',
+    });
+    this.#events.joined(node.id);
+  }
+
+  #noticeOddities(): void {
+    const { store, observed } = this.#deps;
+    const nodes = [...store.nodes.values()].map((node) => {
+      const liveness = this.#liveness(node.id);
+      const warnings = this.#warnings(liveness);
+      const before = observed.node(node.id);
+      const seen = { ...before, warnings };
+      if (warnings.join() !== before.warnings.join()) observed.reportNode(node.id, seen);
+      return { node, seen, rivalry: this.#rivalry(liveness) };
+    });
+    this.#events.tell(nodes);
+  }
+
+  #warnings(liveness: Liveness): string[] {
+    const { clock } = this.#deps;
+    const { link, clockOffsetMs } = liveness;
+    // Ours may be set meanwhile as well: both are compared with the one that never jumps.
+    const offsetMs = clock.now() - clock.monotonic();
+    const skewMs = link === null || clockOffsetMs === null ? 0 : clockOffsetMs - offsetMs;
+    return [this.#rivalry(liveness), explainClock(skewMs)].filter((warning) => warning !== '');
+  }
+
+  #rivalry(liveness: Liveness): string {
+    const { holder } = liveness.claims;
+    const rivals = this.#rivals(liveness);
+    return holder === null || rivals.length === 0 ? '' : explainRivals(holder.run, rivals);
   }
 }

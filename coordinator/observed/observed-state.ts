@@ -15,6 +15,7 @@ export type ReportedContainer = Omit<Observed, 'ready' | 'sinceMs'> & {
 const unheardOf: NodeObservation = {
   state: 'unknown',
   message: 'not heard of since the coordinator started',
+  warnings: [],
   lastSeenAtMs: null,
   orphans: [],
 };
@@ -65,6 +66,7 @@ export class ObservedState {
     if (
       before.state === observation.state &&
       before.message === observation.message &&
+      before.warnings.join() === observation.warnings.join() &&
       JSON.stringify(before.orphans) === JSON.stringify(observation.orphans)
     ) {
       return;

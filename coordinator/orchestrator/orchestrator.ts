@@ -10,7 +10,7 @@ import type { Settling } from '../routing/settling.ts';
 import type { Store } from '../store/store.ts';
 import { activityOf, endAction, note, openActions } from './actions.ts';
 import { applySteps } from './apply.ts';
-import type { Placement } from './placement.ts';
+import type { FleetChange, Placement } from './placement.ts';
 import { planService, type Plan } from './plan.ts';
 import { progressOf, type Progress } from './progress.ts';
 import { serviceState, type ServiceState } from './service-state.ts';
@@ -66,7 +66,7 @@ export class Orchestrator {
       for (const { table, id } of changes) {
         if (table === 'services') this.#mark(id as ServiceId);
         if (table === 'containers') this.#markContainer(id as ContainerId);
-        if (table === 'nodes') this.#markAll();
+        if (table === 'nodes' || table === 'clusters') this.#markAll();
       }
     });
     using _observed = observed.subscribe((observation) => {
@@ -114,9 +114,10 @@ export class Orchestrator {
     };
   }
 
-  /** What would be done if a service were defined like this; nothing is. */
-  preview(service: Service): Plan {
-    const view = { ...this.#serviceView(service), parallelism: Infinity };
+  /** What would be done if a service were defined, or the fleet were, like this; nothing is. */
+  preview(service: Service, change: FleetChange = {}): Plan {
+    const everyNode = this.#deps.placement.coverage(service, change);
+    const view = { ...viewService(service, everyNode), parallelism: Infinity };
     return planService(view, this.#containerViews(service), this.#deps.clock.now());
   }
 

@@ -5,6 +5,7 @@ import type {
   Container,
   ContainerDefinition,
   Node,
+  NodeCluster,
   PlacementReason,
   Role,
   Service,
@@ -21,6 +22,7 @@ import {
   type PendingView,
   type PlacedView,
 } from '../scheduler/schedule.ts';
+import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import {
   containerEnvironment,
@@ -37,6 +39,12 @@ export interface PlacementDeps {
   readonly tokens: TokenIssuer;
   readonly random: Random;
   readonly api: ApiAddresses;
+}
+
+/** A node or a cluster as it would be after a change that is only considered. */
+export interface FleetChange {
+  readonly node?: Node;
+  readonly cluster?: NodeCluster;
 }
 
 /** Finds nodes for containers that have none, and freezes what they will run. */
@@ -62,9 +70,9 @@ export class Placement {
   }
 
   /** Nodes that an every-node service covers, whatever their state; null for other strategies. */
-  coverage(service: Service): NodeId[] | null {
+  coverage(service: Service, change: FleetChange = {}): NodeId[] | null {
     if (service.spec.strategy !== 'every-node') return null;
-    return this.#nodeViews()
+    return this.#nodeViews(change)
       .filter((node) => isEligible(service.spec, { ...node, availability: 'active' }))
       .map(({ id }) => id);
   }
@@ -85,8 +93,8 @@ export class Placement {
   }
 
   /** Decides without acting, as if `pending` were to be placed now. */
-  decide(service: Service, pending: readonly Container[]): Decision[] {
-    return this.#decide(service, pending, this.#placed());
+  decide(service: Service, pending: readonly Container[], change: FleetChange = {}): Decision[] {
+    return this.#decide(service, pending, this.#placed(), change);
   }
 
   /** The same, as if `gone` and all else that is being taken away were gone already. */
@@ -105,11 +113,12 @@ export class Placement {
     service: Service,
     pending: readonly Container[],
     placed: readonly Container[],
+    change: FleetChange = {},
   ): Decision[] {
     if (pending.length === 0) return [];
     return schedule(
       pending.map((container) => this.#pendingView(service, container)),
-      this.#nodeViews(),
+      this.#nodeViews(change),
       placed.flatMap((container) => this.#placedView(container)),
     );
   }
@@ -186,6 +195,9 @@ export class Placement {
       role,
       serviceIds: [service.id],
       tags: [],
+      clusterId: null,
+      maxUses: 0,
+      uses: 0,
       hash: this.#deps.tokens.containerTokenHash(id),
       containerId: container.id,
       createdAtMs: tx.nowMs,
@@ -221,10 +233,14 @@ export class Placement {
     };
   }
 
-  #nodeViews(): NodeView[] {
+  #nodeViews(change: FleetChange): NodeView[] {
     const { store, observed } = this.#deps;
-    return [...store.nodes.values()].map(({ id, name, tags, availability }) => {
+    return [...store.nodes.values()].map((stored) => {
+      const node = stored.id === change.node?.id ? change.node : stored;
+      const { id, name, availability, clusterId } = node;
       const { state, message } = observed.node(id);
+      const changed = change.cluster?.id === clusterId ? change.cluster : undefined;
+      const tags = tagsOf(node, changed ?? store.clusterOf(node)).all;
       return { id, name, tags, availability, state, message };
     });
   }

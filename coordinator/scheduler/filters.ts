@@ -85,6 +85,8 @@ function wordsOf(state: Exclude<NodeView['state'], 'ready'>): string {
   switch (state) {
     case 'unknown':
       return 'it has not been heard of since the coordinator started';
+    case 'joining':
+      return 'its agent has not connected yet';
     case 'engine-away':
       return 'its engine does not answer';
     case 'unreachable':

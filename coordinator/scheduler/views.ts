@@ -5,6 +5,7 @@ import type { Availability, NodeState, PlacementReason, Port, Strategy } from '.
 export interface NodeView {
   readonly id: NodeId;
   readonly name: string;
+  /** All that it has: its own, its cluster's, the automatic ones. */
   readonly tags: readonly string[];
   readonly availability: Availability;
   readonly state: NodeState;

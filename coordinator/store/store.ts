@@ -1,10 +1,18 @@
-import type { ActionId, ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type {
+  ActionId,
+  ContainerId,
+  NodeClusterId,
+  NodeId,
+  ServiceId,
+  TokenId,
+} from '../../shared/ids.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type {
   Action,
   Container,
   Event,
   Node,
+  NodeCluster,
   Observed,
   Service,
   ServiceSpec,
@@ -23,6 +31,7 @@ export interface Transaction {
   readonly services: Table<ServiceId, Service>;
   readonly containers: Table<ContainerId, Container>;
   readonly nodes: Table<NodeId, Node>;
+  readonly clusters: Table<NodeClusterId, NodeCluster>;
   readonly tokens: Table<TokenId, Token>;
   readonly actions: Table<ActionId, Action>;
   containersOf(service: ServiceId): readonly Container[];
@@ -47,10 +56,12 @@ export class Store implements Disposable {
   readonly #services: Table<ServiceId, Service>;
   readonly #containers: Table<ContainerId, Container>;
   readonly #nodes: Table<NodeId, Node>;
+  readonly #clusters: Table<NodeClusterId, NodeCluster>;
   readonly #tokens: Table<TokenId, Token>;
   readonly #actions: Table<ActionId, Action>;
   readonly #byService = new IndexMap<ServiceId, Container>((container) => container.serviceId);
   readonly #byNode = new IndexMap<NodeId, Container>((container) => container.nodeId);
+  readonly #byCluster = new IndexMap<NodeClusterId, Node>((node) => node.clusterId);
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   readonly events: EventLog;
   #open = false;
@@ -66,10 +77,18 @@ export class Store implements Disposable {
         columnNames: ['name'],
         columns: ({ name }) => ({ name }),
       });
-      this.#nodes = new Table(database, {
-        name: 'nodes',
+      this.#clusters = new Table(database, {
+        name: 'clusters',
         columnNames: ['name'],
         columns: ({ name }) => ({ name }),
+      });
+      this.#nodes = new Table(database, {
+        name: 'nodes',
+        columnNames: ['name', 'cluster_id'],
+        columns: ({ name, clusterId }) => ({ name, cluster_id: clusterId }),
+        onWrite: (before, after) => {
+          this.#byCluster.update(after?.id ?? before?.id ?? '', before, after);
+        },
       });
       this.#containers = new Table(database, {
         name: 'containers',
@@ -113,6 +132,10 @@ export class Store implements Disposable {
     return this.#nodes;
   }
 
+  get clusters(): ReadonlyTable<NodeClusterId, NodeCluster> {
+    return this.#clusters;
+  }
+
   get tokens(): ReadonlyTable<TokenId, Token> {
     return this.#tokens;
   }
@@ -129,12 +152,25 @@ export class Store implements Disposable {
     return this.#byNode.get(node);
   }
 
+  nodesIn(cluster: NodeClusterId): readonly Node[] {
+    return this.#byCluster.get(cluster);
+  }
+
+  /** The cluster that a node is in; null: none. */
+  clusterOf({ clusterId }: Pick<Node, 'clusterId'>): NodeCluster | null {
+    return clusterId === null ? null : (this.#clusters.get(clusterId) ?? null);
+  }
+
   serviceNamed(nameOrId: string): Service | undefined {
     return named(this.#services, nameOrId);
   }
 
   nodeNamed(nameOrId: string): Node | undefined {
     return named(this.#nodes, nameOrId);
+  }
+
+  clusterNamed(nameOrId: string): NodeCluster | undefined {
+    return named(this.#clusters, nameOrId);
   }
 
   tokenNamed(nameOrId: string): Token | undefined {
@@ -221,7 +257,10 @@ export class Store implements Disposable {
   }
 
   #tables() {
-    return [this.#services, this.#nodes, this.#containers, this.#tokens, this.#actions];
+    return [
+      ...[this.#services, this.#clusters, this.#nodes, this.#containers],
+      ...[this.#tokens, this.#actions],
+    ];
   }
 
   #transaction(): Transaction {
@@ -234,6 +273,7 @@ export class Store implements Disposable {
       services: this.#services,
       containers: this.#containers,
       nodes: this.#nodes,
+      clusters: this.#clusters,
       tokens: this.#tokens,
       actions: this.#actions,
       containersOf: (service) => this.#byService.get(service),

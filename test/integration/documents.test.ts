@@ -234,7 +234,7 @@ describe('commands in the documents', () => {
       .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
     program.option('--coordinator <address>').option('--token <token>');
     program.option('--token-file <file>').option('--json');
-    for (const noun of [...nouns, 'node', 'token', 'info']) {
+    for (const noun of [...nouns, 'cluster', 'node', 'token', 'info']) {
       const { configure } = (await import(`../../client/cli/commands/${noun}.ts`)) as {
         configure: (command: Command) => void;
       };

@@ -2,6 +2,7 @@ import type {
   Container,
   ContainerDefinition,
   Node,
+  NodeCluster,
   Observed,
   Port,
   PortBinding,
@@ -13,7 +14,7 @@ import type {
 } from '../../coordinator/model.ts';
 import type { ReportedContainer } from '../../coordinator/observed/observed-state.ts';
 import type { ContainerView, ServiceView } from '../../coordinator/orchestrator/views.ts';
-import type { ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type { ContainerId, NodeClusterId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
 
 // Records of the coordinator with everything filled in; a test names only what it is about.
 
@@ -148,6 +149,7 @@ export function aNode(changes: Partial<Node> = {}): Node {
   return {
     id: nodeId(name),
     name,
+    clusterId: null,
     tags: [],
     availability: 'active',
     version: 1,
@@ -160,6 +162,18 @@ export function aNode(changes: Partial<Node> = {}): Node {
   };
 }
 
+export function aCluster(changes: Partial<NodeCluster> = {}): NodeCluster {
+  return {
+    id: 'edge-id' as NodeClusterId,
+    name: 'edge',
+    targetNodes: 2,
+    tags: ['web'],
+    version: 1,
+    createdAtMs: 0,
+    ...changes,
+  };
+}
+
 export function aToken(changes: Partial<Token> = {}): Token {
   return {
     id: tokenId('00000000000000aa'),
@@ -167,6 +181,9 @@ export function aToken(changes: Partial<Token> = {}): Token {
     role: 'viewer',
     serviceIds: [],
     tags: [],
+    clusterId: null,
+    maxUses: 0,
+    uses: 0,
     hash: '',
     containerId: null,
     createdAtMs: 0,

@@ -16,10 +16,11 @@ const maxTurns = 8;
 /** Time that stands still until a test moves it; sleepers wake in their order, one moment at a time. */
 export class FakeClock implements Clock {
   #elapsedMs = 0;
+  #setByMs = 0;
   #sleepers: Sleeper[] = [];
 
   now(): number {
-    return startMs + this.#elapsedMs;
+    return startMs + this.#elapsedMs + this.#setByMs;
   }
 
   monotonic(): number {
@@ -73,6 +74,11 @@ export class FakeClock implements Clock {
   /** Moves time without waking anybody, as a host that was suspended does. */
   jump(ms: number): void {
     this.#elapsedMs += ms;
+  }
+
+  /** Sets the wall clock, ahead or back; what measures time knows nothing of it. */
+  setWallClock(byMs: number): void {
+    this.#setByMs += byMs;
   }
 
   #next(untilMs: number): Sleeper | undefined {

@@ -335,6 +335,7 @@ export class FakeControl implements AsyncDisposable {
       ...this.#serviceMethods(),
       ...this.#containerMethods(),
       ...this.#nodeMethods(),
+      ...notPlayed,
       ...this.#listMethods(),
     };
   }
@@ -759,6 +760,26 @@ export class FakeControl implements AsyncDisposable {
     };
   }
 }
+
+/** It has no node clusters: the command line is tried with those of a real coordinator. */
+const refuseClusters = (): never => {
+  throw new ServerError(Status.UNIMPLEMENTED, 'node clusters are not played here');
+};
+const notPlayed: Methods<
+  | 'createNodeCluster'
+  | 'getNodeCluster'
+  | 'updateNodeCluster'
+  | 'removeNodeCluster'
+  | 'listNodeClusters'
+  | 'watchNodeClusters'
+> = {
+  createNodeCluster: refuseClusters,
+  getNodeCluster: refuseClusters,
+  updateNodeCluster: refuseClusters,
+  removeNodeCluster: refuseClusters,
+  listNodeClusters: refuseClusters,
+  watchNodeClusters: refuseClusters,
+};
 
 /** A started FakeControl. */
 export async function startFakeControl(): Promise<FakeControl> {

@@ -90,6 +90,7 @@ export class DockerodeEngine implements ContainerEngine {
       version: versions.Version,
       apiVersion: negotiation.apiVersion,
       operatingSystem: info.OperatingSystem,
+      os: versions.Os,
       architecture: versions.Arch,
       cpus: info.NCPU,
       memoryBytes: info.MemTotal,

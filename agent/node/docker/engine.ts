@@ -29,6 +29,8 @@ export interface EngineInfo {
   readonly version: string;
   readonly apiVersion: string;
   readonly operatingSystem: string;
+  /** Kind of operating system: linux. */
+  readonly os: string;
   readonly architecture: string;
   readonly cpus: number;
   readonly memoryBytes: number;

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { Availability } from '../../../shared/gen/fairlead/v1/node.ts';
+import { changesTags, editTags, type TagEdit } from '../edit-tags.ts';
 import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { nodeKind } from '../kinds.ts';
@@ -11,18 +12,12 @@ import { required } from '../required.ts';
 import { collectWords } from '../values.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
 
-interface TagFlags {
-  readonly add?: readonly string[];
-  readonly remove?: readonly string[];
-  readonly set?: readonly string[];
-  readonly clear?: boolean;
-}
-
 /** Adds the commands of nodes. */
 export function configure(node: Command): void {
   addViews(node);
   addTag(node);
   addOrphans(node);
+  addAssign(node);
   addAvailability(node, 'activate', Availability.ACTIVE, 'let nodes take containers again');
   addAvailability(
     node,
@@ -103,13 +98,13 @@ Examples:
   fairlead node tag node-1 --add web --remove test
   fairlead node tag node-1 --set web,eu`,
     )
-    .action(connected<MutationFlags & TagFlags>(tag));
+    .action(connected<MutationFlags & TagEdit>(tag));
 }
 
-async function tag(run: Invocation<MutationFlags & TagFlags>): Promise<void> {
+async function tag(run: Invocation<MutationFlags & TagEdit>): Promise<void> {
   const { client, flags, args, signal } = run;
   const [name = ''] = args;
-  if ([flags.add, flags.remove, flags.set, flags.clear].every((flag) => flag === undefined)) {
+  if (!changesTags(flags)) {
     throw new CommandFailure(exitStatus.usage, 'give --add, --remove, --set or --clear');
   }
   await mutate(run, {
@@ -132,11 +127,33 @@ async function tag(run: Invocation<MutationFlags & TagFlags>): Promise<void> {
   });
 }
 
-function editTags(now: readonly string[], flags: TagFlags): string[] {
-  if (flags.set !== undefined) return [...new Set(flags.set)];
-  if (flags.clear === true) return [];
-  const { add = [], remove = [] } = flags;
-  return [...new Set([...now.filter((word) => !remove.includes(word)), ...add])];
+interface AssignFlags {
+  readonly cluster: string | false;
+}
+
+function addAssign(node: Command): void {
+  const command = node
+    .command('assign')
+    .description('put nodes into a cluster, or take them out')
+    .argument('<node...>', 'name or id')
+    .addOption(new Option('--cluster <cluster>', 'name or id').makeOptionMandatory())
+    .addOption(new Option('--no-cluster', 'be in none'));
+  addMutationFlags(command, { waits: true, lock: true }).action(
+    connected<MutationFlags & AssignFlags>(async (run) => {
+      const { client, args, flags, signal } = run;
+      const cluster = flags.cluster === false ? '' : flags.cluster;
+      await mutateEach(run, args, (name) => ({
+        doing: `assigning ${name}`,
+        call: (options) =>
+          client.control.updateNode(
+            { node: name, cluster, updateMask: ['cluster'], options },
+            { signal },
+          ),
+        kind: nodeKind,
+        result: (answer) => Promise.resolve(required(answer.node)),
+      }));
+    }),
+  );
 }
 
 function addAvailability(

@@ -1,5 +1,7 @@
 import { Option, type Command } from 'commander';
 import { CreateTokenResponse } from '../../../shared/gen/fairlead/v1/control_service.ts';
+import { shortId } from '../../../shared/ids.ts';
+import { systemRandom } from '../../../shared/random.ts';
 import { Role } from '../../../shared/gen/fairlead/v1/token.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { tokenKind } from '../kinds.ts';
@@ -7,7 +9,7 @@ import { addListFlags, printList, type ListFlags } from '../listing.ts';
 import { mutateEach, printPlan } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { required } from '../required.ts';
-import { collectWords, readDuration } from '../values.ts';
+import { collectWords, readCount, readDuration } from '../values.ts';
 
 const roles = {
   viewer: Role.VIEWER,
@@ -22,6 +24,8 @@ interface CreateFlags {
   readonly service?: readonly string[];
   readonly tag?: readonly string[];
   readonly lifetime?: number;
+  readonly cluster?: string;
+  readonly maxUses?: number;
 }
 
 const roleOption = (description: string) =>
@@ -38,7 +42,7 @@ function addCreate(token: Command): void {
   const command = token
     .command('create')
     .description('make a token; its secret is printed once and cannot be shown again')
-    .argument('<name>', 'name for people and for the audit')
+    .argument('[name]', 'name for people and for the audit; one is made up if not given')
     .addOption(roleOption('what it may do').makeOptionMandatory())
     .addOption(
       new Option('--service <service>', 'only for this service, repeatable').argParser(
@@ -49,6 +53,13 @@ function addCreate(token: Command): void {
       new Option('--tag <tag>', 'tag that a joining node may have, repeatable').argParser(
         collectWords,
       ),
+    )
+    .addOption(new Option('--cluster <cluster>', 'node cluster that a host joins with it'))
+    .addOption(
+      new Option(
+        '--max-uses <n>',
+        'how many hosts may join with it; any number if not given',
+      ).argParser(readCount),
     )
     .addOption(
       new Option(
@@ -61,7 +72,8 @@ function addCreate(token: Command): void {
       'after',
       `
 Examples:
-  fairlead token create node-1 --role node --tag web --lifetime 1h > node-1.token
+  fairlead token create --role node --cluster web --max-uses 4 --lifetime 1h > web.token
+  fairlead token create node-1 --role node --tag web --max-uses 1 > node-1.token
   fairlead token create ci --role operator --service web --json`,
     )
     .action(connected<MutationFlags & CreateFlags>(create));
@@ -105,20 +117,31 @@ function addRevoke(token: Command): void {
     );
 }
 
+function requestOf({
+  flags,
+  args,
+}: Pick<Invocation<MutationFlags & CreateFlags>, 'flags' | 'args'>) {
+  return {
+    name: args[0] ?? nameFor(flags),
+    role: roles[flags.role],
+    services: [...(flags.service ?? [])],
+    tags: [...(flags.tag ?? [])],
+    cluster: flags.cluster ?? '',
+    maxUses: flags.maxUses ?? 0,
+    lifetimeSeconds: Math.ceil((flags.lifetime ?? 0) / 1_000),
+    options: { requestId: flags.requestId ?? '', dryRun: flags.dryRun === true },
+  };
+}
+
+/** Tells apart the tokens that were made for the same. */
+function nameFor({ role, cluster }: CreateFlags): string {
+  return `${cluster ?? role}-${shortId(systemRandom.id())}`;
+}
+
 /** Not sent again when the answer is lost: the secret is in the first answer only. */
 async function create(run: Invocation<MutationFlags & CreateFlags>): Promise<void> {
-  const { client, output, flags, args, signal } = run;
-  const answer = await client.control.createToken(
-    {
-      name: args[0] ?? '',
-      role: roles[flags.role],
-      services: [...(flags.service ?? [])],
-      tags: [...(flags.tag ?? [])],
-      lifetimeSeconds: Math.ceil((flags.lifetime ?? 0) / 1_000),
-      options: { requestId: flags.requestId ?? '', dryRun: flags.dryRun === true },
-    },
-    { signal },
-  );
+  const { client, output, flags, signal } = run;
+  const answer = await client.control.createToken(requestOf(run), { signal });
   if (flags.dryRun === true) {
     printPlan(output, answer.plan ?? { steps: [] });
     return;

@@ -1,4 +1,5 @@
 import { initial } from './0001-initial.ts';
+import { nodeClusters } from './0002-node-clusters.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
-export const migrations: readonly string[] = [initial];
+export const migrations: readonly string[] = [initial, nodeClusters];

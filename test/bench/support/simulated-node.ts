@@ -122,6 +122,7 @@ export class SimulatedNode implements AsyncDisposable {
       description: {
         hostname: name,
         operatingSystem: 'simulated',
+        os: 'linux',
         architecture: 'amd64',
         engineVersion: 'none',
         engineApiVersion: 'none',
@@ -134,6 +135,7 @@ export class SimulatedNode implements AsyncDisposable {
       engine: { reachable: true, message: '' },
       inventory: [...this.#containers.values()],
       sequence: ++this.#sequence,
+      clock: new Date(systemClock.now()),
     };
   }
 

@@ -131,6 +131,8 @@ test('every kind of command works against a real coordinator', { timeout: patien
   expect(wrong.stderr).toMatch(/the request is wrong:\n {2}name must .*\n {2}spec\.image must /);
   expect(wrong.status).toBe(2);
 
+  await tryClusters(run, json);
+
   const viewer = (await run('token', 'create', 'reader', '--role', 'viewer')).stdout.trim();
   const refused = await runCli(['token', 'ls'], {
     env: { FAIRLEAD_ADDRESS: coordinator.address, FAIRLEAD_TOKEN: viewer },
@@ -142,6 +144,32 @@ test('every kind of command works against a real coordinator', { timeout: patien
     expect.arrayContaining(['service.created', 'token.revoked']),
   );
 });
+
+async function tryClusters(
+  run: (...args: string[]) => ReturnType<typeof runCli>,
+  json: (...args: string[]) => Promise<unknown>,
+): Promise<void> {
+  expect(await json('cluster', 'create', 'edge', '--nodes', '4', '--tag', 'web')).toMatchObject({
+    state: 'NODE_CLUSTER_STATE_EMPTY',
+    message: 'waiting for 4 more hosts',
+    tags: ['web'],
+  });
+  const join = ['token', 'create', '--role', 'node', '--cluster', 'edge', '--max-uses', '4'];
+  expect(await json(...join)).toMatchObject({
+    secret: expect.stringMatching(/^flt_/) as string,
+    token: { name: expect.stringMatching(/^edge-[0-9a-f]{8}$/) as string, maxUses: 4 },
+  });
+  const set = ['cluster', 'set', 'edge', '--nodes', '2', '--tag-add', 'eu', '--tag-rm', 'web'];
+  expect(await json(...set)).toMatchObject({ targetNodes: 2, tags: ['eu'] });
+  expect((await run('cluster', 'ls')).stdout).toMatch(/edge +empty +0\/2 +0 +eu .*waiting for 2/);
+  expect((await run('token', 'ls')).stdout).toContain('0/4');
+  expect((await run('cluster', 'set', 'edge')).status).toBe(2);
+  const automatic = await run('cluster', 'set', 'edge', '--tag-rm', 'os=linux');
+  expect(automatic.stderr).toContain('nobody can take it away');
+  expect((await run('node', 'assign', 'nobody', '--cluster', 'edge')).status).toBe(3);
+  expect((await run('cluster', 'rm', 'edge')).stdout).toBe('removed: edge\n');
+  expect((await run('cluster', 'inspect', 'edge')).status).toBe(3);
+}
 
 test('a wait goes on over a restart of the coordinator', { timeout: patience }, async () => {
   await using coordinator = await new Coordinator().start();

@@ -185,6 +185,11 @@ export interface NodeHello {
   inventory: ContainerStatus[];
   /** Sequence number of this picture; reports go on from it. */
   sequence: number;
+  /**
+   * The host's time when it said this. Only compared with the coordinator's to tell people of a clock
+   * that is wrong; not set: not compared.
+   */
+  clock: Date | undefined;
 }
 
 /** Whether the engine answers. */
@@ -784,6 +789,7 @@ function createBaseNodeHello(): NodeHello {
     engine: undefined,
     inventory: [],
     sequence: 0,
+    clock: undefined,
   };
 }
 
@@ -815,6 +821,9 @@ export const NodeHello: MessageFns<NodeHello> = {
     }
     if (message.sequence !== 0) {
       writer.uint32(72).uint64(message.sequence);
+    }
+    if (message.clock !== undefined) {
+      Timestamp.encode(toTimestamp(message.clock), writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -904,6 +913,14 @@ export const NodeHello: MessageFns<NodeHello> = {
             message.sequence = longToNumber(reader.uint64());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.clock = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -945,6 +962,7 @@ export const NodeHello: MessageFns<NodeHello> = {
         ? object.inventory.map((e: any) => ContainerStatus.fromJSON(e))
         : [],
       sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      clock: isSet(object.clock) ? fromJsonTimestamp(object.clock) : undefined,
     };
   },
 
@@ -977,6 +995,9 @@ export const NodeHello: MessageFns<NodeHello> = {
     if (message.sequence !== 0) {
       obj.sequence = Math.round(message.sequence);
     }
+    if (message.clock !== undefined) {
+      obj.clock = message.clock.toISOString();
+    }
     return obj;
   },
 
@@ -998,6 +1019,7 @@ export const NodeHello: MessageFns<NodeHello> = {
       : undefined;
     message.inventory = object.inventory?.map((e) => ContainerStatus.fromPartial(e)) || [];
     message.sequence = object.sequence ?? 0;
+    message.clock = object.clock ?? undefined;
     return message;
   },
 };
@@ -2595,7 +2617,8 @@ export const AgentServiceDefinition = {
      * The one stream of a node, authorized by the credential of Join. First message of the agent: hello;
      * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
      * for longer ends the stream on both sides, and the agent redials. A second session of the same node
-     * ends the first with ABORTED, SESSION_REPLACED.
+     * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
+     * refused with ABORTED, IDENTITY_SHARED: two hosts have one identity.
      */
     nodeSession: {
       name: "NodeSession",
@@ -2618,7 +2641,8 @@ export interface AgentServiceImplementation<CallContextExt = {}> {
    * The one stream of a node, authorized by the credential of Join. First message of the agent: hello;
    * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
    * for longer ends the stream on both sides, and the agent redials. A second session of the same node
-   * ends the first with ABORTED, SESSION_REPLACED.
+   * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
+   * refused with ABORTED, IDENTITY_SHARED: two hosts have one identity.
    */
   nodeSession(
     request: AsyncIterable<NodeSessionRequest>,
@@ -2636,7 +2660,8 @@ export interface AgentServiceClient<CallOptionsExt = {}> {
    * The one stream of a node, authorized by the credential of Join. First message of the agent: hello;
    * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
    * for longer ends the stream on both sides, and the agent redials. A second session of the same node
-   * ends the first with ABORTED, SESSION_REPLACED.
+   * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
+   * refused with ABORTED, IDENTITY_SHARED: two hosts have one identity.
    */
   nodeSession(
     request: AsyncIterable<DeepPartial<NodeSessionRequest>>,

@@ -14,6 +14,7 @@ import { Container } from "./container.ts";
 import { Endpoint, Event } from "./event.ts";
 import { Proxy } from "./load_balancer.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
+import { NodeCluster } from "./node_cluster.ts";
 import { Link, Service, ServiceSpec } from "./service.ts";
 import { Role, roleFromJSON, roleToJSON, Token } from "./token.ts";
 
@@ -461,7 +462,7 @@ export interface GetNodeResponse {
 
 /** Asks ListNodes. */
 export interface ListNodesRequest {
-  /** Only nodes that have all of these tags; empty: all. */
+  /** Only nodes that have all of these tags, from wherever they have them; empty: all. */
   tags: string[];
 }
 
@@ -473,7 +474,7 @@ export interface ListNodesResponse {
 
 /** Asks WatchNodes. */
 export interface WatchNodesRequest {
-  /** Only nodes that have all of these tags; empty: all. */
+  /** Only nodes that have all of these tags, from wherever they have them; empty: all. */
   tags: string[];
   /** Cursor of the last message that was received; empty: from the start. */
   cursor: string;
@@ -497,14 +498,16 @@ export interface WatchNodesResponse {
 export interface UpdateNodeRequest {
   /** Name or id; required. */
   node: string;
-  /** The new tags. */
+  /** The new tags of the node itself; what it has from its cluster and automatically stays. */
   tags: string[];
   /** The new availability: ACTIVE or PAUSED; UNIMPLEMENTED for DRAINING in this version. */
   availability: Availability;
-  /** Which of the two to change: `tags`, `availability`; required. */
+  /** Which to change: `tags`, `availability`, `cluster`; required. */
   updateMask:
     | string[]
     | undefined;
+  /** The new node cluster, by name or id; empty: none. */
+  cluster: string;
   /** Lock, retry id, dry run. */
   options: MutationOptions | undefined;
 }
@@ -586,6 +589,126 @@ export interface DiscardOrphanResponse {
     | Orphan
     | undefined;
   /** The record of the request; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks CreateNodeCluster. */
+export interface CreateNodeClusterRequest {
+  /** Unique name: lower-case letters, digits and dashes, at most 54, not of the form of an id; required. */
+  name: string;
+  /** Hosts that it is to have, 0 to 10,000. 0: it waits for none. */
+  targetNodes: number;
+  /** Tags that every member has. */
+  tags: string[];
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers CreateNodeCluster. */
+export interface CreateNodeClusterResponse {
+  /** The node cluster after the change. */
+  nodeCluster:
+    | NodeCluster
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks GetNodeCluster. */
+export interface GetNodeClusterRequest {
+  /** Name or id; required. */
+  nodeCluster: string;
+}
+
+/** Answers GetNodeCluster. */
+export interface GetNodeClusterResponse {
+  /** What was found. */
+  nodeCluster: NodeCluster | undefined;
+}
+
+/** Asks ListNodeClusters. */
+export interface ListNodeClustersRequest {
+}
+
+/** Answers ListNodeClusters. */
+export interface ListNodeClustersResponse {
+  /** What was found. */
+  nodeClusters: NodeCluster[];
+}
+
+/** Asks WatchNodeClusters. */
+export interface WatchNodeClustersRequest {
+  /** Cursor of the last message that was received; empty: from the start. */
+  cursor: string;
+}
+
+/** Answers WatchNodeClusters. */
+export interface WatchNodeClustersResponse {
+  /** Where to resume. */
+  cursor: string;
+  /** True: this is (part of) the whole list; forget what is not in it. False: changes. */
+  snapshot: boolean;
+  /** True: the snapshot goes on in the next message. */
+  more: boolean;
+  /** The objects as they are now. */
+  nodeClusters: NodeCluster[];
+  /** Ids of objects that are gone, or no longer match. */
+  removedIds: string[];
+}
+
+/** Asks UpdateNodeCluster. */
+export interface UpdateNodeClusterRequest {
+  /** Name or id; required. */
+  nodeCluster: string;
+  /** The new target, 0 to 10,000. 0: it waits for no hosts. Hosts that are there beyond it stay. */
+  targetNodes: number;
+  /** The new tags of every member. */
+  tags: string[];
+  /** Which of the two to change: `target_nodes`, `tags`; required. */
+  updateMask:
+    | string[]
+    | undefined;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers UpdateNodeCluster. */
+export interface UpdateNodeClusterResponse {
+  /** The node cluster after the change. */
+  nodeCluster:
+    | NodeCluster
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks RemoveNodeCluster. */
+export interface RemoveNodeClusterRequest {
+  /** Name or id; required. */
+  nodeCluster: string;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers RemoveNodeCluster. */
+export interface RemoveNodeClusterResponse {
+  /** The node cluster that was removed. */
+  nodeCluster:
+    | NodeCluster
+    | undefined;
+  /** The action to watch; not set with dry_run. */
   action:
     | Action
     | undefined;
@@ -759,6 +882,13 @@ export interface CreateTokenRequest {
   tags: string[];
   /** How long it works, in seconds. 0: until it is revoked. */
   lifetimeSeconds: number;
+  /**
+   * Node cluster that nodes which join with it become members of, by name or id; empty: none. Only with
+   * the role NODE.
+   */
+  cluster: string;
+  /** How many nodes may join with it, at most 10,000. 0: any number. Only with the role NODE. */
+  maxUses: number;
   /** Lock, retry id, dry run. */
   options: MutationOptions | undefined;
 }
@@ -5183,7 +5313,7 @@ export const WatchNodesResponse: MessageFns<WatchNodesResponse> = {
 };
 
 function createBaseUpdateNodeRequest(): UpdateNodeRequest {
-  return { node: "", tags: [], availability: 0, updateMask: undefined, options: undefined };
+  return { node: "", tags: [], availability: 0, updateMask: undefined, cluster: "", options: undefined };
 }
 
 export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
@@ -5199,6 +5329,9 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
     }
     if (message.updateMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(34).fork()).join();
+    }
+    if (message.cluster !== "") {
+      writer.uint32(42).string(message.cluster);
     }
     if (message.options !== undefined) {
       MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
@@ -5251,6 +5384,14 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
             message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -5281,6 +5422,7 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
         : isSet(object.update_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
         : undefined,
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
       options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
     };
   },
@@ -5299,6 +5441,9 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
     if (message.updateMask !== undefined) {
       obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
     }
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
     if (message.options !== undefined) {
       obj.options = MutationOptions.toJSON(message.options);
     }
@@ -5314,6 +5459,7 @@ export const UpdateNodeRequest: MessageFns<UpdateNodeRequest> = {
     message.tags = object.tags?.map((e) => e) || [];
     message.availability = object.availability ?? 0;
     message.updateMask = object.updateMask ?? undefined;
+    message.cluster = object.cluster ?? "";
     message.options = (object.options !== undefined && object.options !== null)
       ? MutationOptions.fromPartial(object.options)
       : undefined;
@@ -6021,6 +6167,1175 @@ export const DiscardOrphanResponse: MessageFns<DiscardOrphanResponse> = {
     const message = createBaseDiscardOrphanResponse();
     message.orphan = (object.orphan !== undefined && object.orphan !== null)
       ? Orphan.fromPartial(object.orphan)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateNodeClusterRequest(): CreateNodeClusterRequest {
+  return { name: "", targetNodes: 0, tags: [], options: undefined };
+}
+
+export const CreateNodeClusterRequest: MessageFns<CreateNodeClusterRequest> = {
+  encode(message: CreateNodeClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.targetNodes !== 0) {
+      writer.uint32(16).uint32(message.targetNodes);
+    }
+    for (const v of message.tags) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateNodeClusterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateNodeClusterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.targetNodes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tags.push(reader.string());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateNodeClusterRequest {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      targetNodes: isSet(object.targetNodes)
+        ? globalThis.Number(object.targetNodes)
+        : isSet(object.target_nodes)
+        ? globalThis.Number(object.target_nodes)
+        : 0,
+      tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: CreateNodeClusterRequest): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.targetNodes !== 0) {
+      obj.targetNodes = Math.round(message.targetNodes);
+    }
+    if (message.tags?.length) {
+      obj.tags = message.tags;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateNodeClusterRequest>): CreateNodeClusterRequest {
+    return CreateNodeClusterRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateNodeClusterRequest>): CreateNodeClusterRequest {
+    const message = createBaseCreateNodeClusterRequest();
+    message.name = object.name ?? "";
+    message.targetNodes = object.targetNodes ?? 0;
+    message.tags = object.tags?.map((e) => e) || [];
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateNodeClusterResponse(): CreateNodeClusterResponse {
+  return { nodeCluster: undefined, action: undefined, plan: undefined };
+}
+
+export const CreateNodeClusterResponse: MessageFns<CreateNodeClusterResponse> = {
+  encode(message: CreateNodeClusterResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== undefined) {
+      NodeCluster.encode(message.nodeCluster, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateNodeClusterResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateNodeClusterResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = NodeCluster.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateNodeClusterResponse {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? NodeCluster.fromJSON(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? NodeCluster.fromJSON(object.node_cluster)
+        : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: CreateNodeClusterResponse): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== undefined) {
+      obj.nodeCluster = NodeCluster.toJSON(message.nodeCluster);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateNodeClusterResponse>): CreateNodeClusterResponse {
+    return CreateNodeClusterResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateNodeClusterResponse>): CreateNodeClusterResponse {
+    const message = createBaseCreateNodeClusterResponse();
+    message.nodeCluster = (object.nodeCluster !== undefined && object.nodeCluster !== null)
+      ? NodeCluster.fromPartial(object.nodeCluster)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseGetNodeClusterRequest(): GetNodeClusterRequest {
+  return { nodeCluster: "" };
+}
+
+export const GetNodeClusterRequest: MessageFns<GetNodeClusterRequest> = {
+  encode(message: GetNodeClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== "") {
+      writer.uint32(10).string(message.nodeCluster);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetNodeClusterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetNodeClusterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetNodeClusterRequest {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? globalThis.String(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? globalThis.String(object.node_cluster)
+        : "",
+    };
+  },
+
+  toJSON(message: GetNodeClusterRequest): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== "") {
+      obj.nodeCluster = message.nodeCluster;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetNodeClusterRequest>): GetNodeClusterRequest {
+    return GetNodeClusterRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetNodeClusterRequest>): GetNodeClusterRequest {
+    const message = createBaseGetNodeClusterRequest();
+    message.nodeCluster = object.nodeCluster ?? "";
+    return message;
+  },
+};
+
+function createBaseGetNodeClusterResponse(): GetNodeClusterResponse {
+  return { nodeCluster: undefined };
+}
+
+export const GetNodeClusterResponse: MessageFns<GetNodeClusterResponse> = {
+  encode(message: GetNodeClusterResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== undefined) {
+      NodeCluster.encode(message.nodeCluster, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetNodeClusterResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetNodeClusterResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = NodeCluster.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetNodeClusterResponse {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? NodeCluster.fromJSON(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? NodeCluster.fromJSON(object.node_cluster)
+        : undefined,
+    };
+  },
+
+  toJSON(message: GetNodeClusterResponse): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== undefined) {
+      obj.nodeCluster = NodeCluster.toJSON(message.nodeCluster);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetNodeClusterResponse>): GetNodeClusterResponse {
+    return GetNodeClusterResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetNodeClusterResponse>): GetNodeClusterResponse {
+    const message = createBaseGetNodeClusterResponse();
+    message.nodeCluster = (object.nodeCluster !== undefined && object.nodeCluster !== null)
+      ? NodeCluster.fromPartial(object.nodeCluster)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListNodeClustersRequest(): ListNodeClustersRequest {
+  return {};
+}
+
+export const ListNodeClustersRequest: MessageFns<ListNodeClustersRequest> = {
+  encode(_: ListNodeClustersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListNodeClustersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListNodeClustersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListNodeClustersRequest {
+    return {};
+  },
+
+  toJSON(_: ListNodeClustersRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListNodeClustersRequest>): ListNodeClustersRequest {
+    return ListNodeClustersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListNodeClustersRequest>): ListNodeClustersRequest {
+    const message = createBaseListNodeClustersRequest();
+    return message;
+  },
+};
+
+function createBaseListNodeClustersResponse(): ListNodeClustersResponse {
+  return { nodeClusters: [] };
+}
+
+export const ListNodeClustersResponse: MessageFns<ListNodeClustersResponse> = {
+  encode(message: ListNodeClustersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodeClusters) {
+      NodeCluster.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListNodeClustersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListNodeClustersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeClusters.push(NodeCluster.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListNodeClustersResponse {
+    return {
+      nodeClusters: globalThis.Array.isArray(object?.nodeClusters)
+        ? object.nodeClusters.map((e: any) => NodeCluster.fromJSON(e))
+        : globalThis.Array.isArray(object?.node_clusters)
+        ? object.node_clusters.map((e: any) => NodeCluster.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListNodeClustersResponse): unknown {
+    const obj: any = {};
+    if (message.nodeClusters?.length) {
+      obj.nodeClusters = message.nodeClusters.map((e) => NodeCluster.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListNodeClustersResponse>): ListNodeClustersResponse {
+    return ListNodeClustersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListNodeClustersResponse>): ListNodeClustersResponse {
+    const message = createBaseListNodeClustersResponse();
+    message.nodeClusters = object.nodeClusters?.map((e) => NodeCluster.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWatchNodeClustersRequest(): WatchNodeClustersRequest {
+  return { cursor: "" };
+}
+
+export const WatchNodeClustersRequest: MessageFns<WatchNodeClustersRequest> = {
+  encode(message: WatchNodeClustersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cursor !== "") {
+      writer.uint32(122).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchNodeClustersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchNodeClustersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchNodeClustersRequest {
+    return { cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "" };
+  },
+
+  toJSON(message: WatchNodeClustersRequest): unknown {
+    const obj: any = {};
+    if (message.cursor !== "") {
+      obj.cursor = message.cursor;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchNodeClustersRequest>): WatchNodeClustersRequest {
+    return WatchNodeClustersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchNodeClustersRequest>): WatchNodeClustersRequest {
+    const message = createBaseWatchNodeClustersRequest();
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchNodeClustersResponse(): WatchNodeClustersResponse {
+  return { cursor: "", snapshot: false, more: false, nodeClusters: [], removedIds: [] };
+}
+
+export const WatchNodeClustersResponse: MessageFns<WatchNodeClustersResponse> = {
+  encode(message: WatchNodeClustersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cursor !== "") {
+      writer.uint32(10).string(message.cursor);
+    }
+    if (message.snapshot !== false) {
+      writer.uint32(16).bool(message.snapshot);
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    for (const v of message.nodeClusters) {
+      NodeCluster.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.removedIds) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchNodeClustersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchNodeClustersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.snapshot = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.nodeClusters.push(NodeCluster.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.removedIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchNodeClustersResponse {
+    return {
+      cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "",
+      snapshot: isSet(object.snapshot) ? globalThis.Boolean(object.snapshot) : false,
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+      nodeClusters: globalThis.Array.isArray(object?.nodeClusters)
+        ? object.nodeClusters.map((e: any) => NodeCluster.fromJSON(e))
+        : globalThis.Array.isArray(object?.node_clusters)
+        ? object.node_clusters.map((e: any) => NodeCluster.fromJSON(e))
+        : [],
+      removedIds: globalThis.Array.isArray(object?.removedIds)
+        ? object.removedIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_ids)
+        ? object.removed_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: WatchNodeClustersResponse): unknown {
+    const obj: any = {};
+    if (message.cursor !== "") {
+      obj.cursor = message.cursor;
+    }
+    if (message.snapshot !== false) {
+      obj.snapshot = message.snapshot;
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    if (message.nodeClusters?.length) {
+      obj.nodeClusters = message.nodeClusters.map((e) => NodeCluster.toJSON(e));
+    }
+    if (message.removedIds?.length) {
+      obj.removedIds = message.removedIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchNodeClustersResponse>): WatchNodeClustersResponse {
+    return WatchNodeClustersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchNodeClustersResponse>): WatchNodeClustersResponse {
+    const message = createBaseWatchNodeClustersResponse();
+    message.cursor = object.cursor ?? "";
+    message.snapshot = object.snapshot ?? false;
+    message.more = object.more ?? false;
+    message.nodeClusters = object.nodeClusters?.map((e) => NodeCluster.fromPartial(e)) || [];
+    message.removedIds = object.removedIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseUpdateNodeClusterRequest(): UpdateNodeClusterRequest {
+  return { nodeCluster: "", targetNodes: 0, tags: [], updateMask: undefined, options: undefined };
+}
+
+export const UpdateNodeClusterRequest: MessageFns<UpdateNodeClusterRequest> = {
+  encode(message: UpdateNodeClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== "") {
+      writer.uint32(10).string(message.nodeCluster);
+    }
+    if (message.targetNodes !== 0) {
+      writer.uint32(16).uint32(message.targetNodes);
+    }
+    for (const v of message.tags) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(34).fork()).join();
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNodeClusterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNodeClusterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.targetNodes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tags.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateNodeClusterRequest {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? globalThis.String(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? globalThis.String(object.node_cluster)
+        : "",
+      targetNodes: isSet(object.targetNodes)
+        ? globalThis.Number(object.targetNodes)
+        : isSet(object.target_nodes)
+        ? globalThis.Number(object.target_nodes)
+        : 0,
+      tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateNodeClusterRequest): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== "") {
+      obj.nodeCluster = message.nodeCluster;
+    }
+    if (message.targetNodes !== 0) {
+      obj.targetNodes = Math.round(message.targetNodes);
+    }
+    if (message.tags?.length) {
+      obj.tags = message.tags;
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateNodeClusterRequest>): UpdateNodeClusterRequest {
+    return UpdateNodeClusterRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNodeClusterRequest>): UpdateNodeClusterRequest {
+    const message = createBaseUpdateNodeClusterRequest();
+    message.nodeCluster = object.nodeCluster ?? "";
+    message.targetNodes = object.targetNodes ?? 0;
+    message.tags = object.tags?.map((e) => e) || [];
+    message.updateMask = object.updateMask ?? undefined;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateNodeClusterResponse(): UpdateNodeClusterResponse {
+  return { nodeCluster: undefined, action: undefined, plan: undefined };
+}
+
+export const UpdateNodeClusterResponse: MessageFns<UpdateNodeClusterResponse> = {
+  encode(message: UpdateNodeClusterResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== undefined) {
+      NodeCluster.encode(message.nodeCluster, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateNodeClusterResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateNodeClusterResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = NodeCluster.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateNodeClusterResponse {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? NodeCluster.fromJSON(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? NodeCluster.fromJSON(object.node_cluster)
+        : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateNodeClusterResponse): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== undefined) {
+      obj.nodeCluster = NodeCluster.toJSON(message.nodeCluster);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateNodeClusterResponse>): UpdateNodeClusterResponse {
+    return UpdateNodeClusterResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateNodeClusterResponse>): UpdateNodeClusterResponse {
+    const message = createBaseUpdateNodeClusterResponse();
+    message.nodeCluster = (object.nodeCluster !== undefined && object.nodeCluster !== null)
+      ? NodeCluster.fromPartial(object.nodeCluster)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveNodeClusterRequest(): RemoveNodeClusterRequest {
+  return { nodeCluster: "", options: undefined };
+}
+
+export const RemoveNodeClusterRequest: MessageFns<RemoveNodeClusterRequest> = {
+  encode(message: RemoveNodeClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== "") {
+      writer.uint32(10).string(message.nodeCluster);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeClusterRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveNodeClusterRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveNodeClusterRequest {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? globalThis.String(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? globalThis.String(object.node_cluster)
+        : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: RemoveNodeClusterRequest): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== "") {
+      obj.nodeCluster = message.nodeCluster;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveNodeClusterRequest>): RemoveNodeClusterRequest {
+    return RemoveNodeClusterRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveNodeClusterRequest>): RemoveNodeClusterRequest {
+    const message = createBaseRemoveNodeClusterRequest();
+    message.nodeCluster = object.nodeCluster ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveNodeClusterResponse(): RemoveNodeClusterResponse {
+  return { nodeCluster: undefined, action: undefined, plan: undefined };
+}
+
+export const RemoveNodeClusterResponse: MessageFns<RemoveNodeClusterResponse> = {
+  encode(message: RemoveNodeClusterResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeCluster !== undefined) {
+      NodeCluster.encode(message.nodeCluster, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeClusterResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveNodeClusterResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeCluster = NodeCluster.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveNodeClusterResponse {
+    return {
+      nodeCluster: isSet(object.nodeCluster)
+        ? NodeCluster.fromJSON(object.nodeCluster)
+        : isSet(object.node_cluster)
+        ? NodeCluster.fromJSON(object.node_cluster)
+        : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: RemoveNodeClusterResponse): unknown {
+    const obj: any = {};
+    if (message.nodeCluster !== undefined) {
+      obj.nodeCluster = NodeCluster.toJSON(message.nodeCluster);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveNodeClusterResponse>): RemoveNodeClusterResponse {
+    return RemoveNodeClusterResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveNodeClusterResponse>): RemoveNodeClusterResponse {
+    const message = createBaseRemoveNodeClusterResponse();
+    message.nodeCluster = (object.nodeCluster !== undefined && object.nodeCluster !== null)
+      ? NodeCluster.fromPartial(object.nodeCluster)
       : undefined;
     message.action = (object.action !== undefined && object.action !== null)
       ? Action.fromPartial(object.action)
@@ -7669,7 +8984,7 @@ export const WatchEventsResponse: MessageFns<WatchEventsResponse> = {
 };
 
 function createBaseCreateTokenRequest(): CreateTokenRequest {
-  return { name: "", role: 0, services: [], tags: [], lifetimeSeconds: 0, options: undefined };
+  return { name: "", role: 0, services: [], tags: [], lifetimeSeconds: 0, cluster: "", maxUses: 0, options: undefined };
 }
 
 export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
@@ -7688,6 +9003,12 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     }
     if (message.lifetimeSeconds !== 0) {
       writer.uint32(40).uint32(message.lifetimeSeconds);
+    }
+    if (message.cluster !== "") {
+      writer.uint32(50).string(message.cluster);
+    }
+    if (message.maxUses !== 0) {
+      writer.uint32(56).uint32(message.maxUses);
     }
     if (message.options !== undefined) {
       MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
@@ -7748,6 +9069,22 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
             message.lifetimeSeconds = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.maxUses = reader.uint32();
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -7779,6 +9116,12 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
         : isSet(object.lifetime_seconds)
         ? globalThis.Number(object.lifetime_seconds)
         : 0,
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
+      maxUses: isSet(object.maxUses)
+        ? globalThis.Number(object.maxUses)
+        : isSet(object.max_uses)
+        ? globalThis.Number(object.max_uses)
+        : 0,
       options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
     };
   },
@@ -7800,6 +9143,12 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     if (message.lifetimeSeconds !== 0) {
       obj.lifetimeSeconds = Math.round(message.lifetimeSeconds);
     }
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
+    if (message.maxUses !== 0) {
+      obj.maxUses = Math.round(message.maxUses);
+    }
     if (message.options !== undefined) {
       obj.options = MutationOptions.toJSON(message.options);
     }
@@ -7816,6 +9165,8 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     message.services = object.services?.map((e) => e) || [];
     message.tags = object.tags?.map((e) => e) || [];
     message.lifetimeSeconds = object.lifetimeSeconds ?? 0;
+    message.cluster = object.cluster ?? "";
+    message.maxUses = object.maxUses ?? 0;
     message.options = (object.options !== undefined && object.options !== null)
       ? MutationOptions.fromPartial(object.options)
       : undefined;
@@ -8712,7 +10063,7 @@ export const ControlServiceDefinition = {
       responseStream: true,
       options: {},
     },
-    /** Changes what the operator decides of a node: tags, availability. */
+    /** Changes what the operator decides of a node: tags, availability, cluster. */
     updateNode: {
       name: "UpdateNode",
       requestType: UpdateNodeRequest as typeof UpdateNodeRequest,
@@ -8730,6 +10081,63 @@ export const ControlServiceDefinition = {
       requestType: RemoveNodeRequest as typeof RemoveNodeRequest,
       requestStream: false,
       responseType: RemoveNodeResponse as typeof RemoveNodeResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Makes a node cluster; hosts join it by a token that names it. ALREADY_EXISTS if the name is taken. */
+    createNodeCluster: {
+      name: "CreateNodeCluster",
+      requestType: CreateNodeClusterRequest as typeof CreateNodeClusterRequest,
+      requestStream: false,
+      responseType: CreateNodeClusterResponse as typeof CreateNodeClusterResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** One node cluster. */
+    getNodeCluster: {
+      name: "GetNodeCluster",
+      requestType: GetNodeClusterRequest as typeof GetNodeClusterRequest,
+      requestStream: false,
+      responseType: GetNodeClusterResponse as typeof GetNodeClusterResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /** All node clusters, by name. */
+    listNodeClusters: {
+      name: "ListNodeClusters",
+      requestType: ListNodeClustersRequest as typeof ListNodeClustersRequest,
+      requestStream: false,
+      responseType: ListNodeClustersResponse as typeof ListNodeClustersResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /** First all that ListNodeClusters answers, then every change. Resumes from a cursor; one that is too old starts with a new snapshot. */
+    watchNodeClusters: {
+      name: "WatchNodeClusters",
+      requestType: WatchNodeClustersRequest as typeof WatchNodeClustersRequest,
+      requestStream: false,
+      responseType: WatchNodeClustersResponse as typeof WatchNodeClustersResponse,
+      responseStream: true,
+      options: {},
+    },
+    /** Changes target and tags of a node cluster; its members have the new tags at once. */
+    updateNodeCluster: {
+      name: "UpdateNodeCluster",
+      requestType: UpdateNodeClusterRequest as typeof UpdateNodeClusterRequest,
+      requestStream: false,
+      responseType: UpdateNodeClusterResponse as typeof UpdateNodeClusterResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Removes a node cluster and revokes the join tokens that name it. FAILED_PRECONDITION while it has
+     * members.
+     */
+    removeNodeCluster: {
+      name: "RemoveNodeCluster",
+      requestType: RemoveNodeClusterRequest as typeof RemoveNodeClusterRequest,
+      requestStream: false,
+      responseType: RemoveNodeClusterResponse as typeof RemoveNodeClusterResponse,
       responseStream: false,
       options: {},
     },
@@ -8983,7 +10391,7 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: WatchNodesRequest,
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<WatchNodesResponse>>;
-  /** Changes what the operator decides of a node: tags, availability. */
+  /** Changes what the operator decides of a node: tags, availability, cluster. */
   updateNode(
     request: UpdateNodeRequest,
     context: CallContext & CallContextExt,
@@ -8996,6 +10404,39 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RemoveNodeRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RemoveNodeResponse>>;
+  /** Makes a node cluster; hosts join it by a token that names it. ALREADY_EXISTS if the name is taken. */
+  createNodeCluster(
+    request: CreateNodeClusterRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<CreateNodeClusterResponse>>;
+  /** One node cluster. */
+  getNodeCluster(
+    request: GetNodeClusterRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<GetNodeClusterResponse>>;
+  /** All node clusters, by name. */
+  listNodeClusters(
+    request: ListNodeClustersRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<ListNodeClustersResponse>>;
+  /** First all that ListNodeClusters answers, then every change. Resumes from a cursor; one that is too old starts with a new snapshot. */
+  watchNodeClusters(
+    request: WatchNodeClustersRequest,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<WatchNodeClustersResponse>>;
+  /** Changes target and tags of a node cluster; its members have the new tags at once. */
+  updateNodeCluster(
+    request: UpdateNodeClusterRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpdateNodeClusterResponse>>;
+  /**
+   * Removes a node cluster and revokes the join tokens that name it. FAILED_PRECONDITION while it has
+   * members.
+   */
+  removeNodeCluster(
+    request: RemoveNodeClusterRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RemoveNodeClusterResponse>>;
   /**
    * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
    * definition and the revision that the service has now. A service with fewer replicas gets as many.
@@ -9182,7 +10623,7 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<WatchNodesRequest>,
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<WatchNodesResponse>;
-  /** Changes what the operator decides of a node: tags, availability. */
+  /** Changes what the operator decides of a node: tags, availability, cluster. */
   updateNode(
     request: DeepPartial<UpdateNodeRequest>,
     options?: CallOptions & CallOptionsExt,
@@ -9195,6 +10636,39 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RemoveNodeRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RemoveNodeResponse>;
+  /** Makes a node cluster; hosts join it by a token that names it. ALREADY_EXISTS if the name is taken. */
+  createNodeCluster(
+    request: DeepPartial<CreateNodeClusterRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<CreateNodeClusterResponse>;
+  /** One node cluster. */
+  getNodeCluster(
+    request: DeepPartial<GetNodeClusterRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<GetNodeClusterResponse>;
+  /** All node clusters, by name. */
+  listNodeClusters(
+    request: DeepPartial<ListNodeClustersRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<ListNodeClustersResponse>;
+  /** First all that ListNodeClusters answers, then every change. Resumes from a cursor; one that is too old starts with a new snapshot. */
+  watchNodeClusters(
+    request: DeepPartial<WatchNodeClustersRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<WatchNodeClustersResponse>;
+  /** Changes target and tags of a node cluster; its members have the new tags at once. */
+  updateNodeCluster(
+    request: DeepPartial<UpdateNodeClusterRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpdateNodeClusterResponse>;
+  /**
+   * Removes a node cluster and revokes the join tokens that name it. FAILED_PRECONDITION while it has
+   * members.
+   */
+  removeNodeCluster(
+    request: DeepPartial<RemoveNodeClusterRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RemoveNodeClusterResponse>;
   /**
    * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
    * definition and the revision that the service has now. A service with fewer replicas gets as many.

@@ -18,6 +18,8 @@ export const NodeState = {
   UNSPECIFIED: 0,
   /** UNKNOWN - The coordinator restarted and has not heard of it yet. */
   UNKNOWN: 10,
+  /** JOINING - It joined, and its agent has never connected since. */
+  JOINING: 15,
   /** READY - Its agent is connected and its engine answers. */
   READY: 20,
   /** ENGINE_AWAY - Its agent is connected, its engine does not answer. */
@@ -33,6 +35,7 @@ export type NodeState = typeof NodeState[keyof typeof NodeState];
 export namespace NodeState {
   export type UNSPECIFIED = typeof NodeState.UNSPECIFIED;
   export type UNKNOWN = typeof NodeState.UNKNOWN;
+  export type JOINING = typeof NodeState.JOINING;
   export type READY = typeof NodeState.READY;
   export type ENGINE_AWAY = typeof NodeState.ENGINE_AWAY;
   export type UNREACHABLE = typeof NodeState.UNREACHABLE;
@@ -47,6 +50,9 @@ export function nodeStateFromJSON(object: any): NodeState {
     case 10:
     case "NODE_STATE_UNKNOWN":
       return NodeState.UNKNOWN;
+    case 15:
+    case "NODE_STATE_JOINING":
+      return NodeState.JOINING;
     case 20:
     case "NODE_STATE_READY":
       return NodeState.READY;
@@ -70,6 +76,8 @@ export function nodeStateToJSON(object: NodeState): string {
       return "NODE_STATE_UNSPECIFIED";
     case NodeState.UNKNOWN:
       return "NODE_STATE_UNKNOWN";
+    case NodeState.JOINING:
+      return "NODE_STATE_JOINING";
     case NodeState.READY:
       return "NODE_STATE_READY";
     case NodeState.ENGINE_AWAY:
@@ -148,7 +156,10 @@ export interface Node {
   state: NodeState;
   /** What the operator wants of it. */
   availability: Availability;
-  /** Tags that placement constraints ask for. */
+  /**
+   * Tags that were given to this node itself. Placement constraints ask for these, cluster_tags and
+   * automatic_tags alike.
+   */
   tags: string[];
   /** What the agent found. */
   description:
@@ -160,7 +171,11 @@ export interface Node {
   publicAddress: string;
   /** Containers on it, of any phase but removed. */
   containers: number;
-  /** Why it takes no containers, in words: agent away, engine away. Empty when all is well. */
+  /**
+   * Why it takes no containers, in words: agent away, engine away. Also what is odd about it although it
+   * works: a clock that differs by more than five minutes, another host that speaks with its identity.
+   * Empty when all is well.
+   */
   message: string;
   /** Changes on every write of the desired part; see MutationOptions.version. */
   version: number;
@@ -177,6 +192,17 @@ export interface Node {
    * an older backup was restored. They are left alone until AdoptOrphan or DiscardOrphan.
    */
   orphaned: Orphan[];
+  /** Name of its node cluster; empty if it is in none. */
+  cluster: string;
+  /** Id of its node cluster; empty if it is in none. */
+  clusterId: string;
+  /** Tags that it has from its node cluster. */
+  clusterTags: string[];
+  /**
+   * Tags that it has from what it is, as KEY=VALUE: `cluster`, `arch`, `os`, `hostname`. Nobody can give
+   * or take them; those that the agent has not told yet are left out.
+   */
+  automaticTags: string[];
 }
 
 /** An engine container that carries a node's labels although the coordinator doesn't know it. */
@@ -209,6 +235,8 @@ export interface NodeDescription {
   memoryBytes: number;
   /** Version of the agent. */
   agentVersion: string;
+  /** Kind of operating system in Docker's words: linux. */
+  os: string;
 }
 
 /** Why a node was not chosen for a container. */
@@ -237,6 +265,10 @@ function createBaseNode(): Node {
     joinedAt: undefined,
     lastSeenAt: undefined,
     orphaned: [],
+    cluster: "",
+    clusterId: "",
+    clusterTags: [],
+    automaticTags: [],
   };
 }
 
@@ -283,6 +315,18 @@ export const Node: MessageFns<Node> = {
     }
     for (const v of message.orphaned) {
       Orphan.encode(v!, writer.uint32(162).fork()).join();
+    }
+    if (message.cluster !== "") {
+      writer.uint32(122).string(message.cluster);
+    }
+    if (message.clusterId !== "") {
+      writer.uint32(130).string(message.clusterId);
+    }
+    for (const v of message.clusterTags) {
+      writer.uint32(138).string(v!);
+    }
+    for (const v of message.automaticTags) {
+      writer.uint32(146).string(v!);
     }
     return writer;
   },
@@ -412,6 +456,38 @@ export const Node: MessageFns<Node> = {
             message.orphaned.push(Orphan.decode(reader, reader.uint32()));
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.clusterId = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.clusterTags.push(reader.string());
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.automaticTags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -457,6 +533,22 @@ export const Node: MessageFns<Node> = {
         : undefined,
       orphaned: globalThis.Array.isArray(object?.orphaned)
         ? object.orphaned.map((e: any) => Orphan.fromJSON(e))
+        : [],
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
+      clusterId: isSet(object.clusterId)
+        ? globalThis.String(object.clusterId)
+        : isSet(object.cluster_id)
+        ? globalThis.String(object.cluster_id)
+        : "",
+      clusterTags: globalThis.Array.isArray(object?.clusterTags)
+        ? object.clusterTags.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.cluster_tags)
+        ? object.cluster_tags.map((e: any) => globalThis.String(e))
+        : [],
+      automaticTags: globalThis.Array.isArray(object?.automaticTags)
+        ? object.automaticTags.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.automatic_tags)
+        ? object.automatic_tags.map((e: any) => globalThis.String(e))
         : [],
     };
   },
@@ -505,6 +597,18 @@ export const Node: MessageFns<Node> = {
     if (message.orphaned?.length) {
       obj.orphaned = message.orphaned.map((e) => Orphan.toJSON(e));
     }
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
+    if (message.clusterId !== "") {
+      obj.clusterId = message.clusterId;
+    }
+    if (message.clusterTags?.length) {
+      obj.clusterTags = message.clusterTags;
+    }
+    if (message.automaticTags?.length) {
+      obj.automaticTags = message.automaticTags;
+    }
     return obj;
   },
 
@@ -529,6 +633,10 @@ export const Node: MessageFns<Node> = {
     message.joinedAt = object.joinedAt ?? undefined;
     message.lastSeenAt = object.lastSeenAt ?? undefined;
     message.orphaned = object.orphaned?.map((e) => Orphan.fromPartial(e)) || [];
+    message.cluster = object.cluster ?? "";
+    message.clusterId = object.clusterId ?? "";
+    message.clusterTags = object.clusterTags?.map((e) => e) || [];
+    message.automaticTags = object.automaticTags?.map((e) => e) || [];
     return message;
   },
 };
@@ -668,6 +776,7 @@ function createBaseNodeDescription(): NodeDescription {
     cpus: 0,
     memoryBytes: 0,
     agentVersion: "",
+    os: "",
   };
 }
 
@@ -696,6 +805,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     }
     if (message.agentVersion !== "") {
       writer.uint32(66).string(message.agentVersion);
+    }
+    if (message.os !== "") {
+      writer.uint32(74).string(message.os);
     }
     return writer;
   },
@@ -777,6 +889,14 @@ export const NodeDescription: MessageFns<NodeDescription> = {
             message.agentVersion = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.os = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -819,6 +939,7 @@ export const NodeDescription: MessageFns<NodeDescription> = {
         : isSet(object.agent_version)
         ? globalThis.String(object.agent_version)
         : "",
+      os: isSet(object.os) ? globalThis.String(object.os) : "",
     };
   },
 
@@ -848,6 +969,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     if (message.agentVersion !== "") {
       obj.agentVersion = message.agentVersion;
     }
+    if (message.os !== "") {
+      obj.os = message.os;
+    }
     return obj;
   },
 
@@ -864,6 +988,7 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     message.cpus = object.cpus ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.agentVersion = object.agentVersion ?? "";
+    message.os = object.os ?? "";
     return message;
   },
 };

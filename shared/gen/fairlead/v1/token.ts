@@ -104,7 +104,18 @@ export interface Token {
     | Date
     | undefined;
   /** When it was last used, to the minute. */
-  lastUsedAt: Date | undefined;
+  lastUsedAt:
+    | Date
+    | undefined;
+  /**
+   * Id of the node cluster that a node which joins with it becomes a member of; empty: of none. Only
+   * with the role NODE.
+   */
+  clusterId: string;
+  /** How many nodes may join with it; 0: any number. Only with the role NODE. */
+  maxUses: number;
+  /** How many nodes have joined with it. */
+  uses: number;
 }
 
 function createBaseToken(): Token {
@@ -117,6 +128,9 @@ function createBaseToken(): Token {
     createdAt: undefined,
     expiresAt: undefined,
     lastUsedAt: undefined,
+    clusterId: "",
+    maxUses: 0,
+    uses: 0,
   };
 }
 
@@ -145,6 +159,15 @@ export const Token: MessageFns<Token> = {
     }
     if (message.lastUsedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.lastUsedAt), writer.uint32(66).fork()).join();
+    }
+    if (message.clusterId !== "") {
+      writer.uint32(74).string(message.clusterId);
+    }
+    if (message.maxUses !== 0) {
+      writer.uint32(80).uint32(message.maxUses);
+    }
+    if (message.uses !== 0) {
+      writer.uint32(88).uint32(message.uses);
     }
     return writer;
   },
@@ -226,6 +249,30 @@ export const Token: MessageFns<Token> = {
             message.lastUsedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.clusterId = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.maxUses = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.uses = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -264,6 +311,17 @@ export const Token: MessageFns<Token> = {
         : isSet(object.last_used_at)
         ? fromJsonTimestamp(object.last_used_at)
         : undefined,
+      clusterId: isSet(object.clusterId)
+        ? globalThis.String(object.clusterId)
+        : isSet(object.cluster_id)
+        ? globalThis.String(object.cluster_id)
+        : "",
+      maxUses: isSet(object.maxUses)
+        ? globalThis.Number(object.maxUses)
+        : isSet(object.max_uses)
+        ? globalThis.Number(object.max_uses)
+        : 0,
+      uses: isSet(object.uses) ? globalThis.Number(object.uses) : 0,
     };
   },
 
@@ -293,6 +351,15 @@ export const Token: MessageFns<Token> = {
     if (message.lastUsedAt !== undefined) {
       obj.lastUsedAt = message.lastUsedAt.toISOString();
     }
+    if (message.clusterId !== "") {
+      obj.clusterId = message.clusterId;
+    }
+    if (message.maxUses !== 0) {
+      obj.maxUses = Math.round(message.maxUses);
+    }
+    if (message.uses !== 0) {
+      obj.uses = Math.round(message.uses);
+    }
     return obj;
   },
 
@@ -309,6 +376,9 @@ export const Token: MessageFns<Token> = {
     message.createdAt = object.createdAt ?? undefined;
     message.expiresAt = object.expiresAt ?? undefined;
     message.lastUsedAt = object.lastUsedAt ?? undefined;
+    message.clusterId = object.clusterId ?? "";
+    message.maxUses = object.maxUses ?? 0;
+    message.uses = object.uses ?? 0;
     return message;
   },
 };

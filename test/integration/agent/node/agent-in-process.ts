@@ -18,10 +18,11 @@ export class AgentInProcess implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #lines: string[] = [];
 
-  constructor(flags: AgentFlags) {
+  /** `clock`: what the host takes the time to be. */
+  constructor(flags: AgentFlags, clock = systemClock) {
     const write = (line: string) => this.#lines.push(line);
     const log = createLogger({ level: 'debug', process: 'node-agent' }, { write });
-    const deps = { clock: systemClock, random: systemRandom, log };
+    const deps = { clock, random: systemRandom, log };
     this.ended = runNodeAgent(readNodeAgentConfig(flags, {}), deps, this.#stop.signal);
   }
 

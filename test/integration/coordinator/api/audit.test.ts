@@ -102,6 +102,19 @@ const changes: Readonly<
       }),
   ],
   RemoveNode: ['node node-2', ({ control }) => control.removeNode({ node: 'node-2' })],
+  CreateNodeCluster: [
+    'node-cluster edge',
+    ({ control }) => control.createNodeCluster({ name: 'edge', targetNodes: 4 }),
+  ],
+  UpdateNodeCluster: [
+    'node-cluster edge',
+    ({ control }) =>
+      control.updateNodeCluster({ nodeCluster: 'edge', tags: ['eu'], updateMask: ['tags'] }),
+  ],
+  RemoveNodeCluster: [
+    'node-cluster edge',
+    ({ control }) => control.removeNodeCluster({ nodeCluster: 'edge' }),
+  ],
   CreateToken: [
     'token made',
     ({ control }) => control.createToken({ name: 'made', role: Role.VIEWER }),

@@ -17,6 +17,7 @@ import { Store, type Change } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { DomainError } from '../../../../shared/errors.ts';
 import {
+  aCluster,
   aContainer,
   anObservation,
   aNode,
@@ -58,6 +59,7 @@ function contentOf(store: Store) {
   return {
     services: [...store.services.values()],
     nodes: [...store.nodes.values()],
+    clusters: [...store.clusters.values()],
     containers: [...store.containers.values()],
     tokens: [...store.tokens.values()],
     actions: [...store.actions.values()],
@@ -71,7 +73,8 @@ const web1 = containerId('web-1-id');
 /** A service with a container on a node, a token and an event. */
 function fill(store: Store): void {
   store.transact((tx) => {
-    tx.nodes.put(aNode());
+    tx.clusters.put(aCluster());
+    tx.nodes.put(aNode({ clusterId: aCluster().id }));
     tx.services.put(aService());
     tx.recordRevision(serviceId('web-id'), 1, aSpec());
     tx.containers.put(aContainer());
@@ -97,6 +100,8 @@ describe('a store that is opened again', () => {
     expect(contentOf(again)).toEqual(before);
     expect(again.containersOf(serviceId('web-id'))).toHaveLength(1);
     expect(again.containersOn(nodeId('node-1'))).toHaveLength(1);
+    expect(again.nodesIn(aCluster().id)).toHaveLength(1);
+    expect(again.clusterOf(aNode({ clusterId: aCluster().id }))).toEqual(aCluster());
     expect(again.events.newest).toBe(1);
   });
 
@@ -173,7 +178,13 @@ describe('a transaction', () => {
     });
     fill(store);
     expect(heard).toEqual([
-      ['services web-id', 'nodes node-1', 'containers web-1-id', 'tokens 00000000000000aa'],
+      [
+        'services web-id',
+        'clusters edge-id',
+        'nodes node-1',
+        'containers web-1-id',
+        'tokens 00000000000000aa',
+      ],
     ]);
     store.transact(() => undefined);
     expect(heard).toHaveLength(1);
@@ -262,6 +273,26 @@ describe('the schema', () => {
       expect(versionOf()).toBe(migrations.length);
     },
   );
+
+  test('gives nodes and tokens of the first version what they lacked', () => {
+    const database = openDatabase(path, migrations.slice(0, 1));
+    const put = (table: string, record: object) => {
+      database
+        .prepare(`INSERT INTO ${table} (id, name, record) VALUES (?, ?, ?)`)
+        .run('a', 'a', JSON.stringify(record));
+    };
+    put('nodes', { id: 'a', name: 'a', description: { hostname: 'host' } });
+    put('tokens', { id: 'a', name: 'a' });
+    database.close();
+    using store = open();
+    expect([...store.nodes.values()]).toEqual([
+      { id: 'a', name: 'a', description: { hostname: 'host', os: '' }, clusterId: null },
+    ]);
+    expect([...store.tokens.values()]).toEqual([
+      { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0 },
+    ]);
+    expect(store.clusters.size).toBe(0);
+  });
 
   const versionOf = () => {
     const database = new SqliteDatabase(path, { readonly: true });

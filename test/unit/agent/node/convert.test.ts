@@ -146,6 +146,7 @@ describe('what the agent says', () => {
       description: {
         hostname: 'host-1',
         operatingSystem: 'Debian',
+        os: 'linux',
         architecture: 'amd64',
         engineVersion: '20.10.24',
         engineApiVersion: '1.41',
@@ -155,6 +156,7 @@ describe('what the agent says', () => {
       },
       advertiseAddress: '192.0.2.7',
       publicAddress: 'host-1.example',
+      clock: new Date(1_700_000_000_000),
     };
     const engine = { reachable: false, message: 'away' };
     const hello = helloOf(greeting, {

@@ -49,6 +49,7 @@ export class FakeEngine implements ContainerEngine {
     version: '20.10.24',
     apiVersion: '1.41',
     operatingSystem: 'Debian',
+    os: 'linux',
     architecture: 'amd64',
     cpus: 2,
     memoryBytes: 2 ** 33,

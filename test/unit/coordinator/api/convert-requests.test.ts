@@ -1,17 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import {
   limitFromProto,
-  nodeChangeFromProto,
   optionsFromProto,
   roleFromProto,
   tokenWishFromProto,
 } from '../../../../coordinator/api/convert-requests.ts';
 import type { FieldViolation } from '../../../../shared/errors.ts';
-import {
-  CreateTokenRequest,
-  UpdateNodeRequest,
-} from '../../../../shared/gen/fairlead/v1/control_service.ts';
-import { Availability } from '../../../../shared/gen/fairlead/v1/node.ts';
+import { CreateTokenRequest } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { Role } from '../../../../shared/gen/fairlead/v1/token.ts';
 
 function collect<T>(convert: (into: FieldViolation[]) => T): [T, string[]] {
@@ -47,43 +42,6 @@ test.each([
   expect(collect((into) => limitFromProto(limit, into))).toEqual([expected, rules]);
 });
 
-describe('a change of a node', () => {
-  const convert = (request: Parameters<typeof UpdateNodeRequest.fromPartial>[0]) =>
-    collect((into) => nodeChangeFromProto(UpdateNodeRequest.fromPartial(request), into));
-
-  test('takes what the mask names', () => {
-    const request = { tags: ['web'], availability: Availability.PAUSED };
-    expect(convert({ ...request, updateMask: ['tags'] })).toEqual([
-      { tags: ['web'], availability: undefined },
-      [],
-    ]);
-    expect(convert({ ...request, updateMask: ['availability'] })).toEqual([
-      { tags: undefined, availability: 'paused' },
-      [],
-    ]);
-    expect(convert({ updateMask: ['availability', 'tags'] })).toEqual([
-      { tags: [], availability: 'active' },
-      [],
-    ]);
-  });
-
-  test('refuses no mask, unknown paths and wrong tags', () => {
-    expect(convert({})[1]).toEqual(['update_mask is required']);
-    expect(convert({ updateMask: ['name', 'tags'], tags: [''] })[1]).toEqual([
-      'update_mask.paths[0] must be "tags" or "availability", and is "name"',
-      expect.stringContaining('tags[0] must be'),
-    ]);
-  });
-
-  test('cannot drain yet, and says what to do', () => {
-    expect(() =>
-      convert({ updateMask: ['availability'], availability: Availability.DRAINING }),
-    ).toThrow(
-      expect.objectContaining({ kind: 'unimplemented', reason: 'NODE_DRAIN_UNIMPLEMENTED' }),
-    );
-  });
-});
-
 describe('a token', () => {
   const convert = (request: Parameters<typeof CreateTokenRequest.fromPartial>[0]) =>
     collect((into) => tokenWishFromProto(CreateTokenRequest.fromPartial(request), into));
@@ -92,10 +50,17 @@ describe('a token', () => {
     expect(
       convert({ name: 'ci', role: Role.OPERATOR, services: ['web'], lifetimeSeconds: 60 }),
     ).toEqual([
-      { name: 'ci', role: 'operator', services: ['web'], tags: [], lifetimeSeconds: 60 },
+      {
+        ...{ name: 'ci', role: 'operator', services: ['web'], tags: [] },
+        ...{ cluster: '', maxUses: 0, lifetimeSeconds: 60 },
+      },
       [],
     ]);
-    expect(convert({ name: 'join', role: Role.NODE, tags: ['web'] })[1]).toEqual([]);
+    const join = { name: 'join', role: Role.NODE, tags: ['web'], cluster: 'edge', maxUses: 4 };
+    expect(convert(join)).toEqual([
+      expect.objectContaining({ tags: ['web'], cluster: 'edge', maxUses: 4 }),
+      [],
+    ]);
   });
 
   test.each([
@@ -103,7 +68,17 @@ describe('a token', () => {
     [{ name: 'a\tb', role: Role.ADMIN }, ['name must have no control character, and is "a\\tb"']],
     [{ name: 'x'.repeat(65), role: Role.ADMIN }, ['name must have at most 64 bytes']],
     [{ name: 'lb', role: Role.PROXY }, ['services is required for the role PROXY']],
-    [{ name: 'x', role: Role.VIEWER, tags: ['a'] }, ['tags must only be set for the role NODE']],
+    [
+      { name: 'x', role: Role.VIEWER, tags: ['a'], cluster: 'edge', maxUses: 1 },
+      ['tags', 'cluster', 'max_uses'].map((field) => `${field} must only be set for the role NODE`),
+    ],
+    [
+      { name: 'x', role: Role.NODE, tags: ['os=linux'], maxUses: 10_001 },
+      [
+        expect.stringMatching(/^tags\[0\] must not begin with "cluster=", .* and is "os=linux"$/),
+        'max_uses must be a whole number from 0 to 10000, and is 10001',
+      ],
+    ],
   ])('%j is refused', (request, rules) => {
     expect(convert(request)[1]).toEqual(rules);
   });

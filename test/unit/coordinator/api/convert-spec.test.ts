@@ -303,7 +303,7 @@ const refused: readonly [string, Changes, readonly string[]][] = [
     'a tag that is none',
     { tags: ['a b'] },
     [
-      'spec.tags[0] must be at most 64 letters, digits, "_", ".", "=" and "-", with a letter or digit first, and is "a b"',
+      'spec.tags[0] must be at most 80 letters, digits, "_", ".", "=" and "-", with a letter or digit first, and is "a b"',
     ],
   ],
   [

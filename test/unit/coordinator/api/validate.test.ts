@@ -116,7 +116,7 @@ describe('a name', () => {
 });
 
 test('tags are bounded, of plain characters, and there once', () => {
-  const good = ['web', 'Region=eu-1', '0.1_a', 't'.repeat(64)];
+  const good = ['web', 'Region=eu-1', '0.1_a', 't'.repeat(80)];
   expect(
     rulesOf((into) => {
       validateTags(good, 'tags', into);
@@ -124,11 +124,11 @@ test('tags are bounded, of plain characters, and there once', () => {
   ).toEqual([]);
   expect(
     rulesOf((into) => {
-      validateTags(['a', '', 'b c', 't'.repeat(65), 'a'], 'tags', into);
+      validateTags(['a', '', 'b c', 't'.repeat(81), 'a'], 'tags', into);
     }),
   ).toEqual([
     'tags[4] has the same tag as tags[0]: "a"',
-    expect.stringMatching(/^tags\[1\] must be at most 64 letters.*and is ""$/),
+    expect.stringMatching(/^tags\[1\] must be at most 80 letters.*and is ""$/),
     expect.stringMatching(/^tags\[2\] .*and is "b c"$/),
     expect.stringMatching(/^tags\[3\] .*…"$/),
   ]);

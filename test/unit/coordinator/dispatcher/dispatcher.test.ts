@@ -26,6 +26,18 @@ const node1 = nodeId('node-1');
 const web1 = containerId('web-1-id');
 const log = createLogger({ level: 'silent', process: 'test' });
 
+const description = {
+  hostname: 'host',
+  operatingSystem: 'Debian',
+  os: 'linux',
+  architecture: 'amd64',
+  engineVersion: '1',
+  engineApiVersion: '1',
+  cpus: 2,
+  memoryBytes: 1,
+  agentVersion: '1',
+};
+
 let clock: FakeClock;
 let store: Store;
 let observed: ObservedState;
@@ -38,7 +50,7 @@ beforeEach(() => {
   clock = new FakeClock();
   store = new Store(':memory:', { clock });
   store.transact((tx) => {
-    tx.nodes.put(aNode());
+    tx.nodes.put(aNode({ description, advertiseAddress: '10.0.0.5' }));
     tx.services.put(aService());
     tx.containers.put(aContainer());
   });
@@ -58,16 +70,6 @@ afterEach(async () => {
 });
 
 function attach(hello: Partial<NodeHello> = {}): NodeLink {
-  const description = {
-    hostname: 'host',
-    operatingSystem: 'Debian',
-    architecture: 'amd64',
-    engineVersion: '1',
-    engineApiVersion: '1',
-    cpus: 2,
-    memoryBytes: 1,
-    agentVersion: '1',
-  };
   return dispatcher.attach(
     node1,
     {
@@ -78,6 +80,7 @@ function attach(hello: Partial<NodeHello> = {}): NodeLink {
       publicAddress: '203.0.113.5',
       engine: { reachable: true, message: '' },
       inventory: [],
+      clockMs: null,
       ...hello,
     },
     (reason) => {
@@ -353,5 +356,139 @@ describe('a session is told', () => {
     dispatcher.report(link, 9, [entry()], null);
     expect(phase()).toBeUndefined();
     expect(state()).toBe('unknown');
+  });
+});
+
+const messageOf = () => observed.node(node1).warnings.join('; ');
+const eventTypes = () => store.events.after(0, '', 1_000).map(({ type }) => type);
+
+describe('a node that has joined', () => {
+  const node2 = nodeId('node-2');
+  const join = () => {
+    store.transact((tx) => {
+      tx.nodes.put(aNode({ name: 'node-2' }));
+    });
+  };
+
+  test('is joining until its agent connects, however long that takes', async () => {
+    join();
+    expect(observed.node(node2)).toMatchObject({
+      state: 'joining',
+      message: 'its agent has not connected since it joined',
+    });
+    await clock.advance(120_000);
+    expect(observed.node(node2).state).toBe('joining');
+  });
+
+  test('is joining also when the coordinator was started again meanwhile', async () => {
+    join();
+    const again = new ObservedState(new Map(), { clock });
+    const deps = { store, observed: again, clock, newId: () => 'x', log };
+    const until = new AbortController();
+    const other = new Dispatcher(deps, { downGraceMs: 60_000 }).run(until.signal);
+    expect(again.node(node2).state).toBe('joining');
+    until.abort();
+    await other;
+  });
+});
+
+describe('events', () => {
+  test('tell that a node went and came back, once each', async () => {
+    dispatcher.detach(attach());
+    await clock.advance(70_000);
+    attach();
+    await clock.advance(1_000);
+    expect(eventTypes()).toEqual(['node.unreachable', 'node.down', 'node.ready']);
+  });
+
+  test('tell that a node which joined is ready, and nothing of one that is found so', async () => {
+    store.transact((tx) => {
+      tx.nodes.put(aNode({ name: 'node-2' }));
+    });
+    attach();
+    await clock.advance(1_000);
+    expect(eventTypes()).toEqual([]);
+    const hello = { bootId: 'b', sequence: 1, description, inventory: [], clockMs: null };
+    const addresses = { advertiseAddress: '10.0.0.6', publicAddress: '' };
+    const engine = { reachable: true, message: '' };
+    dispatcher.attach(nodeId('node-2'), { ...hello, ...addresses, engine }, () => undefined);
+    await clock.advance(1_000);
+    expect(eventTypes()).toEqual(['node.ready']);
+  });
+});
+
+describe('a clock', () => {
+  const minutes = (count: number) => clock.now() + count * 60_000;
+
+  test('that differs by minutes is named, and does no harm', async () => {
+    attach({ clockMs: minutes(4) });
+    expect(messageOf()).toBe('');
+    attach({ clockMs: minutes(-7) });
+    expect(messageOf()).toBe("its clock is 7 minutes behind the coordinator's");
+    expect(state()).toBe('ready');
+    await clock.advance(600_000);
+    expect(messageOf()).toBe("its clock is 7 minutes behind the coordinator's");
+    attach({ clockMs: minutes(0) });
+    expect(messageOf()).toBe('');
+  });
+
+  test('of the coordinator that is set is seen too', async () => {
+    attach({ clockMs: minutes(0) });
+    clock.setWallClock(3 * 86_400_000);
+    await clock.advance(1_000);
+    expect(messageOf()).toContain('it is 3 days behind');
+    clock.setWallClock(-3 * 86_400_000);
+    await clock.advance(1_000);
+    expect(messageOf()).toBe('');
+  });
+});
+
+describe('a copy of the disk on another host', () => {
+  const copy = { bootId: 'copy', advertiseAddress: '10.0.0.9' };
+
+  test('is refused while the first lives; both are named in the message and an event', async () => {
+    const link = attach({ inventory: [entry()] });
+    expect(() => attach(copy)).toThrow(
+      expect.objectContaining({
+        kind: 'conflict',
+        reason: 'IDENTITY_SHARED',
+        message: expect.stringContaining('another host, host (10.0.0.5)') as string,
+      }),
+    );
+    expect(closed).toEqual([]);
+    await clock.advance(1_000);
+    expect(messageOf()).toBe('');
+    dispatcher.heard(link);
+    await clock.advance(1_000);
+    expect(messageOf()).toMatch(/host \(10\.0\.0\.5\), which is served, and host \(10\.0\.0\.9\)/);
+    expect(() => attach(copy)).toThrow();
+    dispatcher.heard(link);
+    await clock.advance(1_000);
+    expect(eventTypes()).toEqual(['node.identity-shared']);
+    expect(phase()).toBe('running');
+    dispatcher.heard(link);
+    await clock.advance(40_000);
+    expect(messageOf()).toBe('');
+  });
+
+  test('does not take the place of one that is away for a moment, but of one that is down', async () => {
+    const link = attach();
+    expect(() => attach(copy)).toThrow();
+    await clock.advance(500);
+    dispatcher.heard(link);
+    dispatcher.detach(link);
+    for (let waitedMs = 0; waitedMs < 55_000; waitedMs += 5_000) {
+      await clock.advance(5_000);
+      expect(() => attach(copy)).toThrow();
+    }
+    await clock.advance(5_000);
+    attach(copy);
+    expect(state()).toBe('ready');
+  });
+
+  test('may be the host itself, moved: once its session before has ended', () => {
+    dispatcher.detach(attach());
+    attach(copy);
+    expect(store.nodes.get(node1)?.advertiseAddress).toBe('10.0.0.9');
   });
 });

@@ -143,16 +143,26 @@ describe('what is to be saved', () => {
 });
 
 describe('a node', () => {
-  const ready: NodeObservation = { state: 'ready', message: '', lastSeenAtMs: 1, orphans: [] };
+  const ready: NodeObservation = {
+    state: 'ready',
+    message: '',
+    warnings: [],
+    lastSeenAtMs: 1,
+    orphans: [],
+  };
 
   test('is unknown until it is heard of', () => {
-    expect(setUp().observed.node(node1)).toMatchObject({ state: 'unknown', lastSeenAtMs: null });
+    expect(setUp().observed.node(node1)).toMatchObject({
+      state: 'unknown',
+      warnings: [],
+      lastSeenAtMs: null,
+    });
   });
 
   test('is news when it changes, but not when it was only seen again', () => {
     const { observed, heard } = setUp();
     observed.reportNode(node1, ready);
-    observed.reportNode(node1, { ...ready, lastSeenAtMs: 2 });
+    observed.reportNode(node1, { ...ready, warnings: [], lastSeenAtMs: 2 });
     expect(heard).toHaveLength(1);
     expect(observed.node(node1).lastSeenAtMs).toBe(2);
     observed.reportNode(node1, {

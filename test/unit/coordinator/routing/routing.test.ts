@@ -55,6 +55,7 @@ async function start(): Promise<void> {
   observed.reportNode(nodeId('node-1'), {
     state: 'ready',
     message: '',
+    warnings: [],
     lastSeenAtMs: 0,
     orphans: [],
   });
@@ -126,7 +127,7 @@ describe('the list of a load balancer', () => {
   });
 
   test('keeps what is on a node that is away, also when that is down', () => {
-    const node = { message: 'away', lastSeenAtMs: 0, orphans: [] };
+    const node = { message: 'away', warnings: [], lastSeenAtMs: 0, orphans: [] };
     observed.reportNode(nodeId('node-1'), { ...node, state: 'unreachable' });
     expect(modes()).toEqual(['web-1 ready']);
     observed.reportNode(nodeId('node-1'), { ...node, state: 'down' });
@@ -256,7 +257,7 @@ describe('a container is admitted and drained', () => {
     expect(routing.admissionOf(unseen).drained).toBe(true);
     observed.reportNode(nodeId('node-1'), {
       ...{ state: 'unreachable', message: '' },
-      ...{ lastSeenAtMs: 0, orphans: [] },
+      ...{ warnings: [], lastSeenAtMs: 0, orphans: [] },
     });
     expect(routing.admissionOf(unseen).drained).toBe(false);
   });

@@ -25,9 +25,10 @@ interface EngineContainer {
   message: string;
 }
 
-const description: NodeDescription = {
+export const description: NodeDescription = {
   hostname: 'model',
   operatingSystem: 'model',
+  os: 'linux',
   architecture: 'amd64',
   engineVersion: '1',
   engineApiVersion: '1',
@@ -62,6 +63,10 @@ export class ModelAgent {
   readonly #reports = new Map<ContainerId, ReportedContainer>();
   readonly #told = new Map<ContainerId, string>();
 
+  get address(): string {
+    return `10.0.0.${this.id.slice(-1)}`;
+  }
+
   constructor(id: NodeId, deps: ModelAgentDeps) {
     this.id = id;
     this.#deps = deps;
@@ -77,10 +82,11 @@ export class ModelAgent {
       bootId: String(this.#bootId),
       sequence: ++this.#sequence,
       description,
-      advertiseAddress: `10.0.0.${this.id.slice(-1)}`,
-      publicAddress: `10.0.0.${this.id.slice(-1)}`,
+      advertiseAddress: this.address,
+      publicAddress: this.address,
       engine: { reachable: true, message: '' },
       inventory,
+      clockMs: null,
     };
     this.#link = dispatcher.attach(this.id, hello, () => {
       this.disconnect();

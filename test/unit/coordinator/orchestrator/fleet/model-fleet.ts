@@ -21,7 +21,7 @@ import { createLogger } from '../../../../../shared/logger.ts';
 import type { Random } from '../../../../../shared/random.ts';
 import { aNode, nodeId, tokenId } from '../../../../support/builders.ts';
 import { FakeClock } from '../../../../support/fake-clock.ts';
-import { ModelAgent } from './model-agent.ts';
+import { description, ModelAgent } from './model-agent.ts';
 import { ModelProxy } from './model-proxy.ts';
 
 /** A store whose disk can be full. */
@@ -88,7 +88,9 @@ export class ModelFleet implements AsyncDisposable {
     this.agents = range(nodes).map((n) => new ModelAgent(nodeId(`node-${n}`), deps));
     this.proxies = range(proxies).map((n) => new ModelProxy(`proxy-${n}`, this.clock));
     this.store.transact((tx) => {
-      for (const { id } of this.agents) tx.nodes.put(aNode({ id, name: id }));
+      for (const { id, address } of this.agents) {
+        tx.nodes.put(aNode({ id, name: id, description, advertiseAddress: address }));
+      }
     });
     this.#run = this.#start();
     this.#subscription = this.store.subscribe((changes) => {

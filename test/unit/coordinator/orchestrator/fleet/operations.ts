@@ -179,6 +179,8 @@ export async function begin(fleet: ModelFleet, options: ServiceOptions): Promise
       role: Role.PROXY,
       services: ['lb'],
       tags: [],
+      cluster: '',
+      maxUses: 0,
       lifetimeSeconds: 0,
       options: undefined,
     },
@@ -292,7 +294,7 @@ function setAvailability(fleet: ModelFleet, operation: Pick, availability: Avail
   const { id: node } = agentOf(fleet, operation);
   const updateMask = ['availability'];
   return handlers.updateNode(
-    { node, tags: [], availability, updateMask, options: undefined },
+    { node, tags: [], availability, cluster: '', updateMask, options: undefined },
     call,
   );
 }
