@@ -27,6 +27,8 @@ import { LoginLimiter } from './api/login-limiter.ts';
 import { proxyService } from './api/proxy-session.ts';
 import { Refusals } from './api/refusals.ts';
 import { toStatus } from './api/status.ts';
+import { serveBackups } from './backup/backup-server.ts';
+import { refuseHalfRestored } from './backup/state-files.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import { createConnectHandler } from './http/connect.ts';
@@ -63,6 +65,7 @@ export async function runCoordinator(
 ): Promise<void> {
   const { log } = deps;
   prepareStateDirectory(config.stateDir);
+  refuseHalfRestored(config.stateDir);
   const tokens = new TokenIssuer(readOrCreateTokenKey(config.stateDir));
   using store = new Store(join(config.stateDir, 'fairlead.db'), deps);
   const tokenFile = createFirstToken(store, config.stateDir, deps);
@@ -79,11 +82,16 @@ export async function runCoordinator(
     'coordinator started',
   );
   const loops = parts.loops.map((loop) => loop.run(inner.signal));
+  const backups = serveBackups(
+    config.stateDir,
+    { store, clock: deps.clock, log: log.child({ component: 'backup' }) },
+    inner.signal,
+  );
   try {
     await Promise.all(loops);
   } finally {
     inner.abort();
-    await Promise.allSettled([...loops, grpc.closed, http.closed]);
+    await Promise.allSettled([...loops, grpc.closed, http.closed, backups]);
     parts.writeBehind.flush();
     log.info('coordinator stopped');
   }

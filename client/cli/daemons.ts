@@ -88,5 +88,11 @@ const proxy: Daemon = {
   load: async () => (await import('../../agent/proxy/main.ts')).run,
 };
 
+/** What is done to the files of a coordinator. */
+export const coordinatorFiles = {
+  takeBackup: async () => (await import('../../coordinator/backup/backup.ts')).takeBackup,
+  restoreBackup: async () => (await import('../../coordinator/backup/restore.ts')).restoreBackup,
+};
+
 /** The daemons by the noun that runs each: the one door from the command line to their code. */
 export const daemons = { coordinator, agent, proxy } as const;

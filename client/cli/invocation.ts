@@ -71,7 +71,7 @@ export async function openOutput(flags: GlobalFlags): Promise<Output> {
 }
 
 /** Turns the first SIGINT or SIGTERM into an abort; a second one ends the process at once. */
-class Interrupts implements Disposable {
+export class Interrupts implements Disposable {
   readonly #controller = new AbortController();
   readonly #onInterrupt = () => {
     this.#controller.abort(new CommandFailure(exitStatus.interrupted, ''));

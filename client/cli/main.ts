@@ -90,8 +90,8 @@ const nouns: readonly Noun[] = [
   {
     name: 'coordinator',
     group: 'Daemons:',
-    description: 'run the coordinator',
-    load: async () => (await import('./commands/daemon.ts')).configure('coordinator'),
+    description: 'run the coordinator, back it up, restore it',
+    load: async () => (await import('./commands/coordinator.ts')).configure,
   },
   {
     name: 'agent',

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import SqliteDatabase from 'better-sqlite3';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import { migrations } from './migrations/index.ts';
@@ -35,15 +35,19 @@ function openFile(path: string): Database {
   }
 }
 
-function migrate(database: Database, steps: readonly string[], path: string): void {
+/** The version of the schema; throws 'precondition' if it is newer than this program. */
+function refuseNewer(database: Database, steps: readonly string[], path: string): number {
   const version = database.pragma('user_version', { simple: true }) as number;
-  if (version > steps.length) {
-    throw new DomainError(
-      'precondition',
-      `${path} was written by a newer version of Fairlead (schema ${version}, this one knows ${steps.length}); run that version or a later one`,
-      { reason: 'STORE_TOO_NEW' },
-    );
-  }
+  if (version <= steps.length) return version;
+  throw new DomainError(
+    'precondition',
+    `${path} was written by a newer version of Fairlead (schema ${version}, this one knows ${steps.length}); run that version or a later one`,
+    { reason: 'STORE_TOO_NEW' },
+  );
+}
+
+function migrate(database: Database, steps: readonly string[], path: string): void {
+  const version = refuseNewer(database, steps, path);
   for (const [index, sql] of steps.entries()) {
     if (index < version) continue;
     database.transaction(() => {
@@ -51,6 +55,42 @@ function migrate(database: Database, steps: readonly string[], path: string): vo
       database.pragma(`user_version = ${index + 1}`);
     })();
   }
+}
+
+/** Throws 'precondition' if a process has the database open; a file that is not there is in nobody's use. */
+export function refuseIfInUse(path: string): void {
+  if (!existsSync(path)) return;
+  let database: Database | undefined;
+  try {
+    database = new SqliteDatabase(path, { timeout: 0 });
+    database.pragma('locking_mode = EXCLUSIVE');
+    database.exec('BEGIN EXCLUSIVE; ROLLBACK');
+  } catch (error) {
+    // One that is damaged is being replaced for that very reason.
+    if (reasonOf(error) === 'STORE_IN_USE') throw toStoreError(error, path);
+  } finally {
+    database?.close();
+  }
+}
+
+/** Throws 'precondition' unless the file is a whole database that this version can open. */
+export function checkDatabase(path: string): void {
+  let found: string[];
+  try {
+    const database = new SqliteDatabase(path, { timeout: 0 });
+    try {
+      found = database.pragma('integrity_check') as string[];
+      refuseNewer(database, migrations, path);
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    throw toStoreError(error, path);
+  }
+  const [first] = found as unknown as readonly { readonly integrity_check: string }[];
+  if (first?.integrity_check === 'ok') return;
+  const error = Object.assign(new Error(first?.integrity_check), { code: 'SQLITE_CORRUPT' });
+  throw toStoreError(error, path);
 }
 
 /** A row is not what was written. */

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import type {
   ActionId,
   ContainerId,
@@ -249,6 +250,16 @@ export class Store implements Disposable {
       })();
     } catch (error) {
       throw toStoreError(error, this.#path);
+    }
+  }
+
+  /** Copies the database as it is now to a file, mode 0600, while all goes on. */
+  async copyTo(path: string): Promise<void> {
+    closeSync(openSync(path, 'wx', 0o600));
+    try {
+      await this.#database.backup(path);
+    } catch (error) {
+      throw toStoreError(error, path);
     }
   }
 

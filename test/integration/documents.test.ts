@@ -234,14 +234,14 @@ describe('commands in the documents', () => {
       .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
     program.option('--coordinator <address>').option('--token <token>');
     program.option('--token-file <file>').option('--json');
-    for (const noun of [...nouns, 'cluster', 'node', 'token', 'info']) {
+    for (const noun of [...nouns, 'cluster', 'node', 'token', 'info', 'coordinator']) {
       const { configure } = (await import(`../../client/cli/commands/${noun}.ts`)) as {
         configure: (command: Command) => void;
       };
       configure(program.command(noun));
     }
     const { configure } = await import('../../client/cli/commands/daemon.ts');
-    for (const daemon of Object.keys(daemons) as (keyof typeof daemons)[]) {
+    for (const daemon of ['agent', 'proxy'] as const) {
       configure(daemon)(program.command(daemon));
     }
     disarm(program);
