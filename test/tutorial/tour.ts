@@ -4,6 +4,9 @@ import { eventually } from '../support/eventually.ts';
 import type { Narrator, Report } from './report.ts';
 import { Shell } from './shell.ts';
 
+/** The node cluster of the hosts that run the web service. */
+export const clusterName = 'tutorial';
+
 /** What the steps of the tutorial share. */
 export class Tour {
   readonly fleet: Fleet;

@@ -15,6 +15,8 @@ const httpPort = 7601;
 export interface NodePlan {
   readonly name: string;
   readonly tags: readonly string[];
+  /** What it joins with; by default a token that anybody here may join with. */
+  readonly token?: string;
 }
 
 /** A coordinator and agents as processes of their own, and how to talk to them. */
@@ -114,7 +116,7 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts the agent of a host, as its user would: one command with a token. */
   async startAgent(
-    { name, tags }: NodePlan,
+    { name, tags, token }: NodePlan,
     _signal: AbortSignal,
     coordinator = this.address,
   ): Promise<LabProcess> {
@@ -130,7 +132,7 @@ export class Fleet implements AsyncDisposable {
         ...['--advertise-address', host.address, ...publish],
         ...tags.flatMap((tag) => ['--tag', tag]),
       ],
-      { name: 'agent', env: { FAIRLEAD_TOKEN: await this.joinToken() } },
+      { name: 'agent', env: { FAIRLEAD_TOKEN: token ?? (await this.joinToken()) } },
     );
     this.#agents.set(name, agent);
     return agent;

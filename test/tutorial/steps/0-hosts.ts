@@ -1,31 +1,32 @@
 import type { NodePlan } from '../../support/fleet/fleet.ts';
 import { must } from '../report.ts';
-import type { Tour } from '../tour.ts';
+import { clusterName, type Tour } from '../tour.ts';
 
-/** Five hosts: four for the web service, one for whatever has no constraint. */
-const nodePlans: readonly NodePlan[] = [1, 2, 3, 4, 5].map((number) => ({
+/** Four hosts of a cluster for the web service, and one in none for whatever has no constraint. */
+const members: readonly NodePlan[] = [1, 2, 3, 4].map((number) => ({
   name: `host-${number}`,
-  tags: number < 5 ? ['web'] : [],
+  tags: [],
 }));
 
-const last = { name: 'host-5', tags: [] };
+const last: NodePlan = { name: 'host-5', tags: [] };
+const names = [...members, last].map(({ name }) => name);
 
 /** Step 0: one command with a token makes a host a node. */
 export async function linkHosts(tour: Tour): Promise<void> {
   const { fleet, report, signal, narrator } = tour;
   narrator.step('0  Link five hosts');
   await fleet.startCoordinator(signal);
+  await createCluster(tour);
   await report.check(
     '0.T',
     'one command with a token registers a host, safely repeated',
     async () => {
-      narrator.command('fairlead agent run --coordinator … --tag web     (on each host, once)');
+      const token = await clusterToken(tour);
+      narrator.command('fairlead agent run --coordinator …     (on each host, once)');
       const beganAt = performance.now();
-      await Promise.all(nodePlans.map((plan) => fleet.startAgent(plan, signal)));
-      await fleet.nodesReady(
-        nodePlans.map(({ name }) => name),
-        signal,
-      );
+      const plans = [...members.map((plan) => ({ ...plan, token })), last];
+      await Promise.all(plans.map((plan) => fleet.startAgent(plan, signal)));
+      await fleet.nodesReady(names, signal);
       const tookMs = Math.round(performance.now() - beganAt);
       must(tookMs < 15_000, `the nodes were ready after ${tookMs} ms only`);
       const before = await idOf(tour);
@@ -42,6 +43,20 @@ export async function linkHosts(tour: Tour): Promise<void> {
       return `5 hosts ready ${tookMs} ms after the command; run again: the same node; ${reboot}`;
     },
   );
+}
+
+/** A cluster of four waits for its hosts, and says so. */
+async function createCluster({ shell, signal }: Tour): Promise<void> {
+  const wish = ['cluster', 'create', clusterName, '--nodes', '4', '--tag', 'web'];
+  const { message } = await shell.run<{ message: string }>(wish, signal);
+  must(message === 'waiting for 4 more hosts', `the new cluster says "${message}"`);
+}
+
+/** The secret that its hosts join with: good for four, for an hour. */
+async function clusterToken({ shell, signal }: Tour): Promise<string> {
+  const limits = ['--max-uses', '4', '--lifetime', '1h'];
+  const wish = ['token', 'create', '--role', 'node', '--cluster', clusterName, ...limits];
+  return (await shell.run<{ secret: string }>(wish, signal)).secret;
 }
 
 /** A reboot keeps the identity, and the host comes back by itself. */
