@@ -8,6 +8,7 @@ import {
   type ControlServiceClient,
 } from '../shared/gen/fairlead/v1/control_service.ts';
 import { authorizedClients, openChannel, type Address } from '../shared/rpc/client.ts';
+import { trustOf } from '../shared/rpc/trust.ts';
 import { FairleadError, toFairleadError } from './fairlead-error.ts';
 
 /** What a single call may ask for besides nice-grpc's own options. */
@@ -75,14 +76,15 @@ export class Connection {
     const { clock, connectTimeoutMs, deadlineMs } = this.#options;
     this.#closing.signal.throwIfAborted();
     try {
+      const { address, token } = this.#address;
       const channel = await openChannel(
-        this.#address,
+        { address, trust: trustOf(token) },
         { clock, timeoutMs: connectTimeoutMs },
         this.#closing.signal,
       );
       this.#current?.channel.close();
-      const control = authorizedClients(this.#address.token)
-        .use(failures(this.#address.address))
+      const control = authorizedClients(token)
+        .use(failures(address))
         .use(deadlines(deadlineMs, clock))
         .create(ControlServiceDefinition, channel);
       this.#current = { channel, control };

@@ -1,5 +1,5 @@
 import { ClientError, Metadata, Status } from 'nice-grpc-common';
-import { DomainError, type FieldViolation } from '../shared/errors.ts';
+import { DomainError, type ErrorKind, type FieldViolation } from '../shared/errors.ts';
 import { violationsOf } from './status-details.ts';
 
 export interface FairleadErrorOptions {
@@ -41,17 +41,22 @@ const transientCodes: ReadonlySet<Status> = new Set([
   Status.RESOURCE_EXHAUSTED,
 ]);
 
+/** What may go wrong before a call is made: nobody answers, or somebody who is not trusted. */
+const localFailures: ReadonlyMap<ErrorKind, Status> = new Map([
+  ['unavailable', Status.UNAVAILABLE],
+  ['unauthenticated', Status.UNAUTHENTICATED],
+  ['precondition', Status.FAILED_PRECONDITION],
+]);
+
 /** What a call threw, as a FairleadError; anything that is not a failed call stays what it is. */
 export function toFairleadError(
   error: unknown,
   address: string,
   trailer: Metadata = Metadata(),
 ): unknown {
-  if (error instanceof DomainError && error.kind === 'unavailable') {
-    return new FairleadError(Status.UNAVAILABLE, error.message, {
-      reason: error.reason,
-      cause: error,
-    });
+  const status = error instanceof DomainError ? localFailures.get(error.kind) : undefined;
+  if (error instanceof DomainError && status !== undefined) {
+    return new FairleadError(status, error.message, { reason: error.reason, cause: error });
   }
   if (!(error instanceof ClientError)) return error;
   const reason = trailer.get('error-reason');

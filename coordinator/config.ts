@@ -6,6 +6,8 @@ import type { LogLevel } from '../shared/logger.ts';
 
 z.config(en());
 
+const maxCertificateLifeSeconds = 365 * 86_400;
+
 const hostPort = z
   .pipe(
     z.string().check(z.regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be HOST:PORT')),
@@ -25,7 +27,7 @@ const schema = z.object({
   advertiseHttp: z.optional(
     z
       .string()
-      .check(z.regex(/^https?:\/\/[^/\s]+$/, 'must be a URL with no path: http://HOST:PORT')),
+      .check(z.regex(/^https:\/\/[^/\s]+$/, 'must be a URL with no path: https://HOST:PORT')),
   ),
   zone: z._default(
     z.string().check(z.regex(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/, 'must be a DNS name in lower case')),
@@ -40,6 +42,16 @@ const schema = z.object({
         z.lte(86_400, 'must be at most 86400'),
       ),
     8,
+  ),
+  certificateLifeSeconds: z._default(
+    z.coerce
+      .number({ error: 'must be a number of seconds' })
+      .check(
+        z.refine(Number.isInteger, 'must be a whole number'),
+        z.gte(4, 'must be at least 4'),
+        z.lte(maxCertificateLifeSeconds, `must be at most ${maxCertificateLifeSeconds}`),
+      ),
+    2_592_000,
   ),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });
@@ -68,6 +80,8 @@ export interface CoordinatorConfig {
   readonly zone: string;
   /** How long an unreachable node keeps its place in the backend lists. */
   readonly nodeGraceMs: number;
+  /** How long certificates of agents and its own are valid; they are renewed at half of it. */
+  readonly certificateLifeMs: number;
   readonly logLevel: LogLevel;
 }
 
@@ -90,6 +104,7 @@ export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig
     advertiseHttp,
     zone,
     nodeGraceMs: values.nodeGraceSeconds * 1_000,
+    certificateLifeMs: values.certificateLifeSeconds * 1_000,
     logLevel,
   };
 }

@@ -26,6 +26,7 @@ import { guard } from './api/guard.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
 import { proxyService } from './api/proxy-session.ts';
 import { Refusals } from './api/refusals.ts';
+import { CoordinatorCredentials } from './api/server-credentials.ts';
 import { toStatus } from './api/status.ts';
 import { serveBackups } from './backup/backup-server.ts';
 import { refuseHalfRestored } from './backup/state-files.ts';
@@ -33,8 +34,10 @@ import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import { createConnectHandler } from './http/connect.ts';
 import { serveHttp } from './http/server.ts';
+import { Authority } from './identity/authority.ts';
 import { createFirstToken } from './identity/first-token.ts';
 import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
+import { serverNames } from './identity/server-names.ts';
 import { TokenIssuer } from './identity/tokens.ts';
 import { ObservedState } from './observed/observed-state.ts';
 import { WriteBehind } from './observed/write-behind.ts';
@@ -66,15 +69,21 @@ export async function runCoordinator(
   const { log } = deps;
   prepareStateDirectory(config.stateDir);
   refuseHalfRestored(config.stateDir);
-  const tokens = new TokenIssuer(readOrCreateTokenKey(config.stateDir));
+  const tokenKey = readOrCreateTokenKey(config.stateDir);
   using store = new Store(join(config.stateDir, 'fairlead.db'), deps);
-  const tokenFile = createFirstToken(store, config.stateDir, deps);
+  const installationId = store.installationId(() => deps.random.id());
+  const authority = await Authority.open(
+    { clock: deps.clock, log: log.child({ component: 'identity' }) },
+    { ...config, installationId, names: serverNames(config) },
+  );
+  const tokens = new TokenIssuer(tokenKey, authority);
+  const tokenFile = createFirstToken(store, config.stateDir, { ...deps, tokens });
   if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
-  const parts = build(config, { ...deps, store, tokens });
+  const parts = build(config, { ...deps, store, tokens, authority, installationId });
 
   using inner = new ChildController(signal);
   using _changes = parts.changes.follow(parts.observed, parts.routing);
-  const { grpc, http } = await listen(config, { ...deps, ...parts }, inner.signal);
+  const { grpc, http } = await listen(config, { ...deps, ...parts, authority }, inner.signal);
   // Ports that were chosen when they were bound; nothing has been placed yet.
   Object.assign(parts.api, addressesOf(config, { grpc: grpc.port, http: http.port }));
   log.info(
@@ -97,12 +106,17 @@ export async function runCoordinator(
   }
 }
 
+/** What outlives the process, opened. */
+interface Kept {
+  readonly store: Store;
+  readonly tokens: TokenIssuer;
+  readonly authority: Authority;
+  readonly installationId: string;
+}
+
 /** Builds every part; nothing runs yet. */
-function build(
-  config: CoordinatorConfig,
-  deps: CoordinatorDeps & { readonly store: Store; readonly tokens: TokenIssuer },
-) {
-  const { store, tokens, clock, random } = deps;
+function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
+  const { store, tokens, authority, installationId, clock, random } = deps;
   const child = (component: string) => ({ log: deps.log.child({ component }) });
   const observed = new ObservedState(store.loadObserved(), deps);
   const settling = new Settling({ store, observed, clock });
@@ -116,17 +130,16 @@ function build(
   const reconciling = { store, observed, routing, settling, placement, clock, random };
   const orchestrator = new Orchestrator({ ...reconciling, ...child('orchestrator') });
   const writeBehind = new WriteBehind({ store, observed, clock, ...child('store') });
-  const authenticator = new Authenticator({ store, clock });
+  const authenticator = new Authenticator({ store, clock, installationId });
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
-  const installationId = store.installationId(() => random.id());
   const handlers = controlHandlers({
-    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId },
+    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId, tokens },
   });
-  const sessions = { store, clock, random };
+  const sessions = { store, authenticator, authority, clock, random };
   return {
     ...{ observed, routing, changes, writeBehind, api },
-    loops: [dispatcher, routing, orchestrator, writeBehind],
+    loops: [dispatcher, routing, orchestrator, writeBehind, authority],
     gate: gateOf({
       authenticator,
       logins: new LoginLimiter({ clock, ...child('access') }),
@@ -139,25 +152,27 @@ function build(
 }
 
 interface Services {
+  readonly authority: Authority;
   readonly gate: Gate;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
   readonly agents: AgentServiceImplementation<PrincipalContext>;
   readonly proxies: ProxyServiceImplementation<PrincipalContext>;
 }
 
-/** Opens both doors: gRPC, and the public API as JSON over HTTP. */
+/** Opens both doors: gRPC, and the public API as JSON over HTTPS. */
 async function listen(
   config: CoordinatorConfig,
   deps: CoordinatorDeps & Services,
   signal: AbortSignal,
 ) {
-  const { clock, gate, control, agents, proxies } = deps;
+  const { clock, authority, gate, control, agents, proxies } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
       clock,
       gate,
       log: deps.log.child({ component: 'grpc' }),
+      credentials: new CoordinatorCredentials(authority, signal),
       services: (server) => {
         server.add(ControlServiceDefinition, control);
         server.add(AgentServiceDefinition, agents);
@@ -177,7 +192,10 @@ async function listen(
     clock,
     stopping: signal,
   });
-  const http = await serveHttp({ ...config.httpListen, clock, handler, log }, signal);
+  const http = await serveHttp(
+    { ...config.httpListen, tls: authority, clock, handler, log },
+    signal,
+  );
   return { grpc, http };
 }
 
@@ -188,7 +206,7 @@ function addressesOf(
   const { host, port } = config.advertise;
   return {
     grpcAddress: format({ host, port: port === 0 ? bound.grpc : port }),
-    httpUrl: config.advertiseHttp ?? `http://${format({ host, port: bound.http })}`,
+    httpUrl: config.advertiseHttp ?? `https://${format({ host, port: bound.http })}`,
     zone: config.zone,
   };
 }

@@ -220,7 +220,9 @@ export interface Node {
   readonly tags: readonly string[];
   readonly availability: Availability;
   readonly version: number;
-  readonly credentialHash: string;
+  /** The token that it joined with, and the SHA-256 of the key: the same two again are the same node. */
+  readonly joinTokenId: TokenId;
+  readonly joinKeyHash: string;
   /** Null until its agent has connected once. */
   readonly description: NodeDescription | null;
   readonly advertiseAddress: string;

@@ -6,6 +6,7 @@ import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { keepRunning } from '../../shared/retry.ts';
+import { IdentityKeeper } from '../../shared/rpc/identity-keeper.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import { detectAdvertiseAddress } from './advertise-address.ts';
 import { readJoinToken, type NodeAgentConfig } from './config.ts';
@@ -15,7 +16,7 @@ import { DockerodeEngine } from './docker/dockerode-engine.ts';
 import type { ContainerEngine, EngineInfo } from './docker/engine.ts';
 import { IdentityFile, type NodeIdentity } from './identity.ts';
 import { Images } from './images.ts';
-import { join } from './join.ts';
+import { join, renew } from './join.ts';
 import { Limiter } from './limiter.ts';
 import type { NodeDescription } from './model.ts';
 import { probe } from './probe.ts';
@@ -69,8 +70,8 @@ async function identify(
       { reason: 'JOIN_TOKEN_MISSING' },
     );
   }
-  await file.prepare();
-  const identity = await join({ coordinator, token, name, tags }, deps, signal);
+  const privateKeyPem = await file.joiningKey();
+  const identity = await join({ coordinator, token, privateKeyPem, name, tags }, deps, signal);
   await file.store(identity);
   deps.log.info({ nodeId: identity.nodeId, node: name, tags }, 'joined');
   return identity;
@@ -107,6 +108,7 @@ class NodeAgent {
   readonly #engine: ContainerEngine;
   readonly #reporter: Reporter;
   readonly #worker: Worker;
+  readonly #keeper: IdentityKeeper;
   readonly #session: NodeSession;
   /** Notified when the engine has answered, or has not. */
   readonly #asked = new Wakeup();
@@ -123,9 +125,10 @@ class NodeAgent {
       wakeup.notify();
     });
     this.#worker = this.#createWorker(config, member);
+    this.#keeper = this.#createKeeper(config, member);
     this.#session = new NodeSession(
       {
-        ...{ clock, random, wakeup, reporter: this.#reporter },
+        ...{ clock, random, wakeup, reporter: this.#reporter, keeper: this.#keeper },
         log: log.child({ component: 'session' }),
         apply: (set) => {
           this.#worker.apply(set);
@@ -138,7 +141,7 @@ class NodeAgent {
           clock: new Date(clock.now()),
         }),
       },
-      { coordinator: config.coordinator, credential: member.credential },
+      { coordinator: config.coordinator },
     );
     log.info({ nodeId, bootId, advertiseAddress, agentVersion }, 'agent begins');
   }
@@ -150,11 +153,28 @@ class NodeAgent {
       await this.#session.run(until);
     };
     try {
-      await together([(until) => this.#followEngine(until), session], signal);
+      const renewal = (until: AbortSignal) => this.#keeper.run(until);
+      await together([(until) => this.#followEngine(until), renewal, session], signal);
     } finally {
       await this.#worker.stop();
       this.#deps.log.info('agent ended');
     }
+  }
+
+  #createKeeper({ coordinator, stateDir }: NodeAgentConfig, { nodeId, ...identity }: Member) {
+    const { clock, random, log } = this.#deps;
+    const file = new IdentityFile(stateDir);
+    return new IdentityKeeper(
+      {
+        ...{ clock, random, log: log.child({ component: 'identity' }) },
+        ask: (current, request, signal) => renew(coordinator, { current, request, clock }, signal),
+        keep: (current) => file.store({ nodeId, ...current }),
+        onRenewed: () => {
+          this.#session.renew();
+        },
+      },
+      identity,
+    );
   }
 
   #createWorker({ publishAddress }: NodeAgentConfig, { nodeId, advertiseAddress }: Member): Worker {

@@ -1,51 +1,58 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { NodeId } from '../../shared/ids.ts';
+import type { Identity } from '../../shared/rpc/identity-keeper.ts';
+import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
+import { certificatesIn } from '../../shared/rpc/trust.ts';
 
-/** Who this node is: given once by the coordinator, for ever. */
-export interface NodeIdentity {
+/** Who this node is: the id is given once by the coordinator, for ever. */
+export interface NodeIdentity extends Identity {
   readonly nodeId: NodeId;
-  /** Secret that sessions are authorized by. */
-  readonly credential: string;
 }
 
-const formatVersion = 1;
-const fileName = 'node.json';
+const formatVersion = 2;
 
 /**
- * The file that keeps a node's identity. Nothing ever erases or replaces an identity that is there: one
- * that cannot be read is for an operator to look at.
+ * The file that keeps a node's identity. Nothing ever erases or replaces an identity that is there but a
+ * renewed one that works: one that cannot be read is for an operator to look at.
  */
 export class IdentityFile {
   readonly #directory: string;
   readonly path: string;
+  /** The key that this host asks to join with, for as long as it has no answer. */
+  readonly #joiningKeyPath: string;
 
   constructor(stateDir: string) {
     this.#directory = stateDir;
-    this.path = join(stateDir, fileName);
+    this.path = join(stateDir, 'node.json');
+    this.#joiningKeyPath = join(stateDir, 'joining.key');
   }
 
   /** The identity; undefined if this host never joined. Refuses a file that it cannot understand. */
   async load(): Promise<NodeIdentity | undefined> {
-    let text: string;
     try {
-      text = await readFile(this.path, 'utf8');
+      const text = await readIfThere(this.path);
+      return text === undefined ? undefined : parse(text);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw this.#unreadable(messageOf(error), error);
     }
-    return this.#parse(text);
   }
 
-  /** Makes sure that an identity can be kept, before one is asked for: join tokens are used up. */
-  async prepare(): Promise<void> {
-    const probe = `${this.path}.probe`;
+  /**
+   * The key to join with. It is kept before it is used, so that a host whose answer was lost is the same node
+   * when it asks again.
+   */
+  async joiningKey(): Promise<string> {
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       await chmod(this.#directory, 0o700);
-      await writeDurably(probe, '');
-      await rm(probe);
+      const known = await readIfThere(this.#joiningKeyPath);
+      if (known !== undefined && isPrivateKey(known)) return known;
+      const key = makePrivateKey();
+      await this.#write(this.#joiningKeyPath, key);
+      return key;
     } catch (error) {
       throw new DomainError(
         'precondition',
@@ -56,39 +63,31 @@ export class IdentityFile {
   }
 
   /** Keeps an identity, all of it or nothing, whatever happens in between. */
-  async store({ nodeId, credential }: NodeIdentity): Promise<void> {
-    const temporary = `${this.path}.new`;
-    await writeDurably(
-      temporary,
-      `${JSON.stringify({ version: formatVersion, nodeId, credential })}\n`,
-    );
-    await rename(temporary, this.path);
+  async store(identity: NodeIdentity): Promise<void> {
+    const { nodeId, certificatePem, privateKeyPem, trustPem, renewAtMs } = identity;
+    const content = { nodeId, certificatePem, privateKeyPem, trustPem, renewAtMs };
+    const text = JSON.stringify({ version: formatVersion, ...content }, null, 2);
+    await this.#write(this.path, `${text}\n`);
+    await rm(this.#joiningKeyPath, { force: true });
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const temporary = `${path}.new`;
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.chmod(0o600);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
     const directory = await open(this.#directory, 'r');
     try {
       await directory.sync();
     } finally {
       await directory.close();
     }
-  }
-
-  #parse(text: string): NodeIdentity {
-    let content: unknown;
-    try {
-      content = JSON.parse(text);
-    } catch (error) {
-      throw this.#unreadable('it is not whole JSON', error);
-    }
-    const { version, nodeId, credential } = (content ?? {}) as Record<string, unknown>;
-    if (version !== formatVersion) {
-      throw this.#unreadable(`its version is ${JSON.stringify(version)}, not ${formatVersion}`);
-    }
-    if (typeof nodeId !== 'string' || !/^[0-9a-f]{32}$/.test(nodeId)) {
-      throw this.#unreadable('its node id is no node id');
-    }
-    if (typeof credential !== 'string' || credential === '') {
-      throw this.#unreadable('it has no credential');
-    }
-    return { nodeId: nodeId as NodeId, credential };
   }
 
   #unreadable(why: string, cause?: unknown): DomainError {
@@ -100,13 +99,64 @@ export class IdentityFile {
   }
 }
 
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, 'w', 0o600);
+/** Throws the reason why it is no identity. */
+function parse(text: string): NodeIdentity {
+  let content: unknown;
   try {
-    await file.writeFile(text);
-    await file.chmod(0o600);
-    await file.sync();
-  } finally {
-    await file.close();
+    content = JSON.parse(text);
+  } catch (error) {
+    throw new Error('it is not whole JSON', { cause: error });
+  }
+  const { version, nodeId, certificatePem, privateKeyPem, trustPem, renewAtMs } = (content ??
+    {}) as Partial<NodeIdentity> & { readonly version?: unknown };
+  if (version !== formatVersion) {
+    throw new Error(`its version is ${JSON.stringify(version)}, not ${formatVersion}`);
+  }
+  if (nodeId === undefined || !/^[0-9a-f]{32}$/.test(nodeId)) {
+    throw new Error('its node id is no node id');
+  }
+  if (!isPrivateKey(privateKeyPem)) throw new Error('its key cannot be read');
+  if (!isCertificateOf(certificatePem, privateKeyPem)) {
+    throw new Error('its certificate cannot be read, or is not of its key');
+  }
+  if (trustPem === undefined || !isBundle(trustPem)) {
+    throw new Error('the certificates of its coordinator cannot be read');
+  }
+  return { nodeId, certificatePem, privateKeyPem, trustPem, renewAtMs: renewAtMs ?? 0 };
+}
+
+function isPrivateKey(text: unknown): text is string {
+  return typeof text === 'string' && succeeds(() => createPrivateKey(text));
+}
+
+function isCertificateOf(text: unknown, privateKey: string): text is string {
+  if (typeof text !== 'string') return false;
+  return succeeds(() => {
+    const key = createPrivateKey(privateKey);
+    if (!new X509Certificate(text).checkPrivateKey(key)) throw new Error('another key');
+  });
+}
+
+function isBundle(text: string): boolean {
+  return succeeds(() => {
+    if (certificatesIn(text).length === 0) throw new Error('no certificate');
+  });
+}
+
+function succeeds(attempt: () => void): boolean {
+  try {
+    attempt();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }

@@ -1,13 +1,17 @@
-import { ClientError, Status } from 'nice-grpc';
+import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf, type ErrorKind } from '../../shared/errors.ts';
 import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import type { IssuedCertificate } from '../../shared/gen/fairlead/v1/certificate.ts';
 import type { NodeId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { keepRunning } from '../../shared/retry.ts';
 import { authorizedClients, openChannel } from '../../shared/rpc/client.ts';
+import { identityFrom, type Identity } from '../../shared/rpc/identity-keeper.ts';
+import { signingRequest } from '../../shared/rpc/signing-request.ts';
+import { trustOf } from '../../shared/rpc/trust.ts';
 import type { NodeIdentity } from './identity.ts';
 
 const backoff = { minMs: 100, maxMs: 5_000 };
@@ -23,6 +27,7 @@ export interface JoinDeps {
 export interface JoinOptions {
   readonly coordinator: string;
   readonly token: string;
+  readonly privateKeyPem: string;
   readonly name: string;
   readonly tags: readonly string[];
 }
@@ -39,7 +44,7 @@ export async function join(
   using until = new ChildController(signal);
   let outcome: NodeIdentity | DomainError | undefined;
   const attempt = async (): Promise<void> => {
-    outcome = await joinOnce(options, clock, until.signal);
+    outcome = await joinOnce(options, { clock, random }, until.signal);
     until.abort();
   };
   const onFailure = (error: unknown, retryInMs: number) => {
@@ -54,23 +59,33 @@ export async function join(
 
 /** Resolves to the identity or to why it is refused; throws a failure that may pass. */
 async function joinOnce(
-  { coordinator, token, name, tags }: JoinOptions,
-  clock: Clock,
+  { coordinator, token, privateKeyPem, name, tags }: JoinOptions,
+  { clock, random }: Pick<JoinDeps, 'clock' | 'random'>,
   signal: AbortSignal,
 ): Promise<NodeIdentity | DomainError> {
   using limit = new ChildController(signal);
-  const channel = await openChannel(
-    { address: coordinator },
-    { clock, timeoutMs: dialTimeoutMs },
-    limit.signal,
-  );
+  let channel: Channel;
+  try {
+    channel = await openChannel(
+      { address: coordinator, trust: trustOf(token) },
+      { clock, timeoutMs: dialTimeoutMs },
+      limit.signal,
+    );
+  } catch (error) {
+    // Whoever is not trusted will not be trusted later; what is away may come, and clocks are set.
+    if (error instanceof DomainError && error.kind === 'unauthenticated') return error;
+    throw error;
+  }
   void clock.sleep(answerTimeoutMs, limit.signal).then(() => {
     limit.abort();
   });
   try {
     const client = authorizedClients(token).create(AgentServiceDefinition, channel);
-    const answer = await client.join({ name, tags: [...tags] }, { signal: limit.signal });
-    return { nodeId: answer.nodeId as NodeId, credential: answer.credential };
+    const request = { name, tags: [...tags], signingRequestPem: signingRequest(privateKeyPem) };
+    const { nodeId, certificate } = await client.join(request, { signal: limit.signal });
+    if (certificate === undefined) throw withoutCertificate();
+    const identity = identityFrom(certificate, privateKeyPem, { clock, random });
+    return { ...identity, nodeId: nodeId as NodeId };
   } catch (error) {
     const refusal = error instanceof ClientError ? refusalOf(error, coordinator) : undefined;
     if (refusal === undefined) throw error;
@@ -78,6 +93,44 @@ async function joinOnce(
   } finally {
     channel.close();
   }
+}
+
+export interface RenewOptions {
+  readonly current: Identity;
+  /** Signing request for the next key. */
+  readonly request: string;
+  readonly clock: Clock;
+}
+
+/** Asks for the node's next certificate, by the one that it has. */
+export async function renew(
+  coordinator: string,
+  { current, request, clock }: RenewOptions,
+  signal: AbortSignal,
+): Promise<IssuedCertificate> {
+  using limit = new ChildController(signal);
+  void clock.sleep(dialTimeoutMs + answerTimeoutMs, limit.signal).then(() => {
+    limit.abort();
+  });
+  const trust = { kind: 'bundle', pem: current.trustPem } as const;
+  const channel = await openChannel(
+    { address: coordinator, trust, certificate: current },
+    { clock, timeoutMs: dialTimeoutMs },
+    limit.signal,
+  );
+  try {
+    const client = createClient(AgentServiceDefinition, channel);
+    const options = { signal: limit.signal };
+    const answer = await client.renewCertificate({ signingRequestPem: request }, options);
+    if (answer.certificate === undefined) throw withoutCertificate();
+    return answer.certificate;
+  } finally {
+    channel.close();
+  }
+}
+
+function withoutCertificate(): Error {
+  return new Error('the coordinator answered without a certificate');
 }
 
 /** What a person can do about a refusal. */

@@ -1,4 +1,4 @@
-import { ClientError, Status, type Channel } from 'nice-grpc';
+import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
@@ -10,7 +10,8 @@ import {
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { backoffMs, keepRunning } from '../../shared/retry.ts';
-import { authorizedClients, openChannel } from '../../shared/rpc/client.ts';
+import { openChannel } from '../../shared/rpc/client.ts';
+import type { Identity, IdentityKeeper } from '../../shared/rpc/identity-keeper.ts';
 import { Lease } from '../../shared/rpc/lease.ts';
 import { type Wakeup } from '../../shared/wakeup.ts';
 import { AssignmentOrder } from './assignment-order.ts';
@@ -31,6 +32,7 @@ export interface NodeSessionDeps {
   readonly random: Random;
   readonly log: Logger;
   readonly reporter: Reporter;
+  readonly keeper: IdentityKeeper;
   readonly apply: (set: AssignmentSet) => void;
   /** Notified by the reporter when there is something to report. */
   readonly wakeup: Wakeup;
@@ -40,7 +42,6 @@ export interface NodeSessionDeps {
 
 export interface NodeSessionOptions {
   readonly coordinator: string;
-  readonly credential: string;
 }
 
 /** Ends a session that is to be opened again at once. */
@@ -89,14 +90,17 @@ export class NodeSession {
   async #attempt(signal: AbortSignal): Promise<void> {
     using life = new ChildController(signal);
     let isWelcome = false;
+    const identity = this.#deps.keeper.current;
     try {
-      await this.#converse(life, () => {
+      await this.#converse(identity, life, () => {
         isWelcome = true;
+        this.#deps.keeper.accepted(identity);
       });
     } catch (error) {
       if (signal.aborted) return;
       const reason: unknown = life.signal.aborted ? life.signal.reason : error;
       if (reason === renewal) return;
+      if (isRefusal(reason)) this.#deps.keeper.refused(identity);
       await this.#afterFailure(reason, isWelcome, signal);
     }
   }
@@ -105,7 +109,7 @@ export class NodeSession {
     const { clock, random, log } = this.#deps;
     const code = error instanceof ClientError ? error.code : undefined;
     const reason = error instanceof ClientError ? error.details : messageOf(error);
-    if (code === Status.UNAUTHENTICATED || code === Status.PERMISSION_DENIED) {
+    if (isRefusal(error)) {
       const advice =
         'if this node was removed ("fairlead node ls" does not show it), move the state directory of the agent away and start it with a join token; what runs here goes on';
       log.error({ reason, advice, retryInMs: backoff.maxMs }, 'session refused');
@@ -123,11 +127,16 @@ export class NodeSession {
     }
   }
 
-  async #converse(life: ChildController, onWelcome: () => void): Promise<void> {
+  async #converse(
+    certificate: Identity,
+    life: ChildController,
+    onWelcome: () => void,
+  ): Promise<void> {
     const { clock } = this.#deps;
-    const { coordinator } = this.#options;
+    const { coordinator: address } = this.#options;
+    const trust = { kind: 'bundle', pem: certificate.trustPem } as const;
     const channel = await openChannel(
-      { address: coordinator },
+      { address, trust, certificate },
       { clock, timeoutMs: dialTimeoutMs },
       life.signal,
     );
@@ -142,8 +151,8 @@ export class NodeSession {
 
   async #talk(channel: Channel, life: ChildController, onWelcome: () => void): Promise<void> {
     const { clock, log } = this.#deps;
-    const { credential, coordinator } = this.#options;
-    const client = authorizedClients(credential).create(AgentServiceDefinition, channel);
+    const { coordinator } = this.#options;
+    const client = createClient(AgentServiceDefinition, channel);
     const pace = { heartbeatMs: defaultHeartbeatMs };
     const patience = new Patience(life, clock, defaultLeaseMs);
     const order = new AssignmentOrder();
@@ -154,12 +163,15 @@ export class NodeSession {
     for await (const { message } of responses) {
       patience.heard();
       if (message?.$case === 'welcome') {
-        const { leaseMs, heartbeatMs, sessionId } = message.value;
+        const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
         patience.change(leaseMs);
         pace.heartbeatMs = heartbeatMs;
         this.#lastFailure = '';
         log.info({ sessionId, coordinator, leaseMs }, 'session begins');
         onWelcome();
+        this.#deps.keeper.trust(trust?.pem ?? '');
+      } else if (message?.$case === 'trust') {
+        this.#deps.keeper.trust(message.value.pem);
       } else {
         this.#take(message, order);
       }
@@ -211,6 +223,11 @@ export class NodeSession {
       }
     }
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof ClientError)) return false;
+  return error.code === Status.UNAUTHENTICATED || error.code === Status.PERMISSION_DENIED;
 }
 
 /** Ends a session whose other side says nothing: one that is frozen or cut off closes no connection. */

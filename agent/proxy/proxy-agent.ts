@@ -5,12 +5,14 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { ConfigStore, portsOf } from './config-store.ts';
 import type { ProxyAgentConfig } from './config.ts';
+import { Enrolment } from './enrolment.ts';
 import { HaproxyDriver } from './driver.ts';
 import { HaproxyProcess } from './haproxy-process.ts';
 import { ListFile } from './list-file.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { Outbox } from './outbox.ts';
 import { ProxySession } from './session.ts';
+import { TrustFile } from './trust-file.ts';
 import {
   lockDirectory,
   readIfThere,
@@ -42,13 +44,14 @@ export async function runProxyAgent(
   const paths = statePaths(config.stateDir);
   await using _lock = await lockDirectory(paths.directory);
   const parts = await build(config, deps, paths);
-  const { driver, session } = parts;
+  const { driver, enrolment, session } = parts;
   using life = new ChildController(signal);
   const running = [
     driver.run(life.signal),
     driver.drainer.run(life.signal),
     reportRegularly(parts, deps, life.signal),
     saveRegularly(parts, deps, life.signal),
+    enrolment.run(life.signal),
     session.run(life.signal),
   ];
   try {
@@ -67,6 +70,7 @@ interface Parts {
   readonly listFile: ListFile;
   readonly outbox: Outbox;
   readonly driver: HaproxyDriver;
+  readonly enrolment: Enrolment;
   readonly session: ProxySession;
 }
 
@@ -93,12 +97,20 @@ async function build(
     listFile,
     outbox,
   });
+  const enrolment = new Enrolment(
+    {
+      ...{ clock, random, log: log.child({ component: 'identity' }) },
+      trustFile: new TrustFile(paths.trust),
+    },
+    config,
+  );
   const session = new ProxySession(
     {
       clock,
       random,
       log: log.child({ component: 'session' }),
       outbox,
+      enrolment,
       greeting: () => ({
         proxyId,
         name: config.name,
@@ -113,7 +125,7 @@ async function build(
     },
     config,
   );
-  return { haproxy, configStore, listFile, outbox, driver, session };
+  return { haproxy, configStore, listFile, outbox, driver, enrolment, session };
 }
 
 /** An id that was made up stays the same for ever: the coordinator knows the proxy by it. */

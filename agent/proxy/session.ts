@@ -1,4 +1,4 @@
-import { ClientError, Status, type Channel } from 'nice-grpc';
+import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
@@ -10,10 +10,11 @@ import {
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { backoffMs, keepRunning } from '../../shared/retry.ts';
-import { authorizedClients, openChannel } from '../../shared/rpc/client.ts';
+import { openChannel } from '../../shared/rpc/client.ts';
 import { Lease } from '../../shared/rpc/lease.ts';
 import type { ListDelta, ListSnapshot } from './backend-list.ts';
 import { deltaOf, helloOf, requestOf, snapshotOf, type Greeting } from './convert.ts';
+import type { Enrolment } from './enrolment.ts';
 import type { Outbox } from './outbox.ts';
 
 const backoff = { minMs: 100, maxMs: 5_000 };
@@ -27,6 +28,7 @@ export interface ProxySessionDeps {
   readonly random: Random;
   readonly log: Logger;
   readonly outbox: Outbox;
+  readonly enrolment: Enrolment;
   /** What the agent says of itself now. */
   readonly greeting: () => Greeting;
   readonly onSnapshot: (snapshot: ListSnapshot) => void;
@@ -36,7 +38,6 @@ export interface ProxySessionDeps {
 
 export interface ProxySessionOptions {
   readonly coordinator: string;
-  readonly token: string;
 }
 
 /** One stream, from its opening to its end. */
@@ -49,6 +50,14 @@ interface Conversation {
   asksForSnapshot: boolean;
 }
 
+interface Talk {
+  readonly conversation: Conversation;
+  readonly onWelcome: () => void;
+}
+
+/** Ends a session that is to be opened again at once, with another certificate. */
+const renewal = Symbol('renewal');
+
 /**
  * The connection to the coordinator: takes the list and what changes in it, says what is in effect and
  * what HAProxy sees. Redials for ever; what HAProxy serves never depends on it.
@@ -56,10 +65,12 @@ interface Conversation {
 export class ProxySession {
   readonly #deps: ProxySessionDeps;
   readonly #options: ProxySessionOptions;
+  #live: ChildController | undefined;
 
   constructor(deps: ProxySessionDeps, options: ProxySessionOptions) {
     this.#deps = deps;
     this.#options = options;
+    deps.enrolment.onRenewed = () => this.#live?.abort(renewal);
   }
 
   /** Keeps a session until the signal aborts. */
@@ -91,6 +102,7 @@ export class ProxySession {
     } catch (error) {
       if (signal.aborted) return;
       const reason: unknown = life.signal.aborted ? life.signal.reason : error;
+      if (reason === renewal) return;
       await this.#afterFailure(reason, conversation.wasWelcome, signal);
     }
   }
@@ -101,6 +113,7 @@ export class ProxySession {
     const reason = error instanceof ClientError ? error.details : messageOf(error);
     const slowly = backoff.maxMs / 2 + (random.fraction() * backoff.maxMs) / 2;
     if (code === Status.UNAUTHENTICATED || code === Status.PERMISSION_DENIED) {
+      this.#deps.enrolment.refused();
       const advice =
         'the coordinator does not accept this proxy: give it a token of the role proxy whose scope ' +
         'holds its service; HAProxy serves on with the last list';
@@ -120,22 +133,32 @@ export class ProxySession {
   }
 
   async #converse(conversation: Conversation, life: ChildController): Promise<void> {
-    const { clock } = this.#deps;
-    const { coordinator } = this.#options;
+    const { clock, enrolment } = this.#deps;
+    const certificate = await enrolment.identity(life.signal);
+    const trust = { kind: 'bundle', pem: certificate.trustPem } as const;
     const channel = await openChannel(
-      { address: coordinator },
+      { address: this.#options.coordinator, trust, certificate },
       { clock, timeoutMs: dialTimeoutMs },
       life.signal,
     );
+    this.#live = life;
+    const onWelcome = () => {
+      enrolment.accepted(certificate);
+    };
     try {
-      await this.#talk(channel, conversation, life);
+      await this.#talk(channel, { conversation, onWelcome }, life);
     } finally {
+      this.#live = undefined;
       channel.close();
     }
   }
 
-  async #talk(channel: Channel, conversation: Conversation, life: ChildController): Promise<void> {
-    const client = authorizedClients(this.#options.token).create(ProxyServiceDefinition, channel);
+  async #talk(
+    channel: Channel,
+    { conversation, onWelcome }: Talk,
+    life: ChildController,
+  ): Promise<void> {
+    const client = createClient(ProxyServiceDefinition, channel);
     conversation.lease.renew();
     void endWhenSilent(conversation, life);
     const responses = client.proxySession(this.#requests(conversation, life.signal), {
@@ -143,6 +166,7 @@ export class ProxySession {
     });
     for await (const { message } of responses) {
       conversation.lease.renew();
+      if (message?.$case === 'welcome') onWelcome();
       this.#take(message, conversation);
     }
     throw new DomainError('unavailable', 'the coordinator ended the session', {
@@ -151,13 +175,14 @@ export class ProxySession {
   }
 
   #take(message: ProxySessionResponse['message'], conversation: Conversation): void {
-    const { clock, log, outbox, onSnapshot, onDelta } = this.#deps;
+    const { clock, log, outbox, enrolment, onSnapshot, onDelta } = this.#deps;
     switch (message?.$case) {
       case 'welcome': {
-        const { leaseMs, heartbeatMs, sessionId } = message.value;
+        const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
         conversation.lease = new Lease(leaseMs, clock);
         conversation.heartbeatMs = heartbeatMs;
         conversation.wasWelcome = true;
+        enrolment.trust(trust?.pem ?? '');
         log.info({ sessionId, coordinator: this.#options.coordinator }, 'session begins');
         return;
       }
@@ -177,6 +202,9 @@ export class ProxySession {
         conversation.awaitsSnapshot = true;
         conversation.asksForSnapshot = true;
         outbox.wakeup.notify();
+        return;
+      case 'trust':
+        enrolment.trust(message.value.pem);
         return;
       case 'heartbeat':
       case undefined:

@@ -22,6 +22,8 @@ export interface StatePaths {
   /** The last good list. */
   readonly list: string;
   readonly proxyId: string;
+  /** Whom to trust as the coordinator. */
+  readonly trust: string;
   readonly handoffSocket: (port: number) => string;
 }
 
@@ -47,6 +49,7 @@ export function statePaths(stateDir: string): StatePaths {
     serverState: join(directory, 'server.state'),
     list: join(directory, 'list.json'),
     proxyId: join(directory, 'proxy-id'),
+    trust: join(directory, 'trust.json'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),
   };
 }

@@ -32,13 +32,17 @@ const coordinator: Daemon = {
       description: 'database and keys (/var/lib/fairlead/coordinator)',
     },
     listen: { placeholder: 'host:port', description: 'where gRPC is served (127.0.0.1:7600)' },
-    httpListen: { placeholder: 'host:port', description: 'where HTTP is served (127.0.0.1:7601)' },
+    httpListen: { placeholder: 'host:port', description: 'where HTTPS is served (127.0.0.1:7601)' },
     advertise: { placeholder: 'host:port', description: 'what agents and containers dial' },
     advertiseHttp: { placeholder: 'url', description: 'base URL that containers are told' },
     zone: { placeholder: 'name', description: 'DNS zone of services (fairlead.internal)' },
     nodeGraceSeconds: {
       placeholder: 'seconds',
       description: 'how long an unreachable node keeps its backends (60)',
+    },
+    certificateLifeSeconds: {
+      placeholder: 'seconds',
+      description: 'how long certificates are valid (2592000)',
     },
     logLevel,
   },

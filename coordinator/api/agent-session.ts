@@ -13,14 +13,18 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { heartbeatMs, leaseMs, type Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { NodeLink } from '../dispatcher/node-link.ts';
-import { formatNodeCredential, hashSecret, type TokenIssuer } from '../identity/tokens.ts';
+import type { Authority } from '../identity/authority.ts';
+import { hashSecret, type TokenIssuer } from '../identity/tokens.ts';
 import type { Node, Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
+import type { Authenticator } from './authentication.ts';
 import type { Principal } from './call.ts';
 import { assignmentsToProto, helloFromProto, statusFromProto } from './convert-agent.ts';
 import type { PrincipalContext } from './gate.ts';
+import { certificateFor, renewNode } from './enrolment.ts';
 import { countUse, requireTagsAllowed, requireUsesLeft } from './join.ts';
 import { cut, sessionLoop } from './session-loop.ts';
+import { TrustNews } from './trust-news.ts';
 import { throwIfInvalid, validateGivenTags, validateName } from './validate.ts';
 
 /** Version of the protocol that agents and proxies speak. */
@@ -28,6 +32,8 @@ export const protocolVersion = 1;
 
 export interface AgentApiDeps {
   readonly store: Store;
+  readonly authenticator: Authenticator;
+  readonly authority: Authority;
   readonly dispatcher: Dispatcher;
   readonly tokens: TokenIssuer;
   readonly clock: Clock;
@@ -40,14 +46,23 @@ type Context = CallContext & PrincipalContext;
 /** Answers node agents. */
 export function agentService(deps: AgentApiDeps): AgentServiceImplementation<PrincipalContext> {
   return {
-    join: (request, context) => Promise.resolve(join(deps, request, context)),
+    join: (request, context) => join(deps, request, context),
+    renewCertificate: (request, context) => renewNode(deps, request, context),
     nodeSession: (requests, context) => nodeSession(deps, requests, context),
   };
 }
 
-function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Context) {
-  const { store, random, log } = deps;
+async function join(deps: AgentApiDeps, request: JoinRequest, { principal }: Context) {
+  const { store, authority, random, log } = deps;
+  const { name, tags } = request;
+  const key = await authority.keyIn(request.signingRequestPem);
   const token = requireToken(principal, store);
+  const joinKeyHash = hashSecret(key.toString('base64'));
+  const known = [...store.nodes.values()].find(
+    (node) => node.joinKeyHash === joinKeyHash && node.joinTokenId === token.id,
+  );
+  // The answer to the same request before this one was lost.
+  if (known !== undefined) return await certify(deps, known.id, key);
   requireUsesLeft(token);
   const violations: FieldViolation[] = [];
   validateName(name, 'name', violations);
@@ -61,7 +76,6 @@ function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Co
       { reason: 'NODE_NAME_TAKEN' },
     );
   }
-  const secret = random.secret();
   const id = random.id() as NodeId;
   store.transact((tx) => {
     const node: Node = {
@@ -71,7 +85,8 @@ function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Co
       tags: [...new Set(tags)],
       availability: 'active',
       version: 1,
-      credentialHash: hashSecret(secret),
+      joinTokenId: token.id,
+      joinKeyHash,
       description: null,
       advertiseAddress: '',
       publicAddress: '',
@@ -88,7 +103,11 @@ function join(deps: AgentApiDeps, { name, tags }: JoinRequest, { principal }: Co
     });
   });
   log.info({ node: name, tags }, 'node joined');
-  return { nodeId: id, credential: formatNodeCredential(id, secret) };
+  return await certify(deps, id, key);
+}
+
+async function certify({ authority }: AgentApiDeps, id: NodeId, key: Buffer) {
+  return { nodeId: id, certificate: await certificateFor(authority, { kind: 'node', id }, key) };
 }
 
 function requireToken(principal: Principal, store: Store): Token {
@@ -102,7 +121,7 @@ async function* nodeSession(
   requests: AsyncIterable<NodeSessionRequest>,
   { principal, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { dispatcher, tokens, clock } = deps;
+  const { authenticator, authority, dispatcher, tokens, clock } = deps;
   if (principal.kind !== 'node') {
     throw new Error(`the table of who may call what lets ${principal.kind} in`);
   }
@@ -110,14 +129,19 @@ async function* nodeSession(
   const hello = await firstMessage(iterator);
   using controller = new ChildController(signal);
   let reason: string | undefined;
-  const link = dispatcher.attach(principal.id, helloFromProto(hello), (why) => {
-    reason = why;
+  const cutWith = (why: string) => {
+    reason ??= why;
     controller.abort();
+  };
+  const link = dispatcher.attach(principal.id, helloFromProto(hello), cutWith);
+  void authenticator.untilExpired(principal.certificate, controller.signal).then(() => {
+    if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
   });
+  const trust = new TrustNews(authority, link.wakeup);
   try {
-    yield {
-      message: { $case: 'welcome', value: { sessionId: link.sessionId, leaseMs, heartbeatMs } },
-    };
+    const { sessionId } = link;
+    const welcome = { sessionId, leaseMs, heartbeatMs, trust: trust.told() };
+    yield { message: { $case: 'welcome', value: welcome } };
     yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
       {
         requests: iterator,
@@ -126,6 +150,8 @@ async function* nodeSession(
         heartbeatMs,
         clock,
         next: () => {
+          const news = trust.next();
+          if (news !== null) return { message: { $case: 'trust', value: news } };
           const set = link.nextMessage();
           if (set === null) return null;
           return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
@@ -138,6 +164,7 @@ async function* nodeSession(
       controller,
     );
   } finally {
+    trust[Symbol.dispose]();
     dispatcher.detach(link);
   }
   if (reason !== undefined) throw cut(reason);

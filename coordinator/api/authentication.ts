@@ -1,44 +1,77 @@
+import type { Metadata } from 'nice-grpc-common';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ServiceId, TokenId } from '../../shared/ids.ts';
+import { parseAgentUri } from '../identity/agent-identity.ts';
 import { parseAuthorization, secretMatches } from '../identity/tokens.ts';
 import type { Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import type { Principal } from './call.ts';
+import type { Principal, TokenPrincipal } from './call.ts';
+import { peerOf, type PeerCertificate } from './peer.ts';
 
 /** Longest wait for a token to expire; timers do not take much longer ones. */
 const maxWaitMs = 3_600_000;
 
-/** Checks bearer tokens. The same answer for every wrong one: nothing is told about which exist. */
+export interface AuthenticatorDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly installationId: string;
+}
+
+/**
+ * Finds out who calls: by a bearer token, or by the certificate of an agent. The same answer for every wrong
+ * token: nothing is told about which exist.
+ */
 export class Authenticator {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #installationId: string;
   readonly #lastUsed = new Map<TokenId, number>();
 
-  constructor({ store, clock }: { readonly store: Store; readonly clock: Clock }) {
+  constructor({ store, clock, installationId }: AuthenticatorDeps) {
     this.#store = store;
     this.#clock = clock;
+    this.#installationId = installationId;
   }
 
-  /** `authorization`: value of that header. Throws 'unauthenticated'. */
-  authenticate(authorization: string | undefined): Principal {
-    const bearer = parseAuthorization(authorization ?? '');
-    if (bearer === null) throw authorization === undefined ? missing() : this.invalid();
-    if (bearer.kind === 'node') {
-      const node = this.#store.nodes.get(bearer.id);
-      if (node === undefined || !secretMatches(bearer.secret, node.credentialHash)) {
-        throw this.invalid();
-      }
-      return { kind: 'node', id: node.id, name: node.name };
-    }
+  /** Whose token a call has, else whose certificate its connection. Throws 'unauthenticated'. */
+  authenticate(metadata: Metadata): Principal {
+    const authorization = metadata.get('authorization');
+    if (authorization !== undefined) return this.#bearer(authorization);
+    const peer = peerOf(metadata);
+    if (peer === null) throw missing();
+    return this.#holder(peer);
+  }
+
+  #bearer(authorization: string): TokenPrincipal {
+    const bearer = parseAuthorization(authorization);
+    if (bearer === null) throw this.invalid();
     const token = this.#store.tokens.get(bearer.id);
     if (token === undefined || !secretMatches(bearer.secret, token.hash) || this.#expired(token)) {
       throw this.invalid();
     }
+    return this.#admit(token, null);
+  }
+
+  /** An agent is looked up at each call: its certificate says who it is, not that it still may. */
+  #holder(certificate: PeerCertificate): Principal {
+    const identity = parseAgentUri(this.#installationId, certificate.uri);
+    if (identity?.kind === 'node') {
+      const node = this.#store.nodes.get(identity.id);
+      if (node !== undefined) return { kind: 'node', id: node.id, name: node.name, certificate };
+      throw new DomainError('unauthenticated', 'this node was removed', { reason: 'NODE_REMOVED' });
+    }
+    const token = identity === null ? undefined : this.#store.tokens.get(identity.id);
+    if (token === undefined || this.#expired(token)) throw this.invalid();
+    return this.#admit(token, certificate);
+  }
+
+  #admit(token: Token, certificate: PeerCertificate | null): TokenPrincipal {
     this.#lastUsed.set(token.id, this.#clock.now());
     const { id, name, role, containerId } = token;
-    return { kind: 'token', id, name, role, containerId, scope: this.#scopeOf(token) };
+    const scope = this.#scopeOf(token);
+    return { kind: 'token', id, name, role, containerId, scope, certificate };
   }
 
   /** Resolves when the token has been revoked or has expired, or when the signal aborts. */
@@ -52,6 +85,13 @@ export class Authenticator {
       if (token === undefined || this.#expired(token)) return;
       const leftMs = (token.expiresAtMs ?? Infinity) - this.#clock.now();
       await wakeup.waitFor(Math.min(leftMs, maxWaitMs), this.#clock, signal);
+    }
+  }
+
+  /** Resolves when a certificate has expired, or when the signal aborts. */
+  async untilExpired({ validToMs }: PeerCertificate, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#clock.now() < validToMs) {
+      await this.#clock.sleep(Math.min(validToMs - this.#clock.now(), maxWaitMs), signal);
     }
   }
 
@@ -94,6 +134,8 @@ export class Authenticator {
 }
 
 function missing(): DomainError {
-  const message = 'no token was given; send the metadata "authorization: Bearer TOKEN"';
+  const message =
+    'no token was given, and no certificate of an agent that is valid here; people and scripts send the ' +
+    'metadata "authorization: Bearer TOKEN"';
   return new DomainError('unauthenticated', message, { reason: 'TOKEN_INVALID' });
 }

@@ -17,6 +17,7 @@ import type { Call, Principal } from './call.ts';
  * - `define`: change what is to run
  * - `administer`: nodes, their clusters, tokens
  * - `join`: make a host a node
+ * - `enrol`: get the certificate of a proxy
  * - `be-node`, `be-proxy`: speak as a node, as a proxy
  */
 export type Access =
@@ -28,6 +29,7 @@ export type Access =
   | 'define'
   | 'administer'
   | 'join'
+  | 'enrol'
   | 'be-node'
   | 'be-proxy';
 
@@ -87,10 +89,13 @@ const control: RulesOf<ControlServiceDefinition> = {
 
 const agents: RulesOf<AgentServiceDefinition> = {
   Join: 'join',
+  RenewCertificate: 'be-node',
   NodeSession: 'be-node',
 };
 
 const proxies: RulesOf<ProxyServiceDefinition> = {
+  Enrol: 'enrol',
+  RenewProxyCertificate: 'be-proxy',
   ProxySession: 'be-proxy',
 };
 
@@ -104,13 +109,13 @@ export const accessOf: Readonly<Record<string, Readonly<Record<string, Access>>>
   'grpc.reflection.v1alpha.ServerReflection': { ServerReflectionInfo: 'probe' },
 };
 
-/** What a caller has shown: a token of a role, or that it is a node. */
-type Standing = Role | 'node-identity';
+/** What a caller has shown: a token of a role, or the certificate of a node or proxy. */
+type Standing = Role | 'node-identity' | 'proxy-identity';
 
 const people = ['viewer', 'operator', 'admin'] as const;
 
 const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
-  probe: [...people, 'node', 'proxy', 'node-identity'],
+  probe: [...people, 'node', 'proxy', 'node-identity', 'proxy-identity'],
   know: [...people, 'node', 'proxy'],
   read: [...people, 'proxy'],
   'read-fleet': people,
@@ -119,7 +124,8 @@ const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
   administer: ['admin'],
   join: ['node'],
   'be-node': ['node-identity'],
-  'be-proxy': ['proxy'],
+  enrol: ['proxy'],
+  'be-proxy': ['proxy-identity'],
 };
 
 /** Throws 'forbidden' unless the caller may call the method; `path` is `/package.Service/Method`. */
@@ -127,8 +133,7 @@ export function authorize(path: string, principal: Principal): void {
   const [, service = '', method = ''] = path.split('/');
   const access = accessOf[service]?.[method];
   if (access === undefined) throw forbidden(`no rule says who may call ${path}`);
-  const standing = principal.kind === 'node' ? 'node-identity' : principal.role;
-  if (!standingsWith[access].includes(standing)) {
+  if (!standingsWith[access].includes(standingOf(principal))) {
     throw forbidden(`${describe(principal)} may not call ${method}`);
   }
   if (principal.kind === 'node') return;
@@ -141,8 +146,14 @@ export function authorize(path: string, principal: Principal): void {
   }
 }
 
+function standingOf(principal: Principal): Standing {
+  if (principal.kind === 'node') return 'node-identity';
+  return principal.certificate === null ? principal.role : 'proxy-identity';
+}
+
 function describe(principal: Principal): string {
-  if (principal.kind === 'node') return `the node ${principal.name}`;
+  if (principal.kind === 'node') return `the certificate of the node ${principal.name}`;
+  if (principal.certificate !== null) return `the certificate for token "${principal.name}"`;
   return `token "${principal.name}" of the role ${principal.role}`;
 }
 

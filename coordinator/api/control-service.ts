@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
+import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
 import type { Placement } from '../orchestrator/placement.ts';
@@ -32,6 +33,7 @@ export interface ControlDeps {
   readonly placement: Placement;
   readonly dispatcher: Dispatcher;
   readonly authenticator: Authenticator;
+  readonly tokens: TokenIssuer;
   readonly changes: ChangeLog;
   readonly clock: Clock;
   readonly random: Random;

@@ -75,8 +75,7 @@ function assignmentToProto(
   tokens: TokenIssuer,
 ): proto.Assignment {
   const { tokenId, environment } = definition;
-  const auth: Record<string, string> =
-    tokenId === null ? {} : { FAIRLEAD_AUTH: tokens.containerAuthorization(tokenId) };
+  const auth = tokenId === null ? {} : tokens.containerVariables(tokenId);
   return {
     containerId,
     wanted: wantedPhases[wanted],

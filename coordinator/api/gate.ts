@@ -43,9 +43,7 @@ export function gateOf(deps: GateDeps): Gate {
 function admission({ authenticator, logins, refusals }: GateDeps): Gate {
   return async function* (call, context) {
     const { record, peer, metadata } = context;
-    const principal = logins.guard(peer, () =>
-      authenticator.authenticate(metadata.get('authorization')),
-    );
+    const principal = logins.guard(peer, () => authenticator.authenticate(metadata));
     record.principal = principal.name;
     const { path } = call.method;
     try {

@@ -1,3 +1,4 @@
+import type { ServerCredentials } from '@grpc/grpc-js';
 import { createServer, type Server } from 'nice-grpc';
 import type { ServerMiddleware } from 'nice-grpc-common';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
@@ -10,10 +11,13 @@ import { keepaliveOptions, maxMessageBytes } from '../../shared/rpc/client.ts';
 import type { CallRecordContext } from './call-log.ts';
 import { contractBytes, contractServices } from './contract.ts';
 import type { Gate, PrincipalContext } from './gate.ts';
+import { tellPeer } from './peer.ts';
 import { errorMiddleware } from './status.ts';
 
 const maxRequestBytes = 4 * 1024 * 1024;
 const maxStreamsPerConnection = 1_000;
+/** Of all metadata of a call; a token has 0.1 kB. */
+const maxMetadataBytes = 16 * 1024;
 /** How long calls that are no streams may finish when the server stops. */
 const drainMs = 2_000;
 
@@ -32,6 +36,7 @@ export interface GrpcServerOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  readonly credentials: ServerCredentials;
   /** Adds the services; called once, before the server listens. */
   readonly services: (server: GrpcServices) => void;
   readonly gate: Gate;
@@ -53,14 +58,17 @@ export interface RunningServer {
  * standard health service.
  */
 export async function serveGrpc(
-  { host, port, services, gate, log, clock = systemClock }: GrpcServerOptions,
+  options: GrpcServerOptions,
   signal: AbortSignal,
 ): Promise<RunningServer> {
+  const { host, port, credentials, services, gate, log, clock = systemClock } = options;
   const server = createServer({
     ...keepaliveOptions,
     'grpc.max_receive_message_length': maxRequestBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
+    'grpc.max_metadata_size': maxMetadataBytes,
+    interceptors: [tellPeer],
   })
     .use(errorMiddleware(log, clock))
     .use(endStreams(signal))
@@ -74,13 +82,18 @@ export async function serveGrpc(
   const reflection = ServerReflection(contractBytes(), contractServices());
   server.add(ServerReflectionService, reflection);
   server.add(olderReflection, reflection);
-  const boundPort = await listen(server, `${host.includes(':') ? `[${host}]` : host}:${port}`);
+  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const boundPort = await listen(server, address, credentials);
   return { port: boundPort, closed: stopWhenAborted(server, clock, signal) };
 }
 
-async function listen(server: Pick<Server, 'listen'>, address: string): Promise<number> {
+async function listen(
+  server: Pick<Server, 'listen'>,
+  address: string,
+  credentials: ServerCredentials,
+): Promise<number> {
   try {
-    return await server.listen(address);
+    return await server.listen(address, credentials);
   } catch (error) {
     throw new DomainError('unavailable', `cannot listen on ${address}: ${messageOf(error)}`, {
       reason: 'CANNOT_LISTEN',

@@ -15,6 +15,7 @@ import type { ContainerId, ProxyId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { heartbeatMs, leaseMs } from '../dispatcher/dispatcher.ts';
+import type { Authority } from '../identity/authority.ts';
 import type { Service, Target } from '../model.ts';
 import type { BackendList } from '../routing/backend-list.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
@@ -22,13 +23,19 @@ import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
 import { protocolVersion } from './agent-session.ts';
+import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
-import type { Principal } from './call.ts';
+import type { Principal, TokenPrincipal } from './call.ts';
+import { enrolProxy } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
+import type { PeerCertificate } from './peer.ts';
 import { cut, sessionLoop } from './session-loop.ts';
+import { TrustNews } from './trust-news.ts';
 
 export interface ProxyApiDeps {
   readonly store: Store;
+  readonly authenticator: Authenticator;
+  readonly authority: Authority;
   readonly routing: Routing;
   /** Names this run of the coordinator: versions of lists are counted in it. */
   readonly epoch: string;
@@ -41,7 +48,11 @@ type Context = CallContext & PrincipalContext;
 
 /** Answers proxy agents. */
 export function proxyService(deps: ProxyApiDeps): ProxyServiceImplementation<PrincipalContext> {
-  return { proxySession: (requests, context) => proxySession(deps, requests, context) };
+  return {
+    enrol: (request, context) => enrolProxy(deps, request, context),
+    renewProxyCertificate: (request, context) => enrolProxy(deps, request, context),
+    proxySession: (requests, context) => proxySession(deps, requests, context),
+  };
 }
 
 async function* proxySession(
@@ -49,8 +60,8 @@ async function* proxySession(
   requests: AsyncIterable<ProxySessionRequest>,
   context: Context,
 ): AsyncGenerator<ProxySessionResponse> {
-  const { store, routing, clock, log } = deps;
-  const principal = requireToken(context.principal);
+  const { store, authenticator, authority, routing, clock, log } = deps;
+  const principal = requireProxy(context.principal);
   const iterator = requests[Symbol.asyncIterator]();
   const hello = await firstMessage(iterator);
   const service = loadBalancer(store, principal, hello);
@@ -62,18 +73,21 @@ async function* proxySession(
   using controller = new ChildController(context.signal);
   let reason: string | undefined;
   const cutWith = (why: string) => {
-    reason = why;
+    reason ??= why;
     controller.abort();
   };
+  void authenticator.untilExpired(principal.certificate, controller.signal).then(() => {
+    if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
+  });
   const record = attach(deps, hello, service);
   const session = { id: deps.random.id() as SessionId, close: cutWith };
   record.open(session, hello.epoch === deps.epoch ? hello.version : null);
   takeStatus(record, hello.status);
+  const trust = new TrustNews(authority, record.wakeup);
   log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy attached');
   try {
-    yield {
-      message: { $case: 'welcome', value: { sessionId: session.id, leaseMs, heartbeatMs } },
-    };
+    const welcome = { sessionId: session.id, leaseMs, heartbeatMs, trust: trust.told() };
+    yield { message: { $case: 'welcome', value: welcome } };
     yield* sessionLoop<ProxySessionRequest, ProxySessionResponse>(
       {
         requests: iterator,
@@ -81,7 +95,11 @@ async function* proxySession(
         leaseMs,
         heartbeatMs,
         clock,
-        next: () => nextMessage(deps, record),
+        next: () => {
+          const news = trust.next();
+          if (news !== null) return { message: { $case: 'trust', value: news } };
+          return nextMessage(deps, record);
+        },
         heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
         receive: (request) => {
           if (record.session === session) receive(deps, record, request);
@@ -90,6 +108,7 @@ async function* proxySession(
       controller,
     );
   } finally {
+    trust[Symbol.dispose]();
     if (record.session === session) routing.detached(record);
     log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy detached');
   }
@@ -107,8 +126,10 @@ function attach({ store, routing }: ProxyApiDeps, hello: ProxyHello, service: Se
   return record;
 }
 
-function requireToken(principal: Principal): Extract<Principal, { kind: 'token' }> {
-  if (principal.kind === 'token') return principal;
+function requireProxy(principal: Principal): TokenPrincipal & { certificate: PeerCertificate } {
+  if (principal.kind === 'token' && principal.certificate !== null) {
+    return { ...principal, certificate: principal.certificate };
+  }
   throw new Error(`the table of who may call what lets ${principal.kind} in`);
 }
 
@@ -132,7 +153,7 @@ async function firstMessage(iterator: AsyncIterator<ProxySessionRequest>): Promi
 
 function loadBalancer(
   store: Store,
-  principal: Extract<Principal, { kind: 'token' }>,
+  principal: TokenPrincipal,
   { service: nameOrId }: ProxyHello,
 ): Service {
   const service = store.serviceNamed(nameOrId);

@@ -74,6 +74,8 @@ export function cut(reason: string): DomainError {
   switch (reason) {
     case 'SESSION_REPLACED':
       return new DomainError('conflict', 'another session took the place of this one', { reason });
+    case 'CERTIFICATE_EXPIRED':
+      return new DomainError('unauthenticated', 'the certificate has expired', { reason });
     case 'NODE_REMOVED':
       return new DomainError('unauthenticated', 'this node was removed', { reason });
     default:

@@ -6,7 +6,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { TokenId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
-import { formatToken, hashSecret } from '../identity/tokens.ts';
+import { hashSecret, type TokenIssuer } from '../identity/tokens.ts';
 import type { Action, Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
@@ -22,6 +22,7 @@ export interface TokenApiDeps {
   readonly authenticator: Authenticator;
   readonly lookup: Lookup;
   readonly mutations: Mutations;
+  readonly tokens: TokenIssuer;
   readonly random: Random;
   readonly clock: Clock;
 }
@@ -35,7 +36,7 @@ export class TokenApi {
   }
 
   createToken(request: CreateTokenRequest, call: Call) {
-    const { store, lookup, mutations, random, clock } = this.#deps;
+    const { store, lookup, mutations, tokens, random, clock } = this.#deps;
     const violations: FieldViolation[] = [];
     const options = optionsFromProto(request.options, violations);
     const wish = tokenWishFromProto(request, violations);
@@ -86,7 +87,7 @@ export class TokenApi {
     );
     return {
       token: tokenToProto(token, null),
-      secret: formatToken(token.id, secret),
+      secret: tokens.format(token.id, secret),
       action: actionToProto(action),
       plan: undefined,
     };

@@ -6,6 +6,7 @@ import type {
   ControlServiceImplementation,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { CallRecordContext } from '../api/call-log.ts';
+import { peerKey } from '../api/peer.ts';
 import type { Gate, PrincipalContext } from '../api/gate.ts';
 
 /** What is known of a call before the gate; the same over gRPC and HTTP. */
@@ -110,6 +111,7 @@ export function contextOf(
 ): HandlerContext {
   const metadata = Metadata();
   for (const [name, values = []] of Object.entries(headersDistinct)) {
+    if (name === peerKey) continue;
     if (name.endsWith('-bin'))
       metadata.set(
         name,

@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { onAbort } from '../../shared/abort.ts';
 import { systemClock, type Clock } from '../../shared/clock.ts';
@@ -12,15 +13,24 @@ const idleMs = 60_000;
 const checkMs = 1_000;
 /** Keeps a client from holding a connection that it sends nothing on. */
 const defaultRequestTimeoutMs = 30_000;
+/** Somebody who connects and does not get on with TLS is cut. */
+const handshakeTimeoutMs = 5_000;
 /** A client that vanished without a word is noticed by the kernel. */
 const tcpKeepaliveMs = 15_000;
 /** How long answers may finish when the server stops. */
 const drainMs = 2_000;
 
+/** The certificate that is shown, and news of another one. */
+export interface HttpTls {
+  readonly serverIdentity: { readonly certificateChain: string; readonly privateKey: string };
+  readonly subscribe: (listener: () => void) => Disposable;
+}
+
 export interface HttpServerOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  readonly tls: HttpTls;
   readonly handler: HttpHandler;
   readonly log: Logger;
   readonly clock?: Clock;
@@ -36,13 +46,14 @@ export interface RunningHttpServer {
 }
 
 /**
- * Serves HTTP until the signal aborts; answers then get two seconds to finish. `/healthz` says `ok` to
+ * Serves HTTPS until the signal aborts; answers then get two seconds to finish. `/healthz` says `ok` to
  * anybody, everything else is the handler's.
  */
 export async function serveHttp(
   {
     host,
     port,
+    tls,
     handler,
     log,
     clock = systemClock,
@@ -53,6 +64,8 @@ export async function serveHttp(
   const connections = new Connections();
   const server = createServer(
     {
+      ...contextOf(tls),
+      handshakeTimeout: handshakeTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       requestTimeout: requestTimeoutMs,
       headersTimeout: requestTimeoutMs,
@@ -70,8 +83,17 @@ export async function serveHttp(
       response.writeHead(404, { 'content-type': 'text/plain' }).end('nothing is here\n');
     },
   );
-  server.on('connection', (socket) => {
+  server.on('connection', (socket: Socket) => {
+    connections.open(socket);
+  });
+  server.on('secureConnection', (socket) => {
     connections.add(socket);
+  });
+  const renewal = tls.subscribe(() => {
+    server.setSecureContext(contextOf(tls));
+  });
+  onAbort(signal, () => {
+    renewal[Symbol.dispose]();
   });
   await listen(server, host, port);
   // Such as no file descriptor left for another connection: those that are there go on.
@@ -80,6 +102,11 @@ export async function serveHttp(
   });
   const { port: boundPort } = server.address() as AddressInfo;
   return { port: boundPort, closed: closeWhenAborted({ server, connections, clock }, signal) };
+}
+
+function contextOf({ serverIdentity }: HttpTls) {
+  const { certificateChain, privateKey } = serverIdentity;
+  return { cert: certificateChain, key: privateKey, minVersion: 'TLSv1.2' } as const;
 }
 
 function ignore(): void {
@@ -132,6 +159,7 @@ async function closeWhenAborted(
   connections.closeIdle();
   await clock.sleep(drainMs, drained.signal);
   server.closeAllConnections();
+  connections.destroyAll();
   await closed;
 }
 
@@ -141,7 +169,16 @@ async function closeWhenAborted(
  */
 class Connections {
   readonly #requests = new Map<Socket, number>();
+  /** Everything that is open, also what never got as far as TLS. */
+  readonly #open = new Set<Socket>();
   #closing = false;
+
+  open(socket: Socket): void {
+    this.#open.add(socket);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+    });
+  }
 
   add(socket: Socket): void {
     this.#requests.set(socket, 0);
@@ -162,6 +199,10 @@ class Connections {
   closeIdle(): void {
     this.#closing = true;
     for (const [socket, count] of this.#requests) if (count === 0) socket.destroy();
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#open) socket.destroy();
   }
 
   #count(socket: Socket, change: number): void {

@@ -3,7 +3,7 @@ import type { TokenId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Store } from '../store/store.ts';
 import { writeSecretFile } from './key-files.ts';
-import { formatToken, hashSecret } from './tokens.ts';
+import { hashSecret, type TokenIssuer } from './tokens.ts';
 
 /**
  * Makes the first administrator's token of an installation that has none, and leaves it in a file of mode
@@ -12,13 +12,13 @@ import { formatToken, hashSecret } from './tokens.ts';
 export function createFirstToken(
   store: Store,
   stateDir: string,
-  { random }: { readonly random: Random },
+  { random, tokens }: { readonly random: Random; readonly tokens: TokenIssuer },
 ): string | null {
   if ([...store.tokens.values()].some(({ role }) => role === 'admin')) return null;
   const path = join(stateDir, 'admin.token');
   const id = random.id().slice(0, 16) as TokenId;
   const secret = random.secret();
-  writeSecretFile(path, `${formatToken(id, secret)}\n`);
+  writeSecretFile(path, `${tokens.format(id, secret)}\n`);
   store.transact((tx) => {
     tx.tokens.put({
       id,

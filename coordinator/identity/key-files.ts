@@ -35,20 +35,29 @@ export function readOrCreateTokenKey(stateDir: string): Buffer {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unreadable(path, error);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw damaged(path, error);
     const key = randomBytes(keyBytes);
     writeSecretFile(path, `${key.toString('hex')}\n`);
     return key;
   }
   const key = Buffer.from(text.trim(), 'hex');
-  if (key.length !== keyBytes) throw unreadable(path, new Error('it is not a key of 32 bytes'));
+  if (key.length !== keyBytes) throw damaged(path, new Error('it is not a key of 32 bytes'));
   return key;
+}
+
+/** Writes a file that everybody may read, whole or not at all. Its directory still hides it. */
+export function writePublicFile(path: string, content: string): void {
+  writeFile(path, content, 0o644);
 }
 
 /** Writes a file of mode 0600 so that it is there whole or not at all. */
 export function writeSecretFile(path: string, content: string): void {
+  writeFile(path, content, 0o600);
+}
+
+function writeFile(path: string, content: string, mode: number): void {
   const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', 0o600);
+  const file = openSync(temporary, 'w', mode);
   try {
     writeSync(file, content);
     fsyncSync(file);
@@ -58,7 +67,8 @@ export function writeSecretFile(path: string, content: string): void {
   renameSync(temporary, path);
 }
 
-function unreadable(path: string, error: unknown): DomainError {
+/** The refusal of a file that cannot be used. It is never made anew: what hangs on it would be lost. */
+export function damaged(path: string, error: unknown): DomainError {
   return new DomainError(
     'precondition',
     `${path} cannot be used: ${messageOf(error)}; restore it from a backup`,

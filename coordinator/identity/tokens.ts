@@ -1,30 +1,26 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import type { NodeId, TokenId } from '../../shared/ids.ts';
+import type { TokenId } from '../../shared/ids.ts';
+import type { Authority } from './authority.ts';
 
 /** What a bearer token says it is; it is not yet checked. */
-export type Bearer =
-  | { readonly kind: 'token'; readonly id: TokenId; readonly secret: string }
-  | { readonly kind: 'node'; readonly id: NodeId; readonly secret: string };
+export interface Bearer {
+  readonly id: TokenId;
+  readonly secret: string;
+}
 
-const bearerPattern = /^(flt|fln)_([0-9a-f]{16,32})_([A-Za-z0-9_-]{43})$/;
+const bearerPattern = /^flt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})_[A-Za-z0-9_-]{43}$/;
 
 /** Reads the value of an Authorization header; null: not one of ours. */
 export function parseAuthorization(value: string): Bearer | null {
   const [scheme, bearer] = value.split(' ', 2);
   const match = scheme?.toLowerCase() === 'bearer' ? bearerPattern.exec(bearer ?? '') : null;
-  const [, prefix, id, secret] = match ?? [];
-  if (id === undefined || secret === undefined) return null;
-  return prefix === 'fln'
-    ? { kind: 'node', id: id as NodeId, secret }
-    : { kind: 'token', id: id as TokenId, secret };
+  const [, id, secret] = match ?? [];
+  return id === undefined || secret === undefined ? null : { id: id as TokenId, secret };
 }
 
-export function formatToken(id: TokenId, secret: string): string {
-  return `flt_${id}_${secret}`;
-}
-
-export function formatNodeCredential(id: NodeId, secret: string): string {
-  return `fln_${id}_${secret}`;
+/** The text of a token. The pin is for whoever holds it, to know the coordinator by; here it says nothing. */
+export function formatToken(id: TokenId, secret: string, pin: string): string {
+  return `flt_${id}_${secret}_${pin}`;
 }
 
 /** Secrets have 256 bits of chance, so a fast hash keeps them as well as a slow one. */
@@ -44,19 +40,29 @@ export function secretMatches(secret: string, hash: string): boolean {
  */
 export class TokenIssuer {
   readonly #key: Buffer;
+  readonly #authority: Pick<Authority, 'pin' | 'bundle'>;
 
   /** `key`: 32 bytes of chance. */
-  constructor(key: Buffer) {
+  constructor(key: Buffer, authority: Pick<Authority, 'pin' | 'bundle'>) {
     this.#key = key;
+    this.#authority = authority;
+  }
+
+  /** The text of a token whose secret was made elsewhere. */
+  format(id: TokenId, secret: string): string {
+    return formatToken(id, secret, this.#authority.pin);
   }
 
   containerTokenHash(id: TokenId): string {
     return hashSecret(this.#secret(id));
   }
 
-  /** The whole value of an Authorization header. */
-  containerAuthorization(id: TokenId): string {
-    return `Bearer ${formatToken(id, this.#secret(id))}`;
+  /** What a container with a token is told besides: its Authorization header, and whom to trust. */
+  containerVariables(id: TokenId): Record<string, string> {
+    return {
+      FAIRLEAD_AUTH: `Bearer ${this.format(id, this.#secret(id))}`,
+      FAIRLEAD_CA: this.#authority.bundle,
+    };
   }
 
   #secret(id: TokenId): string {

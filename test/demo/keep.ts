@@ -13,6 +13,8 @@ export interface KeptFleet {
   readonly token: string;
   /** The same API as JSON over HTTP. */
   readonly httpUrl: string;
+  /** File with the certificate of the coordinator's authority. */
+  readonly authorities: string;
   /** Where the load balancer answers on this machine, whichever host it is on. */
   readonly loadBalancer: string;
 }
@@ -22,11 +24,13 @@ export async function keepRunning(fleet: Fleet, signal: AbortSignal): Promise<Ke
   const port = await startRelay(fleet, signal);
   fleet.site.keep();
   const { address, token, httpUrl } = fleet;
-  return { address, token, httpUrl, loadBalancer: `http://127.0.0.1:${port}/` };
+  const authorities = join(fleet.stateDir, 'ca.pem');
+  return { address, token, httpUrl, authorities, loadBalancer: `http://127.0.0.1:${port}/` };
 }
 
 /** Lines to paste into any shell, and what they are for. */
-export function instructions({ address, token, httpUrl, loadBalancer }: KeptFleet): string {
+export function instructions(kept: KeptFleet): string {
+  const { address, token, httpUrl, authorities, loadBalancer } = kept;
   const rpc = `${httpUrl}/fairlead.v1.ControlService/ListServices`;
   return [
     '',
@@ -41,9 +45,9 @@ export function instructions({ address, token, httpUrl, loadBalancer }: KeptFlee
     '',
     `  curl ${loadBalancer}`,
     '',
-    'The API as JSON over HTTP:',
+    'The API as JSON over HTTPS:',
     '',
-    `  curl -H "Authorization: Bearer $FAIRLEAD_TOKEN" -H 'Content-Type: application/json' -d '{}' ${rpc}`,
+    `  curl --cacert ${quote(authorities)} -H "Authorization: Bearer $FAIRLEAD_TOKEN" -H 'Content-Type: application/json' -d '{}' ${rpc}`,
     '',
     'Remove it with:',
     '',

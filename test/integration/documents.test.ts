@@ -209,7 +209,7 @@ test('docs/protocol.md names every RPC', () => {
 });
 
 test('docs/protocol.md has the HTTP statuses that are sent', () => {
-  const table = rows(section(protocol, 'JSON over HTTP')).filter(([, http]) =>
+  const table = rows(section(protocol, 'JSON over HTTPS')).filter(([, http]) =>
     /^\d{3}\b/.test(http ?? ''),
   );
   const sent = table.map(([names = '']) =>

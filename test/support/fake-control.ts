@@ -21,9 +21,10 @@ import { Role, Token } from '../../shared/gen/fairlead/v1/token.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import { Collection, type Batch } from './fake-collection.ts';
+import { testAuthority } from './test-authority.ts';
 
-export const adminToken = 'admin-secret';
-export const viewerToken = 'viewer-secret';
+export const adminToken = testAuthority.token('admin');
+export const viewerToken = testAuthority.token('viewer');
 
 /** What the next call of a method is refused with. */
 export interface Refusal {
@@ -71,7 +72,10 @@ export class FakeControl implements AsyncDisposable {
   async start(): Promise<void> {
     this.#server = createServer().use(this.#middleware());
     this.#server.add(ControlServiceDefinition, this.#implementation());
-    this.#port = await this.#server.listen(`127.0.0.1:${this.#port}`);
+    this.#port = await this.#server.listen(
+      `127.0.0.1:${this.#port}`,
+      testAuthority.serverCredentials(),
+    );
   }
 
   /** Cuts every connection. */

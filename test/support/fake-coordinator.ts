@@ -15,11 +15,13 @@ import {
   type NodeSessionRequest,
   type NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import type { IssuedCertificate } from '../../shared/gen/fairlead/v1/certificate.ts';
+import { peerOf, tellPeer } from '../../coordinator/api/peer.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
+import { testAuthority, testInstallation } from './test-authority.ts';
 
 export const nodeId = '00000000000000000000000000000a01';
-export const joinToken = 'join-secret';
-export const credential = 'node-secret';
+export const joinToken = testAuthority.token('join');
 
 export interface FakeCoordinatorOptions {
   readonly host?: string;
@@ -108,10 +110,10 @@ export class FakeCoordinator implements AsyncDisposable {
 
   /** Listens again after `stop`, at the same address, with all it knows. */
   async start(): Promise<void> {
-    const server = createServer();
+    const server = createServer({ interceptors: [tellPeer] });
     server.add(AgentServiceDefinition, this.#implementation());
     this.#server = server;
-    this.#port = await server.listen(this.address);
+    this.#port = await server.listen(this.address, testAuthority.serverCredentials());
   }
 
   /** Ends at once, as a coordinator that is killed does. */
@@ -157,21 +159,29 @@ export class FakeCoordinator implements AsyncDisposable {
 
   #implementation(): AgentServiceImplementation {
     return {
-      join: (request, context) => {
+      join: async (request, context) => {
         authorize(context, joinToken);
         if (this.refuseJoin !== undefined) throw errorOf(this.refuseJoin);
         this.joins.push(request);
-        return Promise.resolve({ nodeId, credential });
+        return { nodeId, certificate: await this.#issue(request.signingRequestPem) };
+      },
+      renewCertificate: async ({ signingRequestPem }, context) => {
+        requireNode(context);
+        return { certificate: await this.#issue(signingRequestPem) };
       },
       nodeSession: (requests, context) => this.#serve(requests, context),
     };
+  }
+
+  async #issue(request: string): Promise<IssuedCertificate> {
+    return await testAuthority.issue(request, `node/${nodeId}`);
   }
 
   async *#serve(
     requests: AsyncIterable<NodeSessionRequest>,
     context: CallContext,
   ): AsyncGenerator<NodeSessionResponse> {
-    authorize(context, credential);
+    requireNode(context);
     if (this.refuseSession !== undefined) {
       this.refusals++;
       throw errorOf(this.refuseSession);
@@ -181,7 +191,8 @@ export class FakeCoordinator implements AsyncDisposable {
     const { heartbeatMs, leaseMs } = this.#options;
     const sessionId = `session-${this.sessions.length}`;
     try {
-      yield { message: { $case: 'welcome', value: { sessionId, leaseMs, heartbeatMs } } };
+      const welcome = { sessionId, leaseMs, heartbeatMs, trust: { pem: testAuthority.bundle } };
+      yield { message: { $case: 'welcome', value: welcome } };
       while (!controller.signal.aborted) {
         const message = session.outbox.shift();
         if (message !== undefined) {
@@ -292,6 +303,11 @@ function send(
 function authorize(context: CallContext, token: string): void {
   if (context.metadata.get('authorization') === `Bearer ${token}`) return;
   throw new ServerError(Status.UNAUTHENTICATED, 'the token is not known');
+}
+
+function requireNode({ metadata }: CallContext): void {
+  if (peerOf(metadata)?.uri === `fairlead://${testInstallation}/node/${nodeId}`) return;
+  throw new ServerError(Status.UNAUTHENTICATED, 'the certificate is not known');
 }
 
 function errorOf({ status, message }: AgentRefusal): ServerError {

@@ -1,4 +1,4 @@
-import { createServer, ServerError, type CallContext, type Server, type Status } from 'nice-grpc';
+import { createServer, ServerError, type CallContext, Status, type Server } from 'nice-grpc';
 import { systemClock } from '../../shared/clock.ts';
 import {
   FrontendMode,
@@ -14,7 +14,13 @@ import {
   type TargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import { peerOf, tellPeer } from '../../coordinator/api/peer.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
+import { testAuthority, testInstallation } from './test-authority.ts';
+
+/** What proxies enrol with. */
+export const proxyToken = testAuthority.token('proxy');
+const who = 'proxy/00000000000000aa';
 
 /** What a test says of a target; the rest is filled in. */
 export type TargetOptions = Partial<Target> & Pick<Target, 'id' | 'port'>;
@@ -62,7 +68,10 @@ export class FakeProxyCoordinator implements AsyncDisposable {
   /** Reports of targets, each as it came. */
   readonly reports: TargetStatus[] = [];
   snapshotRequests = 0;
+  /** Authorizations that proxies enrolled with. */
   readonly authorizations: string[] = [];
+  /** Sessions that were asked for. */
+  attempts = 0;
   heartbeats = 0;
   leaseMs = 3_000;
   heartbeatMs = 1_000;
@@ -90,12 +99,20 @@ export class FakeProxyCoordinator implements AsyncDisposable {
 
   /** Serves, on the same port as before if there was one. */
   async listen(): Promise<void> {
-    const server = createServer();
+    const server = createServer({ interceptors: [tellPeer] });
+    const issue = async (request: string) => ({
+      certificate: await testAuthority.issue(request, who),
+    });
     server.add(ProxyServiceDefinition, {
+      enrol: ({ signingRequestPem }, { metadata }) => {
+        this.authorizations.push(metadata.get('authorization') ?? '');
+        return issue(signingRequestPem);
+      },
+      renewProxyCertificate: ({ signingRequestPem }) => issue(signingRequestPem),
       proxySession: (requests, context) => this.#serve(requests, context),
     });
     this.#server = server;
-    this.#port = await server.listen(`127.0.0.1:${this.#port}`);
+    this.#port = await server.listen(`127.0.0.1:${this.#port}`, testAuthority.serverCredentials());
   }
 
   /** Is gone, as after a crash. */
@@ -172,7 +189,10 @@ export class FakeProxyCoordinator implements AsyncDisposable {
     requests: AsyncIterable<ProxySessionRequest>,
     context: CallContext,
   ): AsyncGenerator<ProxySessionResponse> {
-    this.authorizations.push(context.metadata.get('authorization') ?? '');
+    if (peerOf(context.metadata)?.uri !== `fairlead://${testInstallation}/${who}`) {
+      throw new ServerError(Status.UNAUTHENTICATED, 'the certificate is not known');
+    }
+    this.attempts++;
     if (this.refusal !== undefined) throw new ServerError(this.refusal.status, this.refusal.words);
     const session: Session = { outgoing: [], wakeup: new Wakeup(), life: new AbortController() };
     const leave = () => {
@@ -181,8 +201,9 @@ export class FakeProxyCoordinator implements AsyncDisposable {
     context.signal.addEventListener('abort', leave);
     void this.#listenTo(requests).finally(leave);
     const { leaseMs, heartbeatMs } = this;
+    const trust = { pem: testAuthority.bundle };
     session.outgoing.push({
-      message: { $case: 'welcome', value: { sessionId: 'session', leaseMs, heartbeatMs } },
+      message: { $case: 'welcome', value: { sessionId: 'session', leaseMs, heartbeatMs, trust } },
     });
     if (this.list !== undefined) {
       session.outgoing.push({ message: { $case: 'snapshot', value: this.list } });

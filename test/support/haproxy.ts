@@ -18,6 +18,7 @@ import {
 import { systemClock } from '../../shared/clock.ts';
 import { systemRandom } from '../../shared/random.ts';
 import { eventually } from './eventually.ts';
+import { proxyToken } from './fake-proxy-coordinator.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
 const never = new AbortController().signal;
@@ -147,7 +148,7 @@ export function proxyConfig(
   options: Partial<ProxyAgentConfig> & Pick<ProxyAgentConfig, 'coordinator' | 'stateDir'>,
 ): ProxyAgentConfig {
   return {
-    token: 'token-of-the-proxy',
+    token: proxyToken,
     service: 'lb',
     proxyId: undefined,
     name: 'lb-1',

@@ -4,6 +4,7 @@ import { connect, Role, type CreateTokenRequest, type FairleadClient } from '../
 import { systemClock } from '../../shared/clock.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { systemRandom } from '../../shared/random.ts';
+import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
 import { CoordinatorInProcess } from './coordinator-in-process.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
@@ -43,7 +44,8 @@ export class Installation implements AsyncDisposable {
 
   /** Makes a host a node as its agent does, and leaves it at that; its id. */
   async join(token: string, name: string, tags: readonly string[] = []): Promise<string> {
-    const options = { coordinator: this.coordinator.address, token, name, tags };
+    const privateKeyPem = makePrivateKey();
+    const options = { coordinator: this.coordinator.address, token, privateKeyPem, name, tags };
     const deps = { clock: systemClock, random: systemRandom, log };
     const { nodeId } = await join(options, deps, new AbortController().signal);
     return nodeId;

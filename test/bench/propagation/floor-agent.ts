@@ -1,9 +1,8 @@
 /**
  * The first hop of the floor: every event of a container goes to the relay at once.
  *
- *   floor-agent.ts RELAY DOCKER_SOCKET LABEL
+ *   floor-agent.ts RELAY TLS_FILE DOCKER_SOCKET LABEL
  */
-import { Client, credentials } from '@grpc/grpc-js';
 import Docker from 'dockerode';
 import {
   ReadinessState,
@@ -11,6 +10,7 @@ import {
 } from '../../../shared/gen/fairlead/v1/agent_service.ts';
 import { ContainerPhase } from '../../../shared/gen/fairlead/v1/container.ts';
 import { PortProtocol } from '../../../shared/gen/fairlead/v1/service.ts';
+import { floorClient } from './floor-tls.ts';
 import { nodeSession } from './floor-wire.ts';
 
 interface RawEvent {
@@ -18,10 +18,10 @@ interface RawEvent {
   readonly Actor: { readonly ID: string; readonly Attributes: { readonly name: string } };
 }
 
-const [relay = '', socketPath = '', label = ''] = process.argv.slice(2);
+const [relay = '', tlsPath = '', socketPath = '', label = ''] = process.argv.slice(2);
 const docker = new Docker({ socketPath });
 const { path, requestSerialize, responseDeserialize } = nodeSession;
-const call = new Client(relay, credentials.createInsecure()).makeBidiStreamRequest(
+const call = floorClient(relay, tlsPath).makeBidiStreamRequest(
   path,
   requestSerialize,
   responseDeserialize,

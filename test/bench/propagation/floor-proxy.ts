@@ -1,18 +1,18 @@
 /**
  * The last hop of the floor: what the relay says goes to HAProxy's runtime socket at once.
  *
- *   floor-proxy.ts RELAY ADMIN_SOCKET
+ *   floor-proxy.ts RELAY TLS_FILE ADMIN_SOCKET
  */
 import { connect, type Socket } from 'node:net';
-import { Client, credentials } from '@grpc/grpc-js';
 import type { ProxySessionResponse } from '../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { floorClient } from './floor-tls.ts';
 import { proxySession } from './floor-wire.ts';
 
-const [relay = '', adminSocket = ''] = process.argv.slice(2);
+const [relay = '', tlsPath = '', adminSocket = ''] = process.argv.slice(2);
 let haproxy: Socket = open();
 
 const { path, requestSerialize, responseDeserialize } = proxySession;
-const call = new Client(relay, credentials.createInsecure()).makeBidiStreamRequest(
+const call = floorClient(relay, tlsPath).makeBidiStreamRequest(
   path,
   requestSerialize,
   responseDeserialize,

@@ -1,9 +1,9 @@
 /**
  * The hop in the middle of the floor: what a node reports goes to every proxy at once.
  *
- *   floor-relay.ts ADDRESS
+ *   floor-relay.ts ADDRESS TLS_FILE
  */
-import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import { Server, type ServerDuplexStream } from '@grpc/grpc-js';
 import type {
   NodeSessionRequest,
   NodeSessionResponse,
@@ -15,9 +15,10 @@ import type {
   ProxySessionRequest,
   ProxySessionResponse,
 } from '../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { floorServerCredentials } from './floor-tls.ts';
 import { nodeSession, proxySession } from './floor-wire.ts';
 
-const [address = ''] = process.argv.slice(2);
+const [address = '', tlsPath = ''] = process.argv.slice(2);
 const proxies = new Set<ServerDuplexStream<ProxySessionRequest, ProxySessionResponse>>();
 const server = new Server();
 server.addService(
@@ -34,7 +35,7 @@ server.addService(
     },
   },
 );
-server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
+server.bindAsync(address, floorServerCredentials(tlsPath), (error) => {
   if (error !== null) throw error;
   console.log('listening');
 });

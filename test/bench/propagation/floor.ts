@@ -8,8 +8,10 @@ import type { KnownServer } from '../../../agent/proxy/server-state.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import type { LabProcess } from '../../support/lab/lab-process.ts';
+import { testAuthority } from '../../support/test-authority.ts';
 import { ServerNotices } from '../support/server-notices.ts';
 import type { FineWallClock } from '../support/wall-clock.ts';
+import { floorTlsOf } from './floor-tls.ts';
 import {
   command,
   containerPort,
@@ -31,7 +33,7 @@ interface FloorSubject extends Subject {
 
 /**
  * What the same takes without Fairlead: three processes that pass every event on as it comes, over
- * bare gRPC connections, to an HAProxy with the same configuration. It decides nothing, checks
+ * bare gRPC connections with TLS, to an HAProxy with the same configuration. It decides nothing, checks
  * nothing, and could not recover from anything.
  */
 export class Floor implements Side, AsyncDisposable {
@@ -118,13 +120,15 @@ export class Floor implements Side, AsyncDisposable {
   async #startProcesses(signal: AbortSignal): Promise<void> {
     const { lab, host } = this.#place;
     const address = `${lab.gateway}:${relayPort}`;
-    const relay = await lab.spawn(process.execPath, script('floor-relay.ts', address), {
+    const tls = join(this.#directory, 'tls.json');
+    writeFileSync(tls, floorTlsOf(testAuthority), { mode: 0o600 });
+    const relay = await lab.spawn(process.execPath, script('floor-relay.ts', address, tls), {
       name: 'floor-relay',
     });
     await untilLogged(relay, ['listening'], signal);
-    const agentArgs = script('floor-agent.ts', address, host.dockerSocket, label);
+    const agentArgs = script('floor-agent.ts', address, tls, host.dockerSocket, label);
     const agent = await host.spawn(process.execPath, agentArgs, { name: 'floor-agent' });
-    const proxyArgs = script('floor-proxy.ts', address, this.#adminSocket);
+    const proxyArgs = script('floor-proxy.ts', address, tls, this.#adminSocket);
     await host.spawn(process.execPath, proxyArgs, { name: 'floor-proxy' });
     await untilLogged(agent, ['following the engine'], signal);
     await untilLogged(relay, ['agent connected', 'proxy connected'], signal);

@@ -1,3 +1,4 @@
+import { createClient } from 'nice-grpc';
 import { ChildController } from '../../../shared/abort.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import {
@@ -13,7 +14,13 @@ import {
 import { ContainerPhase } from '../../../shared/gen/fairlead/v1/container.ts';
 import { systemRandom } from '../../../shared/random.ts';
 import { keepRunning } from '../../../shared/retry.ts';
-import { authorizedClients, openChannel } from '../../../shared/rpc/client.ts';
+import {
+  authorizedClients,
+  openChannel,
+  type ClientCertificate,
+} from '../../../shared/rpc/client.ts';
+import { makePrivateKey, signingRequest } from '../../../shared/rpc/signing-request.ts';
+import { trustOf, type Trust } from '../../../shared/rpc/trust.ts';
 import { Wakeup } from '../../../shared/wakeup.ts';
 
 export interface SimulatedNodeOptions {
@@ -37,7 +44,7 @@ const backoff = { minMs: 100, maxMs: 5_000 };
  */
 export class SimulatedNode implements AsyncDisposable {
   readonly #options: SimulatedNodeOptions;
-  readonly #credential: string;
+  readonly #identity: ClientCertificate & { readonly trust: Trust };
   readonly #bootId = systemRandom.id();
   readonly #containers = new Map<string, ContainerStatus>();
   readonly #changed = new Set<string>();
@@ -46,9 +53,13 @@ export class SimulatedNode implements AsyncDisposable {
   readonly #running: Promise<void>;
   #sequence = 0;
 
-  private constructor(options: SimulatedNodeOptions, credential: string, signal: AbortSignal) {
+  private constructor(
+    options: SimulatedNodeOptions,
+    identity: ClientCertificate & { readonly trust: Trust },
+    signal: AbortSignal,
+  ) {
     this.#options = options;
-    this.#credential = credential;
+    this.#identity = identity;
     this.#life = new ChildController(signal);
     this.#running = keepRunning(
       (until) => this.#converse(until),
@@ -65,11 +76,17 @@ export class SimulatedNode implements AsyncDisposable {
   /** Joins, and keeps a session until it is disposed of or the signal aborts. */
   static async start(options: SimulatedNodeOptions, signal: AbortSignal): Promise<SimulatedNode> {
     const { coordinator, joinToken, name, tags } = options;
-    const channel = await openChannel({ address: coordinator }, dialing, signal);
+    const known = { address: coordinator, trust: trustOf(joinToken) };
+    const channel = await openChannel(known, dialing, signal);
+    const privateKeyPem = makePrivateKey();
+    const signingRequestPem = signingRequest(privateKeyPem);
     try {
       const client = authorizedClients(joinToken).create(AgentServiceDefinition, channel);
-      const { credential } = await client.join({ name, tags: [...tags] }, { signal });
-      return new SimulatedNode(options, credential, signal);
+      const request = { name, tags: [...tags], signingRequestPem };
+      const { certificate } = await client.join(request, { signal });
+      const { certificatePem = '', trust } = certificate ?? {};
+      const bundle = { kind: 'bundle', pem: trust?.pem ?? '' } as const;
+      return new SimulatedNode(options, { certificatePem, privateKeyPem, trust: bundle }, signal);
     } finally {
       channel.close();
     }
@@ -81,9 +98,11 @@ export class SimulatedNode implements AsyncDisposable {
   }
 
   async #converse(signal: AbortSignal): Promise<void> {
-    const channel = await openChannel({ address: this.#options.coordinator }, dialing, signal);
+    const { trust, ...certificate } = this.#identity;
+    const address = this.#options.coordinator;
+    const channel = await openChannel({ address, trust, certificate }, dialing, signal);
     try {
-      const client = authorizedClients(this.#credential).create(AgentServiceDefinition, channel);
+      const client = createClient(AgentServiceDefinition, channel);
       const pace = { heartbeatMs: 1_000 };
       const responses = client.nodeSession(this.#requests(pace, signal), { signal });
       for await (const { message } of responses) {

@@ -6,6 +6,7 @@
  * ALLOW_CRASH=1   POST /crash ends the process with status 1
  */
 import { createServer } from 'node:http';
+import { get } from 'node:https';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -106,12 +107,17 @@ async function hasPowers() {
 
 async function askApi() {
   try {
-    const reply = await fetch(environment.FAIRLEAD_SERVICE_API_URL, {
-      headers: { Authorization: environment.FAIRLEAD_AUTH },
-      signal: AbortSignal.timeout(powersBelievedMs),
+    return await new Promise((resolve, reject) => {
+      const options = {
+        ca: environment.FAIRLEAD_CA,
+        headers: { Authorization: environment.FAIRLEAD_AUTH },
+        signal: AbortSignal.timeout(powersBelievedMs),
+      };
+      get(environment.FAIRLEAD_SERVICE_API_URL, options, (reply) => {
+        reply.resume();
+        resolve(reply.statusCode === 200);
+      }).once('error', reject);
     });
-    await reply.arrayBuffer();
-    return reply.status === 200;
   } catch {
     return false;
   }

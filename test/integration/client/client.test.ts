@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { ActionError, ActionState, connect, FairleadError, Status } from '../../../client/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { adminToken, startFakeControl, viewerToken } from '../../support/fake-control.ts';
+import { testAuthority } from '../../support/test-authority.ts';
 
 async function connectTo(fake: { readonly address: string }, token = adminToken) {
   return await connect({ address: fake.address, token }, { random: () => 0 });
@@ -73,7 +74,7 @@ describe('calls', () => {
     fake.addService('web');
     const error = await failureOf(viewer.control.stopService({ service: 'web' }));
     expect(error).toMatchObject({ code: Status.PERMISSION_DENIED, reason: 'ROLE_TOO_SMALL' });
-    await using stranger = await connectTo(fake, 'nonsense');
+    await using stranger = await connectTo(fake, testAuthority.token('nonsense'));
     expect((await failureOf(stranger.control.getInfo({}))).code).toBe(Status.UNAUTHENTICATED);
   });
 

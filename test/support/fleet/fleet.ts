@@ -35,7 +35,7 @@ export class Fleet implements AsyncDisposable {
     requireBuild();
     this.site = site;
     this.address = `${site.gateway}:${grpcPort}`;
-    this.httpUrl = `http://${site.gateway}:${httpPort}`;
+    this.httpUrl = `https://${site.gateway}:${httpPort}`;
     this.stateDir = join(site.directory, 'coordinator');
   }
 

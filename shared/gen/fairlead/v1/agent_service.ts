@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
 import { NodeDescription } from "./node.ts";
 import { PortSpec, Readiness, RestartPolicy, restartPolicyFromJSON, restartPolicyToJSON } from "./service.ts";
@@ -124,14 +125,31 @@ export interface JoinRequest {
   name: string;
   /** Tags that it would like; PERMISSION_DENIED if the token may not give them. */
   tags: string[];
+  /**
+   * Certificate signing request (PKCS #10, PEM) for a P-256 key that the host made and keeps; required.
+   * INVALID_ARGUMENT if it asks for a name or any extension: those are not the host's to choose.
+   */
+  signingRequestPem: string;
 }
 
 /** Answers Join. */
 export interface JoinResponse {
   /** Permanent id of the node. */
   nodeId: string;
-  /** Secret that NodeSession is authorized by; kept by the agent in a file of mode 0600. */
-  credential: string;
+  /** The node's certificate; kept by the agent, with its key, in a file of mode 0600. */
+  certificate: IssuedCertificate | undefined;
+}
+
+/** Asks RenewCertificate. */
+export interface RenewCertificateRequest {
+  /** Certificate signing request for a new key, as in JoinRequest; required. */
+  signingRequestPem: string;
+}
+
+/** Answers RenewCertificate. */
+export interface RenewCertificateResponse {
+  /** The node's next certificate. */
+  certificate: IssuedCertificate | undefined;
 }
 
 /** From agent to coordinator. */
@@ -255,6 +273,12 @@ export interface NodeSessionResponse {
     | //
     /** Nothing but a sign of life. */
     { $case: "heartbeat"; value: Heartbeat }
+    | //
+    /**
+     * Whom to trust from now on; sent when that changes. An agent whose certificate is not signed by the
+     * first of them asks for another one soon.
+     */
+    { $case: "trust"; value: TrustBundle }
     | undefined;
 }
 
@@ -266,6 +290,8 @@ export interface NodeWelcome {
   leaseMs: number;
   /** How often to send a heartbeat when there is nothing else to say. */
   heartbeatMs: number;
+  /** Whom to trust from now on. */
+  trust: TrustBundle | undefined;
 }
 
 /** Wanted states: complete, or what changed. */
@@ -350,7 +376,7 @@ export interface HostEntry {
 }
 
 function createBaseJoinRequest(): JoinRequest {
-  return { name: "", tags: [] };
+  return { name: "", tags: [], signingRequestPem: "" };
 }
 
 export const JoinRequest: MessageFns<JoinRequest> = {
@@ -360,6 +386,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     }
     for (const v of message.tags) {
       writer.uint32(18).string(v!);
+    }
+    if (message.signingRequestPem !== "") {
+      writer.uint32(26).string(message.signingRequestPem);
     }
     return writer;
   },
@@ -393,6 +422,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.tags.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.signingRequestPem = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -409,6 +446,11 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     return {
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
+      signingRequestPem: isSet(object.signingRequestPem)
+        ? globalThis.String(object.signingRequestPem)
+        : isSet(object.signing_request_pem)
+        ? globalThis.String(object.signing_request_pem)
+        : "",
     };
   },
 
@@ -420,6 +462,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     if (message.tags?.length) {
       obj.tags = message.tags;
     }
+    if (message.signingRequestPem !== "") {
+      obj.signingRequestPem = message.signingRequestPem;
+    }
     return obj;
   },
 
@@ -430,12 +475,13 @@ export const JoinRequest: MessageFns<JoinRequest> = {
     const message = createBaseJoinRequest();
     message.name = object.name ?? "";
     message.tags = object.tags?.map((e) => e) || [];
+    message.signingRequestPem = object.signingRequestPem ?? "";
     return message;
   },
 };
 
 function createBaseJoinResponse(): JoinResponse {
-  return { nodeId: "", credential: "" };
+  return { nodeId: "", certificate: undefined };
 }
 
 export const JoinResponse: MessageFns<JoinResponse> = {
@@ -443,8 +489,8 @@ export const JoinResponse: MessageFns<JoinResponse> = {
     if (message.nodeId !== "") {
       writer.uint32(10).string(message.nodeId);
     }
-    if (message.credential !== "") {
-      writer.uint32(18).string(message.credential);
+    if (message.certificate !== undefined) {
+      IssuedCertificate.encode(message.certificate, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -475,7 +521,7 @@ export const JoinResponse: MessageFns<JoinResponse> = {
               break;
             }
 
-            message.credential = reader.string();
+            message.certificate = IssuedCertificate.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -497,7 +543,7 @@ export const JoinResponse: MessageFns<JoinResponse> = {
         : isSet(object.node_id)
         ? globalThis.String(object.node_id)
         : "",
-      credential: isSet(object.credential) ? globalThis.String(object.credential) : "",
+      certificate: isSet(object.certificate) ? IssuedCertificate.fromJSON(object.certificate) : undefined,
     };
   },
 
@@ -506,8 +552,8 @@ export const JoinResponse: MessageFns<JoinResponse> = {
     if (message.nodeId !== "") {
       obj.nodeId = message.nodeId;
     }
-    if (message.credential !== "") {
-      obj.credential = message.credential;
+    if (message.certificate !== undefined) {
+      obj.certificate = IssuedCertificate.toJSON(message.certificate);
     }
     return obj;
   },
@@ -518,7 +564,151 @@ export const JoinResponse: MessageFns<JoinResponse> = {
   fromPartial(object: DeepPartial<JoinResponse>): JoinResponse {
     const message = createBaseJoinResponse();
     message.nodeId = object.nodeId ?? "";
-    message.credential = object.credential ?? "";
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? IssuedCertificate.fromPartial(object.certificate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRenewCertificateRequest(): RenewCertificateRequest {
+  return { signingRequestPem: "" };
+}
+
+export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
+  encode(message: RenewCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.signingRequestPem !== "") {
+      writer.uint32(10).string(message.signingRequestPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewCertificateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewCertificateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.signingRequestPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RenewCertificateRequest {
+    return {
+      signingRequestPem: isSet(object.signingRequestPem)
+        ? globalThis.String(object.signingRequestPem)
+        : isSet(object.signing_request_pem)
+        ? globalThis.String(object.signing_request_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: RenewCertificateRequest): unknown {
+    const obj: any = {};
+    if (message.signingRequestPem !== "") {
+      obj.signingRequestPem = message.signingRequestPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RenewCertificateRequest>): RenewCertificateRequest {
+    return RenewCertificateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewCertificateRequest>): RenewCertificateRequest {
+    const message = createBaseRenewCertificateRequest();
+    message.signingRequestPem = object.signingRequestPem ?? "";
+    return message;
+  },
+};
+
+function createBaseRenewCertificateResponse(): RenewCertificateResponse {
+  return { certificate: undefined };
+}
+
+export const RenewCertificateResponse: MessageFns<RenewCertificateResponse> = {
+  encode(message: RenewCertificateResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      IssuedCertificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewCertificateResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewCertificateResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = IssuedCertificate.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RenewCertificateResponse {
+    return { certificate: isSet(object.certificate) ? IssuedCertificate.fromJSON(object.certificate) : undefined };
+  },
+
+  toJSON(message: RenewCertificateResponse): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = IssuedCertificate.toJSON(message.certificate);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RenewCertificateResponse>): RenewCertificateResponse {
+    return RenewCertificateResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewCertificateResponse>): RenewCertificateResponse {
+    const message = createBaseRenewCertificateResponse();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? IssuedCertificate.fromPartial(object.certificate)
+      : undefined;
     return message;
   },
 };
@@ -1491,6 +1681,9 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       case "heartbeat":
         Heartbeat.encode(message.message.value, writer.uint32(26).fork()).join();
         break;
+      case "trust":
+        TrustBundle.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1532,6 +1725,14 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
             message.message = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "trust", value: TrustBundle.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1552,6 +1753,8 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
         ? { $case: "assignments", value: AssignmentSet.fromJSON(object.assignments) }
         : isSet(object.heartbeat)
         ? { $case: "heartbeat", value: Heartbeat.fromJSON(object.heartbeat) }
+        : isSet(object.trust)
+        ? { $case: "trust", value: TrustBundle.fromJSON(object.trust) }
         : undefined,
     };
   },
@@ -1564,6 +1767,8 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       obj.assignments = AssignmentSet.toJSON(message.message.value);
     } else if (message.message?.$case === "heartbeat") {
       obj.heartbeat = Heartbeat.toJSON(message.message.value);
+    } else if (message.message?.$case === "trust") {
+      obj.trust = TrustBundle.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1592,13 +1797,19 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
         }
         break;
       }
+      case "trust": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "trust", value: TrustBundle.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseNodeWelcome(): NodeWelcome {
-  return { sessionId: "", leaseMs: 0, heartbeatMs: 0 };
+  return { sessionId: "", leaseMs: 0, heartbeatMs: 0, trust: undefined };
 }
 
 export const NodeWelcome: MessageFns<NodeWelcome> = {
@@ -1611,6 +1822,9 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
     }
     if (message.heartbeatMs !== 0) {
       writer.uint32(24).uint32(message.heartbeatMs);
+    }
+    if (message.trust !== undefined) {
+      TrustBundle.encode(message.trust, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1652,6 +1866,14 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
             message.heartbeatMs = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.trust = TrustBundle.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1681,6 +1903,7 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
         : isSet(object.heartbeat_ms)
         ? globalThis.Number(object.heartbeat_ms)
         : 0,
+      trust: isSet(object.trust) ? TrustBundle.fromJSON(object.trust) : undefined,
     };
   },
 
@@ -1695,6 +1918,9 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
     if (message.heartbeatMs !== 0) {
       obj.heartbeatMs = Math.round(message.heartbeatMs);
     }
+    if (message.trust !== undefined) {
+      obj.trust = TrustBundle.toJSON(message.trust);
+    }
     return obj;
   },
 
@@ -1706,6 +1932,9 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
     message.sessionId = object.sessionId ?? "";
     message.leaseMs = object.leaseMs ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
+    message.trust = (object.trust !== undefined && object.trust !== null)
+      ? TrustBundle.fromPartial(object.trust)
+      : undefined;
     return message;
   },
 };
@@ -2603,7 +2832,8 @@ export const AgentServiceDefinition = {
   methods: {
     /**
      * Makes a host a node, with a token of the role NODE in the metadata `authorization`. Answers the
-     * credential that the node speaks with from then on. A node that has one does not join again.
+     * certificate that the node speaks with from then on. A node that has one does not join again; asked
+     * again with the same token and the same key, it answers the same node.
      */
     join: {
       name: "Join",
@@ -2614,7 +2844,19 @@ export const AgentServiceDefinition = {
       options: {},
     },
     /**
-     * The one stream of a node, authorized by the credential of Join. First message of the agent: hello;
+     * Gives a node its next certificate, authorized by the one that it has, with no token. The one before
+     * works until it expires.
+     */
+    renewCertificate: {
+      name: "RenewCertificate",
+      requestType: RenewCertificateRequest as typeof RenewCertificateRequest,
+      requestStream: false,
+      responseType: RenewCertificateResponse as typeof RenewCertificateResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * The one stream of a node, authorized by its certificate. First message of the agent: hello;
      * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
      * for longer ends the stream on both sides, and the agent redials. A second session of the same node
      * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
@@ -2634,11 +2876,20 @@ export const AgentServiceDefinition = {
 export interface AgentServiceImplementation<CallContextExt = {}> {
   /**
    * Makes a host a node, with a token of the role NODE in the metadata `authorization`. Answers the
-   * credential that the node speaks with from then on. A node that has one does not join again.
+   * certificate that the node speaks with from then on. A node that has one does not join again; asked
+   * again with the same token and the same key, it answers the same node.
    */
   join(request: JoinRequest, context: CallContext & CallContextExt): Promise<DeepPartial<JoinResponse>>;
   /**
-   * The one stream of a node, authorized by the credential of Join. First message of the agent: hello;
+   * Gives a node its next certificate, authorized by the one that it has, with no token. The one before
+   * works until it expires.
+   */
+  renewCertificate(
+    request: RenewCertificateRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RenewCertificateResponse>>;
+  /**
+   * The one stream of a node, authorized by its certificate. First message of the agent: hello;
    * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
    * for longer ends the stream on both sides, and the agent redials. A second session of the same node
    * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
@@ -2653,11 +2904,20 @@ export interface AgentServiceImplementation<CallContextExt = {}> {
 export interface AgentServiceClient<CallOptionsExt = {}> {
   /**
    * Makes a host a node, with a token of the role NODE in the metadata `authorization`. Answers the
-   * credential that the node speaks with from then on. A node that has one does not join again.
+   * certificate that the node speaks with from then on. A node that has one does not join again; asked
+   * again with the same token and the same key, it answers the same node.
    */
   join(request: DeepPartial<JoinRequest>, options?: CallOptions & CallOptionsExt): Promise<JoinResponse>;
   /**
-   * The one stream of a node, authorized by the credential of Join. First message of the agent: hello;
+   * Gives a node its next certificate, authorized by the one that it has, with no token. The one before
+   * works until it expires.
+   */
+  renewCertificate(
+    request: DeepPartial<RenewCertificateRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RenewCertificateResponse>;
+  /**
+   * The one stream of a node, authorized by its certificate. First message of the agent: hello;
    * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
    * for longer ends the stream on both sides, and the agent redials. A second session of the same node
    * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is

@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Heartbeat } from "./agent_service.ts";
+import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import {
   TargetHealth,
   targetHealthFromJSON,
@@ -66,6 +67,33 @@ export function frontendModeToJSON(object: FrontendMode): string {
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum FrontendMode");
   }
+}
+
+/** Asks Enrol. */
+export interface EnrolRequest {
+  /**
+   * Certificate signing request (PKCS #10, PEM) for a P-256 key that the agent made and keeps; required.
+   * INVALID_ARGUMENT if it asks for a name or any extension: those are not the agent's to choose.
+   */
+  signingRequestPem: string;
+}
+
+/** Answers Enrol. */
+export interface EnrolResponse {
+  /** The proxy's certificate. */
+  certificate: IssuedCertificate | undefined;
+}
+
+/** Asks RenewProxyCertificate. */
+export interface RenewProxyCertificateRequest {
+  /** Certificate signing request for a new key, as in EnrolRequest; required. */
+  signingRequestPem: string;
+}
+
+/** Answers RenewProxyCertificate. */
+export interface RenewProxyCertificateResponse {
+  /** The proxy's next certificate. */
+  certificate: IssuedCertificate | undefined;
 }
 
 /** From proxy agent to coordinator. */
@@ -188,6 +216,12 @@ export interface ProxySessionResponse {
     | //
     /** Nothing but a sign of life. */
     { $case: "heartbeat"; value: Heartbeat }
+    | //
+    /**
+     * Whom to trust from now on; sent when that changes. An agent whose certificate is not signed by the
+     * first of them asks for another one soon.
+     */
+    { $case: "trust"; value: TrustBundle }
     | undefined;
 }
 
@@ -199,6 +233,8 @@ export interface ProxyWelcome {
   leaseMs: number;
   /** How often to send a heartbeat when there is nothing else to say. */
   heartbeatMs: number;
+  /** Whom to trust from now on. */
+  trust: TrustBundle | undefined;
 }
 
 /**
@@ -269,6 +305,290 @@ export interface Target {
   /** Name of the container behind it. */
   container: string;
 }
+
+function createBaseEnrolRequest(): EnrolRequest {
+  return { signingRequestPem: "" };
+}
+
+export const EnrolRequest: MessageFns<EnrolRequest> = {
+  encode(message: EnrolRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.signingRequestPem !== "") {
+      writer.uint32(10).string(message.signingRequestPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EnrolRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnrolRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.signingRequestPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EnrolRequest {
+    return {
+      signingRequestPem: isSet(object.signingRequestPem)
+        ? globalThis.String(object.signingRequestPem)
+        : isSet(object.signing_request_pem)
+        ? globalThis.String(object.signing_request_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: EnrolRequest): unknown {
+    const obj: any = {};
+    if (message.signingRequestPem !== "") {
+      obj.signingRequestPem = message.signingRequestPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EnrolRequest>): EnrolRequest {
+    return EnrolRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EnrolRequest>): EnrolRequest {
+    const message = createBaseEnrolRequest();
+    message.signingRequestPem = object.signingRequestPem ?? "";
+    return message;
+  },
+};
+
+function createBaseEnrolResponse(): EnrolResponse {
+  return { certificate: undefined };
+}
+
+export const EnrolResponse: MessageFns<EnrolResponse> = {
+  encode(message: EnrolResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      IssuedCertificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EnrolResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnrolResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = IssuedCertificate.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EnrolResponse {
+    return { certificate: isSet(object.certificate) ? IssuedCertificate.fromJSON(object.certificate) : undefined };
+  },
+
+  toJSON(message: EnrolResponse): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = IssuedCertificate.toJSON(message.certificate);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EnrolResponse>): EnrolResponse {
+    return EnrolResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EnrolResponse>): EnrolResponse {
+    const message = createBaseEnrolResponse();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? IssuedCertificate.fromPartial(object.certificate)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRenewProxyCertificateRequest(): RenewProxyCertificateRequest {
+  return { signingRequestPem: "" };
+}
+
+export const RenewProxyCertificateRequest: MessageFns<RenewProxyCertificateRequest> = {
+  encode(message: RenewProxyCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.signingRequestPem !== "") {
+      writer.uint32(10).string(message.signingRequestPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewProxyCertificateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewProxyCertificateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.signingRequestPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RenewProxyCertificateRequest {
+    return {
+      signingRequestPem: isSet(object.signingRequestPem)
+        ? globalThis.String(object.signingRequestPem)
+        : isSet(object.signing_request_pem)
+        ? globalThis.String(object.signing_request_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: RenewProxyCertificateRequest): unknown {
+    const obj: any = {};
+    if (message.signingRequestPem !== "") {
+      obj.signingRequestPem = message.signingRequestPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RenewProxyCertificateRequest>): RenewProxyCertificateRequest {
+    return RenewProxyCertificateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewProxyCertificateRequest>): RenewProxyCertificateRequest {
+    const message = createBaseRenewProxyCertificateRequest();
+    message.signingRequestPem = object.signingRequestPem ?? "";
+    return message;
+  },
+};
+
+function createBaseRenewProxyCertificateResponse(): RenewProxyCertificateResponse {
+  return { certificate: undefined };
+}
+
+export const RenewProxyCertificateResponse: MessageFns<RenewProxyCertificateResponse> = {
+  encode(message: RenewProxyCertificateResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      IssuedCertificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewProxyCertificateResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewProxyCertificateResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = IssuedCertificate.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RenewProxyCertificateResponse {
+    return { certificate: isSet(object.certificate) ? IssuedCertificate.fromJSON(object.certificate) : undefined };
+  },
+
+  toJSON(message: RenewProxyCertificateResponse): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = IssuedCertificate.toJSON(message.certificate);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RenewProxyCertificateResponse>): RenewProxyCertificateResponse {
+    return RenewProxyCertificateResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewProxyCertificateResponse>): RenewProxyCertificateResponse {
+    const message = createBaseRenewProxyCertificateResponse();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? IssuedCertificate.fromPartial(object.certificate)
+      : undefined;
+    return message;
+  },
+};
 
 function createBaseProxySessionRequest(): ProxySessionRequest {
   return { message: undefined };
@@ -1260,6 +1580,9 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
       case "heartbeat":
         Heartbeat.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "trust":
+        TrustBundle.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1309,6 +1632,14 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
             message.message = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "trust", value: TrustBundle.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1331,6 +1662,8 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
         ? { $case: "delta", value: BackendDelta.fromJSON(object.delta) }
         : isSet(object.heartbeat)
         ? { $case: "heartbeat", value: Heartbeat.fromJSON(object.heartbeat) }
+        : isSet(object.trust)
+        ? { $case: "trust", value: TrustBundle.fromJSON(object.trust) }
         : undefined,
     };
   },
@@ -1345,6 +1678,8 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
       obj.delta = BackendDelta.toJSON(message.message.value);
     } else if (message.message?.$case === "heartbeat") {
       obj.heartbeat = Heartbeat.toJSON(message.message.value);
+    } else if (message.message?.$case === "trust") {
+      obj.trust = TrustBundle.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1379,13 +1714,19 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
         }
         break;
       }
+      case "trust": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "trust", value: TrustBundle.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseProxyWelcome(): ProxyWelcome {
-  return { sessionId: "", leaseMs: 0, heartbeatMs: 0 };
+  return { sessionId: "", leaseMs: 0, heartbeatMs: 0, trust: undefined };
 }
 
 export const ProxyWelcome: MessageFns<ProxyWelcome> = {
@@ -1398,6 +1739,9 @@ export const ProxyWelcome: MessageFns<ProxyWelcome> = {
     }
     if (message.heartbeatMs !== 0) {
       writer.uint32(24).uint32(message.heartbeatMs);
+    }
+    if (message.trust !== undefined) {
+      TrustBundle.encode(message.trust, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1439,6 +1783,14 @@ export const ProxyWelcome: MessageFns<ProxyWelcome> = {
             message.heartbeatMs = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.trust = TrustBundle.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1468,6 +1820,7 @@ export const ProxyWelcome: MessageFns<ProxyWelcome> = {
         : isSet(object.heartbeat_ms)
         ? globalThis.Number(object.heartbeat_ms)
         : 0,
+      trust: isSet(object.trust) ? TrustBundle.fromJSON(object.trust) : undefined,
     };
   },
 
@@ -1482,6 +1835,9 @@ export const ProxyWelcome: MessageFns<ProxyWelcome> = {
     if (message.heartbeatMs !== 0) {
       obj.heartbeatMs = Math.round(message.heartbeatMs);
     }
+    if (message.trust !== undefined) {
+      obj.trust = TrustBundle.toJSON(message.trust);
+    }
     return obj;
   },
 
@@ -1493,6 +1849,9 @@ export const ProxyWelcome: MessageFns<ProxyWelcome> = {
     message.sessionId = object.sessionId ?? "";
     message.leaseMs = object.leaseMs ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
+    message.trust = (object.trust !== undefined && object.trust !== null)
+      ? TrustBundle.fromPartial(object.trust)
+      : undefined;
     return message;
   },
 };
@@ -2155,8 +2514,29 @@ export const ProxyServiceDefinition = {
   fullName: "fairlead.v1.ProxyService",
   methods: {
     /**
-     * The one stream of a proxy, authorized by a token of the role PROXY whose scope holds the load
-     * balancer service. First message of the agent: hello; of the coordinator: welcome, then a snapshot
+     * Gives a proxy agent a certificate, with a token of the role PROXY in the metadata `authorization`. The
+     * certificate may do what the token may, and nothing more once that is revoked or has expired.
+     */
+    enrol: {
+      name: "Enrol",
+      requestType: EnrolRequest as typeof EnrolRequest,
+      requestStream: false,
+      responseType: EnrolResponse as typeof EnrolResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Gives a proxy agent its next certificate, authorized by the one that it has, with no token. */
+    renewProxyCertificate: {
+      name: "RenewProxyCertificate",
+      requestType: RenewProxyCertificateRequest as typeof RenewProxyCertificateRequest,
+      requestStream: false,
+      responseType: RenewProxyCertificateResponse as typeof RenewProxyCertificateResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * The one stream of a proxy, authorized by a certificate of Enrol whose token has the load balancer
+     * service in its scope. First message of the agent: hello; of the coordinator: welcome, then a snapshot
      * as soon as the coordinator knows enough for one, then deltas. Any message renews the lease. A second
      * session of the same proxy ends the first with ABORTED, SESSION_REPLACED.
      */
@@ -2173,8 +2553,18 @@ export const ProxyServiceDefinition = {
 
 export interface ProxyServiceImplementation<CallContextExt = {}> {
   /**
-   * The one stream of a proxy, authorized by a token of the role PROXY whose scope holds the load
-   * balancer service. First message of the agent: hello; of the coordinator: welcome, then a snapshot
+   * Gives a proxy agent a certificate, with a token of the role PROXY in the metadata `authorization`. The
+   * certificate may do what the token may, and nothing more once that is revoked or has expired.
+   */
+  enrol(request: EnrolRequest, context: CallContext & CallContextExt): Promise<DeepPartial<EnrolResponse>>;
+  /** Gives a proxy agent its next certificate, authorized by the one that it has, with no token. */
+  renewProxyCertificate(
+    request: RenewProxyCertificateRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RenewProxyCertificateResponse>>;
+  /**
+   * The one stream of a proxy, authorized by a certificate of Enrol whose token has the load balancer
+   * service in its scope. First message of the agent: hello; of the coordinator: welcome, then a snapshot
    * as soon as the coordinator knows enough for one, then deltas. Any message renews the lease. A second
    * session of the same proxy ends the first with ABORTED, SESSION_REPLACED.
    */
@@ -2186,8 +2576,18 @@ export interface ProxyServiceImplementation<CallContextExt = {}> {
 
 export interface ProxyServiceClient<CallOptionsExt = {}> {
   /**
-   * The one stream of a proxy, authorized by a token of the role PROXY whose scope holds the load
-   * balancer service. First message of the agent: hello; of the coordinator: welcome, then a snapshot
+   * Gives a proxy agent a certificate, with a token of the role PROXY in the metadata `authorization`. The
+   * certificate may do what the token may, and nothing more once that is revoked or has expired.
+   */
+  enrol(request: DeepPartial<EnrolRequest>, options?: CallOptions & CallOptionsExt): Promise<EnrolResponse>;
+  /** Gives a proxy agent its next certificate, authorized by the one that it has, with no token. */
+  renewProxyCertificate(
+    request: DeepPartial<RenewProxyCertificateRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RenewProxyCertificateResponse>;
+  /**
+   * The one stream of a proxy, authorized by a certificate of Enrol whose token has the load balancer
+   * service in its scope. First message of the agent: hello; of the coordinator: welcome, then a snapshot
    * as soon as the coordinator knows enough for one, then deltas. Any message renews the lease. A second
    * session of the same proxy ends the first with ABORTED, SESSION_REPLACED.
    */

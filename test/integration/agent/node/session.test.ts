@@ -3,13 +3,9 @@ import { Status } from 'nice-grpc';
 import { afterEach, expect, test, vi } from 'vitest';
 import { WantedPhase } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { eventually } from '../../../support/eventually.ts';
-import {
-  credential,
-  FakeCoordinator,
-  joinToken,
-  nodeId,
-} from '../../../support/fake-coordinator.ts';
+import { FakeCoordinator, joinToken, nodeId } from '../../../support/fake-coordinator.ts';
 import { FaultyLink } from '../../../support/lab/faulty-link.ts';
+import { testAuthority } from '../../../support/test-authority.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 import { AgentInProcess, flagsFor } from './agent-in-process.ts';
 
@@ -32,11 +28,11 @@ test('joins once, keeps its identity to itself, and needs no token afterwards', 
       expect(coordinator.session).toBeDefined();
     });
   }
-  expect(coordinator.joins).toEqual([{ name: 'host-1', tags: ['web', 'eu', 'ssd'] }]);
-  expect(JSON.parse(readFileSync(`${flags.stateDir}/node.json`, 'utf8'))).toEqual({
-    version: 1,
+  expect(coordinator.joins).toMatchObject([{ name: 'host-1', tags: ['web', 'eu', 'ssd'] }]);
+  expect(JSON.parse(readFileSync(`${flags.stateDir}/node.json`, 'utf8'))).toMatchObject({
+    version: 2,
     nodeId,
-    credential,
+    trustPem: testAuthority.bundle,
   });
   expect(statSync(`${flags.stateDir}/node.json`).mode & 0o777).toBe(0o600);
   expect(statSync(flags.stateDir).mode & 0o777).toBe(0o700);
@@ -59,6 +55,10 @@ test('says what is missing when it may not join', async () => {
     'give a join token by --token or --token-file',
   );
   await expect(new AgentInProcess({ ...flags, token: 'wrong' }).ended).rejects.toThrow(
+    'the token is not whole',
+  );
+  const wrong = testAuthority.token('wrong');
+  await expect(new AgentInProcess({ ...flags, token: wrong }).ended).rejects.toThrow(
     /does not let this host join: the token is not known. Get a new join token/,
   );
   coordinator.refuseJoin = { status: Status.ALREADY_EXISTS, message: 'a node is called host-1' };

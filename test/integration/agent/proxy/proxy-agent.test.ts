@@ -9,6 +9,7 @@ import {
   aSnapshot,
   aTarget,
   FakeProxyCoordinator,
+  proxyToken,
 } from '../../../support/fake-proxy-coordinator.ts';
 import {
   freePort,
@@ -49,7 +50,7 @@ test('adds, drains and removes targets at run time, and never reloads for them',
   );
 
   await applied(coordinator, 1);
-  expect(coordinator.authorizations).toEqual(['Bearer token-of-the-proxy']);
+  expect(coordinator.authorizations).toEqual([`Bearer ${proxyToken}`]);
   expect(coordinator.hellos).toMatchObject([
     { protocolVersion: 1, name: 'lb-1', service: 'lb', epoch: '', version: 0 },
   ]);

@@ -2,8 +2,10 @@ import { Status } from 'nice-grpc';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { BackendList } from '../../../../agent/proxy/backend-list.ts';
+import { Enrolment } from '../../../../agent/proxy/enrolment.ts';
 import { Outbox } from '../../../../agent/proxy/outbox.ts';
 import { ProxySession } from '../../../../agent/proxy/session.ts';
+import { TrustFile } from '../../../../agent/proxy/trust-file.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { systemRandom } from '../../../../shared/random.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -11,7 +13,9 @@ import {
   aSnapshot,
   aTarget,
   FakeProxyCoordinator,
+  proxyToken,
 } from '../../../support/fake-proxy-coordinator.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 /** A session whose list is kept, and given to no HAProxy. */
 class TestSession implements AsyncDisposable {
@@ -19,14 +23,18 @@ class TestSession implements AsyncDisposable {
   readonly outbox = new Outbox();
   readonly log: string[] = [];
   readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
+  readonly #running: Promise<unknown>;
+  readonly #directory = new TemporaryDirectory();
 
   constructor(coordinator: string) {
+    const log = pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) });
+    const deps = { clock: systemClock, random: systemRandom, log };
+    const trustFile = new TrustFile(this.#directory.join('trust.json'));
+    const enrolment = new Enrolment({ ...deps, trustFile }, { coordinator, token: proxyToken });
     const session = new ProxySession(
       {
-        clock: systemClock,
-        random: systemRandom,
-        log: pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) }),
+        ...deps,
+        enrolment,
         outbox: this.outbox,
         greeting: () => ({
           proxyId: 'p',
@@ -38,14 +46,16 @@ class TestSession implements AsyncDisposable {
         onSnapshot: (snapshot) => this.list.replace(snapshot),
         onDelta: (delta) => this.list.apply(delta) !== 'gap',
       },
-      { coordinator, token: 'token-of-the-proxy' },
+      { coordinator },
     );
-    this.#running = session.run(this.#stop.signal);
+    const { signal } = this.#stop;
+    this.#running = Promise.all([session.run(signal), enrolment.run(signal)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
+    await this.#directory[Symbol.asyncDispose]();
   }
 }
 
@@ -118,7 +128,7 @@ test.each([Status.UNAUTHENTICATED, Status.PERMISSION_DENIED])(
       expect(session.log.join('')).toContain('session refused');
     });
     expect(session.list.targets.size).toBe(1);
-    expect(coordinator.authorizations.length).toBe(2);
+    expect(coordinator.attempts).toBe(2);
 
     coordinator.refusal = undefined;
     await eventually(() => {

@@ -1,21 +1,21 @@
-import { chmod, mkdir } from 'node:fs/promises';
 import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { accessOf } from '../../../../coordinator/api/authorization.ts';
 import { contractRegistry } from '../../../../coordinator/api/contract.ts';
-import {
-  formatNodeCredential,
-  formatToken,
-  hashSecret,
-} from '../../../../coordinator/identity/tokens.ts';
+import { Authority } from '../../../../coordinator/identity/authority.ts';
+import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
+import { formatToken, hashSecret } from '../../../../coordinator/identity/tokens.ts';
 import type { Role, Token } from '../../../../coordinator/model.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { ProxyServiceDefinition } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
-import type { ActionId } from '../../../../shared/ids.ts';
+import type { ActionId, TokenId } from '../../../../shared/ids.ts';
+import { createLogger } from '../../../../shared/logger.ts';
+import { makePrivateKey, signingRequest } from '../../../../shared/rpc/signing-request.ts';
+import type { AgentIdentity } from '../../../../coordinator/identity/agent-identity.ts';
 import {
   aContainer,
   aNode,
@@ -29,6 +29,7 @@ import {
 } from '../../../support/builders.ts';
 import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+import { TestAuthority } from '../../../support/test-authority.ts';
 
 const secret = 's'.repeat(43);
 const never = 'n'.repeat(43);
@@ -56,22 +57,35 @@ const tokens = {
   { role: Role; services?: readonly string[]; container?: string }
 >;
 
-type Known = keyof typeof tokens | 'node';
+/** Those who show the certificate of an agent; a proxy's has the name of the token that it was made for. */
+const certificates = {
+  node: `node/${'a'.repeat(32)}`,
+  certOfLb: 'proxyOfLb',
+  certOfOther: 'proxyOfOther',
+  certInContainer: 'proxyInContainer',
+  certInOtherContainer: 'proxyInOtherContainer',
+} as const;
 
+type Known = keyof typeof tokens | keyof typeof certificates;
+
+const pin = 'p'.repeat(43);
 const strangers = {
   nobody: undefined,
   garbage: 'Bearer 0xdeadbeef',
   otherScheme: `Basic ${Buffer.from('admin:admin').toString('base64')}`,
-  unknownToken: `Bearer ${formatToken(tokenId('ffffffffffffffff'), secret)}`,
-  wrongSecret: `Bearer ${formatToken(idOf('admin'), never)}`,
-  expired: `Bearer ${formatToken(tokenId('eeeeeeeeeeeeeeee'), secret)}`,
-  revoked: `Bearer ${formatToken(tokenId('dddddddddddddddd'), secret)}`,
-  removedNode: `Bearer ${formatNodeCredential(nodeId('d'.repeat(32)), secret)}`,
-  otherNodesSecret: `Bearer ${formatNodeCredential(nodeId('a'.repeat(32)), never)}`,
+  unknownToken: `Bearer ${formatToken(tokenId('ffffffffffffffff'), secret, pin)}`,
+  wrongSecret: `Bearer ${formatToken(idOf('admin'), never, pin)}`,
+  expired: `Bearer ${formatToken(tokenId('eeeeeeeeeeeeeeee'), secret, pin)}`,
+  revoked: `Bearer ${formatToken(tokenId('dddddddddddddddd'), secret, pin)}`,
 } as const;
 
+/** Those whose certificate is good for nothing. */
+const badCertificates = [
+  ...(['removedNode', 'revokedProxy', 'expiredNode', 'selfMadeNode', 'otherInstallation'] as const),
+];
+
 const anyToken = Object.keys(tokens) as readonly Known[];
-const anybody: readonly Known[] = [...anyToken, 'node'];
+const anybody: readonly Known[] = [...anyToken, ...(Object.keys(certificates) as Known[])];
 const people: readonly Known[] = ['viewer', 'operator', 'admin'];
 const limited: readonly Known[] = [
   ...(['viewerOfWeb', 'operatorOfWeb', 'adminOfWeb', 'program'] as const),
@@ -153,10 +167,16 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/RevokeToken': [{ token: 'viewer', options }, ['admin']],
   // Let in, and then refused for the name.
   '/fairlead.v1.AgentService/Join': [{ name: '' }, ['joiner']],
+  '/fairlead.v1.AgentService/RenewCertificate': [{}, ['node']],
   '/fairlead.v1.AgentService/NodeSession': [{}, ['node']],
+  '/fairlead.v1.ProxyService/Enrol': [{}, proxies],
+  '/fairlead.v1.ProxyService/RenewProxyCertificate': [
+    {},
+    ['certOfLb', 'certOfOther', 'certInContainer', 'certInOtherContainer'],
+  ],
   '/fairlead.v1.ProxyService/ProxySession': [
     { message: { $case: 'hello', value: hello } },
-    ['proxyOfLb', 'proxyInContainer'],
+    ['certOfLb', 'certInContainer'],
   ],
   '/grpc.health.v1.Health/Check': [{}, anybody],
   '/grpc.health.v1.Health/Watch': [{}, anybody],
@@ -170,22 +190,20 @@ function idOf(name: string) {
 }
 
 function authorizationOf(who: string): string | undefined {
-  if (who === 'node') return `Bearer ${formatNodeCredential(nodeId('a'.repeat(32)), secret)}`;
-  if (who in tokens) return `Bearer ${formatToken(idOf(who), secret)}`;
+  if (who in tokens) return `Bearer ${formatToken(idOf(who), secret, pin)}`;
   return strangers[who as keyof typeof strangers];
 }
 
-/** What there is before the coordinator starts. */
-async function furnish(stateDir: string): Promise<void> {
-  await mkdir(stateDir);
-  await chmod(stateDir, 0o700);
+/** What there is before the coordinator starts; returns the id of the installation. */
+function furnish(stateDir: string): string {
+  prepareStateDirectory(stateDir);
   using store = new Store(`${stateDir}/fairlead.db`, { clock: systemClock });
   store.transact((tx) => {
     const links = [{ service: 'web', alias: 'web' }];
     tx.services.put(aService());
     tx.services.put(aService({ name: 'other' }));
     tx.services.put(aService({ name: 'lb', spec: aSpec({ apiRole: 'proxy', links }) }));
-    tx.nodes.put(aNode({ id: nodeId('a'.repeat(32)), credentialHash: hashSecret(secret) }));
+    tx.nodes.put(aNode({ id: nodeId('a'.repeat(32)) }));
     tx.containers.put(aContainer({ nodeId: nodeId('a'.repeat(32)) }));
     for (const slot of [1, 2]) {
       const id = containerId(`lb-${slot}-id`);
@@ -211,6 +229,7 @@ async function furnish(stateDir: string): Promise<void> {
     }
     put('expired', { id: tokenId('eeeeeeeeeeeeeeee'), role: 'admin', expiresAtMs: 1 });
   });
+  return store.installationId(() => 'cd'.repeat(16));
 }
 
 interface Method {
@@ -236,17 +255,64 @@ function encode(path: string, request: object): Buffer {
 
 const directory = new TemporaryDirectory();
 let coordinator: CoordinatorInProcess;
-let client: Client;
+/** By whoever shows a certificate; all others share the one of ''. */
+const clients = new Map<string, Client>();
+
+/** Opens a connection for everybody who has one of their own. */
+async function openClients(stateDir: string, installationId: string): Promise<void> {
+  const deps = { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) };
+  const options = { stateDir, names: [], certificateLifeMs: 3_600_000 };
+  const authority = await Authority.open(deps, { ...options, installationId });
+  const other = await Authority.open(deps, { ...options, installationId: 'ef'.repeat(16) });
+  const stranger = await TestAuthority.make();
+  const node = (id: string) => ({ kind: 'node', id: nodeId(id.repeat(32)) }) as const;
+  const proxy = (id: TokenId) => ({ kind: 'proxy', id }) as const;
+  const open = async (who: string, issue: (request: string) => Promise<string>) => {
+    const privateKeyPem = makePrivateKey();
+    const certificatePem = await issue(signingRequest(privateKeyPem));
+    const tls = credentials.createSsl(
+      Buffer.from(coordinator.authorities),
+      Buffer.from(privateKeyPem),
+      Buffer.from(certificatePem),
+    );
+    clients.set(who, new Client(coordinator.address, tls, channelOptions));
+  };
+  const by =
+    (issuer: Authority, identity: AgentIdentity, untilMs?: number) => async (request: string) =>
+      (await issuer.issue(identity, await issuer.keyIn(request), untilMs)).certificatePem;
+  clients.set(
+    '',
+    new Client(
+      coordinator.address,
+      credentials.createSsl(Buffer.from(coordinator.authorities)),
+      channelOptions,
+    ),
+  );
+  await open('node', by(authority, node('a')));
+  for (const [who, token] of Object.entries(certificates).slice(1)) {
+    await open(who, by(authority, proxy(idOf(token))));
+  }
+  await open('removedNode', by(authority, node('d')));
+  await open('revokedProxy', by(authority, proxy(tokenId('dddddddddddddddd'))));
+  await open('expiredNode', by(authority, node('a'), Date.now() - 1_000));
+  await open('otherInstallation', by(other, node('a')));
+  await open('selfMadeNode', async (request) => {
+    const { certificatePem } = await stranger.issue(request, `node/${'a'.repeat(32)}`);
+    return certificatePem;
+  });
+}
+
+const channelOptions = { 'grpc.use_local_subchannel_pool': 1 };
 
 beforeAll(async () => {
   const stateDir = directory.join('state');
-  await furnish(stateDir);
+  const installationId = furnish(stateDir);
   coordinator = await CoordinatorInProcess.start(stateDir);
-  client = new Client(coordinator.address, credentials.createInsecure());
+  await openClients(stateDir, installationId);
 });
 
 afterAll(async () => {
-  client.close();
+  for (const client of clients.values()) client.close();
   await coordinator[Symbol.asyncDispose]();
   await directory[Symbol.asyncDispose]();
 });
@@ -260,7 +326,8 @@ async function outcomeOf(path: string, request: object, who: string): Promise<Ou
   if (authorization !== undefined) metadata.set('authorization', authorization);
   const identity = (bytes: Buffer) => bytes;
   return await new Promise<Outcome>((resolve) => {
-    const call = client.makeBidiStreamRequest(path, identity, identity, metadata);
+    const client = clients.get(who) ?? clients.get('');
+    const call = client!.makeBidiStreamRequest(path, identity, identity, metadata);
     call.on('data', () => {
       resolve('let in');
       call.cancel();
@@ -283,18 +350,17 @@ async function outcomeOf(path: string, request: object, who: string): Promise<Ou
 /** The same over HTTP, where the public API is served alone. */
 async function httpOutcomeOf(path: string, request: object, who: string): Promise<Outcome> {
   const authorization = authorizationOf(who);
-  const body = Buffer.from(JSON.stringify(request));
   const isWatch = path.includes('/Watch');
-  const response = await fetch(`http://127.0.0.1:${coordinator.httpPort}${path}`, {
+  const response = await coordinator.fetch(path, {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
       ...(isWatch && { accept: 'application/x-ndjson' }),
       ...(authorization !== undefined && { authorization }),
     },
-    body,
+    body: JSON.stringify(request),
   });
-  await response.body?.cancel();
+  response.cancel();
   // 429: a stranger who knocks too often.
   if (response.status === 401 || response.status === 429) return 'UNAUTHENTICATED';
   return response.status === 403 ? 'PERMISSION_DENIED' : 'let in';
@@ -303,11 +369,11 @@ async function httpOutcomeOf(path: string, request: object, who: string): Promis
 function expected(who: readonly Known[]): Readonly<Record<string, Outcome>> {
   return Object.fromEntries([
     ...anybody.map((each) => [each, who.includes(each) ? 'let in' : 'PERMISSION_DENIED']),
-    ...Object.keys(strangers).map((each) => [each, 'UNAUTHENTICATED']),
+    ...[...Object.keys(strangers), ...badCertificates].map((each) => [each, 'UNAUTHENTICATED']),
   ]) as Record<string, Outcome>;
 }
 
-const everyCaller = [...anybody, ...Object.keys(strangers)];
+const everyCaller = [...anybody, ...Object.keys(strangers), ...badCertificates];
 
 /** The methods of all services that the coordinator serves. */
 function everyMethod(): string[] {
@@ -344,27 +410,27 @@ describe('over gRPC', () => {
 describe('over HTTP', () => {
   const served = Object.entries(rules).filter(([path]) => path.includes('.ControlService/'));
   test.each(served)('%s lets in whom it should', async (path, [request, who]) => {
-    const outcomes = everyCaller.map(async (caller) => [
+    // Certificates are asked for on the other port alone.
+    const callers = [...anyToken, ...Object.keys(strangers)];
+    const outcomes = callers.map(async (caller) => [
       caller,
       await httpOutcomeOf(path, request, caller),
     ]);
-    expect(Object.fromEntries(await Promise.all(outcomes))).toEqual(expected(who));
+    const wanted = Object.entries(expected(who)).filter(([caller]) => callers.includes(caller));
+    expect(Object.fromEntries(await Promise.all(outcomes))).toEqual(Object.fromEntries(wanted));
   });
 });
 
 test('of other services nothing is told in a list', async () => {
   const list = async (method: string, who: string) => {
-    const response = await fetch(
-      `http://127.0.0.1:${coordinator.httpPort}/fairlead.v1.ControlService/${method}`,
-      {
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          authorization: authorizationOf(who) ?? '',
-        },
-        body: '{}',
+    const response = await coordinator.fetch(`/fairlead.v1.ControlService/${method}`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        authorization: authorizationOf(who) ?? '',
       },
-    );
+      body: '{}',
+    });
     return await response.text();
   };
   for (const method of ['ListServices', 'ListContainers', 'ListActions']) {

@@ -2,7 +2,6 @@ import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Client, credentials } from '@grpc/grpc-js';
 import {
   ClientError,
-  createChannel,
   createClient,
   Metadata,
   Status,
@@ -15,6 +14,7 @@ import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
 import { decodeRpcDetails } from '../../../../coordinator/api/rpc-details.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { testAuthority } from '../../../support/test-authority.ts';
 import { collectLog, openGate, TinyControl } from '../tiny-control.ts';
 
 let control: TinyControl;
@@ -34,6 +34,7 @@ beforeEach(async () => {
       host: '127.0.0.1',
       port: 0,
       gate: openGate,
+      credentials: testAuthority.serverCredentials(),
       log: collected.log,
       services: (builder) => {
         builder.add(ControlServiceDefinition, control.implementation);
@@ -43,7 +44,7 @@ beforeEach(async () => {
   );
   closed = server.closed;
   address = `127.0.0.1:${server.port}`;
-  channel = createChannel(address);
+  channel = testAuthority.channel(address);
   client = createClient(ControlServiceDefinition, channel);
 });
 
@@ -233,7 +234,10 @@ describe('a stopping server', () => {
 
 test('says why it cannot listen', async () => {
   const port = Number(address.split(':')[1]);
-  const options = { host: '127.0.0.1', port, gate: openGate, log: collected.log };
+  const options = {
+    ...{ host: '127.0.0.1', port, gate: openGate, log: collected.log },
+    credentials: testAuthority.serverCredentials(),
+  };
   await expect(serveGrpc({ ...options, services: () => undefined }, stop.signal)).rejects.toThrow(
     new RegExp(`^cannot listen on ${address}: `),
   );
@@ -271,7 +275,7 @@ function askReflection(version: string, field: number, value: string): Promise<U
     .uint32((field << 3) | 2)
     .string(value)
     .finish();
-  const raw = new Client(address, credentials.createInsecure());
+  const raw = new Client(address, credentials.createSsl(Buffer.from(testAuthority.bundle)));
   return new Promise<Uint8Array>((resolve, reject) => {
     const call = raw.makeBidiStreamRequest(
       `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,

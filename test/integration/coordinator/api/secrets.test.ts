@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import SqliteDatabase from 'better-sqlite3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ApiRole, connect, Role, type FairleadClient } from '../../../../client/index.ts';
-import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
+import { CoordinatorInProcess, type Answer } from '../../../support/coordinator-in-process.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 import { removeBuild, runCli, startCli } from '../../client/cli-process.ts';
@@ -60,8 +60,8 @@ function tokenSecrets(): string[] {
   return [...secrets.values()].map((token) => token.split('_').slice(2).join('_').slice(0, 43));
 }
 
-function ask(method: string, token: string, body: string): Promise<Response> {
-  return fetch(`http://127.0.0.1:${coordinator.httpPort}/fairlead.v1.ControlService/${method}`, {
+function ask(method: string, token: string, body: string): Promise<Answer> {
+  return coordinator.fetch(`/fairlead.v1.ControlService/${method}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
     body,
@@ -119,7 +119,8 @@ test('what is wrong with a request is told without its values', async () => {
 });
 
 test('a wrong token is nowhere to be found, and is not in the words of the command line', async () => {
-  const wrong = `flt_0123456789abcdef_${wrongSecret}`;
+  const pin = secrets.get('admin')!.slice(-43);
+  const wrong = `flt_0123456789abcdef_${wrongSecret.slice(0, 43)}_${pin}`;
   const refused = await ask('GetInfo', wrong, '{}');
   expect(await refused.text()).not.toContain(wrongSecret);
   const env = { FAIRLEAD_ADDRESS: coordinator.address, FAIRLEAD_TOKEN: wrong };

@@ -1,16 +1,21 @@
 import { execFile } from 'node:child_process';
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
-import { connect as connectTcp, type Socket } from 'node:net';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { request as httpRequest } from 'node:https';
+import { writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
-import { createChannel, createClient, type Channel } from 'nice-grpc';
+import { createClient } from 'nice-grpc';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
 import { toStatus } from '../../../../coordinator/api/status.ts';
 import { createConnectHandler, type ConnectOptions } from '../../../../coordinator/http/connect.ts';
 import { serveHttp } from '../../../../coordinator/http/server.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
+import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+import { testAuthority } from '../../../support/test-authority.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { collectLog, openGate, TinyControl } from '../tiny-control.ts';
 
@@ -45,6 +50,8 @@ afterEach(async () => {
   await closed;
 });
 
+const listening = { host: '127.0.0.1', tls: testAuthority };
+
 async function start(
   options: Partial<ConnectOptions> & { readonly requestTimeoutMs?: number } = {},
 ): Promise<void> {
@@ -63,7 +70,7 @@ async function start(
     stopping: stop.signal,
     ...rest,
   });
-  const http = { host: '127.0.0.1', port: 0, handler, log, requestTimeoutMs };
+  const http = { ...listening, port: 0, handler, log, requestTimeoutMs };
   ({ port, closed } = await serveHttp(http, stop.signal));
 }
 
@@ -79,10 +86,18 @@ function send(
   { headers = {}, body }: { headers?: Record<string, string>; body?: string | Buffer } = {},
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ port, host: '127.0.0.1', method, path, headers }, resolve);
+    const request = httpRequest(
+      { port, host: '127.0.0.1', ca: testAuthority.bundle, method, path, headers },
+      resolve,
+    );
     request.on('error', reject);
     request.end(body);
   });
+}
+
+/** A connection to say anything on. */
+function connectRaw() {
+  return connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca: testAuthority.bundle });
 }
 
 async function ask(...args: Parameters<typeof send>): Promise<Answer> {
@@ -149,6 +164,7 @@ describe('a unary call', () => {
         host: '127.0.0.1',
         port: 0,
         gate: openGate,
+        credentials: testAuthority.serverCredentials(),
         log: collected.log,
         services: (server) => {
           server.add(ControlServiceDefinition, control.implementation);
@@ -156,7 +172,7 @@ describe('a unary call', () => {
       },
       stopGrpc.signal,
     );
-    const channel: Channel = createChannel(`127.0.0.1:${grpc.port}`);
+    const channel = testAuthority.channel(`127.0.0.1:${grpc.port}`);
     try {
       const client = createClient(ControlServiceDefinition, channel);
       const info = await client.getInfo({});
@@ -368,12 +384,12 @@ describe('a request', () => {
   });
 
   test('that breaks off is no error', async () => {
-    const socket = connectTcp(port, '127.0.0.1');
+    const socket = connectRaw();
     socket.write(
       `POST ${base}/GetInfo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n` +
         'content-length: 1000\r\n\r\n{',
     );
-    await new Promise((resolve) => socket.once('ready', resolve));
+    await new Promise((resolve) => socket.once('secureConnect', resolve));
     await (await send('GET', '/healthz')).toArray();
     socket.destroy();
     await eventually(() => {
@@ -543,7 +559,7 @@ describe('a stream in frames', () => {
   test('pulls no more than a slow reader takes', async () => {
     control.padding = 10_000;
     const body = enveloped('{"cursor":"endless"}');
-    const socket = connectTcp(port, '127.0.0.1');
+    const socket = connectRaw();
     socket.pause();
     socket.write(
       `POST ${base}/WatchServices HTTP/1.1\r\nhost: x\r\ncontent-type: application/connect+json\r\n` +
@@ -684,7 +700,7 @@ describe('the server', () => {
     await eventually(() => {
       expect(control.contexts).toHaveLength(1);
     });
-    const idle = connectTcp(port, '127.0.0.1');
+    const idle = connectRaw();
     const idleClosed = new Promise((resolve) => idle.once('close', resolve));
     idle.resume();
     await (await send('GET', '/healthz')).toArray();
@@ -711,7 +727,7 @@ describe('the server', () => {
 
   test('gives up on a request that does not arrive', async () => {
     await restart({ requestTimeoutMs: 300 });
-    const socket = connectTcp(port, '127.0.0.1');
+    const socket = connectRaw();
     socket.write(
       `POST ${base}/GetInfo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n` +
         'content-length: 1000\r\n\r\n{',
@@ -726,7 +742,7 @@ describe('the server', () => {
 
   test('says why it cannot listen', async () => {
     const { log } = collected;
-    const options = { host: '127.0.0.1', port, handler: () => false, log };
+    const options = { ...listening, port, handler: () => false, log };
     await expect(serveHttp(options, stop.signal)).rejects.toThrow(
       new RegExp(`^cannot listen on 127.0.0.1:${port}: .*EADDRINUSE`),
     );
@@ -734,11 +750,16 @@ describe('the server', () => {
 });
 
 describe('real clients', () => {
-  const url = (path: string) => `http://127.0.0.1:${port}${base}/${path}`;
+  const url = (path: string) => `https://127.0.0.1:${port}${base}/${path}`;
 
   test('curl', async () => {
+    await using directory = new TemporaryDirectory();
+    const authorities = directory.join('ca.pem');
+    writeFileSync(authorities, testAuthority.bundle);
+    const secure = ['--cacert', authorities];
     const json = ['-H', 'content-type: application/json'];
     const { stdout } = await run('curl', [
+      ...secure,
       '-sS',
       '--fail',
       ...json,
@@ -748,6 +769,7 @@ describe('real clients', () => {
     ]);
     expect(JSON.parse(stdout)).toEqual({ service: { name: 'web' } });
     const failed = await run('curl', [
+      ...secure,
       '-sS',
       '-w',
       '\n%{http_code}',
@@ -759,6 +781,7 @@ describe('real clients', () => {
     const [body = '', status] = failed.stdout.split('\n');
     expect([status, JSON.parse(body)]).toMatchObject(['404', { code: 'not_found' }]);
     const large = await run('curl', [
+      ...secure,
       '-sS',
       '-w',
       '\n%{http_code}',
@@ -769,6 +792,7 @@ describe('real clients', () => {
     ]);
     expect(large.stdout).toMatch(/resource_exhausted.*\n413$/s);
     const streamed = await run('curl', [
+      ...secure,
       '-sSN',
       '-H',
       'accept: application/x-ndjson',
@@ -782,44 +806,26 @@ describe('real clients', () => {
     );
   });
 
-  test("busybox's wget", async () => {
-    const got = await run('busybox', [
-      'wget',
-      '-q',
-      '-O',
-      '-',
-      '--header',
-      'Authorization: Bearer abc',
-      url('GetInfo'),
-    ]);
-    expect(JSON.parse(got.stdout)).toMatchObject({ version: '1.2.3' });
+  test('wget', async () => {
+    await using directory = new TemporaryDirectory();
+    const authorities = directory.join('ca.pem');
+    writeFileSync(authorities, testAuthority.bundle);
+    const wget = async (...args: string[]) => {
+      const { stdout } = await run('wget', ['-qO-', `--ca-certificate=${authorities}`, ...args]);
+      return stdout;
+    };
+    const got = await wget('--header', 'Authorization: Bearer abc', url('GetInfo'));
+    expect(JSON.parse(got)).toMatchObject({ version: '1.2.3' });
     expect(control.contexts.at(-1)?.metadata.get('authorization')).toBe('Bearer abc');
-    const posted = await run('busybox', [
-      'wget',
-      '-q',
-      '-O',
-      '-',
-      '--header',
-      'Content-Type: application/json',
-      '--post-data',
-      '{"service":"web"}',
-      url('GetService'),
-    ]);
-    expect(JSON.parse(posted.stdout)).toEqual({ service: { name: 'web' } });
+    const json = ['--header', 'Content-Type: application/json'];
+    const posted = await wget(...json, '--post-data', '{"service":"web"}', url('GetService'));
+    expect(JSON.parse(posted)).toEqual({ service: { name: 'web' } });
     const message = encodeURIComponent('{"services":["a"]}');
-    const streamed = await run('busybox', [
-      'wget',
-      '-q',
-      '-O',
-      '-',
-      '--header',
-      'Accept: application/x-ndjson',
-      url(`WatchServices?message=${message}`),
-    ]);
-    expect(streamed.stdout).toBe('{"cursor":"a","snapshot":true}\n');
-    await expect(run('busybox', ['wget', '-q', '-O', '-', url('GetService')])).rejects.toThrow(
-      /404/,
-    );
+    const lines = ['--header', 'Accept: application/x-ndjson'];
+    const streamed = await wget(...lines, url(`WatchServices?message=${message}`));
+    expect(streamed).toBe('{"cursor":"a","snapshot":true}\n');
+    // 8: the server answered with an error.
+    await expect(wget(url('GetService'))).rejects.toMatchObject({ code: 8 });
   });
 });
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import {
-  formatNodeCredential,
   formatToken,
   hashSecret,
   parseAuthorization,
@@ -8,26 +7,22 @@ import {
   TokenIssuer,
 } from '../../../../coordinator/identity/tokens.ts';
 import { systemRandom } from '../../../../shared/random.ts';
-import { nodeId, tokenId } from '../../../support/builders.ts';
+import { tokenId } from '../../../support/builders.ts';
 
 const secret = systemRandom.secret();
 const id = '0123456789abcdef';
+const pin = 'p'.repeat(43);
+const authority = { pin, bundle: 'certificates' };
 
 describe('an authorization', () => {
-  test('is a token or the credential of a node', () => {
-    expect(parseAuthorization(`Bearer ${formatToken(tokenId(id), secret)}`)).toEqual({
-      kind: 'token',
-      id,
-      secret,
-    });
-    expect(parseAuthorization(`bearer ${formatNodeCredential(nodeId(id), secret)}`)).toEqual({
-      kind: 'node',
-      id,
-      secret,
-    });
+  const token = formatToken(tokenId(id), secret, pin);
+
+  test('is a token, whatever its pin', () => {
+    const other = formatToken(tokenId(id), secret, pin.replaceAll('p', 'q'));
+    expect(parseAuthorization(`Bearer ${token}`)).toEqual({ id, secret });
+    expect(parseAuthorization(`bearer ${other}`)).toEqual({ id, secret });
   });
 
-  const token = formatToken(tokenId(id), secret);
   test.each([
     ['nothing', ''],
     ['no scheme', token],
@@ -35,11 +30,14 @@ describe('an authorization', () => {
     ['no token', 'Bearer '],
     ['two spaces', `Bearer  ${token}`],
     ['another prefix', `Bearer ${token.replace('flt', 'xxx')}`],
-    ['a short secret', `Bearer ${token.slice(0, -1)}`],
-    ['a long secret', `Bearer ${token}A`],
+    ['no pin', `Bearer flt_${id}_${secret}`],
+    ['a short pin', `Bearer ${token.slice(0, -1)}`],
+    ['a long pin', `Bearer ${token}A`],
+    ['a short secret', `Bearer flt_${id}_${secret.slice(1)}_${pin}`],
+    ['a long secret', `Bearer flt_${id}_${secret}A_${pin}`],
     ['a line break', `Bearer ${token}\n`],
     ['an id in upper case', `Bearer ${token.replace('abcdef', 'ABCDEF')}`],
-    ['a short id', `Bearer flt_0123_${secret}`],
+    ['a short id', `Bearer flt_0123_${secret}_${pin}`],
   ])('is nothing of ours with %s', (_, value) => {
     expect(parseAuthorization(value)).toBeNull();
   });
@@ -55,23 +53,24 @@ describe('a secret', () => {
   });
 
   test('of a container follows from its token’s id and the key alone', () => {
-    const issuer = new TokenIssuer(Buffer.alloc(32, 1));
-    const again = new TokenIssuer(Buffer.alloc(32, 1));
-    const authorization = issuer.containerAuthorization(tokenId(id));
-    expect(again.containerAuthorization(tokenId(id))).toBe(authorization);
-    const bearer = parseAuthorization(authorization);
-    expect(bearer).toMatchObject({ kind: 'token', id });
+    const issuer = new TokenIssuer(Buffer.alloc(32, 1), authority);
+    const again = new TokenIssuer(Buffer.alloc(32, 1), authority);
+    const variables = issuer.containerVariables(tokenId(id));
+    expect(again.containerVariables(tokenId(id))).toEqual(variables);
+    expect(variables['FAIRLEAD_CA']).toBe(authority.bundle);
+    const bearer = parseAuthorization(variables['FAIRLEAD_AUTH']!);
+    expect(bearer).toMatchObject({ id });
     expect(secretMatches(bearer!.secret, issuer.containerTokenHash(tokenId(id)))).toBe(true);
   });
 
   test('of a container is another one for another token, and with another key', () => {
-    const issuer = new TokenIssuer(Buffer.alloc(32, 1));
-    const other = new TokenIssuer(Buffer.alloc(32, 2));
+    const issuer = new TokenIssuer(Buffer.alloc(32, 1), authority);
+    const other = new TokenIssuer(Buffer.alloc(32, 2), authority);
     const secrets = [
-      issuer.containerAuthorization(tokenId(id)),
-      issuer.containerAuthorization(tokenId('fedcba9876543210')),
-      other.containerAuthorization(tokenId(id)),
-    ].map((authorization) => parseAuthorization(authorization)?.secret);
+      issuer.containerVariables(tokenId(id)),
+      issuer.containerVariables(tokenId('fedcba9876543210')),
+      other.containerVariables(tokenId(id)),
+    ].map(({ FAIRLEAD_AUTH }) => parseAuthorization(FAIRLEAD_AUTH!)?.secret);
     expect(new Set(secrets).size).toBe(3);
   });
 });

@@ -111,6 +111,7 @@ export class ModelFleet implements AsyncDisposable {
       role: 'admin',
       scope: null,
       containerId: null,
+      certificate: null,
     } as const;
     return { principal, peer: 'here', signal: this.#run.stop.signal };
   }
@@ -200,14 +201,15 @@ export class ModelFleet implements AsyncDisposable {
       { store, observed, clock, newId: () => random.id(), log },
       { downGraceMs },
     );
-    const tokens = new TokenIssuer(Buffer.alloc(32));
-    const api = { httpUrl: 'http://model', grpcAddress: 'model:1', zone: 'model' };
+    const tokens = new TokenIssuer(Buffer.alloc(32), { pin: 'p'.repeat(43), bundle: '' });
+    const api = { httpUrl: 'https://model', grpcAddress: 'model:1', zone: 'model' };
     const placement = new Placement({ store, observed, tokens, random, api });
     const deps = { store, observed, routing, settling, placement, clock, random };
     const orchestrator = new Orchestrator({ ...deps, log });
     const handlers = controlHandlers({
       ...{ ...deps, orchestrator, dispatcher, installationId: 'model' },
-      authenticator: new Authenticator({ store, clock }),
+      authenticator: new Authenticator({ store, clock, installationId: '' }),
+      tokens,
       changes: new ChangeLog('model', { store }),
     });
     const stop = new AbortController();

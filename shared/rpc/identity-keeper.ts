@@ -1,0 +1,146 @@
+import { X509Certificate } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import type { IssuedCertificate } from '../gen/fairlead/v1/certificate.ts';
+import type { Logger } from '../logger.ts';
+import type { Random } from '../random.ts';
+import { backoffMs } from '../retry.ts';
+import { Wakeup } from '../wakeup.ts';
+import type { ClientCertificate } from './client.ts';
+import { makePrivateKey, signingRequest } from './signing-request.ts';
+import { certificatesIn } from './trust.ts';
+
+/** What an agent proves itself with, and whom it trusts. */
+export interface Identity extends ClientCertificate {
+  /** Certificates of the authorities of its coordinator, PEM. */
+  readonly trustPem: string;
+  /** When to ask for the next certificate, by this host's clock. */
+  readonly renewAtMs: number;
+}
+
+export interface IdentityKeeperDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Asks the coordinator for a certificate, by an identity that is good. */
+  readonly ask: (
+    identity: Identity,
+    request: string,
+    signal: AbortSignal,
+  ) => Promise<IssuedCertificate>;
+  /** Writes an identity down for the next run. */
+  readonly keep: (identity: Identity) => Promise<void>;
+  /** Told that there is another identity to open a session with. */
+  readonly onRenewed: () => void;
+}
+
+/** Of the time until half of a certificate's life, so much more by chance: a fleet does not ask in step. */
+const jitter = 0.3;
+const backoff = { minMs: 500, maxMs: 60_000 };
+/** Clocks jump, and hosts sleep: it is looked again at least so often. */
+const lookEveryMs = 3_600_000;
+
+/** An identity from what the coordinator issued for a key. */
+export function identityFrom(
+  { certificatePem, trust, renewAfterMs }: IssuedCertificate,
+  privateKeyPem: string,
+  { clock, random }: Pick<IdentityKeeperDeps, 'clock' | 'random'>,
+): Identity {
+  const waitMs = renewAfterMs * (1 + jitter * random.fraction());
+  const trustPem = trust?.pem ?? '';
+  return { certificatePem, privateKeyPem, trustPem, renewAtMs: clock.now() + waitMs };
+}
+
+/**
+ * Keeps the identity of an agent good: asks for the next certificate in time, for as long as it takes, and
+ * writes down what is to last.
+ *
+ * The identity that is written down is one that a session stood on: what was just issued replaces the one
+ * before only then.
+ */
+export class IdentityKeeper {
+  readonly #deps: IdentityKeeperDeps;
+  readonly #wakeup = new Wakeup();
+  #proven: Identity;
+  #next: Identity | undefined;
+  /** What is written down. */
+  #kept: Identity;
+
+  constructor(deps: IdentityKeeperDeps, identity: Identity) {
+    this.#deps = deps;
+    this.#proven = identity;
+    this.#kept = identity;
+  }
+
+  /** What to open a session with. */
+  get current(): Identity {
+    return this.#next ?? this.#proven;
+  }
+
+  /** A session with this identity stands. */
+  accepted(identity: Identity): void {
+    if (identity !== this.#next) return;
+    this.#deps.log.info('certificate renewed');
+    this.#proven = identity;
+    this.#next = undefined;
+    this.#wakeup.notify();
+  }
+
+  /** The coordinator refused this identity: the one before may still be good. */
+  refused(identity: Identity): void {
+    if (identity === this.#next) this.#next = undefined;
+  }
+
+  /** Whom to trust from now on. A certificate that the first of them did not sign is renewed soon. */
+  trust(trustPem: string): void {
+    if (trustPem === '' || trustPem === this.#proven.trustPem) return;
+    const [signer] = certificatesIn(trustPem);
+    if (signer === undefined) return;
+    const isOurs = new X509Certificate(this.#proven.certificatePem).verify(signer.publicKey);
+    const renewAtMs = isOurs
+      ? this.#proven.renewAtMs
+      : this.#deps.clock.now() + this.#chance(10_000);
+    this.#proven = { ...this.#proven, trustPem, renewAtMs };
+    this.#wakeup.notify();
+  }
+
+  /** Renews and writes down until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    let failures = 0;
+    while (!signal.aborted) {
+      const dueInMs = Math.max(0, this.#proven.renewAtMs - clock.now());
+      if (this.#kept === this.#proven && (this.#next !== undefined || dueInMs > 0)) {
+        const waitMs = this.#next === undefined ? dueInMs : lookEveryMs;
+        await this.#wakeup.waitFor(Math.min(waitMs, lookEveryMs), clock, signal);
+        continue;
+      }
+      try {
+        await this.#advance(signal);
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        const retryInMs = backoffMs(failures++, backoff, () => random.fraction());
+        log.warn({ reason: messageOf(error), retryInMs }, 'certificate not renewed yet');
+        await clock.sleep(retryInMs, signal);
+      }
+    }
+  }
+
+  async #advance(signal: AbortSignal): Promise<void> {
+    if (this.#kept !== this.#proven) {
+      const identity = this.#proven;
+      await this.#deps.keep(identity);
+      this.#kept = identity;
+      return;
+    }
+    const privateKeyPem = makePrivateKey();
+    const issued = await this.#deps.ask(this.#proven, signingRequest(privateKeyPem), signal);
+    this.#next = identityFrom(issued, privateKeyPem, this.#deps);
+    this.#deps.onRenewed();
+  }
+
+  #chance(maxMs: number): number {
+    return this.#deps.random.fraction() * maxMs;
+  }
+}
