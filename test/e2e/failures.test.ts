@@ -190,6 +190,24 @@ describeWithLab('a fleet whose parts fail under load', () => {
     expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
   });
 
+  test('a host that is rebooted comes back by itself: the same node, which serves again', async () => {
+    const nodeNow = async () => (await fleet.client.control.getNode({ node: 'host-2' })).node!;
+    const { id } = await nodeNow();
+    await fleet.site.reboot!(fleet.host('host-2'), signal);
+    // What a service manager does at boot: the same command, which finds its identity.
+    await fleet.startAgent({ name: 'host-2', tags: ['web'] }, signal);
+    await fleet.nodesReady(['host-2'], signal);
+    expect(await nodeNow()).toMatchObject({ id, message: '', tags: ['web'] });
+    await eventually(
+      async () => {
+        const containers = await tour.containers('web');
+        expect(containers.filter(({ ready }) => ready).length).toBe(4);
+        expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
+      },
+      { timeoutMs: 60_000 },
+    );
+  });
+
   test('an image that is nowhere: the action fails and says why, and nothing loops', async () => {
     const { client } = fleet;
     const { action } = await client.control.createService({
