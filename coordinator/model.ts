@@ -106,6 +106,7 @@ export type RetireReason =
   | 'failed'
   | 'superseded'
   | 'lost'
+  | 'moved'
   | 'not-eligible';
 
 /** Taking a container out of the load balancers, and what becomes of it then. */
@@ -195,7 +196,7 @@ export interface Observed {
   readonly sinceMs: number;
 }
 
-export type Availability = 'active' | 'paused';
+export type Availability = 'active' | 'paused' | 'draining';
 
 export interface NodeDescription {
   readonly hostname: string;

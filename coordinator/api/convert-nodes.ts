@@ -1,5 +1,4 @@
 import type { FieldViolation } from '../../shared/errors.ts';
-import { DomainError } from '../../shared/errors.ts';
 import type {
   CreateNodeClusterRequest,
   UpdateNodeClusterRequest,
@@ -37,11 +36,7 @@ function availabilityFromProto(availability: ProtoAvailability): Availability {
     case ProtoAvailability.PAUSED:
       return 'paused';
     case ProtoAvailability.DRAINING:
-      throw new DomainError(
-        'unimplemented',
-        'this version cannot drain a node; pause it and redeploy its containers instead',
-        { reason: 'NODE_DRAIN_UNIMPLEMENTED' },
-      );
+      return 'draining';
     case ProtoAvailability.ACTIVE:
     case ProtoAvailability.UNSPECIFIED:
     default:

@@ -61,6 +61,7 @@ export const nodeClusterStates = {
 export const availabilities = {
   active: ProtoAvailability.ACTIVE,
   paused: ProtoAvailability.PAUSED,
+  draining: ProtoAvailability.DRAINING,
 } as const satisfies Record<Availability, ProtoAvailability>;
 
 const protocols = {

@@ -16,7 +16,7 @@ import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
 import type { Placement } from '../orchestrator/placement.ts';
-import { viewContainer } from '../orchestrator/views.ts';
+import { viewOf } from '../orchestrator/view-of.ts';
 import { endpointsOf } from '../routing/endpoints.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
 import { defaultBackend } from '../routing/routes.ts';
@@ -78,11 +78,9 @@ export class Presenter {
   }
 
   container(container: Container): ProtoContainer {
-    const { store, observed, routing, placement } = this.#deps;
+    const { store, observed, placement } = this.#deps;
     const seen = observed.container(container.id);
-    const nodeState = container.nodeId === null ? null : observed.node(container.nodeId).state;
-    const admission = routing.admissionOf(container);
-    const view = viewContainer(container, { observed: seen, admission, nodeState });
+    const view = viewOf(container, this.#deps);
     const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
     return {
       id: container.id,

@@ -36,8 +36,8 @@ export class Previews {
   }
 
   /**
-   * What a change of a node or a cluster would do: every-node services follow its tags, and containers
-   * that wait for a node may find one.
+   * What a change of a node or a cluster would do: every-node services follow its tags, containers that wait
+   * for a node may find one, and those of a node that is drained move.
    */
   planWith(change: FleetChange): PlanStep[] {
     const { store } = this.#deps;
@@ -45,10 +45,15 @@ export class Previews {
     return started
       .sort((a, b) => a.name.localeCompare(b.name, 'en'))
       .flatMap((service) =>
-        service.spec.strategy === 'every-node'
+        service.spec.strategy === 'every-node' || this.#isMoved(service, change)
           ? this.#plan(service, change)
           : this.#placeable(service, change),
       );
+  }
+
+  #isMoved(service: Service, { node }: FleetChange): boolean {
+    if (node?.availability !== 'draining') return false;
+    return this.#deps.store.containersOf(service.id).some(({ nodeId }) => nodeId === node.id);
   }
 
   #placeable(service: Service, change: FleetChange): PlanStep[] {

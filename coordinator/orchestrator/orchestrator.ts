@@ -3,7 +3,7 @@ import type { ContainerId, ServiceId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import type { Container, ObservedPhase, Service } from '../model.ts';
+import type { ObservedPhase, Service } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Settling } from '../routing/settling.ts';
@@ -14,7 +14,8 @@ import type { FleetChange, Placement } from './placement.ts';
 import { planService, type Plan } from './plan.ts';
 import { progressOf, type Progress } from './progress.ts';
 import { serviceState, type ServiceState } from './service-state.ts';
-import { viewContainer, viewService, type ContainerView } from './views.ts';
+import { viewOf } from './view-of.ts';
+import { viewService, type ContainerView } from './views.ts';
 
 /** Rounds of planning for one service in one go. Each round does all it can, so a few suffice. */
 const maxRounds = 16;
@@ -118,7 +119,7 @@ export class Orchestrator {
   preview(service: Service, change: FleetChange = {}): Plan {
     const everyNode = this.#deps.placement.coverage(service, change);
     const view = { ...viewService(service, everyNode), parallelism: Infinity };
-    return planService(view, this.#containerViews(service), this.#deps.clock.now());
+    return planService(view, this.#containerViews(service, change), this.#deps.clock.now());
   }
 
   /** How long to wait for something to happen. */
@@ -247,15 +248,9 @@ export class Orchestrator {
     return viewService(service, this.#deps.placement.coverage(service));
   }
 
-  #containerViews(service: Service): ContainerView[] {
-    const { store, observed, routing } = this.#deps;
-    return store.containersOf(service.id).map((container: Container) =>
-      viewContainer(container, {
-        observed: observed.container(container.id),
-        admission: routing.admissionOf(container),
-        nodeState: container.nodeId === null ? null : observed.node(container.nodeId).state,
-      }),
-    );
+  #containerViews(service: Service, change: FleetChange = {}): ContainerView[] {
+    const containers = this.#deps.store.containersOf(service.id);
+    return containers.map((container) => viewOf(container, this.#deps, change.node));
   }
 
   #progress(service: Service, containers: readonly ContainerView[]): Progress {

@@ -73,6 +73,7 @@ export class Placement {
   coverage(service: Service, change: FleetChange = {}): NodeId[] | null {
     if (service.spec.strategy !== 'every-node') return null;
     return this.#nodeViews(change)
+      .filter(({ availability }) => availability !== 'draining')
       .filter((node) => isEligible(service.spec, { ...node, availability: 'active' }))
       .map(({ id }) => id);
   }

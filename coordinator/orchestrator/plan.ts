@@ -46,7 +46,8 @@ export interface Plan {
  * has a ready container keeps one throughout, unless the order is stop-first.
  *
  * What is lost with its node is replaced at once and kept until its successor serves: if the node comes back
- * before, it goes on and the successor goes; if it comes back later, it is removed.
+ * before, it goes on and the successor goes; if it comes back later, it is removed. What is on a node that is
+ * to be emptied is replaced as in a rollout, but nothing ends that early.
  */
 export function planService(
   service: ServiceView,
@@ -119,7 +120,7 @@ class Planner {
         : this.#fitNodes(slots, this.#service.everyNode);
 
     const kept = [...slots.values()];
-    this.#rolling = kept.some((slot) => slot.some((c) => this.#isOld(c) && hasPlace(c)));
+    this.#rolling = kept.some((slot) => slot.some((c) => this.#isOutdated(c) && hasPlace(c)));
     this.#updateBudget =
       this.#service.parallelism - kept.filter((slot) => this.#inUpdate(slot)).length;
     for (const [slot, members] of slots) this.#convergeSlot(slot, members);
@@ -143,7 +144,10 @@ class Planner {
     for (let i = 0; i < surplus; i++) {
       const [victim] = [...slots.entries()].sort(
         ([slotA, a], [slotB, b]) =>
-          rank(a) - rank(b) || crowd(b, perNode) - crowd(a, perNode) || slotB - slotA,
+          rank(a) - rank(b) ||
+          Number(isEvicted(b)) - Number(isEvicted(a)) ||
+          crowd(b, perNode) - crowd(a, perNode) ||
+          slotB - slotA,
       );
       if (victim === undefined) return;
       const [slot, members] = victim;
@@ -225,7 +229,7 @@ class Planner {
       if (!this.#mayReplace(old)) return;
       this.#updateBudget--;
       if (this.#service.order === 'stop-first') {
-        this.#retire(old, 'replaced', 'removed');
+        this.#retire(old, reasonToReplace(old), 'removed');
         return;
       }
     }
@@ -233,8 +237,12 @@ class Planner {
     if (!runs) this.#retire(old, 'replaced', 'removed');
   }
 
-  #mayReplace({ outdated }: ContainerView): boolean {
-    return this.#updateBudget > 0 && (this.#service.halted === null || outdated);
+  /** What stays from a rollout that ended early has no successor: that would be of the revision that failed. */
+  #mayReplace({ outdated, evicted, revision }: ContainerView): boolean {
+    const { halted, revision: current } = this.#service;
+    return (
+      this.#updateBudget > 0 && (halted === null || outdated || (evicted && revision === current))
+    );
   }
 
   /** The new one is on its way, or there. */
@@ -242,7 +250,7 @@ class Planner {
     const serves = kept.ready && kept.admitted;
     for (const container of old) {
       if (serves || isOver(container)) {
-        this.#retire(container, container.lost ? 'lost' : 'replaced', 'removed');
+        this.#retire(container, reasonToReplace(container), 'removed');
       }
     }
     if (serves && !kept.arrived) this.steps.push({ kind: 'arrive', containerId: kept.id });
@@ -260,7 +268,7 @@ class Planner {
   #giveUp(kept: ContainerView, old: readonly ContainerView[], reason: string): void {
     if (!this.#rolling) return;
     this.#halt(reason);
-    const staying = old.filter(hasPlace);
+    const staying = old.filter((container) => hasPlace(container) && this.#isOutdated(container));
     if (staying.length > 0) this.#retire(kept, 'failed', 'removed');
     for (const { id, outdated } of staying) {
       if (outdated) this.steps.push({ kind: 'keep', containerId: id });
@@ -323,11 +331,14 @@ class Planner {
     this.steps.push({ kind: 'halt', reason });
   }
 
+  /** Another is to take its place: for what it is, or for where it is. */
   #isOld(container: ContainerView): boolean {
-    return (
-      container.wanted === 'running' &&
-      (container.revision !== this.#service.revision || container.outdated || container.lost)
-    );
+    const { wanted, lost, evicted } = container;
+    return wanted === 'running' && (this.#isOutdated(container) || lost || evicted);
+  }
+
+  #isOutdated({ wanted, revision, outdated }: ContainerView): boolean {
+    return wanted === 'running' && (revision !== this.#service.revision || outdated);
   }
 
   /** From the creation of the new container, or the drain of the old, until only a ready new one is left. */
@@ -358,7 +369,17 @@ function isOver(container: ContainerView): boolean {
 function holdsSlot({ wanted, retirement }: ContainerView): boolean {
   if (wanted === 'running' || wanted === 'stopped') return true;
   if (retirement === null) return false;
-  return retirement.then === 'stopped' || retirement.reason === 'replaced';
+  const { then, reason } = retirement;
+  return then === 'stopped' || reason === 'replaced' || reason === 'moved';
+}
+
+function reasonToReplace({ lost, evicted }: ContainerView): RetireReason {
+  if (lost) return 'lost';
+  return evicted ? 'moved' : 'replaced';
+}
+
+function isEvicted(members: readonly ContainerView[]): boolean {
+  return members.some(({ wanted, evicted }) => wanted === 'running' && evicted);
 }
 
 function byUsefulness(a: ContainerView, b: ContainerView): number {

@@ -27,8 +27,8 @@ export function progressOf(
 
   const failures = live.flatMap((container) => failureOf(container, service, unplaceable, nowMs));
   const [failure] = failures;
-  const old = live.filter((c) => c.revision !== service.revision || c.outdated || c.lost);
-  if (service.halted !== null && old.length > 0) {
+  const outdated = live.filter((c) => c.revision !== service.revision || c.outdated);
+  if (service.halted !== null && outdated.length > 0) {
     return { kind: 'stuck', reason: `the rollout ended early: ${service.halted}` };
   }
   const unfinished = live.filter((c) => !isSettled(c, service) && !isGivenUp(c));
@@ -37,6 +37,7 @@ export function progressOf(
   }
   const [waiting] = unfinished;
   if (waiting !== undefined) return working(describe(waiting, unplaceable));
+  const old = live.filter((c) => outdated.includes(c) || c.lost || c.evicted);
   if (old.length > 0) return working(`${old.length} containers to be replaced`);
   const missing = missingContainers(service, containers, live.length);
   if (missing > 0) return working(`${missing} containers to be created`);

@@ -1,5 +1,6 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type {
+  Availability,
   Container,
   NodeState,
   Observed,
@@ -54,6 +55,8 @@ export interface ContainerView {
   readonly everRan: boolean;
   /** Its node was not heard of for longer than the grace: it counts for nothing until it is. */
   readonly lost: boolean;
+  /** Its node is to be emptied: it goes as soon as a successor elsewhere serves. */
+  readonly evicted: boolean;
   readonly message: string;
   readonly createdAtMs: number;
   /** When its phase and readiness were heard of. */
@@ -95,14 +98,15 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
 export interface Circumstances {
   readonly observed: Observed | undefined;
   readonly admission: Admission;
-  readonly nodeState: NodeState | null;
+  /** Null: it has none yet. */
+  readonly node: { readonly state: NodeState; readonly availability: Availability } | null;
 }
 
 export function viewContainer(
   container: Container,
-  { observed, admission, nodeState }: Circumstances,
+  { observed, admission, node }: Circumstances,
 ): ContainerView {
-  const lost = nodeState === 'down';
+  const lost = node?.state === 'down';
   return {
     id: container.id,
     name: container.name,
@@ -116,22 +120,31 @@ export function viewContainer(
     held: container.held,
     outdated: container.outdated,
     arrived: container.arrived,
-    phase: observed?.phase ?? 'pending',
-    ready: observed?.phase === 'running' && observed.ready && !lost,
     admitted: admission.admitted,
     drained: admission.drained,
-    exitCode: observed?.exitCode ?? null,
-    everRan: observed?.startedAtMs != null,
-    lost,
-    message: messageOf(observed, lost),
     createdAtMs: container.createdAtMs,
-    sinceMs: observed?.sinceMs ?? container.createdAtMs,
+    ...(observed === undefined ? unheardOf(container) : reportedPart(observed)),
+    ...(lost && { ready: false, message: 'its node is down' }),
+    lost,
+    evicted: node?.availability === 'draining' && !lost,
   };
 }
 
-function messageOf(observed: Observed | undefined, lost: boolean): string {
-  if (lost) return 'its node is down';
-  return observed?.message ?? '';
+type ReportedPart = Pick<
+  ContainerView,
+  'phase' | 'ready' | 'exitCode' | 'everRan' | 'message' | 'sinceMs'
+>;
+
+function unheardOf({ createdAtMs }: Container): ReportedPart {
+  const message = '';
+  const phase = 'pending';
+  return { phase, ready: false, exitCode: null, everRan: false, message, sinceMs: createdAtMs };
+}
+
+function reportedPart(observed: Observed): ReportedPart {
+  const { phase, exitCode, startedAtMs, message, sinceMs } = observed;
+  const ready = phase === 'running' && observed.ready;
+  return { phase, ready, exitCode, everRan: startedAtMs !== null, message, sinceMs };
 }
 
 /** Its process exists or is being brought about. */

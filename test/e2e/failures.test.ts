@@ -165,6 +165,21 @@ describeWithLab('a fleet whose parts fail under load', () => {
     );
   });
 
+  test('a node that is drained: its containers go elsewhere, and no request fails', async () => {
+    const slow = Array.from({ length: 6 }, () => open(`${url}/?delay=3000`, signal));
+    await using load = new Load(url, { workers: 4, pauseMs: 10 }, signal);
+    await tour.shell.run(['node', 'drain', 'host-2'], signal);
+    expect(await lab.hosts[1]!.docker(['ps', '--quiet'], signal)).toBe('');
+    expect((await tour.containers('web')).map(({ node }) => node)).toEqual(
+      Array<string>(4).fill('host-1'),
+    );
+    expect((await Promise.all(slow)).map(({ status }) => status)).toEqual(slow.map(() => 200));
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    await tour.shell.run(['node', 'activate', 'host-2'], signal);
+    await tour.shell.run(['service', 'redeploy', 'web'], signal);
+  });
+
   test('a host that dies: its containers are made elsewhere; back, nothing runs twice', async () => {
     const host = lab.hosts[1]!;
     await host.kill(signal);

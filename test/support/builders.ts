@@ -247,6 +247,7 @@ export function aContainerView(changes: Partial<ContainerView> = {}): ContainerV
     exitCode: null,
     everRan: true,
     lost: false,
+    evicted: false,
     message: '',
     createdAtMs: 0,
     sinceMs: 0,

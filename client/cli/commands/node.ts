@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { Availability } from '../../../shared/gen/fairlead/v1/node.ts';
+import { Availability, type Node } from '../../../shared/gen/fairlead/v1/node.ts';
 import { changesTags, editTags, type TagEdit } from '../edit-tags.ts';
 import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { connected, type Invocation } from '../invocation.ts';
@@ -9,6 +9,7 @@ import { mutate, mutateEach } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { addOrphans } from './orphans.ts';
 import { required } from '../required.ts';
+import { untilEmpty } from '../until-empty.ts';
 import { collectWords } from '../values.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
 
@@ -18,13 +19,22 @@ export function configure(node: Command): void {
   addTag(node);
   addOrphans(node);
   addAssign(node);
-  addAvailability(node, 'activate', Availability.ACTIVE, 'let nodes take containers again');
-  addAvailability(
-    node,
-    'pause',
-    Availability.PAUSED,
-    'let nodes keep what they have and take no more',
-  );
+  addAvailability(node, 'activate', {
+    availability: Availability.ACTIVE,
+    doing: 'activating',
+    description: 'let nodes take containers again',
+  });
+  addAvailability(node, 'pause', {
+    availability: Availability.PAUSED,
+    doing: 'pausing',
+    description: 'let nodes keep what they have and take no more',
+  });
+  addAvailability(node, 'drain', {
+    availability: Availability.DRAINING,
+    doing: 'draining',
+    description: 'empty nodes: each container goes when another elsewhere serves in its place',
+    afterwards: untilEmpty,
+  });
 
   addMutationFlags(
     node.command('rm').description('forget nodes without containers and revoke their credentials'),
@@ -156,11 +166,18 @@ function addAssign(node: Command): void {
   );
 }
 
+interface AvailabilityVerb {
+  readonly availability: Availability;
+  readonly doing: string;
+  readonly description: string;
+  /** What is waited for besides. */
+  readonly afterwards?: (run: Invocation<MutationFlags>, node: Node) => Promise<void>;
+}
+
 function addAvailability(
   node: Command,
   verb: string,
-  availability: Availability,
-  description: string,
+  { availability, doing, description, afterwards }: AvailabilityVerb,
 ): void {
   addMutationFlags(node.command(verb).description(description), { waits: true, lock: true })
     .argument('<node...>', 'name or id')
@@ -168,14 +185,19 @@ function addAvailability(
       connected<MutationFlags>(async (run) => {
         const { client, args, signal } = run;
         await mutateEach(run, args, (name) => ({
-          doing: `${verb === 'pause' ? 'pausing' : 'activating'} ${name}`,
+          doing: `${doing} ${name}`,
           call: (options) =>
             client.control.updateNode(
               { node: name, availability, updateMask: ['availability'], options },
               { signal },
             ),
           kind: nodeKind,
-          result: (answer) => Promise.resolve(required(answer.node)),
+          result: async (answer) => {
+            const changed = required(answer.node);
+            if (afterwards === undefined) return changed;
+            await afterwards(run, changed);
+            return required((await client.control.getNode({ node: changed.id }, { signal })).node);
+          },
         }));
       }),
     );

@@ -500,7 +500,10 @@ export interface UpdateNodeRequest {
   node: string;
   /** The new tags of the node itself; what it has from its cluster and automatically stays. */
   tags: string[];
-  /** The new availability: ACTIVE or PAUSED; UNIMPLEMENTED for DRAINING in this version. */
+  /**
+   * The new availability. DRAINING moves its containers elsewhere, each in place first; the action ends at
+   * once, watch the node's containers for the end of it.
+   */
   availability: Availability;
   /** Which to change: `tags`, `availability`, `cluster`; required. */
   updateMask:

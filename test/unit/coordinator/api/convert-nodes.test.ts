@@ -57,12 +57,14 @@ describe('a change of a node', () => {
     ]);
   });
 
-  test('cannot drain yet, and says what to do', () => {
-    expect(() =>
-      convert({ updateMask: ['availability'], availability: Availability.DRAINING }),
-    ).toThrow(
-      expect.objectContaining({ kind: 'unimplemented', reason: 'NODE_DRAIN_UNIMPLEMENTED' }),
-    );
+  test.each([
+    [Availability.ACTIVE, 'active'],
+    [Availability.PAUSED, 'paused'],
+    [Availability.DRAINING, 'draining'],
+    [Availability.UNSPECIFIED, 'active'],
+  ])('takes the availability %i as %s', (availability, word) => {
+    const [change] = convert({ updateMask: ['availability'], availability });
+    expect(change).toMatchObject({ tags: undefined, availability: word });
   });
 });
 

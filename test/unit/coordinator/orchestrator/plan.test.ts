@@ -133,6 +133,51 @@ describe('replaces what is lost with its node', () => {
   });
 });
 
+describe('empties a node', () => {
+  const evicted = { evicted: true } as const;
+  const successor = (changes: Partial<ContainerView> = {}) =>
+    aContainerView({
+      id: containerId('new'),
+      nodeId: nodeId('node-2'),
+      createdAtMs: 9,
+      ...changes,
+    });
+
+  test('as many at a time as the parallelism says, in place first', () => {
+    expect(planned({ replicas: 3 }, running(3, evicted))).toEqual(['create 1 for web-1.r1.a1']);
+    expect(planned({ replicas: 3, parallelism: 2 }, running(3, evicted))).toHaveLength(2);
+    expect(planned({}, [aContainerView(evicted), successor(starting)])).toEqual([]);
+    expect(planned({}, [aContainerView(evicted), successor()])).toEqual([
+      'retire web-1.r1.a1: moved',
+    ]);
+  });
+
+  test('with stop-first, by taking away first', () => {
+    const [only] = running(1, evicted);
+    expect(planned({ order: 'stop-first' }, [only!])).toEqual(['retire web-1.r1.a1: moved']);
+    const leaving = { ...only!, wanted: 'draining', retirement: aRetirement({ reason: 'moved' }) };
+    expect(
+      planned({ order: 'stop-first' }, [{ ...leaving, wanted: 'removed', phase: 'removed' }]),
+    ).toEqual(['forget web-1.r1.a1', 'create 1']);
+  });
+
+  test('also while a rollout has ended early, and ends none when nothing takes a successor', () => {
+    expect(planned({ halted: 'because' }, [aContainerView(evicted)])).toHaveLength(1);
+    const pending = successor({ ...starting, nodeId: null, phase: 'pending' });
+    const late = 10_000_000;
+    expect(planned({ deadlineMs: 1_000 }, [aContainerView(evicted), pending], late)).toEqual([]);
+  });
+
+  test('by a scale-down first of all', () => {
+    const containers = [aContainerView({ slot: 1, ...evicted }), aContainerView({ slot: 2 })];
+    expect(planned({ replicas: 1 }, containers)).toEqual(['retire web-1.r1.a1: scaled-down']);
+  });
+
+  test('no more when it may keep what it has: the newcomer goes', () => {
+    expect(planned({}, [aContainerView(), successor(starting)])).toEqual(['retire new: duplicate']);
+  });
+});
+
 describe('takes away', () => {
   test('what is surplus: not running first, then from the fullest node, then the highest number', () => {
     const on = (slot: number, node: string, changes: Partial<ContainerView> = {}) =>

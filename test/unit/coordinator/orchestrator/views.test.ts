@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { NodeState, Observed } from '../../../../coordinator/model.ts';
+import type { Availability, NodeState, Observed } from '../../../../coordinator/model.ts';
 import {
   effectiveOrder,
   viewContainer,
@@ -26,12 +26,17 @@ test('a rollout counts as ended only for the revision that it was of', () => {
   expect(viewService(aService({ revision: 3, halt }), null).halted).toBeNull();
 });
 
+interface Node {
+  readonly state: NodeState;
+  readonly availability: Availability;
+}
+
 describe('a container', () => {
   const admission = { admitted: true, drained: false };
-  const seen = (observed: Observed | undefined, nodeState: NodeState = 'ready') => ({
+  const seen = (observed: Observed | undefined, node: Partial<Node> = {}) => ({
     observed,
     admission,
-    nodeState,
+    node: { state: 'ready' as const, availability: 'active' as const, ...node },
   });
 
   test('that nobody reported yet is pending since it was made', () => {
@@ -53,9 +58,16 @@ describe('a container', () => {
 
   test('is lost with its node, and takes no traffic then', () => {
     const observed = anObservation({ phase: 'running', ready: true });
-    const view = (state: NodeState) => viewContainer(aContainer(), seen(observed, state));
+    const view = (state: NodeState) => viewContainer(aContainer(), seen(observed, { state }));
     expect(view('unreachable')).toMatchObject({ lost: false, ready: true });
     expect(view('down')).toMatchObject({ lost: true, ready: false, message: 'its node is down' });
+  });
+
+  test('is evicted from a node that is to be emptied, unless that is down', () => {
+    const view = (node: Partial<Node>) =>
+      viewContainer(aContainer(), seen(anObservation(), { availability: 'draining', ...node }));
+    expect(view({})).toMatchObject({ evicted: true, lost: false });
+    expect(view({ state: 'down' })).toMatchObject({ evicted: false, lost: true });
   });
 
   test('ran once it had a start, also by the clock of a host of 1970', () => {

@@ -143,6 +143,24 @@ describe('whatever users do and whatever fails', { timeout: 60_000 + 1_000 * num
     );
   });
 
+  test('a node that is emptied ends empty, and nothing stops serving', async () => {
+    const movable = services.filter(({ strategy }) => strategy !== PlacementStrategy.EVERY_NODE);
+    await fc.assert(
+      fc.asyncProperty(movable, fc.nat({ max: 2 }), async (options, pick) => {
+        await using fleet = new ModelFleet({ nodes: 3, proxies: 2 });
+        await begin(fleet, { ...options, order: UpdateOrder.START_FIRST });
+        await rest(fleet);
+        fleet.mustServe = true;
+        await perform(fleet, { kind: 'drain', pick });
+        await rest(fleet);
+        expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+        expect([...fleet.agents[pick]!.engine.keys()]).toEqual([]);
+        expect(fleet.violations).toEqual([]);
+      }),
+      { numRuns, seed },
+    );
+  });
+
   test('and while nothing fails, what serves goes on serving', async () => {
     const operations = fc.array<Operation>(fc.oneof(gentleChanges, life, life), {
       minLength: 1,

@@ -245,7 +245,9 @@ export class ModelFleet implements AsyncDisposable {
         .filter(({ wanted, nodeId: on }) => wanted === 'running' && !this.#isDown(on));
       const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
       if (newest.length === 0) continue;
-      const current = live.filter((c) => c.revision === service.revision && !c.outdated);
+      const current = live.filter(
+        (c) => c.revision === service.revision && !c.outdated && !this.#isEmptied(c.nodeId),
+      );
       if (new Set(current.map(({ slot }) => slot)).size < current.length) {
         this.violations.push(`${service.name} has two containers in a slot`);
       }
@@ -258,6 +260,10 @@ export class ModelFleet implements AsyncDisposable {
 
   #isDown(on: NodeId | null): boolean {
     return on !== null && this.#run.observed.node(on).state === 'down';
+  }
+
+  #isEmptied(on: NodeId | null): boolean {
+    return on !== null && this.store.nodes.get(on)?.availability === 'draining';
   }
 
   /** A slot that has a container which serves keeps one, until it is scaled away. */

@@ -29,7 +29,7 @@ export type Change =
   | Of<'policy', { readonly order: UpdateOrder; readonly parallelism: number }>
   | Of<'container', { readonly verb: ContainerVerb } & Pick>
   | Of<ServiceVerb>
-  | Of<'pause' | 'activate', Pick>;
+  | Of<'pause' | 'drain' | 'activate', Pick>;
 
 type FaultKind =
   | 'crash'
@@ -80,7 +80,7 @@ export const changes: fc.Arbitrary<Change> = fc.oneof(
     ),
     pick,
   }),
-  fc.record({ kind: fc.constantFrom('pause' as const, 'activate' as const), pick }),
+  fc.record({ kind: fc.constantFrom('pause', 'drain', 'activate'), pick }),
 );
 
 /** Those that leave every container running that serves, but for what is scaled away. */
@@ -101,6 +101,7 @@ export const gentleChanges: fc.Arbitrary<Change> = fc.oneof(
     verb: fc.constant('redeployContainer' as const),
     pick,
   }),
+  fc.record({ kind: fc.constantFrom('drain', 'activate'), pick }),
 );
 
 export const faults: fc.Arbitrary<Fault> = fc.record({
@@ -241,6 +242,7 @@ const performers: Performers = {
   container: ({ handlers, call }, { verb, pick: slot }) =>
     handlers[verb]({ container: `web-${slot}`, options: undefined }, call),
   pause: (fleet, operation) => setAvailability(fleet, operation, Availability.PAUSED),
+  drain: (fleet, operation) => setAvailability(fleet, operation, Availability.DRAINING),
   activate: (fleet, operation) => setAvailability(fleet, operation, Availability.ACTIVE),
 
   crash: (fleet, operation) => {
