@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { Address } from '../../shared/rpc/client.ts';
 import { messageOf } from '../../shared/errors.ts';
+import { ContextFile } from './context-file.ts';
 import { CommandFailure, exitStatus } from './exit-status.ts';
 
 /** The variables of the process; the only place of the command line that reads them. */
@@ -14,34 +17,60 @@ export interface GlobalFlags {
   readonly json?: boolean;
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /**
- * Whom to talk to, and as whom: flags, else variables. A saved context will be the last source, after
- * both.
+ * Whom to talk to, and as whom: flags, else variables, else the context that was logged in to. The token of
+ * a context goes to its own coordinator only.
  */
-export function addressOf(
-  flags: GlobalFlags,
-  env: Readonly<Record<string, string | undefined>>,
-): Address {
-  const address = firstOf(flags.coordinator, env['FAIRLEAD_ADDRESS']);
-  const token = tokenOf(flags, env);
+export function addressOf(flags: GlobalFlags, env: Environment): Address {
+  const given = { address: givenAddress(flags, env), token: tokenOf(flags, env) };
+  if (given.address !== '' && given.token !== '') return given;
+  const { address, token } = fromContext(given, env);
   const missing = [
     ...(address === ''
-      ? ['no coordinator: give --coordinator HOST:PORT or set FAIRLEAD_ADDRESS']
+      ? ['no coordinator: log in, give --coordinator HOST:PORT, or set FAIRLEAD_ADDRESS']
       : []),
     ...(token === ''
-      ? [
-          'no token: give --token-file FILE or --token TOKEN, or set FAIRLEAD_TOKEN or FAIRLEAD_TOKEN_FILE',
-        ]
+      ? ['no token: log in, give --token-file FILE, or set FAIRLEAD_TOKEN or FAIRLEAD_TOKEN_FILE']
       : []),
   ];
   if (missing.length > 0) throw new CommandFailure(exitStatus.usage, missing.join('\n'));
   return { address, token };
 }
 
-function tokenOf(
-  { token, tokenFile }: GlobalFlags,
-  env: Readonly<Record<string, string | undefined>>,
-): string {
+/** The coordinator that is named by a flag or a variable; empty: none is. */
+export function givenAddress({ coordinator }: GlobalFlags, env: Environment): string {
+  return firstOf(coordinator, env['FAIRLEAD_ADDRESS']);
+}
+
+/** The token in the file that a flag names; undefined: none is named. */
+export function givenTokenFile({ tokenFile }: GlobalFlags): string | undefined {
+  return tokenFile === undefined ? undefined : readTokenFile(tokenFile);
+}
+
+/** Where contexts are kept. */
+export function contextFile(env: Environment): ContextFile {
+  const home =
+    firstOf(env['XDG_CONFIG_HOME']) || join(firstOf(env['HOME']) || homedir(), '.config');
+  return new ContextFile(join(home, 'fairlead', 'contexts.json'));
+}
+
+/** Fills in what was not given. */
+function fromContext(given: Address, env: Environment): Address {
+  const { current, contexts } = contextFile(env).load();
+  const context = Object.hasOwn(contexts, current) ? contexts[current] : undefined;
+  if (given.address === '') {
+    return {
+      address: context?.address ?? '',
+      token: given.token === '' ? (context?.token ?? '') : given.token,
+    };
+  }
+  const same = [context, ...Object.values(contexts)].find((c) => c?.address === given.address);
+  return { address: given.address, token: same?.token ?? '' };
+}
+
+function tokenOf({ token, tokenFile }: GlobalFlags, env: Environment): string {
   if (token !== undefined) return token.trim();
   if (tokenFile !== undefined) return readTokenFile(tokenFile);
   const fromVariable = firstOf(env['FAIRLEAD_TOKEN']);

@@ -54,7 +54,7 @@ export function connected<Flags>(
 }
 
 /** On its own: TypeScript 6.0 leaves the `.ts` of an import in a block that has `using`. */
-async function loadConnect() {
+export async function loadConnect() {
   return (await import('../index.ts')).connect;
 }
 

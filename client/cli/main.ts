@@ -82,6 +82,18 @@ const nouns: readonly Noun[] = [
     load: async () => (await import('./commands/token.ts')).configure,
   },
   {
+    name: 'login',
+    group: 'Hosts and access:',
+    description: 'check a token for a coordinator and keep it for later commands',
+    load: async () => (await import('./commands/login.ts')).configure,
+  },
+  {
+    name: 'context',
+    group: 'Hosts and access:',
+    description: 'choose between the coordinators that you logged in to',
+    load: async () => (await import('./commands/context.ts')).configure,
+  },
+  {
     name: 'info',
     group: 'Hosts and access:',
     description: 'ask the coordinator for its version and your role',
@@ -109,7 +121,7 @@ const nouns: readonly Noun[] = [
 
 const examples = `
 Address and token are taken from --coordinator and --token or --token-file, else from
-FAIRLEAD_ADDRESS and FAIRLEAD_TOKEN or FAIRLEAD_TOKEN_FILE.
+FAIRLEAD_ADDRESS and FAIRLEAD_TOKEN or FAIRLEAD_TOKEN_FILE, else from the context of "fairlead login".
 
 Examples:
   fairlead service run --name web dockercloud/hello-world --replicas 8 --tag web --publish 80

@@ -234,7 +234,16 @@ describe('commands in the documents', () => {
       .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
     program.option('--coordinator <address>').option('--token <token>');
     program.option('--token-file <file>').option('--json');
-    for (const noun of [...nouns, 'cluster', 'node', 'token', 'info', 'coordinator']) {
+    for (const noun of [
+      ...nouns,
+      'cluster',
+      'node',
+      'token',
+      'login',
+      'context',
+      'info',
+      'coordinator',
+    ]) {
       const { configure } = (await import(`../../client/cli/commands/${noun}.ts`)) as {
         configure: (command: Command) => void;
       };

@@ -13,6 +13,8 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** What is piped in; nothing if left out. */
+  readonly input?: string;
   /** Node's own options, before the program. */
   readonly nodeArgs?: readonly string[];
 }
@@ -26,13 +28,19 @@ export class CliProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number>;
 
-  constructor(args: readonly string[], { env = {}, nodeArgs = [] }: CliOptions, entry: string) {
+  constructor(
+    args: readonly string[],
+    { env = {}, nodeArgs = [], input }: CliOptions,
+    entry: string,
+  ) {
     const { PATH = '', HOME = '' } = process.env;
     this.#child = spawn(process.execPath, [...nodeArgs, entry, ...args], {
       cwd: root,
       env: { PATH, HOME, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
+    // One that does not read is not to fail for it.
+    this.#child.stdin?.on('error', () => undefined).end(input);
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
     });
@@ -121,13 +129,18 @@ export async function removeBuild(): Promise<void> {
   built = undefined;
 }
 
+/** Where the bundle of the command line is. */
+export async function buildCli(): Promise<string> {
+  built ??= build();
+  return await built;
+}
+
 /** Starts the command line as a process. */
 export async function startCli(
   args: readonly string[],
   options: CliOptions = {},
 ): Promise<CliProcess> {
-  built ??= build();
-  return new CliProcess(args, options, await built);
+  return new CliProcess(args, options, await buildCli());
 }
 
 /** Starts a program from its source, for what the bundle leaves out. */
