@@ -16,8 +16,6 @@ import { errorMiddleware } from './status.ts';
 
 const maxRequestBytes = 4 * 1024 * 1024;
 const maxStreamsPerConnection = 1_000;
-/** Of all metadata of a call; a token has 0.1 kB. */
-const maxMetadataBytes = 16 * 1024;
 /** How long calls that are no streams may finish when the server stops. */
 const drainMs = 2_000;
 
@@ -67,7 +65,6 @@ export async function serveGrpc(
     'grpc.max_receive_message_length': maxRequestBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
-    'grpc.max_metadata_size': maxMetadataBytes,
     interceptors: [tellPeer],
   })
     .use(errorMiddleware(log, clock))

@@ -1,5 +1,11 @@
-import { ResponderBuilder, ServerInterceptingCall, ServerListenerBuilder } from '@grpc/grpc-js';
-import type { ServerInterceptor } from '@grpc/grpc-js';
+import {
+  ResponderBuilder,
+  ServerInterceptingCall,
+  ServerListenerBuilder,
+  status,
+  type Metadata as GrpcMetadata,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
 import type { Metadata } from 'nice-grpc-common';
 
 /** A certificate that a caller showed, and that one of our authorities signed. */
@@ -12,12 +18,23 @@ export interface PeerCertificate {
 /** Under this name a call's metadata tell of the certificate. Whatever comes in under it is taken away. */
 export const peerKey = 'fairlead-internal-peer';
 
-/** Tells handlers of the certificate that the connection of a call was opened with, if it is a valid one. */
+/** Of all metadata of a call; a token has 0.1 kB. */
+const maxMetadataBytes = 16 * 1024;
+
+/**
+ * Tells handlers of the certificate that the connection of a call was opened with, if it is a valid one.
+ * Refuses calls with more metadata than anybody needs.
+ */
 export const tellPeer: ServerInterceptor = (_method, call) => {
   const certificate = call.getAuthContext().sslPeerCertificate;
   const uri = /^URI:([^,"\s]+)$/.exec(certificate?.subjectaltname ?? '')?.[1];
   const listener = new ServerListenerBuilder()
     .withOnReceiveMetadata((metadata, next) => {
+      if (sizeOf(metadata) > maxMetadataBytes) {
+        const details = `the metadata of a call may have ${maxMetadataBytes} bytes`;
+        call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details });
+        return;
+      }
       metadata.remove(peerKey);
       if (certificate !== undefined && uri !== undefined) {
         metadata.set(peerKey, `${Date.parse(certificate.valid_to)} ${uri}`);
@@ -32,6 +49,13 @@ export const tellPeer: ServerInterceptor = (_method, call) => {
     .build();
   return new ServerInterceptingCall(call, responder);
 };
+
+function sizeOf(metadata: GrpcMetadata): number {
+  return Object.entries(metadata.toHttp2Headers()).reduce(
+    (sum, [name, value]) => sum + name.length + String(value).length,
+    0,
+  );
+}
 
 /** The certificate of a caller; null if it has none that is valid. */
 export function peerOf(metadata: Metadata): PeerCertificate | null {

@@ -92,12 +92,15 @@ export type RequestReading = { readonly spki: Buffer } | { readonly rule: string
 
 /** Reads a signing request. It may hold a P-256 key and the proof of having it, and nothing else. */
 export async function readSigningRequest(text: string): Promise<RequestReading> {
-  let request: Pkcs10CertificateRequest;
   try {
-    request = new Pkcs10CertificateRequest(text);
+    return await read(new Pkcs10CertificateRequest(text));
   } catch {
+    // Whatever the library stumbles over is no request of ours.
     return { rule: 'must be a certificate signing request (PKCS #10) in PEM' };
   }
+}
+
+async function read(request: Pkcs10CertificateRequest): Promise<RequestReading> {
   const { namedCurve } = request.publicKey.algorithm as { readonly namedCurve?: string };
   if (namedCurve !== keyAlgorithm.namedCurve) return { rule: 'must be for a P-256 key' };
   if (request.subject !== '') {
