@@ -12,7 +12,8 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-const programs = {
+/** The programs that are one file each, by name. */
+export const programs = {
   agent: { entry: 'agent/node/entry.ts', file: 'fairlead-agent.cjs' },
   proxy: { entry: 'agent/proxy/entry.ts', file: 'fairlead-proxy.cjs' },
 };
@@ -38,35 +39,41 @@ const withoutUnused = {
   },
 };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { out: { type: 'string', default: join(root, 'dist') } },
-});
-const names = positionals.length > 0 ? positionals : Object.keys(programs);
-const unknown = names.filter((name) => !Object.hasOwn(programs, name));
-if (unknown.length > 0) {
-  throw new Error(
-    `there is no ${unknown.join(', ')}; there are ${Object.keys(programs).join(', ')}`,
+/** Bundles the named programs into a directory. */
+export async function bundle(names, directory) {
+  await Promise.all(
+    names.map((name) =>
+      build({
+        absWorkingDir: root,
+        entryPoints: [programs[name].entry],
+        outfile: join(directory, programs[name].file),
+        bundle: true,
+        platform: 'node',
+        target: 'node20',
+        format: 'cjs',
+        // The source is kept in memory while it runs; function names stay for readable traces.
+        minify: true,
+        keepNames: true,
+        legalComments: 'none',
+        external: ['*.node'],
+        plugins: [withoutUnused],
+        logLevel: 'warning',
+      }),
+    ),
   );
 }
 
-await Promise.all(
-  names.map((name) =>
-    build({
-      absWorkingDir: root,
-      entryPoints: [programs[name].entry],
-      outfile: join(values.out, programs[name].file),
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'cjs',
-      // The source is kept in memory while it runs; function names stay for readable traces.
-      minify: true,
-      keepNames: true,
-      legalComments: 'none',
-      external: ['*.node'],
-      plugins: [withoutUnused],
-      logLevel: 'warning',
-    }),
-  ),
-);
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { out: { type: 'string', default: join(root, 'dist') } },
+  });
+  const names = positionals.length > 0 ? positionals : Object.keys(programs);
+  const unknown = names.filter((name) => !Object.hasOwn(programs, name));
+  if (unknown.length > 0) {
+    throw new Error(
+      `there is no ${unknown.join(', ')}; there are ${Object.keys(programs).join(', ')}`,
+    );
+  }
+  await bundle(names, values.out);
+}

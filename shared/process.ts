@@ -20,9 +20,13 @@ const stopLimitMs = 10_000;
 
 /**
  * Makes a daemon of this process: runs it with the flags of the command line, and ends the process
- * with its exit status when it is over.
+ * with its exit status when it is over. With `--version` it says its version and does nothing else.
  */
-export async function runDaemon(run: Run, names: FlagNames): Promise<void> {
+export async function runDaemon(run: Run, names: FlagNames, version: string): Promise<void> {
+  if (argv[2] === '--version') {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
   const status = await untilSignalled((signal) =>
     run(parseFlags(argv.slice(2), names), env, signal),
   );

@@ -2,5 +2,6 @@ import './lean-runtime.ts';
 import { runDaemon } from '../../shared/process.ts';
 import { nodeAgentFlags } from './config.ts';
 import { run } from './main.ts';
+import { agentVersion } from './version.ts';
 
-void runDaemon(run, nodeAgentFlags);
+void runDaemon(run, nodeAgentFlags, agentVersion);

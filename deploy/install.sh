@@ -1,0 +1,505 @@
+#!/bin/sh
+# Installs the Fairlead node agent @VERSION@ on this host, from the coordinator that served this script.
+#
+# It downloads and checks everything first. What it then changes it changes back if a later step fails.
+# Running it again brings the same state. Docker and its containers are left alone.
+set -eu
+
+version=@VERSION@
+agent_name=fairlead-agent
+own=/usr/local/libexec/fairlead
+unit=/etc/systemd/system/fairlead-agent.service
+settings=/etc/fairlead/agent.env
+state=/var/lib/fairlead/agent
+identity=$state/node.json
+socket=/var/run/docker.sock
+
+usage() {
+  cat << END
+Usage: [FAIRLEAD_TOKEN=TOKEN] sh install.sh --from URL [--coordinator HOST:PORT] [option ...]
+       sh install.sh --uninstall [--purge]
+
+  --from URL               where the coordinator serves its packages: https://HOST:PORT
+  --coordinator HOST:PORT  what the agent dials; needed the first time
+  --name NAME              name of the node; by default the host's name
+  --tag TAG[,TAG]          tags to join with
+  --form FORM              deb, bundle (runs on this host's Node) or executable (has Node inside);
+                           by default what fits this host, or what is installed already
+  --wait SECONDS           how long the host may take to join (60); 0: do not wait
+  --uninstall              remove the agent; its identity and settings stay
+  --purge                  remove those as well: this host is then no node any more
+
+The token that lets a host join is read from the variable FAIRLEAD_TOKEN, never from an argument.
+END
+}
+
+# The SHA-256 of everything that this script may install.
+hash_of() {
+  case $1 in
+@HASHES@
+    *) ;;
+  esac
+}
+
+say() { echo "fairlead: $*"; }
+
+fail() {
+  echo "fairlead: $*" >&2
+  exit 1
+}
+
+have() { command -v "$1" > /dev/null 2>&1; }
+
+main() {
+  from='' coordinator='' name='' tag='' form='' wait_seconds=60 uninstall='' purge=''
+  token=${FAIRLEAD_TOKEN-}
+  unset FAIRLEAD_TOKEN
+  read_arguments "$@"
+  [ "$(id -u)" = 0 ] || fail "this must run as root: open a root shell first (sudo -s), then try again"
+  if [ -n "$uninstall" ]; then
+    remove_all
+  else
+    install_all
+  fi
+}
+
+read_arguments() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --uninstall) uninstall=yes ;;
+      --purge) purge=yes ;;
+      --help | -h)
+        usage
+        exit 0
+        ;;
+      --from | --coordinator | --name | --tag | --form | --wait)
+        [ $# -gt 1 ] || refuse "$1 needs a value"
+        check_word "$1" "$2"
+        case $1 in
+          --from) from=${2%/} ;;
+          --coordinator) coordinator=$2 ;;
+          --name) name=$2 ;;
+          --tag) tag=$2 ;;
+          --form) form=$2 ;;
+          --wait) wait_seconds=$2 ;;
+        esac
+        shift
+        ;;
+      *) refuse "there is no option $1" ;;
+    esac
+    shift
+  done
+  [ -z "$token" ] || check_word FAIRLEAD_TOKEN "$token"
+  case $form in '' | deb | bundle | executable) ;; *) refuse "--form is deb, bundle or executable" ;; esac
+  case $wait_seconds in '' | *[!0-9]*) refuse "--wait is a number of seconds" ;; esac
+  [ -z "$purge" ] || [ -n "$uninstall" ] || refuse "--purge goes with --uninstall"
+  [ -n "$uninstall" ] || [ -n "$from" ] || refuse "--from is missing"
+}
+
+refuse() {
+  echo "fairlead: $*" >&2
+  usage >&2
+  exit 2
+}
+
+# Values end up in a file that systemd and the shell read: nothing in them may mean more than itself.
+check_word() {
+  case $2 in
+    '' | *[!][A-Za-z0-9._:/=,@%+-]*)
+      # A token is not shown.
+      refuse "the value of $1 has characters that it cannot have"
+      ;;
+  esac
+}
+
+# --- Installing
+
+install_all() {
+  for tool in mktemp mv sed tr uname; do
+    have "$tool" || fail "this host has no $tool; install it first"
+  done
+  have curl || have wget || fail "this host has neither curl nor wget; install one first"
+  have sha256sum || have shasum || have openssl \
+    || fail "this host has no sha256sum, shasum or openssl to check what is downloaded; install one first"
+  choose_form
+  joined=''
+  [ ! -s "$identity" ] || joined=yes
+  check_settings
+  check_engine
+
+  # Next to where the files go, so that moving them there is one step and no other disk can be full.
+  made_parents=''
+  make_directory "${own%/*}"
+  staging=$(mktemp -d "${own%/*}/.fairlead-install.XXXXXX") || fail "cannot write to ${own%/*}"
+  undo=''
+  trap on_exit EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+
+  case $form in
+    deb) stage_package ;;
+    bundle) stage_bundle ;;
+    executable) stage_executable ;;
+  esac
+  say "downloaded and checked $agent_name $version ($form)"
+
+  case $form in
+    deb) put_package ;;
+    *) put_program ;;
+  esac
+  if systemd_runs; then
+    start_service
+  else
+    write_launcher
+  fi
+  undo=''
+  finish
+}
+
+choose_form() {
+  machine=$(uname -m)
+  case $machine in
+    x86_64 | amd64) architecture=amd64 ;;
+    aarch64 | arm64) architecture=arm64 ;;
+    *) architecture=$machine ;;
+  esac
+  package=fairlead-agent_${version}_$architecture.deb
+  executable=fairlead-agent-linux-$architecture.gz
+  if [ -z "$form" ]; then
+    if package_status; then
+      form=deb
+    elif [ -e "$own/fairlead-agent.cjs" ]; then
+      form=bundle
+    elif [ -e "$own/fairlead-agent" ]; then
+      form=executable
+    elif have dpkg && systemd_runs && [ -n "$(hash_of "$package")" ]; then
+      form=deb
+    elif find_node; then
+      form=bundle
+    else
+      form=executable
+    fi
+  fi
+  case $form in
+    deb) have dpkg || fail "this host has no dpkg: use --form bundle or --form executable" ;;
+    bundle) find_node || fail "this host has no Node 20.11 or later outside of home directories: install it, or use --form executable" ;;
+    executable) have gzip || fail "this host has no gzip; install it first" ;;
+  esac
+  case $form in
+    deb) wanted=$package ;;
+    executable) wanted=$executable ;;
+    *) wanted=fairlead-agent.cjs ;;
+  esac
+  [ -n "$(hash_of "$wanted")" ] \
+    || fail "this coordinator has no $wanted for the architecture $machine: install Node 20.11 or later, then try again with --form bundle"
+}
+
+systemd_runs() { [ -d /run/systemd/system ]; }
+
+package_status() {
+  have dpkg-query && [ "$(dpkg-query -W -f '${db:Status-Status}' "$agent_name" 2> /dev/null)" = installed ]
+}
+
+# A Node that a service may use: home directories are closed to it.
+find_node() {
+  node=$(command -v node 2> /dev/null) || return 1
+  node=$(readlink -f "$node") || return 1
+  case $node in /home/* | /root/*) return 1 ;; esac
+  "$node" -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 11) ? 0 : 1)' \
+    > /dev/null 2>&1
+}
+
+check_settings() {
+  if [ -z "$coordinator" ] && ! grep -q '^FAIRLEAD_COORDINATOR=.' "$settings" 2> /dev/null; then
+    refuse "--coordinator is missing"
+  fi
+  if [ -z "$joined" ] && [ -z "$token" ] && ! grep -q '^FAIRLEAD_TOKEN=.' "$settings" 2> /dev/null; then
+    refuse "this host has not joined yet, and FAIRLEAD_TOKEN has no token"
+  fi
+}
+
+check_engine() {
+  if systemd_runs; then
+    grep -q '^docker:' /etc/group 2> /dev/null || { have getent && getent group docker > /dev/null; } \
+      || fail "this host has no group docker: install Docker Engine 20.10 or later first, then try again"
+  fi
+  [ -S "$socket" ] || say "warning: there is no Docker Engine at $socket; the node is not ready before there is"
+}
+
+stage_package() {
+  download "$package" "$staging/$package"
+  if ! dpkg --simulate --force-confold --install "$staging/$package" > "$staging/log" 2>&1; then
+    cat "$staging/log" >&2
+    fail "dpkg cannot install $package: see above"
+  fi
+}
+
+stage_bundle() {
+  download fairlead-agent.cjs "$staging/fairlead-agent.cjs"
+  try_program "$node" "$staging/fairlead-agent.cjs"
+  command="$node $own/fairlead-agent.cjs"
+  program=fairlead-agent.cjs
+  stage_unit
+}
+
+stage_executable() {
+  download "$executable" "$staging/$executable"
+  gzip -dc "$staging/$executable" > "$staging/fairlead-agent" \
+    || fail "cannot unpack $executable: is the disk full?"
+  rm -f "$staging/$executable"
+  chmod 755 "$staging/fairlead-agent"
+  try_program "$staging/fairlead-agent"
+  command=$own/fairlead-agent
+  program=fairlead-agent
+  stage_unit
+}
+
+stage_unit() {
+  download fairlead-agent.service "$staging/unit.template"
+  sed "s|^ExecStart=.*|ExecStart=$command|" "$staging/unit.template" > "$staging/unit"
+}
+
+# It may be for another C library, or lie on a disk that runs nothing.
+try_program() {
+  said=$("$@" --version 2>&1) || fail "what was downloaded does not run on this host ($said): install Node 20.11 or later, then try again with --form bundle"
+  [ "$said" = "$version" ] || fail "what was downloaded says that it is version $said, not $version"
+}
+
+# Nobody needs to be trusted on the way: the hash says whether it is the right thing.
+download() {
+  url=$from/packages/$1
+  if have curl; then
+    curl --fail --silent --show-error --insecure --connect-timeout 10 --max-time 900 --retry 2 \
+      --output "$2" "$url" || fail "cannot download $url"
+  else
+    wget -q --no-check-certificate -O "$2" "$url" || fail "cannot download $url"
+  fi
+  expected=$(hash_of "$1")
+  found=$(sha256 "$2")
+  [ "$found" = "$expected" ] \
+    || fail "$url is not what belongs to this script (SHA-256 $found, not $expected): the coordinator may have been upgraded, so get a new line from it; else somebody changes what you download"
+}
+
+sha256() {
+  if have sha256sum; then
+    sha256sum "$1" | sed 's/ .*//'
+  elif have shasum; then
+    shasum -a 256 "$1" | sed 's/ .*//'
+  else
+    openssl dgst -sha256 "$1" | sed 's/.*= *//'
+  fi
+}
+
+put_package() {
+  known=$(dpkg-query -W -f '${db:Status-Status}' "$agent_name" 2> /dev/null || true)
+  case $known in
+    installed) ;;
+    '' | not-installed) if [ -z "$joined" ]; then will_undo purge_package; else will_undo remove_package; fi ;;
+    *) will_undo remove_package ;;
+  esac
+  if ! DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install "$staging/$package" \
+    > "$staging/log" 2>&1; then
+    cat "$staging/log" >&2
+    fail "dpkg could not install $package: see above"
+  fi
+  prepare_settings
+}
+
+put_program() {
+  make_directory "$own"
+  # To be removed with it, if nothing else has come there.
+  if [ -n "$made_parents" ] && [ ! -e "$own/made" ]; then
+    will_undo "rm -f '$own/made'"
+    echo "$made_parents" > "$own/made"
+  fi
+  keep "$own/$program"
+  mv -f "$staging/$program" "$own/$program"
+  if systemd_runs; then put "$staging/unit" "$unit" 644; fi
+  prepare_settings
+}
+
+write_launcher() {
+  cat > "$staging/run-agent" << END
+#!/bin/sh
+# Runs the node agent with its settings.
+set -a
+. $settings
+set +a
+exec $command
+END
+  put "$staging/run-agent" "$own/run-agent" 755
+}
+
+# What was set by hand stays, but for what this call says.
+prepare_settings() {
+  make_directory /etc/fairlead
+  (
+    umask 077
+    if [ -e "$settings" ]; then cat "$settings"; fi > "$staging/settings"
+  )
+  set_value FAIRLEAD_COORDINATOR "$coordinator"
+  set_value FAIRLEAD_NAME "$name"
+  set_value FAIRLEAD_TAG "$tag"
+  if [ -z "$joined" ]; then set_value FAIRLEAD_TOKEN "$token"; fi
+  put "$staging/settings" "$settings" 600
+}
+
+set_value() {
+  [ -n "$2" ] || return 0
+  drop_value "$1" "$staging/settings"
+  echo "$1=$2" >> "$staging/settings"
+}
+
+drop_value() {
+  sed "/^$1=/d" "$2" > "$2.less"
+  cat "$2.less" > "$2"
+  rm -f "$2.less"
+}
+
+start_service() {
+  if [ "$form" != deb ]; then
+    [ -e "$state" ] || will_undo remove_state
+    will_undo stop_service
+  fi
+  systemctl daemon-reload
+  systemctl --quiet enable fairlead-agent.service
+  systemctl restart fairlead-agent.service
+  [ "$wait_seconds" -gt 0 ] || return 0
+  waited=0
+  while ! { [ -s "$identity" ] && systemctl --quiet is-active fairlead-agent.service; }; do
+    if [ "$waited" -ge "$wait_seconds" ]; then
+      say "the last words of the agent:" >&2
+      journalctl --quiet --no-pager --output=cat --lines=3 _SYSTEMD_UNIT=fairlead-agent.service >&2 || true
+      fail "the agent did not join within $wait_seconds seconds"
+    fi
+    sleep 1
+    waited=$((waited + 1))
+  done
+  # The token has done its work.
+  drop_value FAIRLEAD_TOKEN "$staging/settings"
+  put "$staging/settings" "$settings" 600
+}
+
+finish() {
+  if systemd_runs; then
+    say "the agent runs, as the service fairlead-agent"
+  else
+    say "the agent is installed. Nothing here starts it by itself; run it as root, under what supervises processes here:"
+    say "  $own/run-agent"
+  fi
+}
+
+# --- Changing back
+
+# Remembers what a file was; one that was not there is removed again.
+keep() {
+  kept=$staging/kept$(echo "$1" | tr / _)
+  [ ! -e "$kept" ] || return 0
+  if [ -e "$1" ]; then
+    cp -p "$1" "$kept"
+    will_undo "cp -p '$kept' '$1.new' && mv -f '$1.new' '$1'"
+  else
+    will_undo "rm -f '$1'"
+  fi
+}
+
+# Puts a file into place, whole or not at all, by a name beside it: the disk may be another one.
+put() {
+  keep "$2"
+  will_undo "rm -f '$2.new'"
+  (
+    umask 077
+    cat "$1" > "$2.new"
+  ) || fail "cannot write $2: is the disk full?"
+  chmod "$3" "$2.new"
+  mv -f "$2.new" "$2"
+}
+
+make_directory() {
+  if [ -d "$1" ]; then return 0; fi
+  parent=${1%/*}
+  [ -z "$parent" ] || make_directory "$parent"
+  mkdir "$1"
+  made_parents="$1 $made_parents"
+}
+
+will_undo() {
+  undo="$1
+$undo"
+}
+
+# A service that was there before goes on with what is changed back.
+stop_service() {
+  if [ -e "$staging/kept$(echo "$unit" | tr / _)" ]; then
+    will_restart=yes
+  else
+    systemctl --quiet disable --now fairlead-agent.service
+  fi
+}
+
+remove_package() { dpkg --remove "$agent_name" > /dev/null; }
+
+purge_package() { dpkg --purge "$agent_name" > /dev/null; }
+
+remove_state() {
+  rm -rf "$state" /var/lib/private/fairlead/agent
+  rmdir /var/lib/private/fairlead /var/lib/fairlead 2> /dev/null
+}
+
+on_exit() {
+  status=$?
+  trap - EXIT HUP INT TERM
+  set +e
+  if [ "$status" != 0 ] && [ -n "$undo" ]; then
+    say "this failed: changing back what was changed" >&2
+    will_restart=''
+    echo "$undo" > "$staging/undo"
+    # shellcheck source=/dev/null
+    . "$staging/undo" 2> /dev/null
+    if systemd_runs; then
+      systemctl daemon-reload
+      if [ -n "$will_restart" ]; then systemctl restart fairlead-agent.service; fi
+    fi
+  fi
+  rm -rf "$staging"
+  # shellcheck disable=SC2086 # a list of words
+  remove_empty $made_parents
+  exit "$status"
+}
+
+remove_empty() {
+  for directory in "$@"; do rmdir "$directory" 2> /dev/null || true; done
+}
+
+# --- Uninstalling
+
+remove_all() {
+  found=''
+  if have dpkg-query && dpkg-query -W "$agent_name" > /dev/null 2>&1; then
+    found=yes
+    if [ -n "$purge" ]; then dpkg --purge "$agent_name"; else dpkg --remove "$agent_name"; fi
+  fi
+  if [ -e "$unit" ]; then
+    found=yes
+    systemctl --quiet disable --now fairlead-agent.service || true
+    rm -f "$unit"
+    systemctl daemon-reload || true
+  fi
+  for file in fairlead-agent fairlead-agent.cjs run-agent; do
+    if [ -e "$own/$file" ]; then found=yes; fi
+    rm -f "${own:?}/$file"
+  done
+  if [ -n "$purge" ]; then
+    rm -rf "$state" /var/lib/private/fairlead/agent
+    rm -f "$settings"
+  fi
+  made_parents=$(cat "$own/made" 2> /dev/null || true)
+  rm -f "$own/made"
+  # shellcheck disable=SC2086 # a list of words
+  remove_empty "$own" $made_parents /etc/fairlead /var/lib/private/fairlead /var/lib/fairlead
+  if [ -n "$found" ]; then say "removed the agent"; else say "there was no agent"; fi
+  say "containers go on running; to forget this host: fairlead node rm NAME"
+}
+
+main "$@"
