@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
 import en from 'zod/v4/locales/en.js';
 import { readConfig, type ConfigSources } from '../shared/config.ts';
@@ -53,8 +54,12 @@ const schema = z.object({
       ),
     2_592_000,
   ),
+  packagesDir: z.optional(z.string()),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });
+
+/** Beside the built coordinator. */
+const builtPackages = fileURLToPath(new URL('../packages', import.meta.url));
 
 function isAnyAddress(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
@@ -82,6 +87,12 @@ export interface CoordinatorConfig {
   readonly nodeGraceMs: number;
   /** How long certificates of agents and its own are valid; they are renewed at half of it. */
   readonly certificateLifeMs: number;
+  /** What `npm run package` made, to be served to hosts. */
+  readonly packages: {
+    readonly directory: string;
+    /** It was named, so it must be there. */
+    readonly required: boolean;
+  };
   readonly logLevel: LogLevel;
 }
 
@@ -95,7 +106,7 @@ export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig
       violations: [{ field: '--advertise', rule }],
     });
   }
-  const { stateDir, listen, httpListen, advertiseHttp, zone, logLevel } = values;
+  const { stateDir, listen, httpListen, advertiseHttp, zone, packagesDir, logLevel } = values;
   return {
     stateDir,
     listen,
@@ -105,6 +116,10 @@ export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig
     zone,
     nodeGraceMs: values.nodeGraceSeconds * 1_000,
     certificateLifeMs: values.certificateLifeSeconds * 1_000,
+    packages: {
+      directory: packagesDir ?? builtPackages,
+      required: packagesDir !== undefined,
+    },
     logLevel,
   };
 }

@@ -32,7 +32,8 @@ import { serveBackups } from './backup/backup-server.ts';
 import { refuseHalfRestored } from './backup/state-files.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
-import { createConnectHandler } from './http/connect.ts';
+import { createConnectHandler, type HttpHandler } from './http/connect.ts';
+import { Downloads } from './http/downloads.ts';
 import { serveHttp } from './http/server.ts';
 import { Authority } from './identity/authority.ts';
 import { createFirstToken } from './identity/first-token.ts';
@@ -133,12 +134,14 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const authenticator = new Authenticator({ store, clock, installationId });
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
+  const downloads = Downloads.open(config.packages, deps.log.child({ component: 'http' }));
   const handlers = controlHandlers({
     ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId, tokens },
+    ...{ api, installScriptSha256: downloads.scriptSha256 },
   });
   const sessions = { store, authenticator, authority, clock, random };
   return {
-    ...{ observed, routing, changes, writeBehind, api },
+    ...{ observed, routing, changes, writeBehind, api, downloads },
     loops: [dispatcher, routing, orchestrator, writeBehind, authority],
     gate: gateOf({
       authenticator,
@@ -151,9 +154,10 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   };
 }
 
-interface Services {
+interface Served {
   readonly authority: Authority;
   readonly gate: Gate;
+  readonly downloads: Downloads;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
   readonly agents: AgentServiceImplementation<PrincipalContext>;
   readonly proxies: ProxyServiceImplementation<PrincipalContext>;
@@ -162,10 +166,10 @@ interface Services {
 /** Opens both doors: gRPC, and the public API as JSON over HTTPS. */
 async function listen(
   config: CoordinatorConfig,
-  deps: CoordinatorDeps & Services,
+  deps: CoordinatorDeps & Served,
   signal: AbortSignal,
 ) {
-  const { clock, authority, gate, control, agents, proxies } = deps;
+  const { clock, authority, gate, control, agents, proxies, downloads } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
@@ -182,7 +186,7 @@ async function listen(
     signal,
   );
   const log = deps.log.child({ component: 'http' });
-  const handler = createConnectHandler({
+  const connect = createConnectHandler({
     definition: ControlServiceDefinition,
     implementation: control,
     gate,
@@ -192,6 +196,8 @@ async function listen(
     clock,
     stopping: signal,
   });
+  const handler: HttpHandler = (...exchange) =>
+    downloads.handle(...exchange) || connect(...exchange);
   const http = await serveHttp(
     { ...config.httpListen, tls: authority, clock, handler, log },
     signal,

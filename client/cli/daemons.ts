@@ -44,6 +44,10 @@ const coordinator: Daemon = {
       placeholder: 'seconds',
       description: 'how long certificates are valid (2592000)',
     },
+    packagesDir: {
+      placeholder: 'dir',
+      description: 'what hosts install (packages, beside the program)',
+    },
     logLevel,
   },
   load: async () => (await import('../../coordinator/main.ts')).run,

@@ -3,6 +3,7 @@ import type { Random } from '../../shared/random.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
+import type { ApiAddresses } from '../orchestrator/container-environment.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
 import type { Placement } from '../orchestrator/placement.ts';
 import type { Routing } from '../routing/routing.ts';
@@ -38,6 +39,10 @@ export interface ControlDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly installationId: string;
+  /** Where it is reached; known once it listens. */
+  readonly api: Pick<ApiAddresses, 'grpcAddress' | 'httpUrl'>;
+  /** Null: no install script is served. */
+  readonly installScriptSha256: string | null;
 }
 
 /** Every method of the public API, by who answers it. */
@@ -66,6 +71,9 @@ export function controlHandlers(deps: ControlDeps): Handlers {
       startedAt,
       principal: principal.name,
       role: roles[principal.role],
+      agentAddress: deps.api.grpcAddress,
+      httpUrl: deps.api.httpUrl,
+      installScriptSha256: deps.installScriptSha256 ?? '',
     }),
     createService: (request, call) => services.createService(request, call),
     getService: (request, call) => services.getService(request, call),

@@ -8,6 +8,7 @@ import { addListFlags, printList, type ListFlags } from '../listing.ts';
 import { mutate, mutateEach } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { addOrphans } from './orphans.ts';
+import { addInvite } from './node-invite.ts';
 import { required } from '../required.ts';
 import { untilEmpty } from '../until-empty.ts';
 import { collectWords } from '../values.ts';
@@ -36,6 +37,7 @@ export function configure(node: Command): void {
     afterwards: untilEmpty,
   });
 
+  addInvite(node);
   addMutationFlags(
     node.command('rm').description('forget nodes without containers and revoke their credentials'),
     { waits: true, lock: true },

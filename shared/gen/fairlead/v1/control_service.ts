@@ -42,6 +42,12 @@ export interface GetInfoResponse {
   principal: string;
   /** What the caller's token may do. */
   role: Role;
+  /** What agents dial: `HOST:PORT`. */
+  agentAddress: string;
+  /** Base URL of the API over HTTP, and of what hosts install: `install.sh`, `packages/NAME`. */
+  httpUrl: string;
+  /** SHA-256 of the install script that is served, in hexadecimal; empty if none is served. */
+  installScriptSha256: string;
 }
 
 /** Asks CreateService. */
@@ -1021,7 +1027,17 @@ export const GetInfoRequest: MessageFns<GetInfoRequest> = {
 };
 
 function createBaseGetInfoResponse(): GetInfoResponse {
-  return { version: "", protocolVersion: 0, installationId: "", startedAt: undefined, principal: "", role: 0 };
+  return {
+    version: "",
+    protocolVersion: 0,
+    installationId: "",
+    startedAt: undefined,
+    principal: "",
+    role: 0,
+    agentAddress: "",
+    httpUrl: "",
+    installScriptSha256: "",
+  };
 }
 
 export const GetInfoResponse: MessageFns<GetInfoResponse> = {
@@ -1043,6 +1059,15 @@ export const GetInfoResponse: MessageFns<GetInfoResponse> = {
     }
     if (message.role !== 0) {
       writer.uint32(48).int32(message.role);
+    }
+    if (message.agentAddress !== "") {
+      writer.uint32(58).string(message.agentAddress);
+    }
+    if (message.httpUrl !== "") {
+      writer.uint32(66).string(message.httpUrl);
+    }
+    if (message.installScriptSha256 !== "") {
+      writer.uint32(74).string(message.installScriptSha256);
     }
     return writer;
   },
@@ -1108,6 +1133,30 @@ export const GetInfoResponse: MessageFns<GetInfoResponse> = {
             message.role = reader.int32() as any;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.agentAddress = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.httpUrl = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.installScriptSha256 = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1140,6 +1189,21 @@ export const GetInfoResponse: MessageFns<GetInfoResponse> = {
         : undefined,
       principal: isSet(object.principal) ? globalThis.String(object.principal) : "",
       role: isSet(object.role) ? roleFromJSON(object.role) : 0,
+      agentAddress: isSet(object.agentAddress)
+        ? globalThis.String(object.agentAddress)
+        : isSet(object.agent_address)
+        ? globalThis.String(object.agent_address)
+        : "",
+      httpUrl: isSet(object.httpUrl)
+        ? globalThis.String(object.httpUrl)
+        : isSet(object.http_url)
+        ? globalThis.String(object.http_url)
+        : "",
+      installScriptSha256: isSet(object.installScriptSha256)
+        ? globalThis.String(object.installScriptSha256)
+        : isSet(object.install_script_sha256)
+        ? globalThis.String(object.install_script_sha256)
+        : "",
     };
   },
 
@@ -1163,6 +1227,15 @@ export const GetInfoResponse: MessageFns<GetInfoResponse> = {
     if (message.role !== 0) {
       obj.role = roleToJSON(message.role);
     }
+    if (message.agentAddress !== "") {
+      obj.agentAddress = message.agentAddress;
+    }
+    if (message.httpUrl !== "") {
+      obj.httpUrl = message.httpUrl;
+    }
+    if (message.installScriptSha256 !== "") {
+      obj.installScriptSha256 = message.installScriptSha256;
+    }
     return obj;
   },
 
@@ -1177,6 +1250,9 @@ export const GetInfoResponse: MessageFns<GetInfoResponse> = {
     message.startedAt = object.startedAt ?? undefined;
     message.principal = object.principal ?? "";
     message.role = object.role ?? 0;
+    message.agentAddress = object.agentAddress ?? "";
+    message.httpUrl = object.httpUrl ?? "";
+    message.installScriptSha256 = object.installScriptSha256 ?? "";
     return message;
   },
 };

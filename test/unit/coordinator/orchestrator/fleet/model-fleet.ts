@@ -208,6 +208,7 @@ export class ModelFleet implements AsyncDisposable {
     const orchestrator = new Orchestrator({ ...deps, log });
     const handlers = controlHandlers({
       ...{ ...deps, orchestrator, dispatcher, installationId: 'model' },
+      ...{ api, installScriptSha256: null },
       authenticator: new Authenticator({ store, clock, installationId: '' }),
       tokens,
       changes: new ChangeLog('model', { store }),
