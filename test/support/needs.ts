@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { reasonsAgainstMachines } from './machine/requirements.ts';
 import { reasonsAgainst, requirements } from './lab/requirements.ts';
 
 /**
@@ -6,14 +7,23 @@ import { reasonsAgainst, requirements } from './lab/requirements.ts';
  * the reason in its name; in CI it fails instead, because there a test that did not run is a hole.
  */
 export function describeWithLab(name: string, define: () => void): void {
-  const reasons = reasonsAgainst(requirements());
+  describeUnless(reasonsAgainst(requirements()), name, define);
+}
+
+/** The same for tests that besides boot machines of their own, and install packages on them. */
+export function describeWithMachines(name: string, define: () => void): void {
+  const reasons = [...reasonsAgainst(requirements()), ...reasonsAgainstMachines()];
+  describeUnless(reasons, name, define);
+}
+
+function describeUnless(reasons: readonly string[], name: string, define: () => void): void {
   if (reasons.length === 0) {
     describe(name, define);
   } else if (process.env['CI'] === undefined || process.env['CI'] === '') {
-    describe.skip(`${name} (needs a lab: ${reasons.join('; ')})`, define);
+    describe.skip(`${name} (needs what is not here: ${reasons.join('; ')})`, define);
   } else {
     describe(name, () => {
-      test('has what a lab needs', () => {
+      test('has what it needs', () => {
         expect(reasons).toEqual([]);
       });
     });

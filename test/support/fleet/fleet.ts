@@ -25,15 +25,18 @@ export class Fleet implements AsyncDisposable {
   readonly address: string;
   readonly httpUrl: string;
   readonly stateDir: string;
+  readonly #packagesDir: string | undefined;
   #coordinator: LabProcess | undefined;
   readonly #agents = new Map<string, LabProcess>();
   #token = '';
   #joinToken: Promise<string> | undefined;
   #client: FairleadClient | undefined;
 
-  constructor(site: Site) {
+  /** With `packagesDir`, hosts can install what `npm run package` made there. */
+  constructor(site: Site, { packagesDir }: { readonly packagesDir?: string } = {}) {
     requireBuild();
     this.site = site;
+    this.#packagesDir = packagesDir;
     this.address = `${site.gateway}:${grpcPort}`;
     this.httpUrl = `https://${site.gateway}:${httpPort}`;
     this.stateDir = join(site.directory, 'coordinator');
@@ -87,6 +90,7 @@ export class Fleet implements AsyncDisposable {
         ...['coordinator', 'run', '--state-dir', this.stateDir],
         ...['--listen', this.address, '--http-listen', `${this.site.gateway}:${httpPort}`],
         ...['--node-grace-seconds', String(nodeGraceSeconds)],
+        ...(this.#packagesDir === undefined ? [] : ['--packages-dir', this.#packagesDir]),
       ],
       { name: 'coordinator' },
     );

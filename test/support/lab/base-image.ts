@@ -42,6 +42,16 @@ export async function baseImageFiles(signal: AbortSignal): Promise<ImageFile[]> 
     : files;
 }
 
+/** A command of this machine and the libraries that it loads. */
+export async function commandFiles(command: string, signal: AbortSignal): Promise<ImageFile[]> {
+  const source = findCommand(command);
+  const libraries = await librariesOf(source, signal);
+  return [
+    { source, target: `/usr/bin/${command}` },
+    ...libraries.map((path) => ({ source: path, target: path })),
+  ];
+}
+
 /** Differs when any of the files was changed: a cheap stand-in for their contents. */
 export function fingerprint(files: readonly ImageFile[]): string {
   return files
@@ -64,12 +74,7 @@ export async function importBaseImage(
 ): Promise<void> {
   const root = join(workDirectory, 'root');
   const archive = join(workDirectory, 'base.tar');
-  for (const { source, target } of files) {
-    mkdirSync(dirname(join(root, target)), { recursive: true });
-    cpSync(source, join(root, target), { dereference: true });
-  }
-  await addBusybox(root, signal);
-  addAccounts(root);
+  await layOut(root, files, signal);
   const ownership = ['--owner=0', '--group=0', '--numeric-owner'];
   await run('tar', ['-C', root, ...ownership, '-cf', archive, '.'], {}, signal);
   const settings = [
@@ -78,6 +83,20 @@ export async function importBaseImage(
   ];
   const changes = settings.flatMap((setting) => ['--change', setting]);
   await docker(engine, ['import', ...changes, archive, tag], {}, signal);
+}
+
+/** Makes a root file system of these files, with busybox's commands and a few accounts. */
+export async function layOut(
+  root: string,
+  files: readonly ImageFile[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { source, target } of files) {
+    mkdirSync(dirname(join(root, target)), { recursive: true });
+    cpSync(source, join(root, target), { dereference: true });
+  }
+  await addBusybox(root, signal);
+  addAccounts(root);
 }
 
 async function addBusybox(root: string, signal: AbortSignal): Promise<void> {

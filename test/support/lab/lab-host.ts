@@ -36,6 +36,8 @@ export class LabHost {
   readonly dataRoot: string;
   /** The host's own files; what is put here survives `kill`. */
   readonly directory: string;
+  /** Its control group, in whatever hierarchy: goes with the host, with those below it. */
+  readonly cgroup: string;
   /** The cable between the host and the bridge. */
   readonly link: {
     /** Every packet from and to the host vanishes. Nobody gets a reset or an ICMP message. */
@@ -56,6 +58,7 @@ export class LabHost {
     this.containerdSocket = join(plan.execRoot, 'containerd', 'containerd.sock');
     this.dataRoot = plan.dataRoot;
     this.directory = plan.directory;
+    this.cgroup = plan.cgroup;
     this.link = {
       cut: (signal) => cutHostLink(lab, plan, signal),
       heal: (signal) => healHostLink(lab, plan, signal),

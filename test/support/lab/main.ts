@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { onAbort } from '../../../shared/abort.ts';
+import { missingForMachines } from '../machine/requirements.ts';
 import { installMissing } from './install.ts';
 import { Lab } from './lab.ts';
 import { requirements } from './requirements.ts';
@@ -9,7 +10,7 @@ const usage = `Usage: tsx test/support/lab/main.ts COMMAND
   up [--hosts N] [--keep]   start a lab and hold it until told to stop, or leave it running
   ls                        list the labs of this machine
   rm ID... | rm --all       remove labs; --all is those that were kept or lost their owner
-  install                   install the commands that a lab needs and this machine lacks
+  install                   install the commands that labs and tests need and this machine lacks
 `;
 
 const log = (line: string): void => {
@@ -39,7 +40,7 @@ async function main(signal: AbortSignal): Promise<void> {
       if (values.all) for (const id of await Lab.removeAll(signal)) log(id);
       break;
     case 'install':
-      await installMissing(requirements().missing, { log }, signal);
+      await installMissing([...requirements().missing, ...missingForMachines()], { log }, signal);
       break;
     case undefined:
     default:

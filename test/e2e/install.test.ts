@@ -1,0 +1,375 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { NodeState, type Node } from '../../client/index.ts';
+import { eventually } from '../support/eventually.ts';
+import { Fleet } from '../support/fleet/fleet.ts';
+import { helloImage, startLabSite } from '../support/fleet/lab-site.ts';
+import { programs } from '../support/fleet/programs.ts';
+import { CommandError, run } from '../support/lab/command.ts';
+import type { Lab } from '../support/lab/lab.ts';
+import { busyboxRoot } from '../support/machine/busybox-root.ts';
+import { debianRoot } from '../support/machine/debian-root.ts';
+import { Machine } from '../support/machine/machine.ts';
+import { describeWithMachines } from '../support/needs.ts';
+import { TemporaryDirectory } from '../support/temporary-directory.ts';
+
+const { signal } = new AbortController();
+const packageScript = fileURLToPath(new URL('../../deploy/package.js', import.meta.url));
+
+/** A command that has to fail: what it said. */
+async function failureOf(attempt: Promise<unknown>): Promise<string> {
+  const error = await attempt.then(
+    () => new Error('it did not fail'),
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof CommandError)) throw error as Error;
+  return error.stderr;
+}
+
+describeWithMachines('installing', () => {
+  const packages = new TemporaryDirectory();
+  let fleet: Fleet;
+  let lab: Lab;
+  let debian: string;
+  let machine: Machine;
+
+  beforeAll(async () => {
+    const made = Promise.all([
+      run(process.execPath, [packageScript, '--out', packages.path], {}, signal),
+      debianRoot(signal).then((root) => (debian = root)),
+    ]);
+    const site = await startLabSite({ hosts: 1, label: 'installing' }, signal);
+    ({ lab } = site);
+    await made;
+    fleet = new Fleet(site, { packagesDir: packages.path });
+    await fleet.startCoordinator(signal);
+  });
+
+  afterAll(async () => {
+    await fleet[Symbol.asyncDispose]();
+    await packages[Symbol.asyncDispose]();
+  });
+
+  const host = () => lab.hosts[0]!;
+
+  async function boot(name: string, systemd: boolean): Promise<Machine> {
+    return await Machine.boot(host(), { name, root: debian, systemd }, signal);
+  }
+
+  /** What the command line prints for a user. */
+  async function joinLine(...flags: readonly string[]): Promise<string> {
+    const args = [programs.cli, 'node', 'invite', '--tag', 'web', ...flags];
+    const env = { FAIRLEAD_ADDRESS: fleet.address, FAIRLEAD_TOKEN: fleet.token };
+    return (await run(process.execPath, args, { env }, signal)).trim();
+  }
+
+  async function nodes(): Promise<Node[]> {
+    return (await fleet.client.control.listNodes({}, { signal })).nodes;
+  }
+
+  async function readyNode(name: string): Promise<Node> {
+    return await eventually(
+      async () => {
+        const node = (await nodes()).find((candidate) => candidate.name === name);
+        expect(node?.state).toBe(NodeState.READY);
+        return node!;
+      },
+      { timeoutMs: 20_000 },
+      signal,
+    );
+  }
+
+  /** The script as it was packed, with a line of the user's own making. */
+  async function install(
+    on: Machine,
+    { token = '', args }: { readonly token?: string; readonly args: readonly string[] },
+  ): Promise<string> {
+    const input = readFileSync(packages.join('install.sh'), 'utf8');
+    const env: Record<string, string> = token === '' ? {} : { FAIRLEAD_TOKEN: token };
+    return await on.run('sh', ['-s', '--', ...args], { input, env }, signal);
+  }
+
+  const address = () => ['--from', fleet.httpUrl, '--coordinator', fleet.address];
+  const service = (on: Machine, property: string) =>
+    on.paste(`systemctl show -P ${property} fairlead-agent`, signal).then((text) => text.trim());
+
+  test('what is packed runs without Node, and a package made again is the same', async () => {
+    const executable = packages.join('executable');
+    await run(
+      'sh',
+      [
+        '-c',
+        'gzip -dc "$0"/fairlead-agent-linux-*.gz > "$1" && chmod 755 "$1"',
+        packages.path,
+        executable,
+      ],
+      {},
+      signal,
+    );
+    expect(await run('env', ['-i', executable, '--version'], {}, signal)).toMatch(
+      /^\d+\.\d+\.\d+\n$/,
+    );
+    await using again = new TemporaryDirectory();
+    await run(process.execPath, [packageScript, '--out', again.path, 'proxy'], {}, signal);
+    const [name = ''] = (await run('sh', ['-c', 'cd "$0" && echo *.deb', again.path], {}, signal))
+      .trim()
+      .split(' ');
+    const hash = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
+    expect(hash(again.join(name))).toBe(hash(packages.join(name)));
+  });
+
+  test('a host with systemd is a ready node by one line, and has nothing of it left in the end', async () => {
+    const bystander = (
+      await host().docker(['run', '--detach', '--network', 'none', helloImage], signal)
+    ).trim();
+    machine = await boot('debian', true);
+    await using _ = machine;
+    const before = await machine.files(signal);
+    const line = await joinLine();
+
+    expect(await machine.paste(line, signal)).toContain('the agent runs');
+    const node = await readyNode('debian');
+    expect(node.tags).toContain('web');
+
+    // It runs as nobody in particular, and the token that was in the line is nowhere any more.
+    expect(await service(machine, 'DynamicUser')).toBe('yes');
+    const pid = await service(machine, 'MainPID');
+    const status = await machine.paste(`cat /proc/${pid}/status`, signal);
+    expect(status).toMatch(/^Uid:\t[1-9]/m);
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    expect(status).toMatch(/^CapBnd:\t0+$/m);
+    const secret = /FAIRLEAD_TOKEN=(\S+)/.exec(line)?.[1] ?? '';
+    expect(secret).not.toBe('');
+    const found = await machine.paste(
+      `grep -rlF '${secret}' /etc /var /usr/local /root /tmp || true`,
+      signal,
+    );
+    expect(found).toBe('');
+    expect(await machine.paste('stat -c %a /etc/fairlead/agent.env', signal)).toBe('600\n');
+    expect(await machine.paste('systemd-analyze verify fairlead-agent.service 2>&1', signal)).toBe(
+      '',
+    );
+
+    // Again, with other tags and no token: the same node.
+    const [, sha = ''] = /echo "([0-9a-f]{64})/.exec(line) ?? [];
+    expect(sha).toHaveLength(64);
+    await install(machine, { args: ['--from', fleet.httpUrl, '--tag', 'other'] });
+    expect((await readyNode('debian')).id).toBe(node.id);
+    expect(await service(machine, 'NRestarts')).toBe('0');
+
+    // A crash is mended.
+    await machine.paste(`kill -KILL ${await service(machine, 'MainPID')}`, signal);
+    await eventually(
+      async () => {
+        expect(await service(machine, 'NRestarts')).toBe('1');
+        expect(await service(machine, 'ActiveState')).toBe('active');
+      },
+      { timeoutMs: 20_000 },
+      signal,
+    );
+    expect((await readyNode('debian')).id).toBe(node.id);
+
+    // Removed, and back with its identity; then gone for good.
+    await install(machine, { args: ['--uninstall'] });
+    expect(await service(machine, 'ActiveState')).toBe('inactive');
+    await machine.paste(line, signal);
+    expect((await readyNode('debian')).id).toBe(node.id);
+    await install(machine, { args: ['--uninstall', '--purge'] });
+    expect(await machine.files(signal)).toEqual(before);
+    expect(await install(machine, { args: ['--uninstall'] })).toContain('there was no agent');
+
+    const running = await host().docker(['ps', '--quiet', '--no-trunc'], signal);
+    expect(running).toContain(bystander);
+    await host().docker(['rm', '--force', bystander], signal);
+  });
+
+  test.each(['deb', 'executable'])(
+    'what fails half-way leaves a host as it was: %s',
+    async (form) => {
+      await using unlucky = await boot(`unlucky-${form}`, true);
+      const before = await unlucky.files(signal);
+      const args = ['--form', form, '--wait', '3'];
+      const token = await fleet.joinToken();
+
+      // The coordinator does not take the token.
+      const wrong = token.replace(/^flt_[0-9a-f]{8}/, 'flt_00000000');
+      const refused = await failureOf(
+        install(unlucky, {
+          token: wrong,
+          args: [...address(), ...args],
+        }),
+      );
+      expect(refused).toContain('did not join within 3 seconds');
+      expect(refused).toContain('fairlead token create');
+      expect(refused).not.toContain(wrong);
+      expect(await unlucky.files(signal)).toEqual(before);
+
+      // What is downloaded is something else.
+      await using liar = await serve(lab.gateway, (name) => {
+        const content = readFileSync(packages.join(name));
+        content[content.length - 10]! ^= 1;
+        return content;
+      });
+      const from = ['--from', liar.url, '--coordinator', fleet.address];
+      const changed = await failureOf(install(unlucky, { token, args: [...from, ...args] }));
+      expect(changed).toContain('is not what belongs to this script');
+      expect(await unlucky.files(signal)).toEqual(before);
+
+      // There is no room for it.
+      await unlucky.paste(
+        'mkdir -p /usr/local/libexec && mount -t tmpfs -o size=8M tmpfs /usr/local/libexec',
+        signal,
+      );
+      const full = await failureOf(install(unlucky, { token, args: [...address(), ...args] }));
+      expect(full).toContain('cannot download');
+      expect(
+        await unlucky.paste(
+          'ls -A /usr/local/libexec; umount /usr/local/libexec && rmdir /usr/local/libexec',
+          signal,
+        ),
+      ).toBe('');
+      expect(await unlucky.files(signal)).toEqual(before);
+
+      // And then it works after all.
+      await install(unlucky, { token, args: [...address(), ...args.slice(0, 2)] });
+      await readyNode(`unlucky-${form}`);
+      await install(unlucky, { args: ['--uninstall', '--purge'] });
+      expect(await unlucky.files(signal)).toEqual(before);
+    },
+  );
+
+  test('a line whose script was changed on the way does nothing', async () => {
+    await using other = await boot('other', true);
+    const before = await other.files(signal);
+    await using liar = await serve(lab.gateway, () => Buffer.from('#!/bin/sh\ntouch /etc/owned\n'));
+    const line = (await joinLine()).replaceAll(fleet.httpUrl, liar.url);
+    expect(await failureOf(other.paste(line, signal))).toContain('did NOT match');
+    expect(await other.files(signal)).toEqual(before);
+  });
+
+  test('a host with neither systemd nor dpkg nor Node is a ready node by the same line', async () => {
+    await using root = new TemporaryDirectory();
+    await busyboxRoot(root.path, signal);
+    await using tiny = await Machine.boot(
+      host(),
+      { name: 'tiny', root: root.path, systemd: false },
+      signal,
+    );
+    const said = await tiny.paste(await joinLine(), signal);
+    expect(said).toContain('/usr/local/libexec/fairlead/run-agent');
+    await tiny.paste('/usr/local/libexec/fairlead/run-agent > /run/agent.log 2>&1 &', signal);
+    await readyNode('tiny');
+    await tiny.paste('kill $(pidof fairlead-agent)', signal);
+    await install(tiny, { args: ['--uninstall', '--purge'] });
+    expect(
+      await tiny
+        .paste('find /usr/local /etc/fairlead /var/lib/fairlead 2> /dev/null', signal)
+        .catch(() => ''),
+    ).not.toContain('fairlead');
+  });
+
+  test('bad input is refused before anything is done', async () => {
+    await using careful = await boot('careful', true);
+    const before = await careful.files(signal);
+    const token = await fleet.joinToken();
+    for (const [words, args] of [
+      ['there is no option --nope', ['--nope']],
+      ['the value of --tag has characters', [...address(), '--tag', 'a;reboot']],
+      ['--from is missing', []],
+      ['--coordinator is missing', ['--from', fleet.httpUrl]],
+      ['no Node 20.11', [...address(), '--form', 'bundle']],
+      ['--purge goes with --uninstall', [...address(), '--purge']],
+    ] as const) {
+      expect(await failureOf(install(careful, { token, args }))).toContain(words);
+    }
+    expect(await failureOf(install(careful, { args: address() }))).toContain(
+      'FAIRLEAD_TOKEN has no token',
+    );
+    expect(await careful.files(signal)).toEqual(before);
+  });
+
+  test('coordinator and proxy run as services of their packages', async () => {
+    await using server = await boot('server', true);
+    // Debian's own HAProxy is not ours.
+    await server.paste('systemctl --quiet disable --now haproxy', signal);
+    const before = await server.files(signal);
+    for (const name of ['coordinator', 'proxy']) {
+      const [file = ''] = readdirSync(packages.path).filter((entry) =>
+        new RegExp(`^fairlead-${name}_.*\\.deb$`).test(entry),
+      );
+      const url = `${fleet.httpUrl}/packages/${file}`;
+      await server.paste(
+        `wget -qO /run/${file} --no-check-certificate ${url} && dpkg --install /run/${file}`,
+        signal,
+      );
+    }
+    await eventually(
+      () => server.paste('wget -qO- --no-check-certificate https://127.0.0.1:7601/healthz', signal),
+      { timeoutMs: 20_000 },
+      signal,
+    );
+    const directory = '/var/lib/fairlead/coordinator';
+    expect(
+      await server.paste(`stat -c '%U %a' ${directory} ${directory}/admin.token`, signal),
+    ).toBe('fairlead-coordinator 700\nfairlead-coordinator 600\n');
+    const asAdmin = `FAIRLEAD_TOKEN_FILE=${directory}/admin.token FAIRLEAD_ADDRESS=127.0.0.1:7600`;
+    expect(await server.paste(`${asAdmin} fairlead node ls --json`, signal)).toContain('[]');
+    expect(await server.paste(`${asAdmin} fairlead node invite --json`, signal)).toContain(
+      'sha256sum',
+    );
+
+    await server.paste(
+      `export ${asAdmin}
+      fairlead service create --name lb --role proxy --publish 8080:80 ${helloImage} > /dev/null
+      echo FAIRLEAD_COORDINATOR=127.0.0.1:7600 >> /etc/fairlead/proxy.env
+      echo FAIRLEAD_SERVICE=lb >> /etc/fairlead/proxy.env
+      echo FAIRLEAD_TOKEN=$(fairlead token create edge --role proxy --service lb) >> /etc/fairlead/proxy.env
+      systemctl restart fairlead-proxy`,
+      signal,
+    );
+    const ping = () => server.paste('wget -qO- http://127.0.0.1:8080/_lb_ping', signal);
+    await eventually(ping, { timeoutMs: 20_000 }, signal);
+    // A restart of the agent leaves HAProxy as it is.
+    const pids = () => server.paste('pidof haproxy', signal);
+    const serving = await pids();
+    await server.paste('systemctl restart fairlead-proxy', signal);
+    await ping();
+    expect(await pids()).toBe(serving);
+    for (const name of ['coordinator', 'proxy']) {
+      expect(
+        await server.paste(`systemd-analyze verify fairlead-${name}.service 2>&1`, signal),
+      ).toBe('');
+    }
+    await server.paste('dpkg --purge fairlead-coordinator fairlead-proxy && rm /run/*.deb', signal);
+    expect(await failureOf(pids())).toBe('');
+    const accounts = /^\/etc\/(passwd|group|g?shadow|subuid|subgid)-? |^\/etc (d)/;
+    const comparable = (files: readonly string[]) => files.filter((file) => !accounts.test(file));
+    expect(comparable(await server.files(signal))).toEqual(comparable(before));
+  });
+});
+
+/** A server that is not the coordinator; it answers every name. */
+async function serve(
+  host: string,
+  contentOf: (name: string) => Buffer,
+): Promise<AsyncDisposable & { readonly url: string }> {
+  const server = createServer((request, response) => {
+    response.end(contentOf((request.url ?? '').replace(/.*\//, '')));
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${host}:${port}`,
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => {
+          resolve();
+        });
+      }),
+  };
+}
