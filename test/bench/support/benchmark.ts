@@ -5,10 +5,11 @@ import { untilSignalled } from '../../../shared/process.ts';
 import { describeMachine, wordsFor, type Machine } from './machine.ts';
 import { renderTable } from './table.ts';
 
-/** One figure and what it may be at the most. */
+/** One figure and its limit. */
 export interface Check {
   readonly name: string;
   readonly value: number;
+  /** What it may be at the most, or has to be at the least, as its name says. */
   readonly limit: number;
   readonly ok: boolean;
 }
@@ -37,6 +38,11 @@ const stopLimitMs = 150_000;
 /** Compares a figure with the most that it may be. */
 export function atMost(name: string, value: number, limit: number): Check {
   return { name, value, limit, ok: value <= limit };
+}
+
+/** Compares a figure with the least that it has to be. */
+export function atLeast(name: string, value: number, limit: number): Check {
+  return { name, value, limit, ok: value >= limit };
 }
 
 /**

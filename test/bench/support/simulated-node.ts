@@ -35,6 +35,21 @@ export interface SimulatedNodeOptions {
   readonly port: number;
 }
 
+/** What a node has once it joined. */
+export interface NodeIdentity extends ClientCertificate {
+  readonly trust: Trust;
+}
+
+/** Hears what becomes of a simulated node. */
+export interface NodeListener {
+  /** A session was opened. */
+  readonly onWelcome: () => void;
+  /** A container was started or stopped. */
+  readonly onChange: () => void;
+}
+
+const nobody: NodeListener = { onWelcome: () => undefined, onChange: () => undefined };
+
 const dialing = { clock: systemClock, timeoutMs: 10_000 };
 const backoff = { minMs: 100, maxMs: 5_000 };
 
@@ -43,8 +58,9 @@ const backoff = { minMs: 100, maxMs: 5_000 };
  * is ready, or that it is stopped or gone. So a coordinator has as many containers as one likes.
  */
 export class SimulatedNode implements AsyncDisposable {
-  readonly #options: SimulatedNodeOptions;
-  readonly #identity: ClientCertificate & { readonly trust: Trust };
+  readonly #options: Omit<SimulatedNodeOptions, 'joinToken'>;
+  readonly #identity: NodeIdentity;
+  readonly #listener: NodeListener;
   readonly #bootId = systemRandom.id();
   readonly #containers = new Map<string, ContainerStatus>();
   readonly #changed = new Set<string>();
@@ -54,12 +70,13 @@ export class SimulatedNode implements AsyncDisposable {
   #sequence = 0;
 
   private constructor(
-    options: SimulatedNodeOptions,
-    identity: ClientCertificate & { readonly trust: Trust },
-    signal: AbortSignal,
+    options: Omit<SimulatedNodeOptions, 'joinToken'>,
+    identity: NodeIdentity,
+    { signal, listener }: { readonly signal: AbortSignal; readonly listener: NodeListener },
   ) {
     this.#options = options;
     this.#identity = identity;
+    this.#listener = listener;
     this.#life = new ChildController(signal);
     this.#running = keepRunning(
       (until) => this.#converse(until),
@@ -75,7 +92,15 @@ export class SimulatedNode implements AsyncDisposable {
 
   /** Joins, and keeps a session until it is disposed of or the signal aborts. */
   static async start(options: SimulatedNodeOptions, signal: AbortSignal): Promise<SimulatedNode> {
-    const { coordinator, joinToken, name, tags } = options;
+    const identity = await SimulatedNode.join(options, signal);
+    return SimulatedNode.open(options, identity, nobody, signal);
+  }
+
+  /** Makes it a node, without a session yet. */
+  static async join(
+    { coordinator, joinToken, name, tags }: SimulatedNodeOptions,
+    signal: AbortSignal,
+  ): Promise<NodeIdentity> {
     const known = { address: coordinator, trust: trustOf(joinToken) };
     const channel = await openChannel(known, dialing, signal);
     const privateKeyPem = makePrivateKey();
@@ -85,11 +110,20 @@ export class SimulatedNode implements AsyncDisposable {
       const request = { name, tags: [...tags], signingRequestPem };
       const { certificate } = await client.join(request, { signal });
       const { certificatePem = '', trust } = certificate ?? {};
-      const bundle = { kind: 'bundle', pem: trust?.pem ?? '' } as const;
-      return new SimulatedNode(options, { certificatePem, privateKeyPem, trust: bundle }, signal);
+      return { certificatePem, privateKeyPem, trust: { kind: 'bundle', pem: trust?.pem ?? '' } };
     } finally {
       channel.close();
     }
+  }
+
+  /** Keeps a session by an identity until it is disposed of or the signal aborts. */
+  static open(
+    options: Omit<SimulatedNodeOptions, 'joinToken'>,
+    identity: NodeIdentity,
+    listener: NodeListener,
+    signal: AbortSignal,
+  ): SimulatedNode {
+    return new SimulatedNode(options, identity, { signal, listener });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -106,7 +140,10 @@ export class SimulatedNode implements AsyncDisposable {
       const pace = { heartbeatMs: 1_000 };
       const responses = client.nodeSession(this.#requests(pace, signal), { signal });
       for await (const { message } of responses) {
-        if (message?.$case === 'welcome') pace.heartbeatMs = message.value.heartbeatMs;
+        if (message?.$case === 'welcome') {
+          pace.heartbeatMs = message.value.heartbeatMs;
+          this.#listener.onWelcome();
+        }
         if (message?.$case === 'assignments') this.#take(message.value);
       }
     } finally {
@@ -161,7 +198,9 @@ export class SimulatedNode implements AsyncDisposable {
   #take({ assignments, forgotten }: AssignmentSet): void {
     for (const assignment of assignments) {
       const { containerId } = assignment;
-      const status = this.#statusOf(assignment, this.#containers.get(containerId));
+      const before = this.#containers.get(containerId);
+      const status = this.#statusOf(assignment, before);
+      if (status.phase !== before?.phase) this.#listener.onChange();
       this.#containers.set(containerId, status);
       this.#changed.add(containerId);
     }

@@ -1,0 +1,27 @@
+import type { NodeIdentity } from '../support/simulated-node.ts';
+
+/** What the benchmark tells its crowd. */
+export type CrowdOrder =
+  /** Members of the crowd, by certificates that somebody else made. */
+  | { readonly kind: 'take'; readonly identities: readonly NodeIdentity[] }
+  /** Members of the crowd, as any host joins. */
+  | {
+      readonly kind: 'join';
+      readonly coordinator: string;
+      readonly token: string;
+      readonly count: number;
+    }
+  /** Every member opens its session, so many at a time; from then on it dials again whenever it must. */
+  | { readonly kind: 'open'; readonly coordinator: string; readonly atOnce: number }
+  /** From now on every member is to be welcomed once more. */
+  | { readonly kind: 'await-return' }
+  | { readonly kind: 'close' };
+
+/** What the crowd answers to each order, once it is carried out. */
+export interface CrowdAnswer {
+  readonly ms: number;
+  /** Containers that were started or stopped since the last answer. */
+  readonly changes: number;
+  /** Why it could not be carried out; empty if it could. */
+  readonly failure: string;
+}

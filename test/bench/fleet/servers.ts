@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { programs } from '../../support/fleet/programs.ts';
+import { ServerProcess } from './server-process.ts';
+
+/** A server that a crowd dials, at an address that stays the same when it starts again. */
+export interface Dialled {
+  readonly address: string;
+  readonly pid: number;
+  /** Kills it and starts it again; resolves when it listens. */
+  restart(signal: AbortSignal): Promise<void>;
+}
+
+const floorProgram = fileURLToPath(new URL('floor-server.ts', import.meta.url));
+
+/** Starts it on a port, 0 for any free one. */
+type Launch = (port: string, signal: AbortSignal) => Promise<readonly [ServerProcess, string]>;
+
+class RestartableServer implements Dialled, AsyncDisposable {
+  readonly #launch: Launch;
+  #process: ServerProcess;
+  readonly #port: string;
+
+  protected constructor(launch: Launch, [process, port]: readonly [ServerProcess, string]) {
+    this.#launch = launch;
+    this.#process = process;
+    this.#port = port;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  async restart(signal: AbortSignal): Promise<void> {
+    await this.#process.kill();
+    [this.#process] = await this.#launch(this.#port, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process[Symbol.asyncDispose]();
+  }
+}
+
+/** The bare server. */
+export class FloorServer extends RestartableServer {
+  static async start(tlsPath: string, signal: AbortSignal): Promise<FloorServer> {
+    const launch: Launch = (port, until) => {
+      const args = ['--import', 'tsx', floorProgram, tlsPath, `127.0.0.1:${port}`];
+      return ServerProcess.start(args, /listening on (\d+)/, until);
+    };
+    return new FloorServer(launch, await launch('0', signal));
+  }
+}
+
+/** A coordinator as it is shipped. */
+export class CoordinatorServer extends RestartableServer {
+  readonly #stateDir: string;
+
+  private constructor(launch: Launch, started: readonly [ServerProcess, string], stateDir: string) {
+    super(launch, started);
+    this.#stateDir = stateDir;
+  }
+
+  static async start(stateDir: string, signal: AbortSignal): Promise<CoordinatorServer> {
+    const launch: Launch = (port, until) => {
+      const listen = ['--listen', `127.0.0.1:${port}`, '--http-listen', '127.0.0.1:0'];
+      const args = [programs.cli, 'coordinator', 'run', '--state-dir', stateDir, ...listen];
+      return ServerProcess.start(args, /"port":(\d+).*"msg":"coordinator started"/, until);
+    };
+    return new CoordinatorServer(launch, await launch('0', signal), stateDir);
+  }
+
+  /** The administrator's token. */
+  get token(): string {
+    return readFileSync(join(this.#stateDir, 'admin.token'), 'utf8').trim();
+  }
+}
