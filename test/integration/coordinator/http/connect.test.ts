@@ -827,6 +827,21 @@ describe('real clients', () => {
     // 8: the server answered with an error.
     await expect(wget(url('GetService'))).rejects.toMatchObject({ code: 8 });
   });
+
+  test('the wget of busybox, by the TLS that it has of its own', async () => {
+    const { stdout: found } = await run('which', ['busybox']);
+    const wget = async (...args: string[]) => {
+      const all = ['wget', '-qO-', '--no-check-certificate', ...args];
+      // With nothing in its path it finds no openssl to do it for it.
+      const { stdout } = await run(found.trim(), all, { env: { PATH: '/nowhere' } });
+      return stdout;
+    };
+    const got = await wget('--header', 'Authorization: Bearer abc', url('GetInfo'));
+    expect(JSON.parse(got)).toMatchObject({ version: '1.2.3' });
+    const json = ['--header', 'Content-Type: application/json'];
+    const posted = await wget(...json, '--post-data', '{"service":"web"}', url('GetService'));
+    expect(JSON.parse(posted)).toEqual({ service: { name: 'web' } });
+  });
 });
 
 /** The value once it has stayed the same for a while. */
