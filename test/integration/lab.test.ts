@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { createServer, get } from 'node:http';
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { createConnection, createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testAuthority } from '../support/test-authority.ts';
 import { eventually } from '../support/eventually.ts';
 import { cgroupDirectories } from '../support/lab/cgroups.ts';
 import { FaultyLink } from '../support/lab/faulty-link.ts';
@@ -238,14 +240,19 @@ describeWithLab('the page that says which container answered', () => {
 
   test('shows links and API powers, and no other variable', async () => {
     const requests: (string | undefined)[] = [];
-    await using api = await serveAt(lab.gateway, (request) => {
-      requests.push(request.headers.authorization);
+    const tls = await testAuthority.serverAt(lab.gateway);
+    await using api = await serveAt(lab.gateway, {
+      tls,
+      onRequest: ({ headers }) => {
+        requests.push(headers.authorization);
+      },
     });
     const variables = {
       WEB_1_PORT_80_TCP: 'tcp://10.0.0.5:80',
       WEB_1_PORT: 'tcp://10.0.0.5:80',
       FAIRLEAD_AUTH: 'Bearer secret',
       FAIRLEAD_SERVICE_API_URL: api.url,
+      FAIRLEAD_CA: testAuthority.bundle,
     };
     const env = Object.entries(variables).flatMap(([name, value]) => ['-e', `${name}=${value}`]);
     const url = await runHello(host, 'web-1', 8081, env);
@@ -479,16 +486,23 @@ async function outcomeWithin(ms: number, promise: Promise<unknown>): Promise<str
 
 async function serveAt(
   host: string,
-  onRequest: (request: { headers: { authorization?: string } }) => void = () => undefined,
+  {
+    tls,
+    onRequest,
+  }: {
+    readonly tls?: { readonly cert: string; readonly key: string };
+    readonly onRequest?: (request: IncomingMessage) => void;
+  } = {},
 ): Promise<AsyncDisposable & { url: string }> {
-  const server = createServer((request, response) => {
-    onRequest({ headers: { authorization: request.headers.authorization ?? '' } });
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
+    onRequest?.(request);
     response.end('the gateway');
-  });
+  };
+  const server = tls === undefined ? createServer(answer) : createSecureServer(tls, answer);
   server.listen(0, host);
   await once(server, 'listening');
   return {
-    url: `http://${host}:${(server.address() as AddressInfo).port}/`,
+    url: `${tls === undefined ? 'http' : 'https'}://${host}:${(server.address() as AddressInfo).port}/`,
     async [Symbol.asyncDispose]() {
       server.close();
       server.closeAllConnections();

@@ -96,6 +96,14 @@ export class TestAuthority implements TlsIdentity {
     return { certificatePem, privateKeyPem };
   }
 
+  /** What an HTTPS server at an IP address shows. */
+  async serverAt(address: string): Promise<{ readonly cert: string; readonly key: string }> {
+    const key = makePrivateKey();
+    const holder: Holder = { kind: 'server', names: [{ type: 'ip', value: address }] };
+    const cert = await issueCertificate(spkiOf(key), holder, this.#signer, validityOf(aDay));
+    return { cert, key };
+  }
+
   serverCredentials(): ServerCredentials {
     return new CoordinatorCredentials(this, new AbortController().signal);
   }
