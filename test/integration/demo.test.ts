@@ -125,7 +125,7 @@ describeWithLab('the demo on hosts of its own', () => {
     const document = JSON.parse(stdout) as Document;
     expect(document.checks.filter(({ ok }) => !ok)).toEqual([]);
     expect(document).toMatchObject({ ok: true, caveat: '' });
-    expect(document.checks.map(({ id }) => id)).toEqual(['0.T', '1.T1', '1.T2', '1.T5']);
+    expect(document.checks.map(({ id }) => id)).toEqual(['0.T', '1.T1', '1.T2', '1.T4', '1.T5']);
     expect(status).toBe(0);
 
     const pasted = await paste(stderr, ['service run --name page --publish 80:80 ' + helloImage]);
