@@ -59,7 +59,7 @@ export class ReadinessWatch {
       if (this.#isNew) this.#set('not-ready', '');
     }
     // Each order brings a copy: only another check is worth beginning anew.
-    if (!isDeepStrictEqual(spec, this.#spec)) this.#halt();
+    if (spec !== this.#spec && !isDeepStrictEqual(spec, this.#spec)) this.#halt();
     if (spec !== undefined && this.#probing === undefined) this.#begin(engine, spec);
   }
 

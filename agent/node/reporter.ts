@@ -36,7 +36,9 @@ export class Reporter {
 
   setContainer(status: ContainerStatus): void {
     const { containerId } = status;
-    if (isDeepStrictEqual(this.#containers.get(containerId), status)) return;
+    const before = this.#containers.get(containerId);
+    // What matters most is not kept waiting by a look at all the rest.
+    if (before?.phase === status.phase && isDeepStrictEqual(before, status)) return;
     this.#containers.set(containerId, status);
     this.#changed.add(containerId);
     this.#onChange();
