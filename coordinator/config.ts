@@ -83,7 +83,7 @@ export interface CoordinatorConfig {
   readonly advertiseHttp: string | undefined;
   /** DNS zone in the FQDN variables of containers. */
   readonly zone: string;
-  /** How long an unreachable node keeps its place in the backend lists. */
+  /** After so long without a word a node is down, and its containers are replaced elsewhere. */
   readonly nodeGraceMs: number;
   /** How long certificates of agents and its own are valid; they are renewed at half of it. */
   readonly certificateLifeMs: number;

@@ -26,7 +26,10 @@ export const NodeState = {
   ENGINE_AWAY: 30,
   /** UNREACHABLE - Its agent was not heard of for longer than its lease; its containers are taken to live on. */
   UNREACHABLE: 40,
-  /** DOWN - Unreachable for longer than the grace: its containers have left the backend lists. */
+  /**
+   * DOWN - Unreachable for longer than the grace: its containers are replaced on other nodes, and leave the backend
+   * lists when their successors serve.
+   */
   DOWN: 50,
 } as const;
 
