@@ -4,7 +4,7 @@ import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, PlacementFilter, PlacementReason, Service } from '../model.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
 import type { FleetChange, Placement } from '../orchestrator/placement.ts';
-import type { Step } from '../orchestrator/plan.ts';
+import type { Step } from '../orchestrator/steps.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import { explainUnplaceable } from '../scheduler/schedule.ts';
 import type { Store } from '../store/store.ts';

@@ -2,7 +2,7 @@ import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, Service } from '../model.ts';
 import type { Transaction } from '../store/store.ts';
 import { endAction, note, openActions } from './actions.ts';
-import type { Step } from './plan.ts';
+import type { Step } from './steps.ts';
 
 /** Carries out steps of a plan on the desired state; the agents and proxies do the rest. */
 export function applySteps(

@@ -11,9 +11,10 @@ import type { Store } from '../store/store.ts';
 import { activityOf, endAction, note, openActions } from './actions.ts';
 import { applySteps } from './apply.ts';
 import type { FleetChange, Placement } from './placement.ts';
-import { planService, type Plan } from './plan.ts';
+import { planService } from './plan.ts';
 import { progressOf, type Progress } from './progress.ts';
 import { serviceState, type ServiceState } from './service-state.ts';
+import type { Plan } from './steps.ts';
 import { viewOf } from './view-of.ts';
 import { viewService, type ContainerView } from './views.ts';
 

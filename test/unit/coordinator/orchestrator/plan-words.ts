@@ -1,4 +1,5 @@
-import { planService, type Step } from '../../../../coordinator/orchestrator/plan.ts';
+import { planService } from '../../../../coordinator/orchestrator/plan.ts';
+import type { Step } from '../../../../coordinator/orchestrator/steps.ts';
 import type { ContainerView, ServiceView } from '../../../../coordinator/orchestrator/views.ts';
 import { aServiceView } from '../../../support/builders.ts';
 
