@@ -1,3 +1,4 @@
+import type { ContainerOptions } from '../shared/container-options.ts';
 import type {
   ActionId,
   ContainerId,
@@ -68,6 +69,7 @@ export interface ServiceSpec {
   readonly drainTimeoutMs: number;
   readonly stopGraceMs: number;
   readonly apiRole: ApiRole;
+  readonly container: ContainerOptions;
 }
 
 /** A rollout that ended before its revision was everywhere; what ran stays. */
@@ -132,11 +134,15 @@ export interface ContainerDefinition {
   /** Without FAIRLEAD_AUTH, which is derived anew each time and never stored. */
   readonly environment: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  /** With its templates filled in. */
+  readonly hostname: string;
+  /** As the node has them: those of a container in the node's network are fixed. */
   readonly ports: readonly Port[];
   readonly hosts: readonly HostEntry[];
   readonly restart: RestartPolicy;
   readonly readiness: Readiness;
   readonly stopGraceMs: number;
+  readonly options: ContainerOptions;
   /** The token that FAIRLEAD_AUTH holds; null without an API role. */
   readonly tokenId: TokenId | null;
 }

@@ -29,6 +29,7 @@ import type {
   RestartPolicy,
   WantedPhase,
 } from './model.ts';
+import { optionsOf } from './convert-options.ts';
 import type { Picture, Report } from './reporter.ts';
 
 const protocolVersion = 1;
@@ -134,6 +135,7 @@ function definitionOf(proto: ProtoContainerDefinition): ContainerDefinition {
     })),
     restart: restartOf(proto.restart),
     readiness: readinessOf(proto.readiness),
+    options: optionsOf(proto.options),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { ContainerOptions } from '../../shared/container-options.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 
 /** Where the coordinator wants a container. */
@@ -74,6 +75,7 @@ export interface ContainerDefinition {
   readonly restart: RestartPolicy;
   readonly readiness: ReadinessSpec;
   readonly stopGraceMs: number;
+  readonly options: ContainerOptions;
 }
 
 /** A container with the state that the coordinator wants it in. */

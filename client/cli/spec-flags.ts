@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { messageOf } from '../../shared/errors.ts';
 import type { Link, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/service.ts';
+import { addContainerFlags, containerLists } from './container-flags.ts';
 import { environment } from './context.ts';
 import {
   collect,
@@ -67,6 +68,7 @@ const readEnv = (text: string) => readVariable(text, environment);
 export function addSpecFlags(command: Command): Command {
   addContentFlags(command);
   addPlacementFlags(command);
+  addContainerFlags(command);
   addReplacementFlags(command);
   return command.optionsGroup('Options:');
 }
@@ -177,7 +179,10 @@ function addReplacementFlags(command: Command): void {
 }
 
 /** Fields that `--clear` empties. */
-const clearable = ['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'] as const;
+const clearable: readonly string[] = [
+  ...['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'],
+  ...containerLists,
+];
 
 /** Adds the flags that edit lists: add, take out, empty. */
 export function addListEditFlags(command: Command): Command {
@@ -215,7 +220,7 @@ export function addListEditFlags(command: Command): Command {
 
 function collectClearable(text: string, before: readonly string[] = []): string[] {
   const fields = collectWords(text);
-  const unknown = fields.find((field) => !clearable.some((known) => known === field));
+  const unknown = fields.find((field) => !clearable.includes(field));
   if (unknown !== undefined) {
     throw new InvalidArgumentError(`It is one of ${clearable.join(', ')}.`);
   }

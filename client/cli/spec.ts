@@ -9,6 +9,7 @@ import {
   type Link,
   type PortSpec,
 } from '../../shared/gen/fairlead/v1/service.ts';
+import { containerChanges, type ContainerChange } from './container-flags.ts';
 import type { ListEditFlags, SpecFlags } from './spec-flags.ts';
 
 /** The definition that flags give for a new service. */
@@ -40,14 +41,12 @@ export function patchOf(
     ...contentChanges(flags, command),
     ...listChanges(flags, now),
     ...replacementChanges(flags),
+    ...containerChanges({ ...flags }, now.container).map(changeOfContainer),
   ];
-  const fields = changes.map((one) => one.fields);
   return {
-    spec: ServiceSpec.fromPartial({
-      ...merged(fields),
-      ...nested('readiness', fields),
-      ...nested('update', fields),
-    }),
+    spec: ServiceSpec.fromPartial(
+      changes.map(({ fields }) => fields).reduce((all, one) => merge(all, one), {}),
+    ),
     mask: [...new Set(changes.map(({ path }) => path))],
   };
 }
@@ -59,14 +58,26 @@ interface Change {
   readonly fields: Fields;
 }
 
-function merged<T extends object>(parts: readonly T[]): T {
-  return Object.assign({}, ...parts) as T;
+/** Both, with messages that both have merged in turn: their fields come from more than one flag. */
+function merge<T extends object>(a: T, b: T): T {
+  const into = { ...a } as Record<string, unknown>;
+  for (const [name, value] of Object.entries(b)) {
+    const before = into[name];
+    into[name] = isMessage(before) && isMessage(value) ? merge(before, value) : value;
+  }
+  return into as T;
 }
 
-/** A message of the spec whose fields come from more than one flag. */
-function nested(name: 'readiness' | 'update', fields: readonly Fields[]): Fields {
-  const parts = fields.flatMap((some) => some[name] ?? []);
-  return parts.length === 0 ? {} : { [name]: merged<object>(parts) };
+function isMessage(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Paths in a mask are the names of the contract: in snake_case. */
+function changeOfContainer({ path, value }: ContainerChange): Change {
+  const names = path.split('.');
+  const container = names.reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
+  const maskPath = path.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return { path: `container.${maskPath}`, fields: { container } as Fields };
 }
 
 /** A change if there is a value for it. */

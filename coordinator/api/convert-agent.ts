@@ -9,6 +9,7 @@ import type { InventoryEntry, NodeHello } from '../dispatcher/dispatcher.ts';
 import type { AssignmentSet } from '../dispatcher/node-link.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedPhase } from '../model.ts';
+import { optionsToProto } from './convert-options.ts';
 import { portToProto, readinessToProto } from './spec-parts.ts';
 import { restartToProto } from './convert-spec.ts';
 
@@ -90,12 +91,13 @@ function assignmentToProto(
       entrypoint: [...definition.entrypoint],
       environment: { ...environment, ...auth },
       labels: { ...definition.labels },
-      hostname: container.name,
+      hostname: definition.hostname,
       ports: definition.ports.map(portToProto),
       hosts: [...definition.hosts],
       restart: restartToProto(definition.restart),
       readiness: readinessToProto(definition.readiness),
       stopGraceMs: definition.stopGraceMs,
+      options: optionsToProto(definition.options),
     },
   };
 }

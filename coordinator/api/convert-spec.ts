@@ -7,6 +7,7 @@ import {
 } from '../../shared/gen/fairlead/v1/service.ts';
 import type { ServiceSpec } from '../model.ts';
 import { portOnHost } from '../routing/routes.ts';
+import { optionsFromProto, optionsToProto } from './convert-options.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
   argumentsFromProto,
@@ -72,7 +73,9 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
   validateRange(drainTimeoutMs, drain, into);
   const grace = { min: 0, max: maxWaitMs, field: `${field}.stop_grace_ms` };
   validateRange(stopGraceMs, grace, into);
-  const ports = portsFromProto(spec.ports, `${field}.ports`, into);
+  const container = optionsFromProto(spec.container, `${field}.container`, into);
+  const { network } = container;
+  const ports = portsFromProto(spec.ports, { field: `${field}.ports`, network }, into);
   const apiRole = wordOf(apiRoles, spec.apiRole);
   if (apiRole === 'proxy') {
     const what = 'port of a proxy on a plain host';
@@ -96,6 +99,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     drainTimeoutMs,
     stopGraceMs,
     apiRole,
+    container,
   };
 }
 
@@ -132,6 +136,7 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     drainTimeoutMs: spec.drainTimeoutMs,
     stopGraceMs: spec.stopGraceMs,
     apiRole: numberOf(apiRoles, spec.apiRole),
+    container: optionsToProto(spec.container),
   };
 }
 
@@ -186,6 +191,7 @@ function definitionOf(spec: ServiceSpec): string {
     [readiness.intervalMs, readiness.timeoutMs, readiness.failureThreshold],
     spec.stopGraceMs,
     spec.apiRole,
+    spec.container,
   ]);
 }
 

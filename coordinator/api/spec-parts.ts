@@ -1,3 +1,4 @@
+import type { NetworkMode } from '../../shared/container-options.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
   PortProtocol,
@@ -8,6 +9,7 @@ import {
   type UpdatePolicy as ProtoUpdatePolicy,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Link, Port, Readiness, ReadinessCheck, UpdatePolicy } from '../model.ts';
+import { templateRule } from '../orchestrator/templates.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
   quote,
@@ -62,6 +64,10 @@ export function environmentFromProto(
   into: FieldViolation[],
 ): Readonly<Record<string, string>> {
   const isLine = (name: string) => name.startsWith('FAIRLEAD_PROXY_');
+  for (const [name, value] of Object.entries(environment)) {
+    const rule = templateRule(value);
+    if (rule !== undefined) into.push({ field: `${field}[${quote(name)}]`, rule });
+  }
   return mapFromProto(environment, { field, keyRule: variableRule, isLine }, into);
 }
 
@@ -124,11 +130,12 @@ function labelRule(key: string): string | undefined {
 /** Ports that the containers listen on. */
 export function portsFromProto(
   ports: readonly ProtoPort[],
-  field: string,
+  { field, network }: { readonly field: string; readonly network: NetworkMode },
   into: FieldViolation[],
 ): readonly Port[] {
   validateCount(ports.length, { max: maxPorts, field }, into);
   const converted = ports.map((port, index) => portFromProto(port, `${field}[${index}]`, into));
+  if (network === 'host') requireOwnPorts(converted, field, into);
   const keys = converted.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
   validateUnique(keys, { field, what: 'container port' }, into);
   const hostKeys = converted.map(({ hostPort, protocol }) =>
@@ -136,6 +143,17 @@ export function portsFromProto(
   );
   validateUnique(hostKeys, { field, what: 'host port' }, into);
   return converted;
+}
+
+/** In the node's own network a container has the very ports that it listens on. */
+function requireOwnPorts(ports: readonly Port[], field: string, into: FieldViolation[]): void {
+  for (const [index, { containerPort, hostPort }] of ports.entries()) {
+    if (hostPort === 0 || hostPort === containerPort) continue;
+    into.push({
+      field: `${field}[${index}].host_port`,
+      rule: `must be 0 or the container port with the network HOST, and is ${hostPort}`,
+    });
+  }
 }
 
 function portFromProto(port: ProtoPort, field: string, into: FieldViolation[]): Port {

@@ -1,39 +1,38 @@
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
-  UpdateOrder,
-  type Readiness,
-  type ServiceSpec,
-  type UpdatePolicy,
-} from '../../shared/gen/fairlead/v1/service.ts';
+  ContainerOptions,
+  LogConfig,
+  ResourceLimits,
+} from '../../shared/gen/fairlead/v1/container_options.ts';
+import { Readiness, ServiceSpec, UpdatePolicy } from '../../shared/gen/fairlead/v1/service.ts';
 import { quote } from './validate.ts';
 
 /** Copies one field of `from` into `to`; a field that `from` leaves empty becomes empty. */
 type Copy = (to: ServiceSpec, from: ServiceSpec) => void;
 
+/** Any message, by the names of its fields. */
+type Fields = Record<string, unknown>;
+
+/** The messages whose fields can be named one by one, empty, by their path. */
+const messages: ReadonlyMap<string, Fields> = new Map<string, Fields>([
+  ['', { ...ServiceSpec.create() }],
+  ['readiness', { ...Readiness.create() }],
+  ['update', { ...UpdatePolicy.create() }],
+  ['container', { ...ContainerOptions.create() }],
+  ['container.log', { ...LogConfig.create() }],
+  ['container.limits', { ...ResourceLimits.create() }],
+]);
+
 /** By path in camelCase, the form that proto3's JSON has; snake_case is converted before. */
 const copies: ReadonlyMap<string, Copy> = new Map([
-  ...wholeFields([
-    'image',
-    'replicas',
-    'command',
-    'entrypoint',
-    'environment',
-    'labels',
-    'ports',
-    'links',
-    'tags',
-    'strategy',
-    'restart',
-    'readiness',
-    'update',
-    'drainTimeoutMs',
-    'stopGraceMs',
-    'apiRole',
-  ]),
-  ...readinessFields(['intervalMs', 'timeoutMs', 'failureThreshold']),
+  ...[...messages].flatMap(([path, empty]) =>
+    Object.keys(empty)
+      // The alternatives have paths of their own.
+      .filter((name) => name !== 'check')
+      .map((name) => fieldOf(path, name)),
+  ),
   ...(['tcp', 'http', 'none'] as const).map((kind) => checkField(kind)),
   ...httpFields(['path', 'port']),
-  ...updateFields(['order', 'parallelism', 'deadlineMs']),
 ]);
 
 /**
@@ -60,17 +59,25 @@ export function applyMask(
   return merged;
 }
 
-function wholeFields(names: readonly (keyof ServiceSpec)[]): [string, Copy][] {
-  return names.map((name) => [name, (to, from) => Object.assign(to, { [name]: from[name] })]);
-}
-
-function readinessFields(names: readonly (keyof Readiness)[]): [string, Copy][] {
-  return names.map((name) => [
-    `readiness.${name}`,
+/** A field by its name; the messages around it are made where they are not there. */
+function fieldOf(parent: string, name: string): [string, Copy] {
+  const around = parent === '' ? [] : parent.split('.');
+  const path = [...around, name].join('.');
+  return [
+    path,
     (to, from) => {
-      to.readiness = { check: undefined, ...to.readiness, [name]: from.readiness?.[name] };
+      let target = to as unknown as Fields;
+      let source: Fields | undefined = from as unknown as Fields;
+      for (const [index, outer] of around.entries()) {
+        const empty = messages.get(around.slice(0, index + 1).join('.'));
+        const inner: Fields = { ...empty, ...(target[outer] as Fields | undefined) };
+        target[outer] = inner;
+        target = inner;
+        source = source?.[outer] as Fields | undefined;
+      }
+      target[name] = source?.[name] ?? messages.get(parent)?.[name];
     },
-  ]);
+  ];
 }
 
 type Check = NonNullable<Readiness['check']>;
@@ -101,17 +108,6 @@ function httpFields(names: readonly ('path' | 'port')[]): [string, Copy][] {
 
 function httpOf(readiness: Readiness | undefined): { path: string; port: number } {
   return readiness?.check?.$case === 'http' ? readiness.check.value : { path: '', port: 0 };
-}
-
-function updateFields(names: readonly (keyof UpdatePolicy)[]): [string, Copy][] {
-  return names.map((name) => [
-    `update.${name}`,
-    (to, from) => {
-      const given = from.update?.[name];
-      to.update = { order: UpdateOrder.UNSPECIFIED, ...to.update };
-      Object.assign(to.update, { [name]: given ?? (name === 'order' ? 0 : undefined) });
-    },
-  ]);
 }
 
 /** Proto field names have no upper-case letters, so that both forms can be told from one another. */

@@ -1,5 +1,6 @@
 import { shortId } from '../../shared/ids.ts';
 import type { Container, HostEntry, Link, Node, Observed, Port, Service } from '../model.ts';
+import { expandTemplates, templateValues } from './templates.ts';
 
 /** Where a container finds Fairlead. */
 export interface ApiAddresses {
@@ -35,13 +36,15 @@ export interface EnvironmentInputs {
 /** The environment of a container without FAIRLEAD_AUTH: identity, then links, then what the user set. */
 export function containerEnvironment(inputs: EnvironmentInputs): Record<string, string> {
   const { service, container, node, linked, api } = inputs;
+  const templates = templateValues(service, container, node);
+  const own = Object.entries(service.spec.environment);
   const ownUri = (method: string, field: string, id: string) => apiUri(method, field, id);
   const serviceUri = ownUri('GetService', 'service', service.id);
   const containerUri = ownUri('GetContainer', 'container', container.id);
   const nodeUri = ownUri('GetNode', 'node', node.id);
   return {
     ...Object.fromEntries(linked.flatMap((each) => Object.entries(linkVariables(each, api)))),
-    ...service.spec.environment,
+    ...Object.fromEntries(own.map(([name, text]) => [name, expandTemplates(text, templates)])),
     FAIRLEAD_ADDRESS: api.grpcAddress,
     FAIRLEAD_SERVICE_ID: service.id,
     FAIRLEAD_SERVICE_API_URI: serviceUri,
@@ -104,7 +107,9 @@ function portVariables(
 ): Record<string, string> {
   const variables: Record<string, string> = {};
   for (const [key, value] of Object.entries(service.spec.environment)) {
-    variables[`${prefix}_ENV_${key}`] = value;
+    // As the container has it: what its templates stand for is its own.
+    const given = linked.container.definition?.environment[key];
+    variables[`${prefix}_ENV_${key}`] = given ?? value;
   }
   for (const port of service.spec.ports) {
     const address = addressOf(linked, port);

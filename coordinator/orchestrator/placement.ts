@@ -22,6 +22,7 @@ import {
   type PendingView,
   type PlacedView,
 } from '../scheduler/schedule.ts';
+import { portsOnNode } from '../scheduler/node-ports.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import {
@@ -32,6 +33,7 @@ import {
   type LinkedService,
 } from './container-environment.ts';
 import { note } from './actions.ts';
+import { hostnameOf } from './templates.ts';
 
 export interface PlacementDeps {
   readonly store: Store;
@@ -162,11 +164,13 @@ export class Placement {
       entrypoint: spec.entrypoint,
       environment: containerEnvironment({ service, container, node, linked, api }),
       labels: spec.labels,
-      ports: spec.ports,
+      hostname: hostnameOf(service, container, node),
+      ports: portsOnNode(spec),
       hosts: linked.flatMap((each) => linkHosts(each)),
       restart: spec.restart,
       readiness: spec.readiness,
       stopGraceMs: spec.stopGraceMs,
+      options: spec.container,
       tokenId: this.#issueToken(tx, service, container),
     };
   }
@@ -228,7 +232,7 @@ export class Placement {
       slot: container.slot,
       tags: spec.tags,
       strategy: spec.strategy,
-      ports: spec.ports,
+      ports: portsOnNode(spec),
       pinnedTo: container.pinnedTo,
       avoid: this.#failedOn.get(slotKey(container)) ?? [],
     };

@@ -11,6 +11,7 @@ import type {
   Service,
   Wanted,
 } from '../model.ts';
+import { portsOnNode } from '../scheduler/node-ports.ts';
 
 /** The part of a service that planning depends on. */
 export interface ServiceView {
@@ -74,7 +75,7 @@ export interface Admission {
 /** Stop-first where the user asks for it, or where old and new cannot hold the same port of a node. */
 export function effectiveOrder({ spec }: Service): 'start-first' | 'stop-first' {
   if (spec.update.order !== 'default') return spec.update.order;
-  return spec.ports.some((port) => port.hostPort > 0) ? 'stop-first' : 'start-first';
+  return portsOnNode(spec).some((port) => port.hostPort > 0) ? 'stop-first' : 'start-first';
 }
 
 /** `everyNode`: the nodes that qualify, for services of that strategy; else null. */

@@ -1,4 +1,5 @@
 import type { Container, Node, Observed, PortBinding, Service } from '../model.ts';
+import { portsOnNode } from '../scheduler/node-ports.ts';
 
 /** An address that a user can open. */
 export interface Endpoint {
@@ -40,7 +41,7 @@ export function endpointsOf({ service, container, observed, node }: EndpointSour
       };
       const port = `${binding.containerPort}/${binding.protocol}`;
       const own: Endpoint = { ...common, id: `${container.id}:${port}`, kind: 'container' };
-      const fixed = service.spec.ports.some(
+      const fixed = portsOnNode(service.spec).some(
         (each) => each.hostPort > 0 && each.containerPort === binding.containerPort,
       );
       const shared: Endpoint = {

@@ -10,7 +10,7 @@ export interface FixedPort {
 
 /** The ports that a container needs on its node by number. */
 export function fixedPortsOf(ports: readonly Port[]): FixedPort[] {
-  return ports.filter(({ published, hostPort }) => published && hostPort !== 0);
+  return ports.filter(({ hostPort }) => hostPort !== 0);
 }
 
 /**

@@ -15,6 +15,7 @@ import type {
 import type { ReportedContainer } from '../../coordinator/observed/observed-state.ts';
 import type { ContainerView, ServiceView } from '../../coordinator/orchestrator/views.ts';
 import type { ContainerId, NodeClusterId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import { someOptions } from './container-options.ts';
 
 // Records of the coordinator with everything filled in; a test names only what it is about.
 
@@ -45,6 +46,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
     apiRole: 'none',
+    container: someOptions(),
     ...changes,
   };
 }
@@ -72,7 +74,9 @@ export function aDefinition(changes: Partial<ContainerDefinition> = {}): Contain
   return {
     ...{ image, command, entrypoint, environment, labels, ports, restart, readiness },
     hosts: [],
+    hostname: 'web-1',
     stopGraceMs: 10_000,
+    options: someOptions(),
     tokenId: null,
     ...changes,
   };

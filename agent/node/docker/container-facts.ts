@@ -14,7 +14,10 @@ export interface DockerContainer {
   readonly Id: string;
   readonly RestartCount?: number;
   readonly Config: { readonly Labels: Readonly<Record<string, string>> | null };
-  readonly HostConfig: { readonly RestartPolicy?: { readonly Name: string } | undefined };
+  readonly HostConfig: {
+    readonly RestartPolicy?: { readonly Name: string } | undefined;
+    readonly NetworkMode?: string | undefined;
+  };
   readonly State: {
     readonly Status: string;
     readonly ExitCode: number;
@@ -49,7 +52,10 @@ export function engineContainerOf(docker: DockerContainer): EngineContainer | un
     restarts: docker.RestartCount ?? 0,
     startedAt: timeOf(state.StartedAt),
     endedAt: timeOf(state.FinishedAt),
-    ports: bindingsOf(docker.NetworkSettings.Ports ?? {}, identity.ports),
+    ports:
+      docker.HostConfig.NetworkMode === 'host'
+        ? portsOfHost(docker.State.Status, identity.ports)
+        : bindingsOf(docker.NetworkSettings.Ports ?? {}, identity.ports),
   };
 }
 
@@ -71,6 +77,14 @@ function stateOf(status: string): EngineContainerState {
 function timeOf(text: string): Date | undefined {
   const time = new Date(text);
   return time.getUTCFullYear() > 1970 ? time : undefined;
+}
+
+/** In the node's network nothing is bound for a container: what it listens on is the node's. */
+function portsOfHost(status: string, specs: readonly PortSpec[]): PortBinding[] {
+  if (status !== 'running') return [];
+  return specs.map(({ containerPort, protocol, published }) => {
+    return { containerPort, protocol, published, hostAddress: '0.0.0.0', hostPort: containerPort };
+  });
 }
 
 function bindingsOf(

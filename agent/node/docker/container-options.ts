@@ -1,9 +1,15 @@
 import { shortId, type ContainerId, type NodeId } from '../../../shared/ids.ts';
 import type { Assignment, ContainerDefinition, PortSpec, RestartPolicy } from '../model.ts';
 import { labelsOf } from './container-labels.ts';
+import {
+  hostOptionsOf,
+  runOptionsOf,
+  type DockerHostOptions,
+  type DockerRunOptions,
+} from './run-options.ts';
 
 /** The part of Docker's create request that Fairlead uses, in Docker's words. */
-export interface CreateOptions {
+export interface CreateOptions extends DockerRunOptions {
   readonly Image: string;
   readonly Hostname: string;
   readonly Cmd?: string[];
@@ -12,10 +18,9 @@ export interface CreateOptions {
   readonly Labels: Record<string, string>;
   readonly ExposedPorts: Record<string, Record<string, never>>;
   readonly StopTimeout: number;
-  readonly HostConfig: {
+  readonly HostConfig: DockerHostOptions & {
     readonly PortBindings: Record<string, { HostIp: string; HostPort: string }[]>;
     readonly RestartPolicy: { Name: string };
-    readonly ExtraHosts: string[];
   };
 }
 
@@ -49,11 +54,14 @@ export function createOptionsOf(
   definition: ContainerDefinition,
   { nodeId, advertiseAddress, publishAddress }: NodePlacement,
 ): CreateOptions {
-  const { command, entrypoint, ports } = definition;
+  const { command, entrypoint, options } = definition;
+  // In the node's network there is nothing to bind.
+  const ports = options.network === 'host' ? [] : definition.ports;
   const addressOf = (port: PortSpec) => (port.published ? publishAddress : advertiseAddress);
   return {
     Image: withTag(definition.image),
     Hostname: definition.hostname,
+    ...runOptionsOf(options),
     ...(command.length > 0 && { Cmd: [...command] }),
     ...(entrypoint.length > 0 && { Entrypoint: [...entrypoint] }),
     Env: Object.entries(definition.environment).map(([name, value]) => `${name}=${value}`),
@@ -71,7 +79,7 @@ export function createOptionsOf(
         ]),
       ),
       RestartPolicy: { Name: restartPolicies[definition.restart] },
-      ExtraHosts: definition.hosts.map(({ name, address }) => `${name}:${address}`),
+      ...hostOptionsOf(options, definition.hosts),
     },
   };
 }

@@ -1,5 +1,6 @@
 import { initial } from './0001-initial.ts';
 import { nodeClusters } from './0002-node-clusters.ts';
+import { containerOptions } from './0003-container-options.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
-export const migrations: readonly string[] = [initial, nodeClusters];
+export const migrations: readonly string[] = [initial, nodeClusters, containerOptions];

@@ -10,6 +10,7 @@ import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
+import { ContainerOptions } from "./container_options.ts";
 import { NodeDescription } from "./node.ts";
 import { PortSpec, Readiness, RestartPolicy, restartPolicyFromJSON, restartPolicyToJSON } from "./service.ts";
 
@@ -355,6 +356,8 @@ export interface ContainerDefinition {
     | undefined;
   /** Time between the stop signal and the kill. */
   stopGraceMs: number;
+  /** How the engine runs it; the host name is in hostname. */
+  options: ContainerOptions | undefined;
 }
 
 export interface ContainerDefinition_EnvironmentEntry {
@@ -2185,6 +2188,7 @@ function createBaseContainerDefinition(): ContainerDefinition {
     restart: 0,
     readiness: undefined,
     stopGraceMs: 0,
+    options: undefined,
   };
 }
 
@@ -2237,6 +2241,9 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     }
     if (message.stopGraceMs !== 0) {
       writer.uint32(128).uint32(message.stopGraceMs);
+    }
+    if (message.options !== undefined) {
+      ContainerOptions.encode(message.options, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -2388,6 +2395,14 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
             message.stopGraceMs = reader.uint32();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.options = ContainerOptions.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2458,6 +2473,7 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
         : isSet(object.stop_grace_ms)
         ? globalThis.Number(object.stop_grace_ms)
         : 0,
+      options: isSet(object.options) ? ContainerOptions.fromJSON(object.options) : undefined,
     };
   },
 
@@ -2523,6 +2539,9 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     if (message.stopGraceMs !== 0) {
       obj.stopGraceMs = Math.round(message.stopGraceMs);
     }
+    if (message.options !== undefined) {
+      obj.options = ContainerOptions.toJSON(message.options);
+    }
     return obj;
   },
 
@@ -2565,6 +2584,9 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
       ? Readiness.fromPartial(object.readiness)
       : undefined;
     message.stopGraceMs = object.stopGraceMs ?? 0;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? ContainerOptions.fromPartial(object.options)
+      : undefined;
     return message;
   },
 };

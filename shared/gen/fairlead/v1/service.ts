@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { ContainerOptions } from "./container_options.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -461,7 +462,9 @@ export interface ServiceSpec {
   /**
    * Environment, over the image's. Names [A-Za-z_][A-Za-z0-9_]*, at most 32 KiB a value, 200 entries.
    * Names that start with FAIRLEAD_ are the system's, but for FAIRLEAD_PROXY_ settings, which are one
-   * line each.
+   * line each. Values may hold templates, filled in when the container is placed: {{.Service.ID}},
+   * {{.Service.Name}}, {{.Container.ID}}, {{.Container.Name}}, {{.Slot}}, {{.Revision}}, {{.Node.ID}},
+   * {{.Node.Name}}, {{.Node.Hostname}}; {{"{{"}} is the two braces themselves. No other is allowed.
    */
   environment: { [key: string]: string };
   /**
@@ -503,6 +506,8 @@ export interface ServiceSpec {
     | undefined;
   /** What the containers may do with Fairlead's own API. Default none. */
   apiRole: ApiRole;
+  /** How the engine runs each container. Default: as the image and the engine have it. */
+  container: ContainerOptions | undefined;
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -523,7 +528,7 @@ export interface PortSpec {
   protocol: PortProtocol;
   /**
    * True: bound to the node's public side. False: bound to its advertise address alone, for proxies
-   * and peers.
+   * and peers. With the network HOST the process itself decides; see NetworkMode.
    */
   published: boolean;
   /**
@@ -1084,6 +1089,7 @@ function createBaseServiceSpec(): ServiceSpec {
     drainTimeoutMs: undefined,
     stopGraceMs: undefined,
     apiRole: 0,
+    container: undefined,
   };
 }
 
@@ -1136,6 +1142,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.apiRole !== 0) {
       writer.uint32(128).int32(message.apiRole);
+    }
+    if (message.container !== undefined) {
+      ContainerOptions.encode(message.container, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -1287,6 +1296,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.apiRole = reader.int32() as any;
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.container = ContainerOptions.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1357,6 +1374,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         : isSet(object.api_role)
         ? apiRoleFromJSON(object.api_role)
         : 0,
+      container: isSet(object.container) ? ContainerOptions.fromJSON(object.container) : undefined,
     };
   },
 
@@ -1422,6 +1440,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.apiRole !== 0) {
       obj.apiRole = apiRoleToJSON(message.apiRole);
     }
+    if (message.container !== undefined) {
+      obj.container = ContainerOptions.toJSON(message.container);
+    }
     return obj;
   },
 
@@ -1466,6 +1487,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     message.drainTimeoutMs = object.drainTimeoutMs ?? undefined;
     message.stopGraceMs = object.stopGraceMs ?? undefined;
     message.apiRole = object.apiRole ?? 0;
+    message.container = (object.container !== undefined && object.container !== null)
+      ? ContainerOptions.fromPartial(object.container)
+      : undefined;
     return message;
   },
 };

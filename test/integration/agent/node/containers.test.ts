@@ -7,6 +7,11 @@ import {
   type ContainerStatus,
 } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { ContainerPhase } from '../../../../shared/gen/fairlead/v1/container.ts';
+import {
+  ContainerOptions,
+  NetworkMode,
+  PidMode,
+} from '../../../../shared/gen/fairlead/v1/container_options.ts';
 import { RestartPolicy } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { FakeCoordinator, nodeId } from '../../../support/fake-coordinator.ts';
@@ -141,6 +146,57 @@ describeWithLab('a node agent with a real engine', () => {
       signal,
     );
     expect(environment).toBe('a=b c');
+  });
+
+  test('runs a process as its options say', async () => {
+    const options = ContainerOptions.fromPartial({
+      ...{ workingDir: '/srv/app', user: '1234:5678', domainname: 'example.com' },
+      ...{ stopSignal: 'SIGUSR1', init: true, readOnly: true, tty: true },
+      ...{ groups: ['4321'], capDrop: ['ALL'], capAdd: ['NET_BIND_SERVICE'] },
+      securityOptions: ['no-new-privileges'],
+      devices: [{ hostPath: '/dev/zero', containerPath: '/dev/nought', permissions: 'rw' }],
+      ulimits: [{ name: 'nofile', soft: 99, hard: 199 }],
+      ...{ dnsServers: ['192.0.2.53'], dnsSearch: ['example.com'], dnsOptions: ['ndots:2'] },
+      extraHosts: [{ name: 'elsewhere', address: '192.0.2.99' }],
+      log: { driver: 'json-file', options: { 'max-size': '1m', 'max-file': '2' } },
+      limits: { cpuShares: 512, cpus: '0', memoryBytes: 64 * 1024 ** 2, shmBytes: 1024 ** 2 },
+    });
+    const script = 'trap "exit 7" USR1; while :; do sleep 0.1; done';
+    const id = runCommand(['sh', '-c', script], { hostname: 'db.local', options });
+    const { engineId } = await becomes(id, { phase: ContainerPhase.RUNNING });
+    const say = (...command: string[]) => host.docker(['exec', engineId, ...command], signal);
+    expect(await say('busybox', 'sh', '-c', 'pwd; id -u; id -g; id -G; hostname; ulimit -n')).toBe(
+      '/srv/app\n1234\n5678\n5678 4321\ndb.local\n99',
+    );
+    await expect(say('busybox', 'touch', '/file')).rejects.toThrow('Read-only file system');
+    expect(await say('busybox', 'sh', '-c', 'head -c 1 /dev/nought | wc -c')).toBe('1');
+    expect(await say('busybox', 'cat', '/etc/hosts')).toMatch(/192\.0\.2\.99\s+elsewhere/);
+    const resolver = await say('busybox', 'cat', '/etc/resolv.conf');
+    for (const line of ['nameserver 192.0.2.53', 'search example.com', 'options ndots:2']) {
+      expect(resolver).toContain(line);
+    }
+    const status = await say('busybox', 'cat', '/proc/1/status');
+    expect(status).toMatch(/CapBnd:\s+0000000000000400[^]*NoNewPrivs:\s+1/);
+    expect(await say('busybox', 'cat', '/proc/1/comm')).toBe('docker-init');
+    const limits = '{{.Memory}} {{.CpuShares}} {{.CpusetCpus}} {{.ShmSize}} {{.LogConfig.Config}}';
+    expect(await inspect(engineId, `{{with .HostConfig}}${limits}{{end}}`)).toBe(
+      `${64 * 1024 ** 2} 512 0 ${1024 ** 2} map[max-file:2 max-size:1m]`,
+    );
+    coordinator.assign(id, WantedPhase.STOPPED);
+    await becomes(id, { phase: ContainerPhase.STOPPED, exitCode: 7 });
+  });
+
+  test("runs in the node's network and with its processes, and is asked there", async () => {
+    const options = ContainerOptions.fromPartial({
+      network: NetworkMode.HOST,
+      pid: PidMode.HOST,
+    });
+    const id = await runHello({ options, ports: [linked(8097)], environment: { PORT: '8097' } });
+    const { engineId, ports } = coordinator.status(id)!;
+    expect(ports).toEqual([{ ...linked(8097), hostAddress: '0.0.0.0', hostPort: 8097 }]);
+    expect(await fetchText(`http://${host.address}:8097/`)).toContain('My hostname is web-1');
+    const modes = '{{.HostConfig.NetworkMode}} {{.HostConfig.PidMode}}';
+    expect(await inspect(engineId, modes)).toBe('host host');
   });
 
   test('is not ready before its check passes, and not ready again when it fails', async () => {

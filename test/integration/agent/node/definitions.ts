@@ -39,6 +39,7 @@ export function aDefinition(
     restart: RestartPolicy.ALWAYS,
     readiness: tcpReadiness,
     stopGraceMs: 5_000,
+    options: undefined,
     ...definition,
   };
 }

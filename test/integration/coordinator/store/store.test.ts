@@ -16,6 +16,7 @@ import { migrations } from '../../../../coordinator/store/migrations/index.ts';
 import { Store, type Change } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { DomainError } from '../../../../shared/errors.ts';
+import { someOptions } from '../../../support/container-options.ts';
 import {
   aCluster,
   aContainer,
@@ -292,6 +293,33 @@ describe('the schema', () => {
       { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0 },
     ]);
     expect(store.clusters.size).toBe(0);
+  });
+
+  test('runs what there was before there were options as it ran', () => {
+    const database = openDatabase(path, migrations.slice(0, 2));
+    const put = (table: string, columns: string, ...values: string[]) => {
+      const places = values.map(() => '?').join(', ');
+      database.prepare(`INSERT INTO ${table} (${columns}) VALUES (${places})`).run(...values);
+    };
+    const container = { id: 'c', serviceId: 's', name: 'web-1', definition: { image: 'web' } };
+    const pending = { ...container, id: 'd', definition: null };
+    put(
+      'services',
+      'id, name, record',
+      's',
+      'web',
+      JSON.stringify({ id: 's', name: 'web', spec: {} }),
+    );
+    put('containers', 'id, service_id, record', 'c', 's', JSON.stringify(container));
+    put('containers', 'id, service_id, record', 'd', 's', JSON.stringify(pending));
+    database.close();
+    using store = open();
+    const options = someOptions();
+    expect([...store.services.values()]).toMatchObject([{ spec: { container: options } }]);
+    expect([...store.containers.values()]).toMatchObject([
+      { definition: { image: 'web', hostname: 'web-1', options } },
+      { definition: null },
+    ]);
   });
 
   const versionOf = () => {

@@ -9,6 +9,7 @@ import type {
   ReadinessSpec,
 } from '../../../../agent/node/model.ts';
 import type { ContainerId, NodeId } from '../../../../shared/ids.ts';
+import { someOptions } from '../../../support/container-options.ts';
 
 export const nodeId = 'a'.repeat(32) as NodeId;
 export const containerId = '1f0c9a2b'.padEnd(32, '0') as ContainerId;
@@ -57,6 +58,7 @@ export function aDefinition(definition: Partial<ContainerDefinition> = {}): Cont
     restart: 'always',
     readiness: aReadinessSpec(),
     stopGraceMs: 10_000,
+    options: someOptions(),
     ...definition,
   };
 }

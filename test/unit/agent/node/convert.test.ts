@@ -7,8 +7,10 @@ import {
   ReadinessState,
   WantedPhase,
 } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
+import { NetworkMode } from '../../../../shared/gen/fairlead/v1/container_options.ts';
 import { ContainerPhase } from '../../../../shared/gen/fairlead/v1/container.ts';
 import { PortProtocol, RestartPolicy } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { someOptions } from '../../../support/container-options.ts';
 import { aBinding, aStatus, containerId, startedAt } from './builders.ts';
 
 const definition = {
@@ -36,6 +38,7 @@ const definition = {
     failureThreshold: 1,
   },
   stopGraceMs: 7_000,
+  options: { network: NetworkMode.HOST, capAdd: ['NET_ADMIN'] },
 };
 
 describe('assignments', () => {
@@ -65,6 +68,7 @@ describe('assignments', () => {
               { containerPort: 53, protocol: 'udp', published: false, hostPort: 0 },
             ],
             restart: 'on-failure',
+            options: someOptions({ network: 'host', capAdd: ['NET_ADMIN'] }),
             readiness: {
               check: { kind: 'http', path: '/healthz', port: 80 },
               intervalMs: 500,

@@ -8,6 +8,7 @@ import {
 } from '../../../../coordinator/api/convert-spec.ts';
 import type { ServiceSpec } from '../../../../coordinator/model.ts';
 import type { FieldViolation } from '../../../../shared/errors.ts';
+import { NetworkMode } from '../../../../shared/gen/fairlead/v1/container_options.ts';
 import {
   ApiRole,
   PlacementStrategy,
@@ -16,6 +17,7 @@ import {
   ServiceSpec as ProtoSpec,
   UpdateOrder,
 } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { someLimits, someOptions } from '../../../support/container-options.ts';
 import { anySpecs, aProtoSpec, validSpecs } from './specs.ts';
 
 type Changes = Parameters<typeof aProtoSpec>[0];
@@ -56,6 +58,7 @@ test('fills in every default', () => {
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
     apiRole: 'none',
+    container: someOptions(),
   });
 });
 
@@ -120,6 +123,14 @@ const allowed: readonly [string, Changes][] = [
     },
   ],
   ['a proxy setting', { environment: { FAIRLEAD_PROXY_MODE: 'http' } }],
+  ['templates', { environment: { WHO: '{{.Node.Hostname}} {{"{{"}}' } }],
+  [
+    "the container port as the node's in its network",
+    {
+      ports: [{ containerPort: 80, published: true, hostPort: 80 }, { containerPort: 81 }],
+      container: { network: NetworkMode.HOST },
+    },
+  ],
   ['a value with line breaks', { environment: { PEM: 'a\nb\n' }, labels: { note: 'a\nb' } }],
   ['a value of 32 KiB', { environment: { BIG: 'x'.repeat(32 * 1024) } }],
   ['200 variables', { environment: Object.fromEntries(range(200).map((n) => [`V${n}`, ''])) }],
@@ -178,6 +189,28 @@ const refused: readonly [string, Changes, readonly string[]][] = [
     '1,001 arguments',
     { command: range(1001).map(String) },
     ['spec.command must have at most 1000 entries, and has 1001'],
+  ],
+  [
+    'an unknown template',
+    { environment: { A: '{{.Task.Slot}}' } },
+    [
+      'spec.environment["A"] must have no template but {{.Service.ID}}, {{.Service.Name}}, {{.Container.ID}}, {{.Container.Name}}, {{.Slot}}, {{.Revision}}, {{.Node.ID}}, {{.Node.Name}}, {{.Node.Hostname}}, and {{"{{"}} for two braces, and has {{.Task.Slot}}',
+    ],
+  ],
+  [
+    "another port in the node's network",
+    {
+      ports: [{ containerPort: 80, published: true, hostPort: 8080 }],
+      container: { network: NetworkMode.HOST },
+    },
+    ['spec.ports[0].host_port must be 0 or the container port with the network HOST, and is 8080'],
+  ],
+  [
+    'a wrong option, by its path',
+    { container: { limits: { cpus: 'all' } } },
+    [
+      'spec.container.limits.cpus must be numbers of processors below 1024 like "0-2,4", and is "all"',
+    ],
   ],
   [
     'half a character',
@@ -423,6 +456,7 @@ describe('mergeSpec', () => {
     readiness: { ...http('/health', 80), intervalMs: 500 },
     update: { order: UpdateOrder.STOP_FIRST, parallelism: 4 },
     tags: ['eu'],
+    container: { hostname: 'db', limits: { cpuMillis: 500 } },
   });
 
   function merge(mask: readonly string[], changes: Changes): ServiceSpec {
@@ -526,6 +560,23 @@ describe('mergeSpec', () => {
         replicas: 1,
       },
     ],
+    [
+      'one option, beside the others',
+      ['container.user', 'container.limits.memory_bytes'],
+      { container: { user: 'nobody', workingDir: '/ignored', limits: { memoryBytes: 2 ** 30 } } },
+      {
+        container: someOptions({
+          ...{ user: 'nobody', hostname: 'db' },
+          limits: someLimits({ cpuMillis: 500, memoryBytes: 2 ** 30 }),
+        }),
+      },
+    ],
+    [
+      'an option by its default',
+      ['container.hostname', 'container.limits'],
+      {},
+      { container: someOptions() },
+    ],
   ])('replaces %s', (_, mask, changes, expected) => {
     expect(merge(mask, changes)).toEqual({ ...current, ...expected });
   });
@@ -608,6 +659,8 @@ describe('needsNewContainers', () => {
     ['readiness times', { readiness: { ...http('/', 80), intervalMs: 500 } }],
     ['stop grace', { stopGraceMs: 1 }],
     ['API role', { apiRole: ApiRole.VIEWER }],
+    ['user', { container: { user: 'nobody' } }],
+    ['log option', { container: { log: { driver: 'local', options: { 'max-size': '1m' } } } }],
   ])('does for a change of %s', (_, changes) => {
     expect(needsNewContainers(before, valid({ ...base, ...changes }))).toBe(true);
   });

@@ -3,6 +3,7 @@ import {
   ServiceSpec as ProtoSpec,
   type Readiness,
 } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { anyOptions, validOptions } from './option-specs.ts';
 
 /** A message as a caller sends it, with an image unless told otherwise. */
 export function aProtoSpec(changes: Parameters<typeof ProtoSpec.fromPartial>[0] = {}): ProtoSpec {
@@ -85,6 +86,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     drainTimeoutMs: optional(0, 3_600_000),
     stopGraceMs: optional(0, 3_600_000),
     apiRole: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const, 40 as const),
+    container: fc.option(validOptions, { nil: undefined }),
   })
   .map((spec) => ({
     ...spec,
@@ -146,4 +148,5 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   drainTimeoutMs: fc.option(anyNumber, { nil: undefined }),
   stopGraceMs: fc.option(anyNumber, { nil: undefined }),
   apiRole: anyEnum,
+  container: fc.option(anyOptions, { nil: undefined }),
 });

@@ -143,7 +143,14 @@ describe('a container is told', () => {
   const service = aService({
     id: serviceId('5e'.repeat(16)),
     name: 'app',
-    spec: aSpec({ environment: { COLOUR: 'red', WEB_1_PORT: 'mine', FAIRLEAD_NODE_ID: 'x' } }),
+    spec: aSpec({
+      environment: {
+        COLOUR: 'red',
+        WHERE: '{{.Node.Name}}/{{.Slot}}',
+        WEB_1_PORT: 'mine',
+        FAIRLEAD_NODE_ID: 'x',
+      },
+    }),
   });
   const environment = containerEnvironment({
     service,
@@ -161,6 +168,7 @@ describe('a container is told', () => {
     const containerUri = uri('GetContainer', 'container', 'c0'.repeat(16));
     const nodeUri = uri('GetNode', 'node', '0d'.repeat(16));
     expect(environment).toMatchObject({
+      WHERE: 'host-1/1',
       FAIRLEAD_ADDRESS: '198.51.100.7:7600',
       FAIRLEAD_SERVICE_ID: service.id,
       FAIRLEAD_SERVICE_API_URI: serviceUri,

@@ -113,10 +113,10 @@ const rows: readonly Row[] = [
     expected: undefined,
   },
   {
-    title: 'takes no notice of the number of a port that is not published',
+    title: "refuses a port of the node's network that is taken, published or not",
     pending: { ports: [fixed(80, { published: false })] },
     placed: [lb(fixed(80))],
-    expected: undefined,
+    expected: ['PORT_TAKEN', 'has port 80 taken by lb-1'],
   },
   {
     title: 'refuses one that belongs on another node',

@@ -12,13 +12,14 @@ const identity = { ...aDefinition({ ports }), nodeId, containerId };
 
 function docker(change: {
   readonly state?: Partial<DockerContainer['State']>;
+  readonly network?: string;
   readonly ports?: DockerContainer['NetworkSettings']['Ports'];
 }): DockerContainer {
   return {
     Id: 'e'.repeat(64),
     RestartCount: 2,
     Config: { Labels: labelsOf(identity) },
-    HostConfig: { RestartPolicy: { Name: 'on-failure' } },
+    HostConfig: { RestartPolicy: { Name: 'on-failure' }, NetworkMode: change.network },
     State: {
       Status: 'running',
       ExitCode: 0,
@@ -44,6 +45,16 @@ describe("Docker's description of a container", () => {
       endedAt: undefined,
       ports: [],
     });
+  });
+
+  test("has the ports of its own numbers in the node's network, while it runs", () => {
+    const bound = engineContainerOf(docker({ network: 'host' }))?.ports;
+    expect(bound).toMatchObject([
+      { containerPort: 80, hostPort: 80, hostAddress: '0.0.0.0', published: true },
+      { containerPort: 9000, hostPort: 9000, hostAddress: '0.0.0.0', published: false },
+    ]);
+    const ended = engineContainerOf(docker({ network: 'host', state: { Status: 'exited' } }));
+    expect(ended?.ports).toEqual([]);
   });
 
   test('of a container that is not ours is not', () => {

@@ -1,0 +1,98 @@
+import type { Container, Node, Service } from '../model.ts';
+
+// Templates in values of a definition: `{{.Slot}}` and its like, in Go's notation, because that is how
+// people know them from Docker. The set is fixed, and nothing is computed.
+
+/** What the templates of one container stand for. */
+interface TemplateValues {
+  readonly serviceId: string;
+  readonly serviceName: string;
+  readonly containerId: string;
+  readonly containerName: string;
+  readonly slot: number;
+  readonly revision: number;
+  readonly nodeId: string;
+  readonly nodeName: string;
+  /** What the host calls itself. */
+  readonly nodeHostname: string;
+}
+
+/** What the templates of a container on a node stand for. */
+export function templateValues(service: Service, container: Container, node: Node): TemplateValues {
+  return {
+    serviceId: service.id,
+    serviceName: service.name,
+    containerId: container.id,
+    containerName: container.name,
+    slot: container.slot,
+    revision: container.revision,
+    nodeId: node.id,
+    nodeName: node.name,
+    nodeHostname: node.description?.hostname ?? node.name,
+  };
+}
+
+/** The host name inside a container. */
+export function hostnameOf(service: Service, container: Container, node: Node): string {
+  const { hostname } = service.spec.container;
+  if (hostname === '') return container.name;
+  return fitHostname(expandTemplates(hostname, templateValues(service, container, node)));
+}
+
+const values: ReadonlyMap<string, (values: TemplateValues) => string> = new Map([
+  ['.Service.ID', ({ serviceId }: TemplateValues) => serviceId],
+  ['.Service.Name', ({ serviceName }: TemplateValues) => serviceName],
+  ['.Container.ID', ({ containerId }: TemplateValues) => containerId],
+  ['.Container.Name', ({ containerName }: TemplateValues) => containerName],
+  ['.Slot', ({ slot }: TemplateValues) => String(slot)],
+  ['.Revision', ({ revision }: TemplateValues) => String(revision)],
+  ['.Node.ID', ({ nodeId }: TemplateValues) => nodeId],
+  ['.Node.Name', ({ nodeName }: TemplateValues) => nodeName],
+  ['.Node.Hostname', ({ nodeHostname }: TemplateValues) => nodeHostname],
+  ['"{{"', () => '{{'],
+]);
+
+/** Every place where a template begins; without an end it has no name. */
+const pattern = /\{\{(?: *(?<name>"\{\{"|[^{}]*?) *\}\})?/g;
+
+const known = [...values.keys()]
+  .filter((name) => name.startsWith('.'))
+  .map((name) => `{{${name}}}`)
+  .join(', ');
+
+/** What is wrong with the templates of a text, as a rule; undefined if nothing is. */
+export function templateRule(text: string): string | undefined {
+  for (const match of text.matchAll(pattern)) {
+    if (values.has(match.groups?.['name'] ?? '')) continue;
+    const shown = match[0].slice(0, 40);
+    return `must have no template but ${known}, and {{"{{"}} for two braces, and has ${shown}`;
+  }
+  return undefined;
+}
+
+/** The text with its templates filled in; those that are not known stay. */
+export function expandTemplates(text: string, container: TemplateValues): string {
+  if (!text.includes('{{')) return text;
+  return text.replace(pattern, (whole, name: string | undefined) => {
+    return values.get(name ?? '')?.(container) ?? whole;
+  });
+}
+
+const maxHostnameLength = 63;
+
+/** What templates made of a host name, made to fit where it does not. */
+export function fitHostname(text: string): string {
+  if (text.length <= maxHostnameLength && isHostname(text)) return text;
+  const fitting = text.replaceAll(/[^A-Za-z0-9.-]+/g, '-').slice(0, maxHostnameLength);
+  const labels = fitting.split('.').map((label) => label.replaceAll(/^-+|-+$/g, ''));
+  return labels.filter((label) => label !== '').join('.') || 'container';
+}
+
+/** Whether a text is a host name by RFC 1123. */
+export function isHostname(text: string): boolean {
+  const labels = text.split('.');
+  return (
+    text.length <= 253 &&
+    labels.every((label) => /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label))
+  );
+}

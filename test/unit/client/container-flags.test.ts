@@ -1,0 +1,102 @@
+import { Command } from 'commander';
+import { expect, test } from 'vitest';
+import { addContainerFlags } from '../../../client/cli/container-flags.ts';
+import {
+  readBytes,
+  readCpus,
+  readDevice,
+  readExtraHost,
+  readUlimit,
+} from '../../../client/cli/container-values.ts';
+import { addListEditFlags } from '../../../client/cli/spec-flags.ts';
+import { patchOf } from '../../../client/cli/spec.ts';
+import { ContainerOptions } from '../../../shared/gen/fairlead/v1/container_options.ts';
+import { ServiceSpec } from '../../../shared/gen/fairlead/v1/service.ts';
+
+type Options = Parameters<typeof ContainerOptions.fromPartial>[0];
+
+/** What a command line changes in the options that there are. */
+function changed(args: readonly string[], now: Options = {}) {
+  const command = new Command();
+  addContainerFlags(command);
+  addListEditFlags(command);
+  command.parse(args, { from: 'user' });
+  const spec = ServiceSpec.fromPartial({ container: now });
+  const patch = patchOf(command.opts(), [], spec);
+  return { container: patch.spec.container, mask: patch.mask };
+}
+
+test('flags under their names of Docker set what they name, and nothing else', () => {
+  const flags = [
+    '-w /srv -u 1000 --hostname {{.Slot}} --stop-signal INT --init --no-tty',
+    '--cap-add NET_ADMIN --cap-add SYS_TIME --network host --pid host',
+    '--log-driver local --log-opt max-size=1m --log-opt max-file=3',
+    '--cpus 1.5 -m 512m --memory-swap -1 --cpuset-cpus 0-1',
+  ];
+  const { container, mask } = changed(flags.join(' ').split(' '));
+  expect(container).toEqual(
+    ContainerOptions.fromPartial({
+      ...{ workingDir: '/srv', user: '1000', hostname: '{{.Slot}}', stopSignal: 'INT', init: true },
+      ...{ capAdd: ['NET_ADMIN', 'SYS_TIME'], network: 20, pid: 20 },
+      log: { driver: 'local', options: { 'max-size': '1m', 'max-file': '3' } },
+      limits: { cpuMillis: 1500, memoryBytes: 512 * 1024 ** 2, memorySwapBytes: -1, cpus: '0-1' },
+    }),
+  );
+  expect(mask).toEqual(
+    expect.arrayContaining([
+      'container.working_dir',
+      'container.limits.cpu_millis',
+      'container.tty',
+    ]),
+  );
+  expect(mask).toHaveLength(15);
+});
+
+test('lists are edited by their keys', () => {
+  const now: Options = {
+    ulimits: [
+      { name: 'nofile', soft: 1, hard: 1 },
+      { name: 'core', soft: 0, hard: 0 },
+    ],
+    log: { driver: 'local', options: { 'max-size': '1m', 'max-file': '2' } },
+    dnsServers: ['192.0.2.1'],
+  };
+  const args = ['--ulimit', 'nofile=5:6', '--log-opt', 'max-size=9m', '--clear', 'dns'];
+  const { container, mask } = changed(args, now);
+  expect([...mask].sort()).toEqual([
+    'container.dns_servers',
+    'container.log.options',
+    'container.ulimits',
+  ]);
+  expect(container).toMatchObject({
+    ulimits: [
+      { name: 'nofile', soft: 5, hard: 6 },
+      { name: 'core', soft: 0, hard: 0 },
+    ],
+    log: { options: { 'max-size': '9m', 'max-file': '2' } },
+    dnsServers: [],
+  });
+});
+
+test.each([
+  ['64', 64],
+  ['1k', 1024],
+  ['512m', 512 * 1024 ** 2],
+  ['1.5GiB', 1.5 * 1024 ** 3],
+])('%s are %i bytes', (text, bytes) => {
+  expect(readBytes(text)).toBe(bytes);
+});
+
+test.each(['', 'm', '-1', '1x', '1 m'])('"%s" is no size', (text) => {
+  expect(() => readBytes(text)).toThrow('512m');
+});
+
+test('reads processors, devices, limits and hosts', () => {
+  expect(readCpus('0.25')).toBe(250);
+  expect(readDevice('/dev/a')).toEqual({ hostPath: '/dev/a', containerPath: '', permissions: '' });
+  expect(readDevice('/dev/a:r')).toMatchObject({ containerPath: '', permissions: 'r' });
+  expect(readDevice('/dev/a:/dev/b:rw')).toMatchObject({ containerPath: '/dev/b' });
+  expect(readUlimit('core=-1')).toEqual({ name: 'core', soft: -1, hard: undefined });
+  expect(readExtraHost('db:2001:db8::1')).toEqual({ name: 'db', address: '2001:db8::1' });
+  expect(readExtraHost('db=[::1]')).toEqual({ name: 'db', address: '::1' });
+});
