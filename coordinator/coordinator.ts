@@ -16,7 +16,7 @@ import {
 import type { Logger } from '../shared/logger.ts';
 import type { Random } from '../shared/random.ts';
 import { agentService } from './api/agent-session.ts';
-import { Authenticator } from './api/authentication.ts';
+import { Authenticator, type Credentials } from './api/authentication.ts';
 import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { controlHandlers } from './api/control-service.ts';
@@ -143,6 +143,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   return {
     ...{ observed, routing, changes, writeBehind, api, downloads },
     loops: [dispatcher, routing, orchestrator, writeBehind, authority],
+    knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({
       authenticator,
       logins: new LoginLimiter({ clock, ...child('access') }),
@@ -157,6 +158,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
 interface Served {
   readonly authority: Authority;
   readonly gate: Gate;
+  readonly knows: Authenticator['knows'];
   readonly downloads: Downloads;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
   readonly agents: AgentServiceImplementation<PrincipalContext>;
@@ -169,12 +171,13 @@ async function listen(
   deps: CoordinatorDeps & Served,
   signal: AbortSignal,
 ) {
-  const { clock, authority, gate, control, agents, proxies, downloads } = deps;
+  const { clock, authority, gate, knows, control, agents, proxies, downloads } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
       clock,
       gate,
+      knows,
       log: deps.log.child({ component: 'grpc' }),
       credentials: new CoordinatorCredentials(authority, signal),
       services: (server) => {
@@ -190,6 +193,7 @@ async function listen(
     definition: ControlServiceDefinition,
     implementation: control,
     gate,
+    knows,
     toError: toStatus,
     maxBodyBytes,
     log,

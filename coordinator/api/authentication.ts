@@ -10,6 +10,13 @@ import { Wakeup } from '../../shared/wakeup.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
 import { peerOf, type PeerCertificate } from './peer.ts';
 
+/** What a caller shows of itself. */
+export interface Credentials {
+  /** An Authorization header. */
+  readonly authorization: string | undefined;
+  readonly peer: PeerCertificate | null;
+}
+
 /** Longest wait for a token to expire; timers do not take much longer ones. */
 const maxWaitMs = 3_600_000;
 
@@ -37,9 +44,25 @@ export class Authenticator {
 
   /** Whose token a call has, else whose certificate its connection. Throws 'unauthenticated'. */
   authenticate(metadata: Metadata): Principal {
-    const authorization = metadata.get('authorization');
+    return this.#identify({
+      authorization: metadata.get('authorization'),
+      peer: peerOf(metadata),
+    });
+  }
+
+  /** Whether anybody is known by these: what to hold of a call before it is answered hangs on it. */
+  knows(credentials: Credentials): boolean {
+    try {
+      this.#identify(credentials);
+      return true;
+    } catch (error) {
+      if (error instanceof DomainError) return false;
+      throw error;
+    }
+  }
+
+  #identify({ authorization, peer }: Credentials): Principal {
     if (authorization !== undefined) return this.#bearer(authorization);
-    const peer = peerOf(metadata);
     if (peer === null) throw missing();
     return this.#holder(peer);
   }

@@ -13,9 +13,13 @@ import { contractBytes, contractServices } from './contract.ts';
 import type { Gate, PrincipalContext } from './gate.ts';
 import { tellPeer } from './peer.ts';
 import { errorMiddleware } from './status.ts';
+import { readOnlyFromFriends, type UnreadDeps } from './unread.ts';
 
 const maxRequestBytes = 4 * 1024 * 1024;
 const maxStreamsPerConnection = 1_000;
+const defaultArrivalMs = 30_000;
+/** Clients of gRPC dial again by themselves when they have something to ask. */
+const defaultIdleMs = 300_000;
 /** How long calls that are no streams may finish when the server stops. */
 const drainMs = 2_000;
 
@@ -38,8 +42,13 @@ export interface GrpcServerOptions {
   /** Adds the services; called once, before the server listens. */
   readonly services: (server: GrpcServices) => void;
   readonly gate: Gate;
+  readonly knows: UnreadDeps['knows'];
   readonly log: Logger;
   readonly clock?: Clock;
+  /** How long a request that is no stream may take to arrive as a whole; 30 seconds if left out. */
+  readonly arrivalMs?: number;
+  /** How long a connection is kept on which nothing is asked; five minutes if left out. */
+  readonly idleMs?: number;
 }
 
 /** A server that listens. */
@@ -59,13 +68,15 @@ export async function serveGrpc(
   options: GrpcServerOptions,
   signal: AbortSignal,
 ): Promise<RunningServer> {
-  const { host, port, credentials, services, gate, log, clock = systemClock } = options;
+  const { host, port, credentials, services, gate, knows, log, clock = systemClock } = options;
+  const { arrivalMs = defaultArrivalMs, idleMs = defaultIdleMs } = options;
   const server = createServer({
     ...keepaliveOptions,
     'grpc.max_receive_message_length': maxRequestBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
-    interceptors: [tellPeer],
+    'grpc.max_connection_idle_ms': idleMs,
+    interceptors: [readOnlyFromFriends({ knows, clock, arrivalMs }), tellPeer],
   })
     .use(errorMiddleware(log, clock))
     .use(endStreams(signal))

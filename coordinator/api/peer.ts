@@ -4,6 +4,7 @@ import {
   ServerListenerBuilder,
   status,
   type Metadata as GrpcMetadata,
+  type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
 import type { Metadata } from 'nice-grpc-common';
@@ -26,8 +27,7 @@ const maxMetadataBytes = 16 * 1024;
  * Refuses calls with more metadata than anybody needs.
  */
 export const tellPeer: ServerInterceptor = (_method, call) => {
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  const uri = /^URI:([^,"\s]+)$/.exec(certificate?.subjectaltname ?? '')?.[1];
+  const certificate = certificateOf(call);
   const listener = new ServerListenerBuilder()
     .withOnReceiveMetadata((metadata, next) => {
       if (sizeOf(metadata) > maxMetadataBytes) {
@@ -36,8 +36,8 @@ export const tellPeer: ServerInterceptor = (_method, call) => {
         return;
       }
       metadata.remove(peerKey);
-      if (certificate !== undefined && uri !== undefined) {
-        metadata.set(peerKey, `${Date.parse(certificate.valid_to)} ${uri}`);
+      if (certificate !== null) {
+        metadata.set(peerKey, `${certificate.validToMs} ${certificate.uri}`);
       }
       next(metadata);
     })
@@ -49,6 +49,16 @@ export const tellPeer: ServerInterceptor = (_method, call) => {
     .build();
   return new ServerInterceptingCall(call, responder);
 };
+
+/** The certificate that the connection of a call was opened with; null if there is none that is valid. */
+export function certificateOf(
+  call: Pick<ServerInterceptingCallInterface, 'getAuthContext'>,
+): PeerCertificate | null {
+  const certificate = call.getAuthContext().sslPeerCertificate;
+  const uri = /^URI:([^,"\s]+)$/.exec(certificate?.subjectaltname ?? '')?.[1];
+  if (certificate === undefined || uri === undefined) return null;
+  return { uri, validToMs: Date.parse(certificate.valid_to) };
+}
 
 function sizeOf(metadata: GrpcMetadata): number {
   return Object.entries(metadata.toHttp2Headers()).reduce(

@@ -8,6 +8,7 @@ import type {
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { CallLog, type CallEnd, type CallRecordContext } from '../api/call-log.ts';
+import type { Authenticator } from '../api/authentication.ts';
 import type { Gate, PrincipalContext } from '../api/gate.ts';
 import { CallScope, type Cut } from './call-scope.ts';
 import { readOnlyFrame, readQuery, type ConnectError } from './connect-protocol.ts';
@@ -18,6 +19,7 @@ import { readBody, tooLarge } from './request-body.ts';
 import { RequestJson } from './request-json.ts';
 
 const defaultMaxStreams = 1_000;
+const shortBytes = 16 * 1024;
 
 /** What a caller is told of a failure; `toStatus` of `coordinator/api/status.ts` fits. */
 export type ToError = (error: unknown) => ConnectError & {
@@ -31,6 +33,7 @@ export interface ConnectOptions {
   readonly implementation: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
   /** The one that gRPC has as well. */
   readonly gate: Gate;
+  readonly knows: Authenticator['knows'];
   readonly toError: ToError;
   readonly maxBodyBytes: number;
   readonly log: Logger;
@@ -133,7 +136,11 @@ class ConnectGateway {
   async #handle(call: OpenCall, reply: Reply, signal: AbortSignal): Promise<void> {
     const { request, method, parts, callLog } = call;
     this.#refuseSurplusStream(method);
-    const text = await messageOf(call, this.#options.maxBodyBytes);
+    const { authorization } = request.headers;
+    // Whoever is not known is told so by the gate, and need not be heard out for that.
+    const isKnown = this.#options.knows({ authorization, peer: null });
+    if (!isKnown && !isShort(request)) parts.response.setHeader('connection', 'close');
+    const text = isKnown ? await messageOf(call, this.#options.maxBodyBytes) : '{}';
     const message = method.decode(this.#requestJson.encode(method.name, text));
     const { header, trailer } = parts;
     const sendHeader = () => {
@@ -176,6 +183,11 @@ class ConnectGateway {
       }
     }
   }
+}
+
+/** Whether reading what is left of a request costs less than another connection. */
+function isShort({ headers }: IncomingMessage): boolean {
+  return Number(headers['content-length'] ?? Infinity) <= shortBytes;
 }
 
 /** The request as JSON text. */

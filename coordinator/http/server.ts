@@ -13,6 +13,8 @@ const idleMs = 60_000;
 const checkMs = 1_000;
 /** Keeps a client from holding a connection that it sends nothing on. */
 const defaultRequestTimeoutMs = 30_000;
+/** Time in which the head of a request must have arrived. */
+const headersTimeoutMs = 10_000;
 /** Somebody who connects and does not get on with TLS is cut. */
 const handshakeTimeoutMs = 5_000;
 /** A client that vanished without a word is noticed by the kernel. */
@@ -81,7 +83,7 @@ export async function serveHttp(
       handshakeTimeout: handshakeTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       requestTimeout: requestTimeoutMs,
-      headersTimeout: requestTimeoutMs,
+      headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
       keepAliveTimeout: idleMs,
       connectionsCheckingInterval: checkMs,
       keepAlive: true,

@@ -15,12 +15,15 @@ export class Installation implements AsyncDisposable {
   readonly directory: TemporaryDirectory;
   readonly coordinator: CoordinatorInProcess;
   readonly client: FairleadClient;
+  /** The first administrator's. */
+  readonly adminToken: string;
 
   private constructor(
     directory: TemporaryDirectory,
     coordinator: CoordinatorInProcess,
-    client: FairleadClient,
+    { client, adminToken }: { readonly client: FairleadClient; readonly adminToken: string },
   ) {
+    this.adminToken = adminToken;
     this.directory = directory;
     this.coordinator = coordinator;
     this.client = client;
@@ -30,9 +33,9 @@ export class Installation implements AsyncDisposable {
     const directory = new TemporaryDirectory();
     const stateDir = directory.join('coordinator');
     const coordinator = await CoordinatorInProcess.start(stateDir);
-    const token = readFileSync(`${stateDir}/admin.token`, 'utf8').trim();
-    const client = await connect({ address: coordinator.address, token });
-    return new Installation(directory, coordinator, client);
+    const adminToken = readFileSync(`${stateDir}/admin.token`, 'utf8').trim();
+    const client = await connect({ address: coordinator.address, token: adminToken });
+    return new Installation(directory, coordinator, { client, adminToken });
   }
 
   /** A token that hosts join with. */

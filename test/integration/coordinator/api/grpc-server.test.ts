@@ -1,5 +1,7 @@
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
-import { Client, credentials } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { Client, connectivityState, credentials } from '@grpc/grpc-js';
 import {
   ClientError,
   createClient,
@@ -26,6 +28,12 @@ let channel: Channel;
 let client: NiceClient<ControlServiceDefinition>;
 
 beforeEach(async () => {
+  await start();
+});
+
+async function start(
+  limits: Pick<Parameters<typeof serveGrpc>[0], 'arrivalMs' | 'idleMs'> = {},
+): Promise<void> {
   control = new TinyControl();
   collected = collectLog();
   stop = new AbortController();
@@ -34,6 +42,8 @@ beforeEach(async () => {
       host: '127.0.0.1',
       port: 0,
       gate: openGate,
+      knows: () => true,
+      ...limits,
       credentials: testAuthority.serverCredentials(),
       log: collected.log,
       services: (builder) => {
@@ -46,13 +56,17 @@ beforeEach(async () => {
   address = `127.0.0.1:${server.port}`;
   channel = testAuthority.channel(address);
   client = createClient(ControlServiceDefinition, channel);
-});
+}
 
 afterEach(async () => {
+  await end();
+});
+
+async function end(): Promise<void> {
   channel.close();
   stop.abort();
   await closed;
-});
+}
 
 async function failure(call: Promise<unknown>): Promise<ClientError> {
   try {
@@ -232,10 +246,64 @@ describe('a stopping server', () => {
   });
 });
 
+describe('a connection', () => {
+  test('on which a request does not arrive: the call ends, and others are answered', async () => {
+    await end();
+    await start({ arrivalMs: 300 });
+    const session = connectHttp2(`https://localhost:${address.split(':')[1]}`, {
+      ca: testAuthority.bundle,
+    });
+    const stream = session.request({
+      ...{ ':method': 'POST', ':path': '/fairlead.v1.ControlService/GetInfo' },
+      ...{ 'content-type': 'application/grpc', te: 'trailers' },
+    });
+    stream.write(Buffer.of(0, 0, 0, 4, 0));
+    const [answer] = (await once(stream, 'response')) as [Record<string, string>];
+    expect(answer['grpc-status']).toBe(String(Status.DEADLINE_EXCEEDED));
+    expect(decodeURIComponent(answer['grpc-message'] ?? '')).toBe(
+      'the request did not arrive as a whole within 0.3 s',
+    );
+    await once(stream.resume(), 'close');
+    expect((await client.getInfo({})).version).toBe('1.2.3');
+    expect(control.contexts).toHaveLength(1);
+    session.destroy();
+  });
+
+  test('that nothing is asked on is closed, and dialled again when there is something', async () => {
+    await end();
+    await start({ idleMs: 300 });
+    const session = connectHttp2(`https://localhost:${address.split(':')[1]}`, {
+      ca: testAuthority.bundle,
+    });
+    expect((await client.getInfo({})).version).toBe('1.2.3');
+    await once(session, 'close');
+    await eventually(() => {
+      expect(channel.getConnectivityState(false)).toBe(connectivityState.IDLE);
+    });
+    expect((await client.getInfo({})).version).toBe('1.2.3');
+  });
+
+  test('with a stream on it is kept', async () => {
+    await end();
+    await start({ idleMs: 300 });
+    const watching = new AbortController();
+    const stream = client.watchServices({ cursor: 'wait' }, { signal: watching.signal });
+    const first = stream[Symbol.asyncIterator]().next();
+    const session = connectHttp2(`https://localhost:${address.split(':')[1]}`, {
+      ca: testAuthority.bundle,
+    });
+    await once(session, 'close');
+    expect(control.watching).toBe(1);
+    expect(channel.getConnectivityState(false)).toBe(connectivityState.READY);
+    watching.abort();
+    await first.catch(() => undefined);
+  });
+});
+
 test('says why it cannot listen', async () => {
   const port = Number(address.split(':')[1]);
   const options = {
-    ...{ host: '127.0.0.1', port, gate: openGate, log: collected.log },
+    ...{ host: '127.0.0.1', port, gate: openGate, knows: () => true, log: collected.log },
     credentials: testAuthority.serverCredentials(),
   };
   await expect(serveGrpc({ ...options, services: () => undefined }, stop.signal)).rejects.toThrow(

@@ -64,6 +64,7 @@ async function start(
     definition: ControlServiceDefinition,
     implementation: control.implementation,
     gate: openGate,
+    knows: () => true,
     toError: toStatus,
     maxBodyBytes,
     log,
@@ -164,6 +165,7 @@ describe('a unary call', () => {
         host: '127.0.0.1',
         port: 0,
         gate: openGate,
+        knows: () => true,
         credentials: testAuthority.serverCredentials(),
         log: collected.log,
         services: (server) => {
