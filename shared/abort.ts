@@ -1,19 +1,71 @@
 import { setMaxListeners } from 'node:events';
 
+/** Who waits for a signal to abort, by signal. */
+const waiting = new WeakMap<AbortSignal, Set<Subscription>>();
+
+class Subscription implements Disposable {
+  readonly #listener: () => void;
+  readonly #others: Set<Subscription>;
+
+  constructor(listener: () => void, others: Set<Subscription>) {
+    this.#listener = listener;
+    this.#others = others;
+    others.add(this);
+  }
+
+  call(): void {
+    this.#listener();
+  }
+
+  [Symbol.dispose](): void {
+    this.#others.delete(this);
+  }
+}
+
+const nothing: Disposable = { [Symbol.dispose]: () => undefined };
+
 /**
  * Calls `listener` when the signal aborts, or now if it already has.
  *
  * Dispose the result to stop listening. A process-long signal keeps every listener that is not
  * removed, and Node's own `signal` options do not all remove theirs.
+ *
+ * A signal has one listener of Node's for all of ours: adding and removing those is slow, and every wait
+ * adds one.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): Disposable {
-  if (signal.aborted) listener();
-  else signal.addEventListener('abort', listener, { once: true });
-  return {
-    [Symbol.dispose]() {
-      signal.removeEventListener('abort', listener);
+  if (signal.aborted) {
+    listener();
+    return nothing;
+  }
+  return new Subscription(listener, waiting.get(signal) ?? listen(signal));
+}
+
+function listen(signal: AbortSignal): Set<Subscription> {
+  const subscriptions = new Set<Subscription>();
+  waiting.set(signal, subscriptions);
+  signal.addEventListener(
+    'abort',
+    () => {
+      for (const subscription of subscriptions) {
+        subscriptions.delete(subscription);
+        callApart(subscription);
+      }
     },
-  };
+    { once: true },
+  );
+  return subscriptions;
+}
+
+/** One that throws keeps no other from hearing; its error is as uncaught as that of any event listener. */
+function callApart(subscription: Subscription): void {
+  try {
+    subscription.call();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
 }
 
 /** Why a child ended that nobody aborted. A constant: the default is an exception with a stack, made each time. */

@@ -15,12 +15,18 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  async sleep(ms, signal) {
-    if (signal.aborted) return;
-    const { promise, resolve } = promiseWithResolver();
-    using _timer = systemClock.after(ms, resolve);
-    using _subscription = onAbort(signal, resolve);
-    await promise;
+  sleep(ms, signal) {
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        subscription[Symbol.dispose]();
+        resolve();
+      }, ms);
+      const subscription = onAbort(signal, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   },
   after(ms, listener) {
     const timer = setTimeout(listener, ms);
@@ -31,11 +37,3 @@ export const systemClock: Clock = {
     };
   },
 };
-
-function promiseWithResolver(): { promise: Promise<void>; resolve: () => void } {
-  let resolve!: () => void;
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
