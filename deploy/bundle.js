@@ -31,6 +31,15 @@ const withoutUnused = {
     build.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
       contents: 'module.exports = {};',
     }));
+    // It describes every request for a log that nobody reads: a third of what asking costs.
+    build.onResolve({ filter: /^util$/ }, ({ importer }) =>
+      importer.endsWith('docker-modem/lib/modem.js')
+        ? { path: 'util', namespace: 'speechless' }
+        : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'speechless' }, () => ({
+      contents: "exports.inspect = () => '';",
+    }));
     // A copy of Node's own streams, for Nodes much older than ours.
     build.onResolve({ filter: /^readable-stream$/ }, () => ({
       path: 'node:stream',

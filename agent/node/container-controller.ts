@@ -34,6 +34,12 @@ export interface ControllerDeps {
 const backoff = { minMs: 200, maxMs: 10_000 };
 
 /**
+ * How long after a change there is nothing done that can wait: the balancers are told meanwhile, and the
+ * engine takes down the network of a container whose process ended.
+ */
+const quietMs = 30;
+
+/**
  * Takes one container to its wanted state: observe, advance, act, until nothing is left to do; then
  * again whenever something may have changed.
  */
@@ -54,6 +60,8 @@ export class ContainerController {
   #events = 0;
   /** A report was made and may not have gone out yet. */
   #hasJustReported = false;
+  /** The process ended, and the engine was not asked since. */
+  #hasJustEnded = false;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
   #wish: ChildController | undefined;
 
@@ -97,6 +105,7 @@ export class ContainerController {
     if (event.kind === 'signalled') this.#patience.signalled(event.signalNumber);
     if (event.kind === 'ended' && known !== undefined) {
       this.#accept(afterEnd(known, event));
+      this.#hasJustEnded = true;
       this.#decide();
     }
     this.#wakeup.notify();
@@ -128,6 +137,7 @@ export class ContainerController {
     let refusals = 0;
     for (;;) {
       await this.#letReportGo();
+      await this.#letEngineTidy(signal);
       await this.#observe(signal);
       const action = this.#decide();
       if (action === 'none') return;
@@ -150,6 +160,13 @@ export class ContainerController {
     if (!this.#hasJustReported) return;
     this.#hasJustReported = false;
     await setImmediate();
+  }
+
+  /** Returns sooner if there is news: the engine restarts what it restarts within some 100 ms. */
+  async #letEngineTidy(signal: AbortSignal): Promise<void> {
+    if (!this.#hasJustEnded) return;
+    this.#hasJustEnded = false;
+    await this.#wakeup.waitFor(quietMs, this.#deps.clock, signal);
   }
 
   async #observe(signal: AbortSignal): Promise<void> {
@@ -209,13 +226,15 @@ export class ContainerController {
     this.#last = status;
     this.#deps.report(status);
     this.#hasJustReported = true;
-    if (isNews) void this.#logOnceReported(status);
+    if (isNews) this.#logLater(status);
   }
 
-  async #logOnceReported({ phase, exitCode, message }: ContainerStatus): Promise<void> {
+  /** Balancers hear of it first. */
+  #logLater({ phase, exitCode, message }: ContainerStatus): void {
     const fields = { ...this.#logFields(), phase, exitCode, reason: message || undefined };
-    await setImmediate();
-    this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
+    this.#deps.clock.after(quietMs, () => {
+      this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
+    });
   }
 
   async #act(action: Work, signal: AbortSignal): Promise<Outcome> {

@@ -5,3 +5,4 @@ import { setFlagsFromString } from 'node:v8';
 // generation that grows while the program is loaded keeps another 4 MB.
 setFlagsFromString('--no-opt');
 setFlagsFromString('--semi-space-growth-factor=1');
+setFlagsFromString('--no-flush-bytecode');

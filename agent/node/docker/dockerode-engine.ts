@@ -122,9 +122,8 @@ export class DockerodeEngine implements ContainerEngine {
 
   async inspect(engineId: string, signal: AbortSignal): Promise<EngineContainer | undefined> {
     const found = await unlessMissing(
-      this.#call(limitsMs.inspect, signal, (abortSignal) =>
-        this.#docker.getContainer(engineId).inspect({ abortSignal }),
-      ),
+      // Not cancelled: the answer is short, and a request that can be cancelled takes longer to make.
+      this.#call(limitsMs.inspect, signal, () => this.#docker.getContainer(engineId).inspect()),
     );
     const container = found && engineContainerOf(found);
     return container?.identity.nodeId === this.#options.nodeId ? container : undefined;
