@@ -21,8 +21,10 @@ import { viewService, type ContainerView } from './views.ts';
 /** Rounds of planning for one service in one go. Each round does all it can, so a few suffice. */
 const maxRounds = 16;
 
-/** Lets the backend lists go out first, and takes in what changes together. */
+/** Takes in together what changes together. */
 const gatherMs = 5;
+/** After what an agent saw: the backend lists go out meanwhile, over all their hops. */
+const standBackMs = 20;
 
 /** How often services that are not where they should be are looked at without any event. */
 const recheckMs = 1_000;
@@ -57,6 +59,7 @@ export class Orchestrator {
   readonly #failing = new Set<ServiceId>();
   readonly #lastSeen = new Map<ContainerId, string>();
   readonly #wakeup = new Wakeup();
+  #pauseMs = gatherMs;
 
   constructor(deps: OrchestratorDeps) {
     this.#deps = deps;
@@ -74,6 +77,7 @@ export class Orchestrator {
     using _observed = observed.subscribe((observation) => {
       if (observation.kind === 'node') this.#markAll();
       else this.#markContainer(observation.id);
+      this.#pauseMs = standBackMs;
     });
     using _routing = routing.subscribe((services) => {
       for (const id of services) this.#mark(id);
@@ -94,7 +98,8 @@ export class Orchestrator {
       if (!busy && !(await this.#wakeup.waitFor(this.#patienceMs(), clock, signal))) {
         for (const id of this.#unfinished) this.#mark(id);
       }
-      await clock.sleep(gatherMs, signal);
+      await clock.sleep(this.#pauseMs, signal);
+      this.#pauseMs = gatherMs;
     }
   }
 
