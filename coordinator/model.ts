@@ -1,4 +1,4 @@
-import type { ContainerOptions } from '../shared/container-options.ts';
+import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type {
   ActionId,
   ContainerId,
@@ -70,6 +70,20 @@ export interface ServiceSpec {
   readonly stopGraceMs: number;
   readonly apiRole: ApiRole;
   readonly container: ContainerOptions;
+  readonly volumes: readonly Volume[];
+  /** Names of services whose volumes are mounted too. */
+  readonly volumesFrom: readonly string[];
+  readonly reservation: Reservation;
+  /** Containers of it that stay on one node; 0: any number. */
+  readonly maxPerNode: number;
+  /** OS/ARCHITECTURE of nodes that can have it; empty: any. */
+  readonly platforms: readonly string[];
+}
+
+/** What a container needs free on its node. */
+export interface Reservation {
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
 }
 
 /** A rollout that ended before its revision was everywhere; what ran stays. */
@@ -143,6 +157,8 @@ export interface ContainerDefinition {
   readonly readiness: Readiness;
   readonly stopGraceMs: number;
   readonly options: ContainerOptions;
+  /** With their names filled in, and those of other services among them. */
+  readonly volumes: readonly Volume[];
   /** The token that FAIRLEAD_AUTH holds; null without an API role. */
   readonly tokenId: TokenId | null;
 }
@@ -234,6 +250,8 @@ export interface Node {
   readonly description: NodeDescription | null;
   readonly advertiseAddress: string;
   readonly publicAddress: string;
+  /** Named volumes of its engine, sorted, as its agent last told. */
+  readonly volumes: readonly string[];
   readonly joinedAtMs: number;
 }
 
@@ -332,7 +350,18 @@ export interface Event {
 
 /** Why a node was not chosen. */
 export type PlacementFilter =
-  'TAG_MISSING' | 'NOT_READY' | 'NOT_ACTIVE' | 'PORT_TAKEN' | 'FAILING_HERE' | 'PINNED_ELSEWHERE';
+  | 'TAG_MISSING'
+  | 'PLATFORM_MISMATCH'
+  | 'VOLUME_ELSEWHERE'
+  | 'VOLUME_MISSING'
+  | 'NOT_READY'
+  | 'NOT_ACTIVE'
+  | 'PORT_TAKEN'
+  | 'MAX_PER_NODE'
+  | 'NOT_ENOUGH_CPU'
+  | 'NOT_ENOUGH_MEMORY'
+  | 'FAILING_HERE'
+  | 'PINNED_ELSEWHERE';
 
 export interface PlacementReason {
   readonly nodeId: NodeId;

@@ -72,3 +72,18 @@ export interface ContainerOptions {
   readonly limits: ResourceLimits;
   readonly cgroupParent: string;
 }
+
+/** What a container has at a path. */
+export type VolumeSource =
+  | { readonly kind: 'named'; readonly name: string; readonly external: boolean }
+  | { readonly kind: 'bind'; readonly path: string }
+  | { readonly kind: 'tmpfs'; readonly sizeBytes: number; readonly mode: number }
+  /** Made with the container, and removed with it. */
+  | { readonly kind: 'anonymous' };
+
+/** Something of its node that a container has at a path. */
+export interface Volume {
+  readonly containerPath: string;
+  readonly source: VolumeSource;
+  readonly readOnly: boolean;
+}

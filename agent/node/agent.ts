@@ -23,6 +23,7 @@ import { probe } from './probe.ts';
 import { Reporter } from './reporter.ts';
 import { NodeSession } from './session.ts';
 import { agentVersion } from './version.ts';
+import { watchVolumes, type EngineVolumes } from './volumes.ts';
 import { Worker } from './worker.ts';
 
 export interface NodeAgentDeps {
@@ -105,7 +106,7 @@ interface Member extends NodeIdentity {
 /** Everything that runs once it is known who and where the node is. */
 class NodeAgent {
   readonly #deps: NodeAgentDeps;
-  readonly #engine: ContainerEngine;
+  readonly #engine: ContainerEngine & EngineVolumes;
   readonly #reporter: Reporter;
   readonly #worker: Worker;
   readonly #keeper: IdentityKeeper;
@@ -154,7 +155,8 @@ class NodeAgent {
     };
     try {
       const renewal = (until: AbortSignal) => this.#keeper.run(until);
-      await together([(until) => this.#followEngine(until), renewal, session], signal);
+      const volumes = (until: AbortSignal) => this.#followVolumes(until);
+      await together([(until) => this.#followEngine(until), renewal, session, volumes], signal);
     } finally {
       await this.#worker.stop();
       this.#deps.log.info('agent ended');
@@ -205,6 +207,15 @@ class NodeAgent {
       this.#worker.handle(change);
       if (change.kind !== 'event') this.#takePresence(change);
     }
+  }
+
+  /** Only once the engine was asked for its version: what is asked before that may not be understood. */
+  async #followVolumes(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
+    const onVolumes = (names: readonly string[]) => {
+      this.#reporter.setVolumes(names);
+    };
+    await watchVolumes({ engine: this.#engine, clock, random, onVolumes }, signal);
   }
 
   #takePresence(change: Exclude<EngineChange, { kind: 'event' }>): void {

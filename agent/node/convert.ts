@@ -29,7 +29,7 @@ import type {
   RestartPolicy,
   WantedPhase,
 } from './model.ts';
-import { optionsOf } from './convert-options.ts';
+import { optionsOf, volumeOf } from './convert-options.ts';
 import type { Picture, Report } from './reporter.ts';
 
 const protocolVersion = 1;
@@ -136,6 +136,7 @@ function definitionOf(proto: ProtoContainerDefinition): ContainerDefinition {
     restart: restartOf(proto.restart),
     readiness: readinessOf(proto.readiness),
     options: optionsOf(proto.options),
+    volumes: proto.volumes.map((volume) => volumeOf(volume)),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { ContainerOptions } from '../../shared/container-options.ts';
+import type { ContainerOptions, Volume } from '../../shared/container-options.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 
 /** Where the coordinator wants a container. */
@@ -76,6 +76,7 @@ export interface ContainerDefinition {
   readonly readiness: ReadinessSpec;
   readonly stopGraceMs: number;
   readonly options: ContainerOptions;
+  readonly volumes: readonly Volume[];
 }
 
 /** A container with the state that the coordinator wants it in. */

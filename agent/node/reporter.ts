@@ -27,6 +27,8 @@ export class Reporter {
   readonly #onChange: () => void;
   #engine: EngineStatus = { reachable: false, message: 'the agent did not ask the engine yet' };
   #engineChanged = false;
+  #volumes: readonly string[] | undefined;
+  #volumesChanged = false;
   #sequence = 0;
 
   /** Calls `onChange` whenever there is something to take. */
@@ -53,6 +55,21 @@ export class Reporter {
     return true;
   }
 
+  /** Takes the names of all named volumes. */
+  setVolumes(names: readonly string[]): void {
+    if (isDeepStrictEqual(this.#volumes, names)) return;
+    this.#volumes = names;
+    this.#volumesChanged = true;
+    this.#onChange();
+  }
+
+  /** The names of the volumes, if they were not told in this session; undefined if they were. */
+  takeVolumes(): readonly string[] | undefined {
+    if (!this.#volumesChanged) return undefined;
+    this.#volumesChanged = false;
+    return this.#volumes;
+  }
+
   /** Drops a container that nobody wants to hear of any more. */
   forget(containerId: ContainerId): void {
     this.#containers.delete(containerId);
@@ -63,6 +80,7 @@ export class Reporter {
   takePicture(): Picture {
     this.#changed.clear();
     this.#engineChanged = false;
+    this.#volumesChanged = this.#volumes !== undefined;
     return {
       sequence: ++this.#sequence,
       engine: this.#engine,

@@ -213,8 +213,11 @@ export class NodeSession {
       // The hello told the host's time. Who sets a clock wants to see that it is right now.
       if (Math.abs(wallMs() - saidWallMs) > clockStepMs) this.renew();
       const report = reporter.takeReport();
+      const volumes = report === undefined ? reporter.takeVolumes() : undefined;
       if (report !== undefined) {
         yield { message: { $case: 'report', value: reportToProto(report) } };
+      } else if (volumes !== undefined) {
+        yield { message: { $case: 'volumes', value: { names: [...volumes] } } };
       } else if (this.#hasAskedForSet) {
         this.#hasAskedForSet = false;
         yield { message: { $case: 'assignmentsRequest', value: {} } };

@@ -1,5 +1,4 @@
-import { Option, type Command } from 'commander';
-import type { ContainerOptions } from '../../shared/gen/fairlead/v1/container_options.ts';
+import type { FlagGroup, OptionFlag } from './option-flags.ts';
 import {
   readBytes,
   readBytesOrNone,
@@ -8,23 +7,9 @@ import {
   readExtraHost,
   readUlimit,
 } from './container-values.ts';
-import { collect, readCount, readLabel } from './values.ts';
+import { readCount, readLabel } from './values.ts';
 
-/** Values of flags by their names, as commander has them. */
-export type FlagValues = Readonly<Record<string, unknown>>;
-
-/** A flag for one field of ContainerOptions, under the name that Docker's has. */
-interface ContainerFlag {
-  readonly flags: string;
-  readonly description: string;
-  /** Path within the options, in camelCase. */
-  readonly path: string;
-  readonly read?: (text: string) => unknown;
-  /** Of a list: by what its entries are told apart. */
-  readonly keyOf?: (entry: never) => string;
-  /** The only values, and what they are in the message. */
-  readonly words?: Readonly<Record<string, number>>;
-}
+// Docker's flags for how containers are run. Paths are those within ContainerOptions.
 
 const itself = (entry: string) => entry;
 
@@ -32,7 +17,7 @@ const itself = (entry: string) => entry;
 const networks = { bridge: 10, host: 20 };
 const pids = { private: 10, host: 20 };
 
-const processFlags: readonly ContainerFlag[] = [
+const processFlags: readonly OptionFlag[] = [
   { flags: '-w, --workdir <path>', description: 'directory to start in', path: 'workingDir' },
   { flags: '-u, --user <name[:group]>', description: 'user to run as', path: 'user' },
   { flags: '--hostname <name>', description: 'host name inside, with templates', path: 'hostname' },
@@ -48,7 +33,7 @@ const processFlags: readonly ContainerFlag[] = [
   },
 ];
 
-const rightsFlags: readonly ContainerFlag[] = [
+const rightsFlags: readonly OptionFlag[] = [
   {
     flags: '--privileged',
     description: "all of the host's devices and rights",
@@ -80,7 +65,7 @@ const rightsFlags: readonly ContainerFlag[] = [
   },
 ];
 
-const networkFlags: readonly ContainerFlag[] = [
+const networkFlags: readonly OptionFlag[] = [
   {
     ...{ flags: '--network <mode>', description: "a network of its own, or the node's" },
     ...{ path: 'network', words: networks },
@@ -105,11 +90,16 @@ const networkFlags: readonly ContainerFlag[] = [
   { flags: '--log-driver <driver>', description: 'where its output goes', path: 'log.driver' },
   {
     ...{ flags: '--log-opt <key=value>', description: 'option of the log driver, repeatable' },
-    ...{ path: 'log.options', read: readLabel, keyOf: ([key]: readonly [string, string]) => key },
+    ...{
+      path: 'log.options',
+      isMap: true,
+      read: readLabel,
+      keyOf: ([key]: readonly [string, string]) => key,
+    },
   },
 ];
 
-const limitFlags: readonly ContainerFlag[] = [
+const limitFlags: readonly OptionFlag[] = [
   {
     ...{ flags: '--cpus <n>', description: 'processors that it may use, such as 1.5' },
     ...{ path: 'limits.cpuMillis', read: readCpus },
@@ -134,94 +124,19 @@ const limitFlags: readonly ContainerFlag[] = [
   { flags: '--cgroup-parent <slice>', description: 'slice of its group', path: 'cgroupParent' },
 ];
 
-const groups = [
+const groups: readonly FlagGroup[] = [
   ['Process:', processFlags],
   ['Rights:', rightsFlags],
   ['Network and output:', networkFlags],
   ['Limits:', limitFlags],
-] as const;
+];
 
-const all = groups.flatMap(([, flags]) => flags);
-
-/** Names of the lists, which `--clear` can empty. */
-export const containerLists: readonly string[] = all
-  .filter(({ keyOf }) => keyOf !== undefined)
-  .map(({ flags }) => optionOf(flags).long.slice(2));
-
-/** Adds the flags for how containers are run. */
-export function addContainerFlags(command: Command): void {
-  for (const [group, flags] of groups) {
-    command.optionsGroup(group);
-    for (const flag of flags) addFlag(command, flag);
-  }
-}
-
-function addFlag(
-  command: Command,
-  { flags, description, read, keyOf, words }: ContainerFlag,
-): void {
-  const option = new Option(flags, description);
-  if (keyOf !== undefined) option.argParser(collect(read ?? String));
-  else if (read !== undefined) option.argParser(read);
-  else if (words !== undefined) option.choices(Object.keys(words));
-  command.addOption(option);
-  if (!option.isBoolean()) return;
-  command.addOption(new Option(optionOf(flags).long.replace('--', '--no-'), 'the opposite'));
-}
-
-/** A field of the options that flags change. */
-export interface ContainerChange {
-  /** Path within the options, in camelCase. */
-  readonly path: string;
-  readonly value: unknown;
-}
-
-/** What flags change in options; entries are added to lists, or replace those of the same key. */
-export function containerChanges(
-  flags: FlagValues,
-  now: ContainerOptions | undefined,
-): ContainerChange[] {
-  const cleared = (flags['clear'] ?? []) as readonly string[];
-  return all.flatMap(({ flags: text, path, keyOf, words }) => {
-    const { long, key } = optionOf(text);
-    const given = flags[key];
-    const isCleared = cleared.includes(long.slice(2));
-    if (given === undefined && !isCleared) return [];
-    if (words !== undefined) return [{ path, value: words[String(given)] }];
-    if (keyOf === undefined) return [{ path, value: given }];
-    const entries = new Map<string, unknown>();
-    const before = isCleared ? [] : entriesOf(valueAt(now, path));
-    for (const entry of [...before, ...((given ?? []) as readonly unknown[])]) {
-      entries.set(keyOf(entry as never), entry);
-    }
-    return [
-      {
-        path,
-        value:
-          path === 'log.options'
-            ? Object.fromEntries(entries.values() as Iterable<[string, string]>)
-            : [...entries.values()],
-      },
-    ];
-  });
-}
-
-function entriesOf(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  return Object.entries(value ?? {});
-}
-
-function valueAt(options: ContainerOptions | undefined, path: string): unknown {
-  return path
-    .split('.')
-    .reduce<unknown>((value, name) => (value as FlagValues | undefined)?.[name], options);
-}
+/** The flags for how containers are run, by what they are about. */
+export const containerFlags: readonly FlagGroup[] = groups.map(([title, flags]) => [
+  title,
+  flags.map((flag) => ({ ...flag, path: `container.${flag.path}` })),
+]);
 
 function pathOf(device: { hostPath: string; containerPath: string }): string {
   return device.containerPath === '' ? device.hostPath : device.containerPath;
-}
-
-function optionOf(flags: string): { readonly long: string; readonly key: string } {
-  const option = new Option(flags);
-  return { long: option.long ?? '', key: option.attributeName() };
 }

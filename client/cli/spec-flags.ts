@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { messageOf } from '../../shared/errors.ts';
 import type { Link, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/service.ts';
-import { addContainerFlags, containerLists } from './container-flags.ts';
+import { containerFlags } from './container-flags.ts';
 import { environment } from './context.ts';
+import { addOptionFlags, listsOf, type FlagGroup } from './option-flags.ts';
+import { placementFlags } from './placement-flags.ts';
 import {
   collect,
   collectWords,
@@ -19,6 +21,9 @@ import {
 } from './values.ts';
 
 type Pair = readonly [string, string];
+
+/** The flags that stand for one field each. */
+export const optionGroups: readonly FlagGroup[] = [...placementFlags, ...containerFlags];
 
 /** The flags that define a service, as they are given to create, run and set. */
 export interface SpecFlags {
@@ -68,7 +73,7 @@ const readEnv = (text: string) => readVariable(text, environment);
 export function addSpecFlags(command: Command): Command {
   addContentFlags(command);
   addPlacementFlags(command);
-  addContainerFlags(command);
+  addOptionFlags(command, optionGroups);
   addReplacementFlags(command);
   return command.optionsGroup('Options:');
 }
@@ -181,7 +186,7 @@ function addReplacementFlags(command: Command): void {
 /** Fields that `--clear` empties. */
 const clearable: readonly string[] = [
   ...['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'],
-  ...containerLists,
+  ...listsOf(optionGroups),
 ];
 
 /** Adds the flags that edit lists: add, take out, empty. */

@@ -9,8 +9,8 @@ import {
   type Link,
   type PortSpec,
 } from '../../shared/gen/fairlead/v1/service.ts';
-import { containerChanges, type ContainerChange } from './container-flags.ts';
-import type { ListEditFlags, SpecFlags } from './spec-flags.ts';
+import { optionChanges, type OptionChange } from './option-flags.ts';
+import { optionGroups, type ListEditFlags, type SpecFlags } from './spec-flags.ts';
 
 /** The definition that flags give for a new service. */
 export function specOf(
@@ -41,7 +41,7 @@ export function patchOf(
     ...contentChanges(flags, command),
     ...listChanges(flags, now),
     ...replacementChanges(flags),
-    ...containerChanges({ ...flags }, now.container).map(changeOfContainer),
+    ...optionChanges(optionGroups, { ...flags }, now).map(changeOfOption),
   ];
   return {
     spec: ServiceSpec.fromPartial(
@@ -73,11 +73,11 @@ function isMessage(value: unknown): value is object {
 }
 
 /** Paths in a mask are the names of the contract: in snake_case. */
-function changeOfContainer({ path, value }: ContainerChange): Change {
+function changeOfOption({ path, value }: OptionChange): Change {
   const names = path.split('.');
-  const container = names.reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
+  const fields = names.reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
   const maskPath = path.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return { path: `container.${maskPath}`, fields: { container } as Fields };
+  return { path: maskPath, fields: fields as Fields };
 }
 
 /** A change if there is a value for it. */

@@ -90,6 +90,7 @@ async function join(deps: AgentApiDeps, request: JoinRequest, { principal }: Con
       description: null,
       advertiseAddress: '',
       publicAddress: '',
+      volumes: [],
       joinedAtMs: tx.nowMs,
     };
     tx.nodes.put(node);
@@ -196,6 +197,9 @@ function receive(dispatcher: Dispatcher, link: NodeLink, { message }: NodeSessio
       dispatcher.report(link, sequence, containers.flatMap(statusFromProto), engine ?? null);
       return;
     }
+    case 'volumes':
+      dispatcher.volumes(link, message.value.names);
+      return;
     case 'assignmentsRequest':
       link.resync();
       return;

@@ -10,6 +10,7 @@ import type { AssignmentSet } from '../dispatcher/node-link.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedPhase } from '../model.ts';
 import { optionsToProto } from './convert-options.ts';
+import { volumeToProto } from './convert-volumes.ts';
 import { portToProto, readinessToProto } from './spec-parts.ts';
 import { restartToProto } from './convert-spec.ts';
 
@@ -98,6 +99,7 @@ function assignmentToProto(
       readiness: readinessToProto(definition.readiness),
       stopGraceMs: definition.stopGraceMs,
       options: optionsToProto(definition.options),
+      volumes: definition.volumes.map(volumeToProto),
     },
   };
 }

@@ -8,6 +8,13 @@ import {
 import type { ServiceSpec } from '../model.ts';
 import { portOnHost } from '../routing/routes.ts';
 import { optionsFromProto, optionsToProto } from './convert-options.ts';
+import {
+  platformsFromProto,
+  reservationFromProto,
+  volumesFromFromProto,
+  volumesFromProto,
+  volumeToProto,
+} from './convert-volumes.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
   argumentsFromProto,
@@ -75,6 +82,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
   validateRange(stopGraceMs, grace, into);
   const container = optionsFromProto(spec.container, `${field}.container`, into);
   const { network } = container;
+  validateRange(spec.maxPerNode, { min: 0, max: 1000, field: `${field}.max_per_node` }, into);
   const ports = portsFromProto(spec.ports, { field: `${field}.ports`, network }, into);
   const apiRole = wordOf(apiRoles, spec.apiRole);
   if (apiRole === 'proxy') {
@@ -100,6 +108,11 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     stopGraceMs,
     apiRole,
     container,
+    volumes: volumesFromProto(spec.volumes, `${field}.volumes`, into),
+    volumesFrom: volumesFromFromProto(spec.volumesFrom, `${field}.volumes_from`, into),
+    reservation: reservationFromProto(spec.reservation, `${field}.reservation`, into),
+    maxPerNode: spec.maxPerNode,
+    platforms: platformsFromProto(spec.platforms, `${field}.platforms`, into),
   };
 }
 
@@ -137,6 +150,11 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     stopGraceMs: spec.stopGraceMs,
     apiRole: numberOf(apiRoles, spec.apiRole),
     container: optionsToProto(spec.container),
+    volumes: spec.volumes.map(volumeToProto),
+    volumesFrom: [...spec.volumesFrom],
+    reservation: { ...spec.reservation },
+    maxPerNode: spec.maxPerNode,
+    platforms: [...spec.platforms],
   };
 }
 
@@ -192,6 +210,8 @@ function definitionOf(spec: ServiceSpec): string {
     spec.stopGraceMs,
     spec.apiRole,
     spec.container,
+    sorted(spec.volumes.map((volume) => [volume.containerPath, volume])),
+    spec.volumesFrom,
   ]);
 }
 

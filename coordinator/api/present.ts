@@ -127,6 +127,7 @@ export class Presenter {
       joinedAt: new Date(node.joinedAtMs),
       lastSeenAt: dateOf(dispatcher.lastSeenAtMs(node.id)),
       orphaned: [...orphans],
+      volumes: [...node.volumes],
     };
   }
 

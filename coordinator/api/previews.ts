@@ -13,6 +13,9 @@ import { reasonToProto } from './present.ts';
 /** Refusals that waiting alone does not mend: the user has to change something. */
 const lasting: ReadonlySet<PlacementFilter> = new Set<PlacementFilter>([
   'TAG_MISSING',
+  'PLATFORM_MISMATCH',
+  'VOLUME_ELSEWHERE',
+  'VOLUME_MISSING',
   'PORT_TAKEN',
 ]);
 

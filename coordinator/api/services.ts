@@ -12,7 +12,7 @@ import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { ServiceId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { Action, Link, Service } from '../model.ts';
+import type { Action, Link, Service, ServiceSpec } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import { isAlive } from '../orchestrator/views.ts';
 import { balancedPort } from '../routing/routes.ts';
@@ -101,6 +101,7 @@ export class ServiceApi {
       updatedAtMs: nowMs,
     };
     for (const link of spec.links) this.#requireLinkable(service, link);
+    this.#requireVolumeSources(service, spec);
     return this.#write(call, options, service, {
       method: 'CreateService',
       event: 'service.created',
@@ -120,6 +121,7 @@ export class ServiceApi {
     const spec = mergeSpec(before.spec, request.spec, request.updateMask ?? [], violations);
     throwIfInvalid(violations);
     for (const link of spec.links) this.#requireLinkable(before, link);
+    this.#requireVolumeSources(before, spec);
     return this.#mutate(request, call, {
       method: 'UpdateService',
       event: 'service.updated',
@@ -215,19 +217,16 @@ export class ServiceApi {
       event: 'service.removing',
       change: (service) => ({ ...service, terminating: true, started: false }),
       check: (service) => {
-        const linkers = [...this.#deps.store.services.values()].filter(
-          (other) =>
-            other.id !== service.id &&
-            !other.terminating &&
-            other.spec.links.some((link) => link.service === service.name),
+        const others = [...this.#deps.store.services.values()].filter(
+          ({ id, terminating }) => id !== service.id && !terminating,
         );
-        if (linkers.length === 0) return;
-        const names = linkers.map(({ name }) => name).join(', ');
-        throw new DomainError(
-          'precondition',
-          `${service.name} is linked from ${names}; remove those links first`,
-          { reason: 'SERVICE_LINKED' },
+        const linkers = others.filter(({ spec }) =>
+          spec.links.some((link) => link.service === service.name),
         );
+        refuseIfUsed(service, linkers, { as: 'linked from', reason: 'SERVICE_LINKED' });
+        const users = others.filter(({ spec }) => spec.volumesFrom.includes(service.name));
+        const as = 'a source of volumes of';
+        refuseIfUsed(service, users, { as, reason: 'SERVICE_VOLUMES_USED' });
       },
     });
   }
@@ -330,6 +329,24 @@ export class ServiceApi {
     };
   }
 
+  #requireVolumeSources({ name: own }: Service, { volumesFrom }: ServiceSpec): void {
+    for (const name of volumesFrom) {
+      if (name === own) {
+        throw new DomainError('precondition', `${own} cannot have volumes from itself`, {
+          reason: 'VOLUMES_OF_SELF',
+        });
+      }
+      const source = this.#deps.store.serviceNamed(name);
+      if (source === undefined || source.terminating) {
+        throw new DomainError(
+          'not-found',
+          `no service is called "${name}": name one to have its volumes`,
+          { reason: 'VOLUMES_SERVICE_NOT_FOUND' },
+        );
+      }
+    }
+  }
+
   #requireLinkable(service: Service, link: Link): void {
     const target = this.#deps.store.serviceNamed(link.service);
     if (link.service === service.name) {
@@ -350,6 +367,18 @@ export class ServiceApi {
       );
     }
   }
+}
+
+/** What others use is not removed under them. */
+function refuseIfUsed(
+  service: Service,
+  users: readonly Service[],
+  { as, reason }: { readonly as: string; readonly reason: string },
+): void {
+  if (users.length === 0) return;
+  const names = users.map(({ name }) => name).join(', ');
+  const message = `${service.name} is ${as} ${names}; change that first`;
+  throw new DomainError('precondition', message, { reason });
 }
 
 /** What makes all containers old. */

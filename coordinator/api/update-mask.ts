@@ -4,7 +4,12 @@ import {
   LogConfig,
   ResourceLimits,
 } from '../../shared/gen/fairlead/v1/container_options.ts';
-import { Readiness, ServiceSpec, UpdatePolicy } from '../../shared/gen/fairlead/v1/service.ts';
+import {
+  Readiness,
+  Reservation,
+  ServiceSpec,
+  UpdatePolicy,
+} from '../../shared/gen/fairlead/v1/service.ts';
 import { quote } from './validate.ts';
 
 /** Copies one field of `from` into `to`; a field that `from` leaves empty becomes empty. */
@@ -18,6 +23,7 @@ const messages: ReadonlyMap<string, Fields> = new Map<string, Fields>([
   ['', { ...ServiceSpec.create() }],
   ['readiness', { ...Readiness.create() }],
   ['update', { ...UpdatePolicy.create() }],
+  ['reservation', { ...Reservation.create() }],
   ['container', { ...ContainerOptions.create() }],
   ['container.log', { ...LogConfig.create() }],
   ['container.limits', { ...ResourceLimits.create() }],

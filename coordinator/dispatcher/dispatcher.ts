@@ -28,6 +28,9 @@ const returnGraceMs = 60_000;
 /** How long the host that is served keeps its place while another speaks with its identity. */
 const rivalryMs = 60_000;
 
+/** Names of volumes that are kept of a node. */
+const maxVolumes = 10_000;
+
 export interface EngineReport {
   readonly reachable: boolean;
   readonly message: string;
@@ -166,6 +169,18 @@ export class Dispatcher {
     }
     if (engine === null) this.#reportOrphans(link.nodeId);
     else this.#reportState(link.nodeId, engine);
+  }
+
+  /** The named volumes of a node's engine. Kept with the node: where data is must not be forgotten. */
+  volumes(link: NodeLink, names: readonly string[]): void {
+    const { store } = this.#deps;
+    const node = store.nodes.get(link.nodeId);
+    if (node === undefined || this.#liveness(link.nodeId).link !== link) return;
+    const volumes = names.slice(0, maxVolumes).sort();
+    if (JSON.stringify(volumes) === JSON.stringify(node.volumes)) return;
+    store.transact((tx) => {
+      tx.nodes.put({ ...node, volumes });
+    });
   }
 
   /** The engine containers of a node that nobody here knows, as its agent last reported them. */

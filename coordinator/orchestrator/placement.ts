@@ -1,3 +1,4 @@
+import type { Volume } from '../../shared/container-options.ts';
 import type { ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import type {
@@ -34,6 +35,7 @@ import {
 } from './container-environment.ts';
 import { note } from './actions.ts';
 import { hostnameOf } from './templates.ts';
+import { volumesOf } from './volumes.ts';
 
 export interface PlacementDeps {
   readonly store: Store;
@@ -171,6 +173,7 @@ export class Placement {
       readiness: spec.readiness,
       stopGraceMs: spec.stopGraceMs,
       options: spec.container,
+      volumes: this.#volumesOf(service, container),
       tokenId: this.#issueToken(tx, service, container),
     };
   }
@@ -179,6 +182,11 @@ export class Placement {
   linkVariablesOf(service: Service): Record<string, string> {
     const link = { service: service.name, alias: service.name };
     return linkVariables(this.#linked(link, service), this.#deps.api);
+  }
+
+  #volumesOf(service: Service, { slot }: Container): Volume[] {
+    const { store } = this.#deps;
+    return volumesOf(service, { slot, serviceNamed: (name) => store.serviceNamed(name) });
   }
 
   #remember(decision: Decision, pinnedTo: NodeId | null): void {
@@ -225,7 +233,8 @@ export class Placement {
     return { link, service, containers };
   }
 
-  #pendingView({ id: serviceId, spec }: Service, container: Container): PendingView {
+  #pendingView(service: Service, container: Container): PendingView {
+    const { id: serviceId, spec } = service;
     return {
       id: container.id,
       serviceId,
@@ -234,6 +243,13 @@ export class Placement {
       strategy: spec.strategy,
       ports: portsOnNode(spec),
       pinnedTo: container.pinnedTo,
+      volumes: this.#volumesOf(service, container).flatMap(({ source }) =>
+        source.kind === 'named' ? [source] : [],
+      ),
+      reservation: spec.reservation,
+      maxPerNode: spec.maxPerNode,
+      platforms: spec.platforms,
+      cpus: cpusNeeded(spec.container.limits.cpus),
       avoid: this.#failedOn.get(slotKey(container)) ?? [],
     };
   }
@@ -246,7 +262,13 @@ export class Placement {
       const { state, message } = observed.node(id);
       const changed = change.cluster?.id === clusterId ? change.cluster : undefined;
       const tags = tagsOf(node, changed ?? store.clusterOf(node)).all;
-      return { id, name, tags, availability, state, message };
+      const { os = '', architecture = '', cpus = 0, memoryBytes = 0 } = node.description ?? {};
+      const platform = os === '' ? '' : `${os}/${architecture}`;
+      const { volumes } = node;
+      return {
+        ...{ id, name, tags, availability, state, message },
+        ...{ platform, cpus, memoryBytes, volumes },
+      };
     });
   }
 
@@ -264,9 +286,23 @@ export class Placement {
     const { nodeId, serviceId, name: containerName, definition } = container;
     if (nodeId === null) return [];
     const ports = definition?.ports ?? [];
-    const leaving = isLeaving(container, this.#deps.store.services.get(serviceId));
-    return [{ nodeId, serviceId, containerName, ports, leaving }];
+    const service = this.#deps.store.services.get(serviceId);
+    const leaving = isLeaving(container, service);
+    const volumes = (definition?.volumes ?? []).flatMap(({ source }) =>
+      source.kind === 'named' ? [source.name] : [],
+    );
+    const phase = this.#deps.observed.container(container.id)?.phase;
+    const hasEnded = phase === 'stopped' || phase === 'failed';
+    const reservation = (hasEnded ? undefined : service?.spec.reservation) ?? nothing;
+    return [{ nodeId, serviceId, containerName, ports, leaving, volumes, reservation }];
   }
+}
+
+const nothing = { cpuMillis: 0, memoryBytes: 0 };
+
+/** How many processors a node needs so that a list like `0-2,4` names none that it lacks. */
+function cpusNeeded(list: string): number {
+  return list === '' ? 0 : Math.max(...list.split(/[,-]/).map(Number)) + 1;
 }
 
 /** What is being taken away or replaced leaves its place soon: the balance is that of what stays. */

@@ -39,39 +39,50 @@ export function hostnameOf(service: Service, container: Container, node: Node): 
   return fitHostname(expandTemplates(hostname, templateValues(service, container, node)));
 }
 
-const values: ReadonlyMap<string, (values: TemplateValues) => string> = new Map([
-  ['.Service.ID', ({ serviceId }: TemplateValues) => serviceId],
-  ['.Service.Name', ({ serviceName }: TemplateValues) => serviceName],
-  ['.Container.ID', ({ containerId }: TemplateValues) => containerId],
-  ['.Container.Name', ({ containerName }: TemplateValues) => containerName],
-  ['.Slot', ({ slot }: TemplateValues) => String(slot)],
-  ['.Revision', ({ revision }: TemplateValues) => String(revision)],
-  ['.Node.ID', ({ nodeId }: TemplateValues) => nodeId],
-  ['.Node.Name', ({ nodeName }: TemplateValues) => nodeName],
-  ['.Node.Hostname', ({ nodeHostname }: TemplateValues) => nodeHostname],
+type Known = Partial<TemplateValues>;
+
+const values: ReadonlyMap<string, (known: Known) => string | undefined> = new Map<
+  string,
+  (known: Known) => string | undefined
+>([
+  ['.Service.ID', ({ serviceId }) => serviceId],
+  ['.Service.Name', ({ serviceName }) => serviceName],
+  ['.Container.ID', ({ containerId }) => containerId],
+  ['.Container.Name', ({ containerName }) => containerName],
+  ['.Slot', ({ slot }) => slot?.toString()],
+  ['.Revision', ({ revision }) => revision?.toString()],
+  ['.Node.ID', ({ nodeId }) => nodeId],
+  ['.Node.Name', ({ nodeName }) => nodeName],
+  ['.Node.Hostname', ({ nodeHostname }) => nodeHostname],
   ['"{{"', () => '{{'],
 ]);
 
 /** Every place where a template begins; without an end it has no name. */
 const pattern = /\{\{(?: *(?<name>"\{\{"|[^{}]*?) *\}\})?/g;
 
-const known = [...values.keys()]
-  .filter((name) => name.startsWith('.'))
-  .map((name) => `{{${name}}}`)
-  .join(', ');
+const allTemplates: readonly string[] = [...values.keys()];
+
+/** Those that names of volumes may hold: what does not depend on the node or the attempt. */
+export const volumeTemplates: readonly string[] = [
+  '.Service.ID',
+  '.Service.Name',
+  '.Container.Name',
+  '.Slot',
+];
 
 /** What is wrong with the templates of a text, as a rule; undefined if nothing is. */
-export function templateRule(text: string): string | undefined {
+export function templateRule(text: string, allowed = allTemplates): string | undefined {
   for (const match of text.matchAll(pattern)) {
-    if (values.has(match.groups?.['name'] ?? '')) continue;
-    const shown = match[0].slice(0, 40);
-    return `must have no template but ${known}, and {{"{{"}} for two braces, and has ${shown}`;
+    if (allowed.includes(match.groups?.['name'] ?? '')) continue;
+    const names = allowed.filter((name) => name.startsWith('.')).map((name) => `{{${name}}}`);
+    const braces = allowed === allTemplates ? ', and {{"{{"}} for two braces' : '';
+    return `must have no template but ${names.join(', ')}${braces}, and has ${match[0].slice(0, 40)}`;
   }
   return undefined;
 }
 
-/** The text with its templates filled in; those that are not known stay. */
-export function expandTemplates(text: string, container: TemplateValues): string {
+/** The text with its templates filled in; those whose value is not known stay. */
+export function expandTemplates(text: string, container: Known): string {
   if (!text.includes('{{')) return text;
   return text.replace(pattern, (whole, name: string | undefined) => {
     return values.get(name ?? '')?.(container) ?? whole;

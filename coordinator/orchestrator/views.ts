@@ -12,6 +12,7 @@ import type {
   Wanted,
 } from '../model.ts';
 import { portsOnNode } from '../scheduler/node-ports.ts';
+import { writesVolumes } from './volumes.ts';
 
 /** The part of a service that planning depends on. */
 export interface ServiceView {
@@ -72,10 +73,12 @@ export interface Admission {
   readonly drained: boolean;
 }
 
-/** Stop-first where the user asks for it, or where old and new cannot hold the same port of a node. */
-export function effectiveOrder({ spec }: Service): 'start-first' | 'stop-first' {
+/** Stop-first where the user asks for it, or where old and new cannot hold the same port or volume. */
+export function effectiveOrder(service: Service): 'start-first' | 'stop-first' {
+  const { spec } = service;
   if (spec.update.order !== 'default') return spec.update.order;
-  return portsOnNode(spec).some((port) => port.hostPort > 0) ? 'stop-first' : 'start-first';
+  const holdsPort = portsOnNode(spec).some((port) => port.hostPort > 0);
+  return holdsPort || writesVolumes(service) ? 'stop-first' : 'start-first';
 }
 
 /** `everyNode`: the nodes that qualify, for services of that strategy; else null. */

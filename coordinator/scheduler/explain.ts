@@ -1,5 +1,5 @@
 import { groupBy } from '../../shared/collections.ts';
-import type { PlacementReason } from '../model.ts';
+import type { PlacementFilter, PlacementReason } from '../model.ts';
 import type { PendingView } from './views.ts';
 
 /** How many names of port holders a sentence lists before it only counts. */
@@ -24,32 +24,31 @@ export function explainUnplaceable(
   return `no node can take it: ${groups.map(sentenceOf).join(', ')}`;
 }
 
-/** What reasons have in common that are told as one: the rest (by whom, why) differs by node. */
+/** Where in a reason begins what differs by node: by whom, why, how much. */
+const details: Partial<Record<PlacementFilter, string>> = {
+  PORT_TAKEN: ' by ',
+  NOT_READY: ': ',
+  NOT_ENOUGH_CPU: ': ',
+  NOT_ENOUGH_MEMORY: ': ',
+};
+
+/** What reasons have in common that are told as one. */
 function claimOf({ filter, reason }: PlacementReason): string {
-  switch (filter) {
-    case 'PORT_TAKEN':
-      return splitAt(reason, ' by ')[0];
-    case 'NOT_READY':
-      return splitAt(reason, ': ')[0];
-    case 'TAG_MISSING':
-    case 'NOT_ACTIVE':
-    case 'FAILING_HERE':
-    case 'PINNED_ELSEWHERE':
-      return reason;
-  }
+  const separator = details[filter];
+  return separator === undefined ? reason : splitAt(reason, separator)[0];
 }
 
 function sentenceOf(group: readonly PlacementReason[]): string {
   const [first] = group;
   if (first === undefined) return '';
-  const details = [...new Set(group.map(({ reason }) => reason))];
-  const words = details.length === 1 ? first.reason : `${claimOf(first)}${tailOf(first, details)}`;
+  const all = [...new Set(group.map(({ reason }) => reason))];
+  const words = all.length === 1 ? first.reason : `${claimOf(first)}${tailOf(first, all)}`;
   return group.length === 1 ? `1 ${words}` : `${group.length} ${plural(words)}`;
 }
 
-function tailOf({ filter }: PlacementReason, details: readonly string[]): string {
+function tailOf({ filter }: PlacementReason, reasons: readonly string[]): string {
   if (filter !== 'PORT_TAKEN') return '';
-  const holders = details.map((reason) => splitAt(reason, ' by ')[1]);
+  const holders = reasons.map((reason) => splitAt(reason, ' by ')[1]);
   const more = holders.length - namesShown;
   return ` by ${holders.slice(0, namesShown).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

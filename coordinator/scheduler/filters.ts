@@ -3,7 +3,7 @@ import { fixedPortsOf, type FixedPort, type Occupancy } from './occupancy.ts';
 import type { NodeView, PendingView } from './views.ts';
 
 /** What a container asks of a node. */
-export type Requirements = Pick<PendingView, 'tags' | 'ports' | 'pinnedTo'>;
+export type Requirements = Omit<PendingView, 'id' | 'slot' | 'avoid'>;
 
 /** Says why a node cannot have the container, as a predicate of the node; undefined if it can. */
 type Refuse = (container: Requirements, node: NodeView, occupancy: Occupancy) => string | undefined;
@@ -15,9 +15,15 @@ type Refuse = (container: Requirements, node: NodeView, occupancy: Occupancy) =>
 const filters: readonly (readonly [PlacementFilter, Refuse])[] = [
   ['PINNED_ELSEWHERE', refusePinnedElsewhere],
   ['TAG_MISSING', refuseMissingTags],
+  ['PLATFORM_MISMATCH', refusePlatform],
+  ['VOLUME_ELSEWHERE', refuseVolumeElsewhere],
+  ['VOLUME_MISSING', refuseMissingVolume],
   ['NOT_ACTIVE', refuseNotActive],
   ['NOT_READY', refuseNotReady],
   ['PORT_TAKEN', refuseTakenPort],
+  ['MAX_PER_NODE', refuseFullNode],
+  ['NOT_ENOUGH_CPU', refuseForCpu],
+  ['NOT_ENOUGH_MEMORY', refuseForMemory],
 ];
 
 /** The first reason why the node cannot have the container now; undefined if it can. */
@@ -37,8 +43,12 @@ export function refusalOf(
  * Whether the node is one that an every-node service covers: it has all tags and takes containers. A
  * node that is away for a moment still counts.
  */
-export function isEligible(container: Pick<PendingView, 'tags'>, node: NodeView): boolean {
-  return node.availability === 'active' && missingTags(container, node).length === 0;
+export function isEligible(
+  container: Pick<PendingView, 'tags' | 'platforms'>,
+  node: NodeView,
+): boolean {
+  const isFit = missingTags(container, node).length === 0 && isOfPlatform(container, node);
+  return node.availability === 'active' && isFit;
 }
 
 function refusePinnedElsewhere({ pinnedTo }: Requirements, { id }: NodeView): string | undefined {
@@ -71,6 +81,80 @@ function refuseTakenPort(
     if (holder !== undefined) return `has port ${nameOf(port)} taken by ${holder}`;
   }
   return undefined;
+}
+
+function isOfPlatform({ platforms }: Pick<PendingView, 'platforms'>, node: NodeView): boolean {
+  return platforms.length === 0 || platforms.includes(node.platform);
+}
+
+function refusePlatform(container: Requirements, node: NodeView): string | undefined {
+  if (isOfPlatform(container, node)) return undefined;
+  const platform = node.platform === '' ? 'a platform that is not known yet' : node.platform;
+  return `is ${platform}, and the image is for ${container.platforms.join(', ')}`;
+}
+
+/** A volume is on one node; only containers that every node has one of have a volume on each. */
+function refuseVolumeElsewhere(
+  { volumes, strategy }: Requirements,
+  { id }: NodeView,
+  occupancy: Occupancy,
+): string | undefined {
+  if (strategy === 'every-node') return undefined;
+  for (const { name } of volumes) {
+    const nodes = occupancy.nodesWith(name);
+    if (nodes.length > 0 && !nodes.includes(id)) {
+      return `lacks the volume "${name}", which is on another node`;
+    }
+  }
+  return undefined;
+}
+
+/** What containers will bring is not there yet. */
+function refuseMissingVolume({ volumes }: Requirements, node: NodeView): string | undefined {
+  const missing = volumes.find(({ name, external }) => external && !node.volumes.includes(name));
+  return missing && `lacks the volume "${missing.name}", which is to be there already`;
+}
+
+function refuseFullNode(
+  { serviceId, maxPerNode }: Requirements,
+  { id }: NodeView,
+  occupancy: Occupancy,
+): string | undefined {
+  const count = maxPerNode === 0 ? 0 : occupancy.ofService(serviceId, id);
+  return count < maxPerNode || maxPerNode === 0
+    ? undefined
+    : `has ${count} of its containers, and may have ${maxPerNode}`;
+}
+
+function refuseForCpu(
+  { reservation, cpus }: Requirements,
+  node: NodeView,
+  occupancy: Occupancy,
+): string | undefined {
+  if (node.cpus < cpus) {
+    return `lacks processors: it has ${node.cpus}, and number ${cpus - 1} is asked for`;
+  }
+  const needed = reservation.cpuMillis;
+  const left = node.cpus * 1000 - occupancy.reserved(node.id).cpuMillis;
+  if (needed === 0 || needed <= left) return undefined;
+  const free = Math.max(0, left) / 1000;
+  return `lacks processors: ${free} of ${node.cpus} are free, ${needed / 1000} needed`;
+}
+
+function refuseForMemory(
+  { reservation }: Requirements,
+  node: NodeView,
+  occupancy: Occupancy,
+): string | undefined {
+  const needed = reservation.memoryBytes;
+  const left = node.memoryBytes - occupancy.reserved(node.id).memoryBytes;
+  if (needed === 0 || needed <= left) return undefined;
+  const [free, all] = [Math.max(0, left), node.memoryBytes].map((bytes) => mebibytes(bytes));
+  return `lacks memory: ${free} of ${all} MiB are free, ${mebibytes(needed)} needed`;
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 1024 ** 2);
 }
 
 function missingTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): readonly string[] {

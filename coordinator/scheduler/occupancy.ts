@@ -1,5 +1,5 @@
 import type { NodeId, ServiceId } from '../../shared/ids.ts';
-import type { Port, Protocol } from '../model.ts';
+import type { Port, Protocol, Reservation } from '../model.ts';
 import type { PlacedView } from './views.ts';
 
 /** A port of the node that the user chose, so that only one container there can have it. */
@@ -26,12 +26,15 @@ export class Occupancy {
   readonly #ofServices = new Map<ServiceId, Map<NodeId, number>>();
   /** The name of a container that has the port. */
   readonly #holders = new Map<NodeId, Map<number, string>>();
+  readonly #volumes = new Map<string, Set<NodeId>>();
+  readonly #reserved = new Map<NodeId, Reservation>();
 
   constructor(base?: Occupancy) {
     this.#base = base;
   }
 
-  add({ nodeId, serviceId, containerName, ports, leaving }: PlacedView): void {
+  add(container: PlacedView): void {
+    const { nodeId, serviceId, containerName, ports, leaving, volumes, reservation } = container;
     if (!leaving) {
       increment(this.#totals, nodeId);
       increment(getOrAdd(this.#ofServices, serviceId), nodeId);
@@ -39,6 +42,29 @@ export class Occupancy {
     for (const port of fixedPortsOf(ports)) {
       getOrAdd(this.#holders, nodeId).set(keyOf(port), containerName);
     }
+    for (const name of volumes) this.addVolume(name, nodeId);
+    if (reservation.cpuMillis > 0 || reservation.memoryBytes > 0) {
+      const before = this.#reserved.get(nodeId) ?? nothing;
+      this.#reserved.set(nodeId, sum(before, reservation));
+    }
+  }
+
+  /** A volume is on a node, or will be. */
+  addVolume(name: string, nodeId: NodeId): void {
+    let nodes = this.#volumes.get(name);
+    if (nodes === undefined) this.#volumes.set(name, (nodes = new Set()));
+    nodes.add(nodeId);
+  }
+
+  /** The nodes that have a volume. */
+  nodesWith(volume: string): readonly NodeId[] {
+    return [...(this.#volumes.get(volume) ?? []), ...(this.#base?.nodesWith(volume) ?? [])];
+  }
+
+  /** What the containers on a node have reserved. */
+  reserved(nodeId: NodeId): Reservation {
+    const own = this.#reserved.get(nodeId) ?? nothing;
+    return this.#base === undefined ? own : sum(own, this.#base.reserved(nodeId));
   }
 
   /** Containers that stay on a node, of any service. */
@@ -58,6 +84,15 @@ export class Occupancy {
   holderOf(port: FixedPort, nodeId: NodeId): string | undefined {
     return this.#holders.get(nodeId)?.get(keyOf(port)) ?? this.#base?.holderOf(port, nodeId);
   }
+}
+
+const nothing: Reservation = { cpuMillis: 0, memoryBytes: 0 };
+
+function sum(a: Reservation, b: Reservation): Reservation {
+  return {
+    cpuMillis: a.cpuMillis + b.cpuMillis,
+    memoryBytes: a.memoryBytes + b.memoryBytes,
+  };
 }
 
 /** The counts of what is placed; reads each container once. */

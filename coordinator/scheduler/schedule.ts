@@ -20,6 +20,7 @@ export function schedule(
   placed: readonly PlacedView[] | Occupancy,
 ): Decision[] {
   const occupancy = new Occupancy(placed instanceof Occupancy ? placed : indexPlaced(placed));
+  addVolumes(occupancy, pending, nodes);
   // What no node could take a moment ago, none can take now: placing others frees nothing. So a
   // service of a thousand containers that fit nowhere costs one list of reasons, not a thousand.
   const refused = new Map<string, readonly PlacementReason[]>();
@@ -30,7 +31,9 @@ export function schedule(
       return { kind: 'unplaceable', containerId: container.id, reasons: known };
     }
     const decision = decide(container, nodes, occupancy);
-    if (decision.kind === 'unplaceable') refused.set(key, decision.reasons);
+    // But a volume that others bring to a node is there for the next.
+    const isFinal = container.volumes.length === 0;
+    if (decision.kind === 'unplaceable' && isFinal) refused.set(key, decision.reasons);
     return decision;
   });
 }
@@ -58,10 +61,26 @@ function decide(
     containerName: 'a container that was placed there just now',
     ports: container.ports,
     leaving: false,
+    volumes: container.volumes.map(({ name }) => name),
+    reservation: container.reservation,
   });
   return { kind: 'placed', containerId: container.id, nodeId: chosen.id };
 }
 
-function requirementsOf({ tags, ports, pinnedTo }: PendingView): string {
-  return JSON.stringify([tags, ports, pinnedTo]);
+/** Where the volumes are that are asked for: most services ask for none, and most nodes have many. */
+function addVolumes(
+  occupancy: Occupancy,
+  pending: readonly PendingView[],
+  nodes: readonly NodeView[],
+): void {
+  const needed = new Set(pending.flatMap(({ volumes }) => volumes.map(({ name }) => name)));
+  if (needed.size === 0) return;
+  for (const { id, volumes } of nodes) {
+    for (const name of volumes) if (needed.has(name)) occupancy.addVolume(name, id);
+  }
+}
+
+/** All that filters look at, as one word. */
+function requirementsOf(container: PendingView): string {
+  return JSON.stringify({ ...container, id: '', slot: 0, avoid: [] });
 }

@@ -1,5 +1,12 @@
 import type { ContainerId, NodeId, ServiceId } from '../../shared/ids.ts';
-import type { Availability, NodeState, PlacementReason, Port, Strategy } from '../model.ts';
+import type {
+  Availability,
+  NodeState,
+  PlacementReason,
+  Port,
+  Reservation,
+  Strategy,
+} from '../model.ts';
 
 /** The part of a node that placement depends on. */
 export interface NodeView {
@@ -11,6 +18,12 @@ export interface NodeView {
   readonly state: NodeState;
   /** Why it is not ready, in words; may be empty. */
   readonly message: string;
+  /** OS/ARCHITECTURE; empty while it is not known. */
+  readonly platform: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** Named volumes of its engine. */
+  readonly volumes: readonly string[];
 }
 
 /**
@@ -24,6 +37,17 @@ export interface PlacedView {
   readonly ports: readonly Port[];
   /** It is about to go: its ports are taken still, but it does not count for the balance. */
   readonly leaving: boolean;
+  /** Names of its volumes, which are on the node from now on. */
+  readonly volumes: readonly string[];
+  /** What it keeps of the node; nothing once it was seen to have ended. */
+  readonly reservation: Reservation;
+}
+
+/** A volume that a container needs on its node. */
+export interface VolumeNeed {
+  readonly name: string;
+  /** It must be on a node already. */
+  readonly external: boolean;
 }
 
 /** A container that waits for a node. */
@@ -36,6 +60,12 @@ export interface PendingView {
   readonly ports: readonly Port[];
   /** The only node that it may be placed on; null: any. */
   readonly pinnedTo: NodeId | null;
+  readonly volumes: readonly VolumeNeed[];
+  readonly reservation: Reservation;
+  readonly maxPerNode: number;
+  readonly platforms: readonly string[];
+  /** Processors that the node must have at least. */
+  readonly cpus: number;
   /** Nodes where attempts before it failed: taken only if no other node can have it. */
   readonly avoid: readonly NodeId[];
 }

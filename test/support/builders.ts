@@ -47,6 +47,11 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     stopGraceMs: 10_000,
     apiRole: 'none',
     container: someOptions(),
+    volumes: [],
+    volumesFrom: [],
+    reservation: { cpuMillis: 0, memoryBytes: 0 },
+    maxPerNode: 0,
+    platforms: [],
     ...changes,
   };
 }
@@ -77,6 +82,7 @@ export function aDefinition(changes: Partial<ContainerDefinition> = {}): Contain
     hostname: 'web-1',
     stopGraceMs: 10_000,
     options: someOptions(),
+    volumes: [],
     tokenId: null,
     ...changes,
   };
@@ -162,6 +168,7 @@ export function aNode(changes: Partial<Node> = {}): Node {
     description: null,
     advertiseAddress: '10.0.0.1',
     publicAddress: '203.0.113.1',
+    volumes: [],
     joinedAtMs: 0,
     ...changes,
   };

@@ -44,6 +44,8 @@ export interface FakeSession {
   heartbeats: number;
   /** How often the complete set was asked for. */
   setsAskedFor: number;
+  /** Names of the engine's volumes, as last told. */
+  volumes: readonly string[] | undefined;
   hasEnded: boolean;
 }
 
@@ -222,6 +224,7 @@ export class FakeCoordinator implements AsyncDisposable {
       reports: [],
       heartbeats: 0,
       setsAskedFor: 0,
+      volumes: undefined,
       hasEnded: false,
       wakeup: new Wakeup(),
       outbox: [],
@@ -254,6 +257,9 @@ export class FakeCoordinator implements AsyncDisposable {
         session.reports.push(message.value);
         this.engine = message.value.engine ?? this.engine;
         this.#note(message.value.containers);
+        return;
+      case 'volumes':
+        session.volumes = message.value.names;
         return;
       case 'assignmentsRequest':
         session.setsAskedFor++;

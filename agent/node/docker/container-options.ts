@@ -1,6 +1,7 @@
 import { shortId, type ContainerId, type NodeId } from '../../../shared/ids.ts';
 import type { Assignment, ContainerDefinition, PortSpec, RestartPolicy } from '../model.ts';
 import { labelsOf } from './container-labels.ts';
+import { anonymousVolumesOf, mountOptionsOf, type DockerMountOptions } from './mount-options.ts';
 import {
   hostOptionsOf,
   runOptionsOf,
@@ -18,10 +19,12 @@ export interface CreateOptions extends DockerRunOptions {
   readonly Labels: Record<string, string>;
   readonly ExposedPorts: Record<string, Record<string, never>>;
   readonly StopTimeout: number;
-  readonly HostConfig: DockerHostOptions & {
-    readonly PortBindings: Record<string, { HostIp: string; HostPort: string }[]>;
-    readonly RestartPolicy: { Name: string };
-  };
+  readonly Volumes: Record<string, object>;
+  readonly HostConfig: DockerHostOptions &
+    DockerMountOptions & {
+      readonly PortBindings: Record<string, { HostIp: string; HostPort: string }[]>;
+      readonly RestartPolicy: { Name: string };
+    };
 }
 
 /** Where ports of this node are bound, and whose containers they are. */
@@ -70,6 +73,7 @@ export function createOptionsOf(
       ...labelsOf({ ...definition, containerId, nodeId }),
     },
     ExposedPorts: Object.fromEntries(ports.map((port) => [portKey(port), {}])),
+    Volumes: anonymousVolumesOf(definition.volumes),
     StopTimeout: graceSeconds(definition.stopGraceMs),
     HostConfig: {
       PortBindings: Object.fromEntries(
@@ -80,6 +84,7 @@ export function createOptionsOf(
       ),
       RestartPolicy: { Name: restartPolicies[definition.restart] },
       ...hostOptionsOf(options, definition.hosts),
+      ...mountOptionsOf(definition.volumes),
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import type { ContainerId, NodeId } from '../../../shared/ids.ts';
 import { abortable } from '../abortable.ts';
+import type { EngineVolumes } from '../volumes.ts';
 import { negotiateApiVersion } from './api-version.ts';
 import {
   containerEventOf,
@@ -55,11 +56,14 @@ const limitsMs = {
   pull: 300_000,
 } as const;
 
+/** What Docker calls a volume that nobody gave a name. */
+const anonymousVolume = /^[0-9a-f]{64}$/;
+
 /** Inspections at the same time while listing. */
 const listParallelism = 4;
 
 /** The Docker Engine of this host, through dockerode: the only place that knows it. */
-export class DockerodeEngine implements ContainerEngine {
+export class DockerodeEngine implements ContainerEngine, EngineVolumes {
   readonly #options: DockerodeEngineOptions;
   readonly #clock: Clock;
   #docker: Docker;
@@ -197,6 +201,23 @@ export class DockerodeEngine implements ContainerEngine {
       }),
     );
     return this.#readEvents(stream);
+  }
+
+  async volumes(signal: AbortSignal): Promise<string[]> {
+    const { Volumes: all } = await this.#call(limitsMs.inspect, signal, () =>
+      this.#docker.listVolumes(),
+    );
+    return all.map(({ Name }) => Name).filter((name) => !anonymousVolume.test(name));
+  }
+
+  async volumeChanges(signal: AbortSignal): Promise<AsyncIterable<unknown>> {
+    const stream = await this.#call(limitsMs.connect, signal, () =>
+      this.#docker.getEvents({
+        filters: { type: ['volume'], event: ['create', 'destroy'] },
+        abortSignal: signal,
+      }),
+    );
+    return this.#lines(stream);
   }
 
   async *#readEvents(stream: NodeJS.ReadableStream): AsyncGenerator<ContainerEvent> {

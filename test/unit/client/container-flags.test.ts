@@ -1,6 +1,5 @@
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { addContainerFlags } from '../../../client/cli/container-flags.ts';
 import {
   readBytes,
   readCpus,
@@ -8,7 +7,9 @@ import {
   readExtraHost,
   readUlimit,
 } from '../../../client/cli/container-values.ts';
-import { addListEditFlags } from '../../../client/cli/spec-flags.ts';
+import { addOptionFlags } from '../../../client/cli/option-flags.ts';
+import { readTmpfs, readVolume } from '../../../client/cli/placement-flags.ts';
+import { addListEditFlags, optionGroups } from '../../../client/cli/spec-flags.ts';
 import { patchOf } from '../../../client/cli/spec.ts';
 import { ContainerOptions } from '../../../shared/gen/fairlead/v1/container_options.ts';
 import { ServiceSpec } from '../../../shared/gen/fairlead/v1/service.ts';
@@ -17,13 +18,19 @@ type Options = Parameters<typeof ContainerOptions.fromPartial>[0];
 
 /** What a command line changes in the options that there are. */
 function changed(args: readonly string[], now: Options = {}) {
+  const { spec, mask } = changedSpec(args, { container: now });
+  return { container: spec.container, mask };
+}
+
+function changedSpec(
+  args: readonly string[],
+  now: Parameters<typeof ServiceSpec.fromPartial>[0] = {},
+) {
   const command = new Command();
-  addContainerFlags(command);
+  addOptionFlags(command, optionGroups);
   addListEditFlags(command);
   command.parse(args, { from: 'user' });
-  const spec = ServiceSpec.fromPartial({ container: now });
-  const patch = patchOf(command.opts(), [], spec);
-  return { container: patch.spec.container, mask: patch.mask };
+  return patchOf(command.opts(), [], ServiceSpec.fromPartial(now));
 }
 
 test('flags under their names of Docker set what they name, and nothing else', () => {
@@ -99,4 +106,54 @@ test('reads processors, devices, limits and hosts', () => {
   expect(readUlimit('core=-1')).toEqual({ name: 'core', soft: -1, hard: undefined });
   expect(readExtraHost('db:2001:db8::1')).toEqual({ name: 'db', address: '2001:db8::1' });
   expect(readExtraHost('db=[::1]')).toEqual({ name: 'db', address: '::1' });
+});
+
+test('volumes are edited by their paths, whichever flag they come from', () => {
+  const now = {
+    volumes: [readVolume('data:/data'), readVolume('/cache'), readVolume('old:/old')],
+    volumesFrom: ['db'],
+  };
+  const args = '-v other:/data:ro --tmpfs /cache:size=1m --volume-rm /old --volumes-from web';
+  const { spec, mask } = changedSpec(args.split(' '), now);
+  expect(mask).toEqual(['volumes', 'volumes_from']);
+  expect(spec.volumes).toEqual([readVolume('other:/data:ro'), readTmpfs('/cache:size=1m')]);
+  expect(spec.volumesFrom).toEqual(['db', 'web']);
+});
+
+test('what is asked of a node', () => {
+  const args = '--reserve-cpu 0.5 --reserve-memory 1g --replicas-max-per-node 2';
+  const { spec, mask } = changedSpec([...args.split(' '), '--platform', 'linux/arm64']);
+  expect(spec).toMatchObject({
+    reservation: { cpuMillis: 500, memoryBytes: 2 ** 30 },
+    maxPerNode: 2,
+    platforms: ['linux/arm64'],
+  });
+  expect(mask).toEqual([
+    'reservation.cpu_millis',
+    'reservation.memory_bytes',
+    'max_per_node',
+    'platforms',
+  ]);
+});
+
+test.each([
+  ['/data', undefined, false],
+  ['data:/data', { $case: 'named', value: { name: 'data', external: false } }, false],
+  ['data:/data:ro,external', { $case: 'named', value: { name: 'data', external: true } }, true],
+  ['/srv:/data:rw', { $case: 'bind', value: { path: '/srv' } }, false],
+])('reads the volume %s', (text, source, readOnly) => {
+  expect(readVolume(text)).toEqual({ containerPath: '/data', source, readOnly });
+});
+
+test.each(['data', 'a:b', 'a:/b:rx', 'a:/b:ro:z', ''])('refuses the volume "%s"', (text) => {
+  expect(() => readVolume(text)).toThrow('NAME:PATH');
+});
+
+test('reads a tmpfs', () => {
+  expect(readTmpfs('/run:mode=0700,ro')).toEqual({
+    containerPath: '/run',
+    source: { $case: 'tmpfs', value: { sizeBytes: 0, mode: 0o700 } },
+    readOnly: true,
+  });
+  expect(() => readTmpfs('/run:mode=9')).toThrow('A tmpfs is');
 });

@@ -12,7 +12,7 @@ import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
 import { ContainerOptions } from "./container_options.ts";
 import { NodeDescription } from "./node.ts";
-import { PortSpec, Readiness, RestartPolicy, restartPolicyFromJSON, restartPolicyToJSON } from "./service.ts";
+import { PortSpec, Readiness, RestartPolicy, restartPolicyFromJSON, restartPolicyToJSON, Volume } from "./service.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -169,7 +169,16 @@ export interface NodeSessionRequest {
     | //
     /** A sequence number was missed: asks for the complete set. */
     { $case: "assignmentsRequest"; value: AssignmentsRequest }
+    | //
+    /** The volumes of its engine; once they are known, and when they change. */
+    { $case: "volumes"; value: VolumeReport }
     | undefined;
+}
+
+/** The volumes of a node's engine. */
+export interface VolumeReport {
+  /** Names of all of them, at most 10,000; anonymous ones are left out. */
+  names: string[];
 }
 
 /** Nothing but a sign of life. */
@@ -357,7 +366,11 @@ export interface ContainerDefinition {
   /** Time between the stop signal and the kill. */
   stopGraceMs: number;
   /** How the engine runs it; the host name is in hostname. */
-  options: ContainerOptions | undefined;
+  options:
+    | ContainerOptions
+    | undefined;
+  /** Volumes, with the names of this container, and those that it has from other services among them. */
+  volumes: Volume[];
 }
 
 export interface ContainerDefinition_EnvironmentEntry {
@@ -735,6 +748,9 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       case "assignmentsRequest":
         AssignmentsRequest.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "volumes":
+        VolumeReport.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -787,6 +803,14 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
             };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "volumes", value: VolumeReport.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -811,6 +835,8 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         ? { $case: "assignmentsRequest", value: AssignmentsRequest.fromJSON(object.assignmentsRequest) }
         : isSet(object.assignments_request)
         ? { $case: "assignmentsRequest", value: AssignmentsRequest.fromJSON(object.assignments_request) }
+        : isSet(object.volumes)
+        ? { $case: "volumes", value: VolumeReport.fromJSON(object.volumes) }
         : undefined,
     };
   },
@@ -825,6 +851,8 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       obj.heartbeat = Heartbeat.toJSON(message.message.value);
     } else if (message.message?.$case === "assignmentsRequest") {
       obj.assignmentsRequest = AssignmentsRequest.toJSON(message.message.value);
+    } else if (message.message?.$case === "volumes") {
+      obj.volumes = VolumeReport.toJSON(message.message.value);
     }
     return obj;
   },
@@ -862,7 +890,80 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         }
         break;
       }
+      case "volumes": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "volumes", value: VolumeReport.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseVolumeReport(): VolumeReport {
+  return { names: [] };
+}
+
+export const VolumeReport: MessageFns<VolumeReport> = {
+  encode(message: VolumeReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.names) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VolumeReport {
+    return { names: globalThis.Array.isArray(object?.names) ? object.names.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: VolumeReport): unknown {
+    const obj: any = {};
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VolumeReport>): VolumeReport {
+    return VolumeReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VolumeReport>): VolumeReport {
+    const message = createBaseVolumeReport();
+    message.names = object.names?.map((e) => e) || [];
     return message;
   },
 };
@@ -2189,6 +2290,7 @@ function createBaseContainerDefinition(): ContainerDefinition {
     readiness: undefined,
     stopGraceMs: 0,
     options: undefined,
+    volumes: [],
   };
 }
 
@@ -2244,6 +2346,9 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     }
     if (message.options !== undefined) {
       ContainerOptions.encode(message.options, writer.uint32(138).fork()).join();
+    }
+    for (const v of message.volumes) {
+      Volume.encode(v!, writer.uint32(146).fork()).join();
     }
     return writer;
   },
@@ -2403,6 +2508,14 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
             message.options = ContainerOptions.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.volumes.push(Volume.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2474,6 +2587,9 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
         ? globalThis.Number(object.stop_grace_ms)
         : 0,
       options: isSet(object.options) ? ContainerOptions.fromJSON(object.options) : undefined,
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => Volume.fromJSON(e))
+        : [],
     };
   },
 
@@ -2542,6 +2658,9 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     if (message.options !== undefined) {
       obj.options = ContainerOptions.toJSON(message.options);
     }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => Volume.toJSON(e));
+    }
     return obj;
   },
 
@@ -2587,6 +2706,7 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     message.options = (object.options !== undefined && object.options !== null)
       ? ContainerOptions.fromPartial(object.options)
       : undefined;
+    message.volumes = object.volumes?.map((e) => Volume.fromPartial(e)) || [];
     return message;
   },
 };

@@ -206,6 +206,8 @@ export interface Node {
    * or take them; those that the agent has not told yet are left out.
    */
   automaticTags: string[];
+  /** Named volumes of its engine, as its agent last told. */
+  volumes: string[];
 }
 
 /** An engine container that carries a node's labels although the coordinator doesn't know it. */
@@ -246,7 +248,11 @@ export interface NodeDescription {
 export interface NodeReason {
   /** Name of the node. */
   node: string;
-  /** The filter that refused it: TAG_MISSING, NOT_READY, NOT_ACTIVE, PORT_TAKEN, FAILING_HERE. */
+  /**
+   * The filter that refused it: PINNED_ELSEWHERE, TAG_MISSING, PLATFORM_MISMATCH, VOLUME_ELSEWHERE,
+   * VOLUME_MISSING, NOT_ACTIVE, NOT_READY, PORT_TAKEN, MAX_PER_NODE, NOT_ENOUGH_CPU, NOT_ENOUGH_MEMORY,
+   * FAILING_HERE.
+   */
   filter: string;
   /** The reason in words. */
   reason: string;
@@ -272,6 +278,7 @@ function createBaseNode(): Node {
     clusterId: "",
     clusterTags: [],
     automaticTags: [],
+    volumes: [],
   };
 }
 
@@ -330,6 +337,9 @@ export const Node: MessageFns<Node> = {
     }
     for (const v of message.automaticTags) {
       writer.uint32(146).string(v!);
+    }
+    for (const v of message.volumes) {
+      writer.uint32(170).string(v!);
     }
     return writer;
   },
@@ -491,6 +501,14 @@ export const Node: MessageFns<Node> = {
             message.automaticTags.push(reader.string());
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.volumes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -553,6 +571,9 @@ export const Node: MessageFns<Node> = {
         : globalThis.Array.isArray(object?.automatic_tags)
         ? object.automatic_tags.map((e: any) => globalThis.String(e))
         : [],
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -612,6 +633,9 @@ export const Node: MessageFns<Node> = {
     if (message.automaticTags?.length) {
       obj.automaticTags = message.automaticTags;
     }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes;
+    }
     return obj;
   },
 
@@ -640,6 +664,7 @@ export const Node: MessageFns<Node> = {
     message.clusterId = object.clusterId ?? "";
     message.clusterTags = object.clusterTags?.map((e) => e) || [];
     message.automaticTags = object.automaticTags?.map((e) => e) || [];
+    message.volumes = object.volumes?.map((e) => e) || [];
     return message;
   },
 };

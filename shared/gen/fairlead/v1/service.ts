@@ -507,7 +507,32 @@ export interface ServiceSpec {
   /** What the containers may do with Fairlead's own API. Default none. */
   apiRole: ApiRole;
   /** How the engine runs each container. Default: as the image and the engine have it. */
-  container: ContainerOptions | undefined;
+  container:
+    | ContainerOptions
+    | undefined;
+  /** Volumes of each container, at most 100, each at a path of its own. */
+  volumes: Volume[];
+  /**
+   * Names of services whose named and bind volumes are mounted too, at the paths that they have there, at
+   * most 20; where two are at one path, the first counts, and one of `volumes` before all. Containers go
+   * where the named ones are. NOT_FOUND, VOLUMES_SERVICE_NOT_FOUND, if there is no such service;
+   * FAILED_PRECONDITION, VOLUMES_OF_SELF, if it is this one.
+   */
+  volumesFrom: string[];
+  /** What a container needs free on its node. Default: nothing. */
+  reservation:
+    | Reservation
+    | undefined;
+  /**
+   * Containers of this service that stay on one node, 0 to 1000; 0: any number. One that is being replaced
+   * does not count.
+   */
+  maxPerNode: number;
+  /**
+   * Platforms that the image is for, as OS/ARCHITECTURE in Docker's words, like linux/arm64; at most 20.
+   * Empty: any node is tried.
+   */
+  platforms: string[];
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -518,6 +543,74 @@ export interface ServiceSpec_EnvironmentEntry {
 export interface ServiceSpec_LabelsEntry {
   key: string;
   value: string;
+}
+
+/**
+ * What a container needs free on its node. Nothing is enforced by it; that is for ContainerOptions.limits.
+ * A node is chosen only if what it has covers the reservations of all containers on it that are not seen to
+ * have ended.
+ */
+export interface Reservation {
+  /** Thousandths of a processor, 0 to 10,000,000. */
+  cpuMillis: number;
+  /** Memory in bytes, 0 to 1 PiB. */
+  memoryBytes: number;
+}
+
+/**
+ * Something of its node that a container has at a path. With a named or a bind volume that is not read-only,
+ * or with volumes of another service, containers are replaced stop-first by default.
+ */
+export interface Volume {
+  /** Absolute path inside, without ':', at most 4,096 bytes; required. Once a service. */
+  containerPath: string;
+  /** What is there. Not set: an anonymous volume, which is removed with its container. */
+  source:
+    | //
+    /** A volume of the engine's, by its name. */
+    { $case: "named"; value: NamedVolume }
+    | //
+    /** A file or directory of the node. */
+    { $case: "bind"; value: BindMount }
+    | //
+    /** Memory, gone with the process. */
+    { $case: "tmpfs"; value: TmpfsMount }
+    | undefined;
+  /** True: the container cannot write to it. */
+  readOnly: boolean;
+}
+
+/**
+ * A volume of the engine's. It is on one node: once it is there, containers that have it are placed there,
+ * whatever service they are of, and nowhere else while that node is one. With the strategy EVERY_NODE each
+ * node has its own. Removing a service leaves it.
+ */
+export interface NamedVolume {
+  /**
+   * Name, [A-Za-z0-9][A-Za-z0-9_.-]*, at most 100 characters; required. May hold the templates
+   * {{.Service.ID}}, {{.Service.Name}}, {{.Container.Name}} and {{.Slot}}: with {{.Slot}} in it, each slot has
+   * a volume of its own.
+   */
+  name: string;
+  /** True: it must be on a node already; none is made. FAILED_PRECONDITION if it is on none. */
+  external: boolean;
+}
+
+/** A file or directory of the node. */
+export interface BindMount {
+  /**
+   * Absolute path on the node, without ':', at most 4,096 bytes; required. A directory is made if there is
+   * nothing.
+   */
+  path: string;
+}
+
+/** Memory that is mounted as a file system. */
+export interface TmpfsMount {
+  /** Size in bytes, 0 or 4 KiB to 1 PiB. 0: half of the node's memory. */
+  sizeBytes: number;
+  /** Mode of its root, 0 to 07777 in octal, so at most 4095. 0: 01777. */
+  mode: number;
 }
 
 /** A port that the containers of a service listen on. */
@@ -595,7 +688,7 @@ export interface NoCheck {
 
 /** How containers of an older revision are replaced. */
 export interface UpdatePolicy {
-  /** Default START_FIRST; STOP_FIRST where a port of the node is fixed. */
+  /** Default START_FIRST; STOP_FIRST where a port of the node is fixed, or a volume is written to. */
   order: UpdateOrder;
   /** Containers replaced at the same time, 1 to 100. Default 1. */
   parallelism?:
@@ -1090,6 +1183,11 @@ function createBaseServiceSpec(): ServiceSpec {
     stopGraceMs: undefined,
     apiRole: 0,
     container: undefined,
+    volumes: [],
+    volumesFrom: [],
+    reservation: undefined,
+    maxPerNode: 0,
+    platforms: [],
   };
 }
 
@@ -1145,6 +1243,21 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.container !== undefined) {
       ContainerOptions.encode(message.container, writer.uint32(138).fork()).join();
+    }
+    for (const v of message.volumes) {
+      Volume.encode(v!, writer.uint32(146).fork()).join();
+    }
+    for (const v of message.volumesFrom) {
+      writer.uint32(154).string(v!);
+    }
+    if (message.reservation !== undefined) {
+      Reservation.encode(message.reservation, writer.uint32(162).fork()).join();
+    }
+    if (message.maxPerNode !== 0) {
+      writer.uint32(168).uint32(message.maxPerNode);
+    }
+    for (const v of message.platforms) {
+      writer.uint32(178).string(v!);
     }
     return writer;
   },
@@ -1304,6 +1417,46 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.container = ContainerOptions.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.volumes.push(Volume.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.volumesFrom.push(reader.string());
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.reservation = Reservation.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.maxPerNode = reader.uint32();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.platforms.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1375,6 +1528,23 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         ? apiRoleFromJSON(object.api_role)
         : 0,
       container: isSet(object.container) ? ContainerOptions.fromJSON(object.container) : undefined,
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => Volume.fromJSON(e))
+        : [],
+      volumesFrom: globalThis.Array.isArray(object?.volumesFrom)
+        ? object.volumesFrom.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.volumes_from)
+        ? object.volumes_from.map((e: any) => globalThis.String(e))
+        : [],
+      reservation: isSet(object.reservation) ? Reservation.fromJSON(object.reservation) : undefined,
+      maxPerNode: isSet(object.maxPerNode)
+        ? globalThis.Number(object.maxPerNode)
+        : isSet(object.max_per_node)
+        ? globalThis.Number(object.max_per_node)
+        : 0,
+      platforms: globalThis.Array.isArray(object?.platforms)
+        ? object.platforms.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1443,6 +1613,21 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.container !== undefined) {
       obj.container = ContainerOptions.toJSON(message.container);
     }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => Volume.toJSON(e));
+    }
+    if (message.volumesFrom?.length) {
+      obj.volumesFrom = message.volumesFrom;
+    }
+    if (message.reservation !== undefined) {
+      obj.reservation = Reservation.toJSON(message.reservation);
+    }
+    if (message.maxPerNode !== 0) {
+      obj.maxPerNode = Math.round(message.maxPerNode);
+    }
+    if (message.platforms?.length) {
+      obj.platforms = message.platforms;
+    }
     return obj;
   },
 
@@ -1490,6 +1675,13 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     message.container = (object.container !== undefined && object.container !== null)
       ? ContainerOptions.fromPartial(object.container)
       : undefined;
+    message.volumes = object.volumes?.map((e) => Volume.fromPartial(e)) || [];
+    message.volumesFrom = object.volumesFrom?.map((e) => e) || [];
+    message.reservation = (object.reservation !== undefined && object.reservation !== null)
+      ? Reservation.fromPartial(object.reservation)
+      : undefined;
+    message.maxPerNode = object.maxPerNode ?? 0;
+    message.platforms = object.platforms?.map((e) => e) || [];
     return message;
   },
 };
@@ -1660,6 +1852,502 @@ export const ServiceSpec_LabelsEntry: MessageFns<ServiceSpec_LabelsEntry> = {
     const message = createBaseServiceSpec_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseReservation(): Reservation {
+  return { cpuMillis: 0, memoryBytes: 0 };
+}
+
+export const Reservation: MessageFns<Reservation> = {
+  encode(message: Reservation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cpuMillis !== 0) {
+      writer.uint32(8).uint32(message.cpuMillis);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(16).uint64(message.memoryBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reservation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReservation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cpuMillis = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.memoryBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Reservation {
+    return {
+      cpuMillis: isSet(object.cpuMillis)
+        ? globalThis.Number(object.cpuMillis)
+        : isSet(object.cpu_millis)
+        ? globalThis.Number(object.cpu_millis)
+        : 0,
+      memoryBytes: isSet(object.memoryBytes)
+        ? globalThis.Number(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? globalThis.Number(object.memory_bytes)
+        : 0,
+    };
+  },
+
+  toJSON(message: Reservation): unknown {
+    const obj: any = {};
+    if (message.cpuMillis !== 0) {
+      obj.cpuMillis = Math.round(message.cpuMillis);
+    }
+    if (message.memoryBytes !== 0) {
+      obj.memoryBytes = Math.round(message.memoryBytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Reservation>): Reservation {
+    return Reservation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reservation>): Reservation {
+    const message = createBaseReservation();
+    message.cpuMillis = object.cpuMillis ?? 0;
+    message.memoryBytes = object.memoryBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseVolume(): Volume {
+  return { containerPath: "", source: undefined, readOnly: false };
+}
+
+export const Volume: MessageFns<Volume> = {
+  encode(message: Volume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerPath !== "") {
+      writer.uint32(10).string(message.containerPath);
+    }
+    switch (message.source?.$case) {
+      case "named":
+        NamedVolume.encode(message.source.value, writer.uint32(18).fork()).join();
+        break;
+      case "bind":
+        BindMount.encode(message.source.value, writer.uint32(26).fork()).join();
+        break;
+      case "tmpfs":
+        TmpfsMount.encode(message.source.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    if (message.readOnly !== false) {
+      writer.uint32(40).bool(message.readOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Volume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerPath = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = { $case: "named", value: NamedVolume.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.source = { $case: "bind", value: BindMount.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.source = { $case: "tmpfs", value: TmpfsMount.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.readOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Volume {
+    return {
+      containerPath: isSet(object.containerPath)
+        ? globalThis.String(object.containerPath)
+        : isSet(object.container_path)
+        ? globalThis.String(object.container_path)
+        : "",
+      source: isSet(object.named)
+        ? { $case: "named", value: NamedVolume.fromJSON(object.named) }
+        : isSet(object.bind)
+        ? { $case: "bind", value: BindMount.fromJSON(object.bind) }
+        : isSet(object.tmpfs)
+        ? { $case: "tmpfs", value: TmpfsMount.fromJSON(object.tmpfs) }
+        : undefined,
+      readOnly: isSet(object.readOnly)
+        ? globalThis.Boolean(object.readOnly)
+        : isSet(object.read_only)
+        ? globalThis.Boolean(object.read_only)
+        : false,
+    };
+  },
+
+  toJSON(message: Volume): unknown {
+    const obj: any = {};
+    if (message.containerPath !== "") {
+      obj.containerPath = message.containerPath;
+    }
+    if (message.source?.$case === "named") {
+      obj.named = NamedVolume.toJSON(message.source.value);
+    } else if (message.source?.$case === "bind") {
+      obj.bind = BindMount.toJSON(message.source.value);
+    } else if (message.source?.$case === "tmpfs") {
+      obj.tmpfs = TmpfsMount.toJSON(message.source.value);
+    }
+    if (message.readOnly !== false) {
+      obj.readOnly = message.readOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Volume>): Volume {
+    return Volume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Volume>): Volume {
+    const message = createBaseVolume();
+    message.containerPath = object.containerPath ?? "";
+    switch (object.source?.$case) {
+      case "named": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "named", value: NamedVolume.fromPartial(object.source.value) };
+        }
+        break;
+      }
+      case "bind": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "bind", value: BindMount.fromPartial(object.source.value) };
+        }
+        break;
+      }
+      case "tmpfs": {
+        if (object.source?.value !== undefined && object.source?.value !== null) {
+          message.source = { $case: "tmpfs", value: TmpfsMount.fromPartial(object.source.value) };
+        }
+        break;
+      }
+    }
+    message.readOnly = object.readOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseNamedVolume(): NamedVolume {
+  return { name: "", external: false };
+}
+
+export const NamedVolume: MessageFns<NamedVolume> = {
+  encode(message: NamedVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.external !== false) {
+      writer.uint32(16).bool(message.external);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NamedVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNamedVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.external = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NamedVolume {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      external: isSet(object.external) ? globalThis.Boolean(object.external) : false,
+    };
+  },
+
+  toJSON(message: NamedVolume): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.external !== false) {
+      obj.external = message.external;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NamedVolume>): NamedVolume {
+    return NamedVolume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NamedVolume>): NamedVolume {
+    const message = createBaseNamedVolume();
+    message.name = object.name ?? "";
+    message.external = object.external ?? false;
+    return message;
+  },
+};
+
+function createBaseBindMount(): BindMount {
+  return { path: "" };
+}
+
+export const BindMount: MessageFns<BindMount> = {
+  encode(message: BindMount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BindMount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBindMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BindMount {
+    return { path: isSet(object.path) ? globalThis.String(object.path) : "" };
+  },
+
+  toJSON(message: BindMount): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BindMount>): BindMount {
+    return BindMount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BindMount>): BindMount {
+    const message = createBaseBindMount();
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseTmpfsMount(): TmpfsMount {
+  return { sizeBytes: 0, mode: 0 };
+}
+
+export const TmpfsMount: MessageFns<TmpfsMount> = {
+  encode(message: TmpfsMount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sizeBytes !== 0) {
+      writer.uint32(8).uint64(message.sizeBytes);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).uint32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TmpfsMount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTmpfsMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sizeBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TmpfsMount {
+    return {
+      sizeBytes: isSet(object.sizeBytes)
+        ? globalThis.Number(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? globalThis.Number(object.size_bytes)
+        : 0,
+      mode: isSet(object.mode) ? globalThis.Number(object.mode) : 0,
+    };
+  },
+
+  toJSON(message: TmpfsMount): unknown {
+    const obj: any = {};
+    if (message.sizeBytes !== 0) {
+      obj.sizeBytes = Math.round(message.sizeBytes);
+    }
+    if (message.mode !== 0) {
+      obj.mode = Math.round(message.mode);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TmpfsMount>): TmpfsMount {
+    return TmpfsMount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TmpfsMount>): TmpfsMount {
+    const message = createBaseTmpfsMount();
+    message.sizeBytes = object.sizeBytes ?? 0;
+    message.mode = object.mode ?? 0;
     return message;
   },
 };
@@ -2379,6 +3067,17 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
 }
 
 function isObject(value: any): boolean {

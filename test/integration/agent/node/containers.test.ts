@@ -12,7 +12,7 @@ import {
   NetworkMode,
   PidMode,
 } from '../../../../shared/gen/fairlead/v1/container_options.ts';
-import { RestartPolicy } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { RestartPolicy, Volume } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { FakeCoordinator, nodeId } from '../../../support/fake-coordinator.ts';
 import { prepareImages } from '../../../support/lab/images.ts';
@@ -197,6 +197,47 @@ describeWithLab('a node agent with a real engine', () => {
     expect(await fetchText(`http://${host.address}:8097/`)).toContain('My hostname is web-1');
     const modes = '{{.HostConfig.NetworkMode}} {{.HostConfig.PidMode}}';
     expect(await inspect(engineId, modes)).toBe('host host');
+  });
+
+  test('mounts volumes, and tells which named ones there are', async () => {
+    const volumes = [
+      Volume.fromPartial({
+        containerPath: '/data',
+        source: { $case: 'named', value: { name: 'kept-data' } },
+      }),
+      Volume.fromPartial({
+        containerPath: '/etc-of-node',
+        source: { $case: 'bind', value: { path: '/etc' } },
+        readOnly: true,
+      }),
+      Volume.fromPartial({
+        containerPath: '/run',
+        source: { $case: 'tmpfs', value: { sizeBytes: 65_536 } },
+      }),
+      Volume.fromPartial({ containerPath: '/cache' }),
+    ];
+    const script = 'echo kept > /data/file; sleep 1000';
+    const id = runCommand(['sh', '-c', script], { volumes, stopGraceMs: 0 });
+    const { engineId } = await becomes(id, { phase: ContainerPhase.RUNNING });
+    const say = (...command: string[]) => host.docker(['exec', engineId, ...command], signal);
+    const mounts = await say('busybox', 'cat', '/proc/mounts');
+    expect(mounts).toMatch(/ \/run tmpfs [^ ]*size=64k/);
+    expect(mounts).toMatch(/ \/cache /);
+    await expect(say('busybox', 'touch', '/etc-of-node/x')).rejects.toThrow('Read-only');
+    await eventually(() => {
+      // Not the one without a name.
+      expect(coordinator.session?.volumes).toEqual(['kept-data']);
+    });
+
+    coordinator.assign(id, WantedPhase.REMOVED);
+    await becomes(id, { phase: ContainerPhase.REMOVED });
+    const next = runCommand(['cat', '/data/file'], { volumes, restart: RestartPolicy.NEVER });
+    expect(await becomes(next, { phase: ContainerPhase.STOPPED })).toMatchObject({ exitCode: 0 });
+    await host.docker(['rm', '--force', coordinator.status(next)!.engineId], signal);
+    await host.docker(['volume', 'rm', 'kept-data'], signal);
+    await eventually(() => {
+      expect(coordinator.session?.volumes).toEqual([]);
+    });
   });
 
   test('is not ready before its check passes, and not ready again when it fails', async () => {

@@ -40,6 +40,7 @@ export function aDefinition(
     readiness: tcpReadiness,
     stopGraceMs: 5_000,
     options: undefined,
+    volumes: [],
     ...definition,
   };
 }

@@ -287,7 +287,10 @@ describe('the schema', () => {
     database.close();
     using store = open();
     expect([...store.nodes.values()]).toEqual([
-      { id: 'a', name: 'a', description: { hostname: 'host', os: '' }, clusterId: null },
+      {
+        ...{ id: 'a', name: 'a', description: { hostname: 'host', os: '' }, clusterId: null },
+        volumes: [],
+      },
     ]);
     expect([...store.tokens.values()]).toEqual([
       { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0 },

@@ -59,6 +59,7 @@ export function aDefinition(definition: Partial<ContainerDefinition> = {}): Cont
     readiness: aReadinessSpec(),
     stopGraceMs: 10_000,
     options: someOptions(),
+    volumes: [],
     ...definition,
   };
 }

@@ -39,6 +39,10 @@ const definition = {
   },
   stopGraceMs: 7_000,
   options: { network: NetworkMode.HOST, capAdd: ['NET_ADMIN'] },
+  volumes: [
+    { containerPath: '/a', readOnly: true },
+    { containerPath: '/b', source: { $case: 'named' as const, value: { name: 'data' } } },
+  ],
 };
 
 describe('assignments', () => {
@@ -69,6 +73,14 @@ describe('assignments', () => {
             ],
             restart: 'on-failure',
             options: someOptions({ network: 'host', capAdd: ['NET_ADMIN'] }),
+            volumes: [
+              { containerPath: '/a', readOnly: true, source: { kind: 'anonymous' } },
+              {
+                containerPath: '/b',
+                readOnly: false,
+                source: { kind: 'named', name: 'data', external: false },
+              },
+            ],
             readiness: {
               check: { kind: 'http', path: '/healthz', port: 80 },
               intervalMs: 500,

@@ -59,6 +59,11 @@ test('fills in every default', () => {
     stopGraceMs: 10_000,
     apiRole: 'none',
     container: someOptions(),
+    volumes: [],
+    volumesFrom: [],
+    reservation: { cpuMillis: 0, memoryBytes: 0 },
+    maxPerNode: 0,
+    platforms: [],
   });
 });
 
@@ -660,6 +665,8 @@ describe('needsNewContainers', () => {
     ['stop grace', { stopGraceMs: 1 }],
     ['API role', { apiRole: ApiRole.VIEWER }],
     ['user', { container: { user: 'nobody' } }],
+    ['volumes', { volumes: [{ containerPath: '/data' }] }],
+    ['volumes of others', { volumesFrom: ['db'] }],
     ['log option', { container: { log: { driver: 'local', options: { 'max-size': '1m' } } } }],
   ])('does for a change of %s', (_, changes) => {
     expect(needsNewContainers(before, valid({ ...base, ...changes }))).toBe(true);
@@ -673,6 +680,8 @@ describe('needsNewContainers', () => {
     ['strategy', { strategy: PlacementStrategy.EVERY_NODE }],
     ['update', { update: { order: UpdateOrder.STOP_FIRST, parallelism: 9, deadlineMs: 5_000 } }],
     ['drain timeout', { drainTimeoutMs: 1 }],
+    ['reservation', { reservation: { cpuMillis: 500 } }],
+    ['what nodes may have', { maxPerNode: 1, platforms: ['linux/amd64'] }],
     ['the order of variables', { environment: { B: '2', A: '1' } }],
     ['the order of ports', { ports: [{ containerPort: 81 }, { containerPort: 80 }] }],
     [

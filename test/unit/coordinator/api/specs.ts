@@ -4,6 +4,7 @@ import {
   type Readiness,
 } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { anyOptions, validOptions } from './option-specs.ts';
+import { anyVolumes, validVolumes } from './volume-specs.ts';
 
 /** A message as a caller sends it, with an image unless told otherwise. */
 export function aProtoSpec(changes: Parameters<typeof ProtoSpec.fromPartial>[0] = {}): ProtoSpec {
@@ -87,6 +88,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     stopGraceMs: optional(0, 3_600_000),
     apiRole: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const, 40 as const),
     container: fc.option(validOptions, { nil: undefined }),
+    ...validVolumes,
   })
   .map((spec) => ({
     ...spec,
@@ -149,4 +151,5 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   stopGraceMs: fc.option(anyNumber, { nil: undefined }),
   apiRole: anyEnum,
   container: fc.option(anyOptions, { nil: undefined }),
+  ...anyVolumes,
 });

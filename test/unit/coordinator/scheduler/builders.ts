@@ -17,6 +17,10 @@ export function aNode(name: string, changes: Partial<NodeView> = {}): NodeView {
     availability: 'active',
     state: 'ready',
     message: '',
+    platform: 'linux/amd64',
+    cpus: 4,
+    memoryBytes: 2 ** 33,
+    volumes: [],
     ...changes,
   };
 }
@@ -35,6 +39,11 @@ export function aPending(changes: Partial<PendingView> = {}): PendingView {
     strategy: 'emptiest-node',
     ports: [],
     pinnedTo: null,
+    volumes: [],
+    reservation: { cpuMillis: 0, memoryBytes: 0 },
+    maxPerNode: 0,
+    platforms: [],
+    cpus: 0,
     avoid: [],
     ...changes,
   };
@@ -50,6 +59,8 @@ export function aPlaced(node: string, changes: Partial<PlacedView> = {}): Placed
     serviceId: serviceId('other'),
     containerName: 'other-1',
     leaving: false,
+    volumes: [],
+    reservation: { cpuMillis: 0, memoryBytes: 0 },
     ports: [],
     ...changes,
   };

@@ -7,7 +7,7 @@ import type {
   PendingView,
   PlacedView,
 } from '../../../../coordinator/scheduler/schedule.ts';
-import { aNode, aPending, aPlaced, fixed, nodeId } from './builders.ts';
+import { aNode, aPending, aPlaced, fixed, nodeId, serviceId, times } from './builders.ts';
 
 interface Row {
   readonly title: string;
@@ -19,6 +19,8 @@ interface Row {
 
 const lb = (port: ReturnType<typeof fixed>) =>
   aPlaced('node-1', { containerName: 'lb-1', ports: [port] });
+
+const data = { name: 'data', external: false };
 
 const rows: readonly Row[] = [
   { title: 'takes a container that asks nothing', expected: undefined },
@@ -119,6 +121,78 @@ const rows: readonly Row[] = [
     expected: ['PORT_TAKEN', 'has port 80 taken by lb-1'],
   },
   {
+    title: 'refuses an image for another platform',
+    pending: { platforms: ['linux/arm64', 'linux/riscv64'] },
+    expected: [
+      'PLATFORM_MISMATCH',
+      'is linux/amd64, and the image is for linux/arm64, linux/riscv64',
+    ],
+  },
+  {
+    title: 'takes an image for its platform among others',
+    pending: { platforms: ['linux/arm64', 'linux/amd64'] },
+    expected: undefined,
+  },
+  {
+    title: 'refuses one whose volume a container elsewhere has',
+    pending: { volumes: [data] },
+    placed: [aPlaced('node-2', { volumes: ['data'] })],
+    expected: ['VOLUME_ELSEWHERE', 'lacks the volume "data", which is on another node'],
+  },
+  {
+    title: 'takes one whose volume it has as well',
+    pending: { volumes: [data] },
+    placed: [aPlaced('node-2', { volumes: ['data'] }), aPlaced('node-1', { volumes: ['data'] })],
+    expected: undefined,
+  },
+  {
+    title: 'takes one of every node, that has a volume of its own on each',
+    pending: { volumes: [data], strategy: 'every-node' },
+    placed: [aPlaced('node-2', { volumes: ['data'] })],
+    expected: undefined,
+  },
+  {
+    title: 'refuses one whose volume is to be there and is not',
+    pending: { volumes: [{ ...data, external: true }] },
+    expected: ['VOLUME_MISSING', 'lacks the volume "data", which is to be there already'],
+  },
+  {
+    title: 'refuses one more than may be there',
+    pending: { maxPerNode: 2 },
+    placed: times(2, aPlaced('node-1', { serviceId: serviceId('web') })),
+    expected: ['MAX_PER_NODE', 'has 2 of its containers, and may have 2'],
+  },
+  {
+    title: 'does not count what is being replaced towards the maximum',
+    pending: { maxPerNode: 1 },
+    placed: [aPlaced('node-1', { serviceId: serviceId('web'), leaving: true })],
+    expected: undefined,
+  },
+  {
+    title: 'refuses one that reserves more processors than are free',
+    pending: { reservation: { cpuMillis: 600, memoryBytes: 0 } },
+    placed: [aPlaced('node-1', { reservation: { cpuMillis: 3500, memoryBytes: 0 } })],
+    expected: ['NOT_ENOUGH_CPU', 'lacks processors: 0.5 of 4 are free, 0.6 needed'],
+  },
+  {
+    title: 'refuses one that is to run on a processor that it lacks',
+    pending: { cpus: 6 },
+    expected: ['NOT_ENOUGH_CPU', 'lacks processors: it has 4, and number 5 is asked for'],
+  },
+  {
+    title: 'refuses one that reserves more memory than is free, of what is leaving too',
+    pending: { reservation: { cpuMillis: 0, memoryBytes: 2 ** 31 } },
+    placed: [
+      aPlaced('node-1', { leaving: true, reservation: { cpuMillis: 0, memoryBytes: 2 ** 33 - 1 } }),
+    ],
+    expected: ['NOT_ENOUGH_MEMORY', 'lacks memory: 0 of 8192 MiB are free, 2048 needed'],
+  },
+  {
+    title: 'takes one that reserves just what is free',
+    pending: { reservation: { cpuMillis: 4000, memoryBytes: 2 ** 33 }, cpus: 4 },
+    expected: undefined,
+  },
+  {
     title: 'refuses one that belongs on another node',
     pending: { pinnedTo: nodeId('node-2') },
     expected: ['PINNED_ELSEWHERE', 'is not the node that it belongs to'],
@@ -169,6 +243,6 @@ describe('isEligible', () => {
     ['away for a moment', { tags: ['web'], state: 'unreachable' }, true],
     ['down', { tags: ['web'], state: 'down' }, true],
   ])('a node %s', (_, node, expected) => {
-    expect(isEligible({ tags: ['web'] }, aNode('node-1', node))).toBe(expected);
+    expect(isEligible({ tags: ['web'], platforms: [] }, aNode('node-1', node))).toBe(expected);
   });
 });

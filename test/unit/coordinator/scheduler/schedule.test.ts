@@ -35,6 +35,79 @@ function countsOf(decisions: readonly Decision[]): Record<string, number> {
 
 const spreading: readonly Strategy[] = ['emptiest-node', 'high-availability'];
 
+describe('volumes', () => {
+  const volumes = (...names: string[]) => names.map((name) => ({ name, external: false }));
+  const having = (name: string, ...on: string[]) => aNode(name, { volumes: on });
+
+  test('keep containers together: the first makes it, the others follow', () => {
+    const pending = pendings(3, { volumes: volumes('data'), strategy: 'high-availability' });
+    expect(nodesOf(schedule(pending, nodes(3), []))).toEqual(['node-1', 'node-1', 'node-1']);
+  });
+
+  test('of their own let slots spread', () => {
+    const pending = [1, 2, 3].map((slot) => aPending({ slot, volumes: volumes(`data-${slot}`) }));
+    expect(nodesOf(schedule(pending, nodes(3), []))).toEqual(['node-1', 'node-2', 'node-3']);
+  });
+
+  test('take a container to the node that has them all', () => {
+    const all = [having('node-1', 'a'), having('node-2', 'b', 'a'), having('node-3')];
+    const place = (...names: string[]) =>
+      nodesOf(schedule([aPending({ volumes: volumes(...names) })], all, []));
+    expect(place('a', 'b')).toEqual(['node-2']);
+    expect(place('a')).toEqual(['node-1']);
+    expect(place('b', 'new')).toEqual(['node-2']);
+    expect(place('new')).toEqual(['node-1']);
+  });
+
+  test('wait for their node while it is away', () => {
+    const all = [aNode('node-1'), aNode('node-2', { volumes: ['a'], state: 'down' })];
+    const [decision] = schedule([aPending({ volumes: volumes('a') })], all, []);
+    expect(decision).toMatchObject({
+      kind: 'unplaceable',
+      reasons: [
+        { node: 'node-1', filter: 'VOLUME_ELSEWHERE' },
+        { node: 'node-2', filter: 'NOT_READY' },
+      ],
+    });
+  });
+});
+
+describe('reservations', () => {
+  const half = { reservation: { cpuMillis: 2000, memoryBytes: 2 ** 32 } };
+
+  test('count for those that are placed in the same go', () => {
+    expect(nodesOf(schedule(pendings(5, half), nodes(2), []))).toEqual([
+      'node-1',
+      'node-2',
+      'node-1',
+      'node-2',
+      '-',
+    ]);
+  });
+
+  test('come before the spread', () => {
+    const full = times(2, aPlaced('node-1', { ...half, leaving: true }));
+    expect(nodesOf(schedule(pendings(2, half), nodes(2), full))).toEqual(['node-2', 'node-2']);
+  });
+
+  test('say what is free', () => {
+    const reasons = schedule(pendings(3, half), nodes(1), []).flatMap((decision) =>
+      decision.kind === 'unplaceable' ? [decision.reasons] : [],
+    );
+    expect(explainUnplaceable(reasons[0]!, { pinnedTo: null })).toBe(
+      'no node can take it: 1 lacks processors: 0 of 4 are free, 2 needed',
+    );
+  });
+});
+
+test('no more than may be are placed on a node', () => {
+  expect(nodesOf(schedule(pendings(3, { maxPerNode: 1 }), nodes(2), []))).toEqual([
+    'node-1',
+    'node-2',
+    '-',
+  ]);
+});
+
 describe('spreads', () => {
   test.each(spreading)('8 containers over 4 equal nodes, 2 each: %s', (strategy) => {
     expect(countsOf(schedule(pendings(8, { strategy }), nodes(4), []))).toEqual({
@@ -265,6 +338,10 @@ describe('whatever there is', () => {
     )
     .map((all) => all.map((changes, index) => aNode(`node-${index + 1}`, changes)));
   const someNodeId = fc.integer({ min: 1, max: 7 }).map((number) => nodeId(`node-${number}`));
+  const reservations = fc.record({
+    cpuMillis: fc.constantFrom(0, 0, 1500, 3000),
+    memoryBytes: fc.constantFrom(0, 0, 2 ** 31),
+  });
   const somePending = fc
     .array(
       fc.record({
@@ -274,14 +351,32 @@ describe('whatever there is', () => {
         strategy: fc.constantFrom(...spreading, 'every-node' as const),
         pinnedTo: fc.option(someNodeId, { freq: 4 }),
         avoid: fc.uniqueArray(someNodeId, { maxLength: 2 }),
+        volumes: fc.uniqueArray(
+          fc.record({ name: fc.constantFrom('a', 'b'), external: fc.boolean() }),
+          { maxLength: 2, selector: ({ name }) => name },
+        ),
+        reservation: reservations,
+        maxPerNode: fc.constantFrom(0, 0, 1, 2),
+        platforms: fc.constantFrom([], [], ['linux/amd64'], ['linux/arm64']),
       }),
       { maxLength: 12 },
     )
-    .map((all) => all.map((changes, index) => ({ ...aPending({ slot: index + 1 }), ...changes })));
+    .map((all) =>
+      all.map((changes, index) => ({
+        ...aPending({ slot: index + 1 }),
+        ...changes,
+        // Those of every node bring volumes to nodes that had none, and so make room for others.
+        volumes: changes.strategy === 'every-node' ? [] : changes.volumes,
+      })),
+    );
   const somePlaced = fc
-    .array(fc.record({ nodeId: someNodeId, serviceId: service, ports }), {
-      maxLength: 12,
-    })
+    .array(
+      fc.record({
+        ...{ nodeId: someNodeId, serviceId: service, ports, reservation: reservations },
+        volumes: fc.constantFrom<string[]>([], [], ['a'], ['b']),
+      }),
+      { maxLength: 12 },
+    )
     .map((all) => {
       // Only what can be: no fixed port twice on a node.
       const seen = new Set<string>();
@@ -318,6 +413,16 @@ describe('whatever there is', () => {
           expect(node.tags).toEqual(expect.arrayContaining([...container.tags]));
           expect([node.state, node.availability]).toEqual(['ready', 'active']);
           expect([null, id]).toContain(container.pinnedTo);
+          expect([[], [node.platform]]).toContainEqual(container.platforms);
+        }
+        for (const { nodeId: id, pending: container } of made) {
+          if (container.reservation.cpuMillis === 0) continue;
+          const here = [
+            ...placed.filter(({ nodeId: other }) => other === id),
+            ...made.flatMap((one) => (one.nodeId === id ? [one.pending] : [])),
+          ];
+          const reserved = here.reduce((sum, { reservation }) => sum + reservation.cpuMillis, 0);
+          expect(reserved).toBeLessThanOrEqual(4000);
         }
       }),
     );
@@ -350,6 +455,8 @@ describe('whatever there is', () => {
             containerName: 'later',
             ports: container.ports,
             leaving: false,
+            volumes: container.volumes.map(({ name }) => name),
+            reservation: container.reservation,
           })),
         ];
         decisions.forEach((decision, index) => {
@@ -383,6 +490,8 @@ describe('whatever there is', () => {
               containerName: 'x',
               ports: container.ports,
               leaving: false,
+              volumes: container.volumes.map(({ name }) => name),
+              reservation: container.reservation,
             });
           }
           return decision!;

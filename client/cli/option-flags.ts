@@ -1,0 +1,112 @@
+import { Option, type Command } from 'commander';
+import type { ServiceSpec } from '../../shared/gen/fairlead/v1/service.ts';
+import { collect } from './values.ts';
+
+/** Values of flags by their names, as commander has them. */
+export type FlagValues = Readonly<Record<string, unknown>>;
+
+/** A flag that stands for one field of a spec. */
+export interface OptionFlag {
+  readonly flags: string;
+  readonly description: string;
+  /** Path within the spec, in camelCase. More than one flag may add to a list. */
+  readonly path: string;
+  readonly read?: (text: string) => unknown;
+  /** Of a list: by what its entries are told apart. */
+  readonly keyOf?: (entry: never) => string;
+  /** The list is a map, and its entries are pairs. */
+  readonly isMap?: boolean;
+  /** It names entries, by their keys, that are taken out. */
+  readonly removes?: boolean;
+  /** The only values, and what they are in the message. */
+  readonly words?: Readonly<Record<string, number>>;
+}
+
+/** Flags that are shown together under a title. */
+export type FlagGroup = readonly [title: string, flags: readonly OptionFlag[]];
+
+/** Names of the lists, which `--clear` can empty. */
+export function listsOf(groups: readonly FlagGroup[]): string[] {
+  return groups
+    .flatMap(([, flags]) => flags)
+    .filter(({ keyOf, removes }) => keyOf !== undefined && removes !== true)
+    .map(({ flags }) => optionOf(flags).long.slice(2));
+}
+
+/** Adds flags to a command. */
+export function addOptionFlags(command: Command, groups: readonly FlagGroup[]): void {
+  for (const [title, flags] of groups) {
+    command.optionsGroup(title);
+    for (const flag of flags) addFlag(command, flag);
+  }
+}
+
+function addFlag(command: Command, { flags, description, read, keyOf, words }: OptionFlag): void {
+  const option = new Option(flags, description);
+  if (keyOf !== undefined) option.argParser(collect(read ?? String));
+  else if (read !== undefined) option.argParser(read);
+  else if (words !== undefined) option.choices(Object.keys(words));
+  command.addOption(option);
+  if (!option.isBoolean()) return;
+  command.addOption(new Option(optionOf(flags).long.replace('--', '--no-'), 'the opposite'));
+}
+
+/** A field of the spec that flags change. */
+export interface OptionChange {
+  /** Path within the spec, in camelCase. */
+  readonly path: string;
+  readonly value: unknown;
+}
+
+/** What flags change in a spec; entries are added to lists, or replace those of the same key. */
+export function optionChanges(
+  groups: readonly FlagGroup[],
+  values: FlagValues,
+  now: ServiceSpec,
+): OptionChange[] {
+  const cleared = (values['clear'] ?? []) as readonly string[];
+  const changed = new Map<string, unknown>();
+  for (const flag of groups.flatMap(([, flags]) => flags)) {
+    const { long, key } = optionOf(flag.flags);
+    const given = values[key];
+    const isCleared = cleared.includes(long.slice(2));
+    if (given === undefined && !isCleared) continue;
+    const { path, keyOf, words } = flag;
+    if (words !== undefined) changed.set(path, words[String(given)]);
+    else if (keyOf === undefined) changed.set(path, given);
+    else {
+      const before = changed.get(path) ?? valueAt(now, path);
+      const entries = (given ?? []) as readonly unknown[];
+      changed.set(path, edited(flag, keyOf, isCleared ? [] : before, entries));
+    }
+  }
+  return [...changed].map(([path, value]) => ({ path, value }));
+}
+
+/** A list, or a map, with entries added or taken out. */
+function edited(
+  { removes, isMap }: OptionFlag,
+  keyOf: (entry: never) => string,
+  before: unknown,
+  given: readonly unknown[],
+): unknown {
+  const entries = Array.isArray(before) ? (before as unknown[]) : Object.entries(before ?? {});
+  const byKey = new Map(entries.map((entry) => [keyOf(entry as never), entry]));
+  for (const entry of given) {
+    if (removes === true) byKey.delete(String(entry));
+    else byKey.set(keyOf(entry as never), entry);
+  }
+  const all = [...byKey.values()];
+  return isMap === true ? Object.fromEntries(all as [string, unknown][]) : all;
+}
+
+function valueAt(spec: ServiceSpec, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>((value, name) => (value as FlagValues | undefined)?.[name], spec);
+}
+
+function optionOf(flags: string): { readonly long: string; readonly key: string } {
+  const option = new Option(flags);
+  return { long: option.long ?? '', key: option.attributeName() };
+}

@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { specFromProto } from '../../../../coordinator/api/convert-spec.ts';
+import type { FieldViolation } from '../../../../shared/errors.ts';
+import type { Volume } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { aProtoSpec } from './specs.ts';
+
+type Changes = Parameters<typeof aProtoSpec>[0];
+
+function rulesOf(changes: Changes): string[] {
+  const into: FieldViolation[] = [];
+  specFromProto(aProtoSpec(changes), 'spec', into);
+  return into.map(({ field, rule }) => `${field} ${rule}`);
+}
+
+const at = (containerPath: string, source?: Volume['source']) => ({ containerPath, source });
+const named = (name: string): Volume['source'] => ({
+  $case: 'named',
+  value: { name, external: false },
+});
+
+test('takes volumes of every kind', () => {
+  const tmpfs = { $case: 'tmpfs' as const, value: { sizeBytes: 4096, mode: 0o1777 } };
+  const bind = { $case: 'bind' as const, value: { path: '/srv' } };
+  const volumes = [at('/a'), at('/b', named('x-{{.Slot}}')), at('/c', bind), at('/d', tmpfs)];
+  expect(rulesOf({ volumes, volumesFrom: ['db'], platforms: ['linux/arm64'] })).toEqual([]);
+});
+
+test.each<[string, Changes, string]>([
+  ['no path', { volumes: [at('')] }, 'spec.volumes[0].container_path is required'],
+  ['a relative path', { volumes: [at('a')] }, 'spec.volumes[0].container_path must be an absolute'],
+  ['a path with a colon', { volumes: [at('/a:b')] }, 'must have no ":"'],
+  ['the root', { volumes: [at('/')] }, 'spec.volumes[0].container_path must not be the root'],
+  [
+    'a path twice',
+    { volumes: [at('/a'), at('/a/')] },
+    'spec.volumes[1] has the same container path as spec.volumes[0]: "/a"',
+  ],
+  ['no name', { volumes: [at('/a', named(''))] }, 'spec.volumes[0].named.name is required'],
+  ['a name with a slash', { volumes: [at('/a', named('a/b'))] }, 'must be letters, digits'],
+  [
+    'a name that depends on the node',
+    { volumes: [at('/a', named('{{.Node.Name}}'))] },
+    'spec.volumes[0].named.name must have no template but {{.Service.ID}}',
+  ],
+  [
+    'too small a file system',
+    { volumes: [at('/a', { $case: 'tmpfs', value: { sizeBytes: 1, mode: 0 } })] },
+    'spec.volumes[0].tmpfs.size_bytes must be a whole number from 4096',
+  ],
+  ['a service twice', { volumesFrom: ['a', 'a'] }, 'spec.volumes_from[1] has the same service'],
+  ['no platform', { platforms: ['arm64'] }, 'spec.platforms[0] must be an operating system'],
+  ['too many a node', { maxPerNode: 1001 }, 'spec.max_per_node must be a whole number'],
+  [
+    'too much memory',
+    { reservation: { memoryBytes: 2 ** 51 } },
+    'spec.reservation.memory_bytes must be a whole number',
+  ],
+])('refuses %s', (_, changes, rule) => {
+  expect(rulesOf(changes)).toEqual([expect.stringContaining(rule)]);
+});
