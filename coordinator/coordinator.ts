@@ -19,10 +19,12 @@ import { agentService } from './api/agent-session.ts';
 import { Authenticator, type Credentials } from './api/authentication.ts';
 import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
+import { Connections } from './api/connections.ts';
 import { controlHandlers } from './api/control-service.ts';
 import { serveGrpc } from './api/grpc-server.ts';
 import { gateOf, type Gate, type PrincipalContext } from './api/gate.ts';
 import { guard } from './api/guard.ts';
+import { Leases } from './api/leases.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
 import { proxyService } from './api/proxy-session.ts';
 import { Refusals } from './api/refusals.ts';
@@ -139,10 +141,13 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId, tokens },
     ...{ api, installScriptSha256: downloads.scriptSha256 },
   });
-  const sessions = { store, authenticator, authority, clock, random };
+  const connections = new Connections();
+  const leases = new Leases({ connections, clock });
+  const sessions = { store, authenticator, authority, leases, clock, random };
   return {
     ...{ observed, routing, changes, writeBehind, api, downloads },
-    loops: [dispatcher, routing, orchestrator, writeBehind, authority],
+    connections,
+    loops: [dispatcher, routing, orchestrator, writeBehind, authority, leases],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({
       authenticator,
@@ -159,6 +164,7 @@ interface Served {
   readonly authority: Authority;
   readonly gate: Gate;
   readonly knows: Authenticator['knows'];
+  readonly connections: Connections;
   readonly downloads: Downloads;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
   readonly agents: AgentServiceImplementation<PrincipalContext>;
@@ -171,13 +177,15 @@ async function listen(
   deps: CoordinatorDeps & Served,
   signal: AbortSignal,
 ) {
-  const { clock, authority, gate, knows, control, agents, proxies, downloads } = deps;
+  const { clock, authority, gate, knows, connections, control, agents } = deps;
+  const { proxies, downloads } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
       clock,
       gate,
       knows,
+      connections,
       log: deps.log.child({ component: 'grpc' }),
       credentials: new CoordinatorCredentials(authority, signal),
       services: (server) => {

@@ -14,6 +14,7 @@ import {
   RestartPolicy as ProtoRestartPolicy,
   type Readiness as ProtoReadiness,
 } from '../../shared/gen/fairlead/v1/service.ts';
+import { pingVerb } from '../../shared/rpc/lease.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type {
   Assignment,
@@ -70,7 +71,7 @@ export function helloOf(greeting: Greeting, { sequence, engine, containers }: Pi
   return {
     ...greeting,
     protocolVersion,
-    verbs: [],
+    verbs: [pingVerb],
     engine,
     inventory: containers.map(statusToProto),
     sequence,

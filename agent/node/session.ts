@@ -164,7 +164,9 @@ export class NodeSession {
       patience.heard();
       if (message?.$case === 'welcome') {
         const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
-        patience.change(leaseMs);
+        // Then the connection notices by its own pings that the other side is silent.
+        if (heartbeatMs === 0) patience.end();
+        else patience.change(leaseMs);
         pace.heartbeatMs = heartbeatMs;
         this.#lastFailure = '';
         log.info({ sessionId, coordinator, leaseMs }, 'session begins');
@@ -221,7 +223,8 @@ export class NodeSession {
       } else if (this.#hasAskedForSet) {
         this.#hasAskedForSet = false;
         yield { message: { $case: 'assignmentsRequest', value: {} } };
-      } else if (!(await wakeup.waitFor(pace.heartbeatMs, clock, signal)) && !signal.aborted) {
+      } else if (!(await wakeup.waitFor(pace.heartbeatMs || defaultHeartbeatMs, clock, signal))) {
+        if (signal.aborted || pace.heartbeatMs === 0) continue;
         yield { message: { $case: 'heartbeat', value: {} } };
       }
     }
@@ -249,6 +252,11 @@ class Patience {
 
   heard(): void {
     this.#lease.renew();
+  }
+
+  /** Somebody else watches. */
+  end(): void {
+    this.#watch[Symbol.dispose]();
   }
 
   /** Waits so long from now on. */

@@ -11,6 +11,7 @@ import type {
 import type { NodeId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
+import { pingVerb } from '../../shared/rpc/lease.ts';
 import { heartbeatMs, leaseMs, type Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { NodeLink } from '../dispatcher/node-link.ts';
 import type { Authority } from '../identity/authority.ts';
@@ -21,6 +22,7 @@ import type { Authenticator } from './authentication.ts';
 import type { Principal } from './call.ts';
 import { assignmentsToProto, helloFromProto, statusFromProto } from './convert-agent.ts';
 import type { PrincipalContext } from './gate.ts';
+import type { Leases } from './leases.ts';
 import { certificateFor, renewNode } from './enrolment.ts';
 import { countUse, requireTagsAllowed, requireUsesLeft } from './join.ts';
 import { cut, sessionLoop } from './session-loop.ts';
@@ -35,6 +37,7 @@ export interface AgentApiDeps {
   readonly authenticator: Authenticator;
   readonly authority: Authority;
   readonly dispatcher: Dispatcher;
+  readonly leases: Leases;
   readonly tokens: TokenIssuer;
   readonly clock: Clock;
   readonly random: Random;
@@ -120,9 +123,9 @@ function requireToken(principal: Principal, store: Store): Token {
 async function* nodeSession(
   deps: AgentApiDeps,
   requests: AsyncIterable<NodeSessionRequest>,
-  { principal, signal }: Context,
+  { principal, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, authority, dispatcher, tokens, clock } = deps;
+  const { authenticator, authority, dispatcher, tokens, leases, clock } = deps;
   if (principal.kind !== 'node') {
     throw new Error(`the table of who may call what lets ${principal.kind} in`);
   }
@@ -141,15 +144,18 @@ async function* nodeSession(
   const trust = new TrustNews(authority, link.wakeup);
   try {
     const { sessionId } = link;
-    const welcome = { sessionId, leaseMs, heartbeatMs, trust: trust.told() };
+    const pace = hello.verbs.includes(pingVerb) && leases.follow(peer) ? 0 : heartbeatMs;
+    const welcome = { sessionId, leaseMs, heartbeatMs: pace, trust: trust.told() };
     yield { message: { $case: 'welcome', value: welcome } };
     yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
       {
         requests: iterator,
         wakeup: link.wakeup,
-        leaseMs,
-        heartbeatMs,
-        clock,
+        ...{ leases, leaseMs, peer, clock },
+        heartbeatMs: pace,
+        onHeard: (atMs) => {
+          dispatcher.heard(link, atMs);
+        },
         next: () => {
           const news = trust.next();
           if (news !== null) return { message: { $case: 'trust', value: news } };
@@ -159,6 +165,7 @@ async function* nodeSession(
         },
         heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
         receive: (request) => {
+          dispatcher.heard(link);
           receive(dispatcher, link, request);
         },
       },
@@ -190,7 +197,6 @@ async function firstMessage(iterator: AsyncIterator<NodeSessionRequest>) {
 }
 
 function receive(dispatcher: Dispatcher, link: NodeLink, { message }: NodeSessionRequest): void {
-  dispatcher.heard(link);
   switch (message?.$case) {
     case 'report': {
       const { sequence, containers, engine } = message.value;

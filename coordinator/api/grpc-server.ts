@@ -7,8 +7,10 @@ import { ChildController, onAbort } from '../../shared/abort.ts';
 import { systemClock, type Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { keepaliveOptions, maxMessageBytes } from '../../shared/rpc/client.ts';
+import { maxMessageBytes } from '../../shared/rpc/client.ts';
 import type { CallRecordContext } from './call-log.ts';
+import { connectionOptions } from './connection-options.ts';
+import type { Connections } from './connections.ts';
 import { contractBytes, contractServices } from './contract.ts';
 import type { Gate, PrincipalContext } from './gate.ts';
 import { tellPeer } from './peer.ts';
@@ -43,6 +45,8 @@ export interface GrpcServerOptions {
   readonly services: (server: GrpcServices) => void;
   readonly gate: Gate;
   readonly knows: UnreadDeps['knows'];
+  /** Are told of every connection to this server. */
+  readonly connections: Connections;
   readonly log: Logger;
   readonly clock?: Clock;
   /** How long a request that is no stream may take to arrive as a whole; 30 seconds if left out. */
@@ -69,9 +73,9 @@ export async function serveGrpc(
   signal: AbortSignal,
 ): Promise<RunningServer> {
   const { host, port, credentials, services, gate, knows, log, clock = systemClock } = options;
-  const { arrivalMs = defaultArrivalMs, idleMs = defaultIdleMs } = options;
+  const { connections, arrivalMs = defaultArrivalMs, idleMs = defaultIdleMs } = options;
   const server = createServer({
-    ...keepaliveOptions,
+    ...connectionOptions,
     'grpc.max_receive_message_length': maxRequestBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
@@ -92,6 +96,7 @@ export async function serveGrpc(
   server.add(olderReflection, reflection);
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const boundPort = await listen(server, address, credentials);
+  connections.follow(boundPort, signal);
   return { port: boundPort, closed: stopWhenAborted(server, clock, signal) };
 }
 

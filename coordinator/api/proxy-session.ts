@@ -28,6 +28,7 @@ import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
 import { enrolProxy } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
+import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
 import { cut, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
@@ -37,6 +38,7 @@ export interface ProxyApiDeps {
   readonly authenticator: Authenticator;
   readonly authority: Authority;
   readonly routing: Routing;
+  readonly leases: Leases;
   /** Names this run of the coordinator: versions of lists are counted in it. */
   readonly epoch: string;
   readonly clock: Clock;
@@ -60,7 +62,7 @@ async function* proxySession(
   requests: AsyncIterable<ProxySessionRequest>,
   context: Context,
 ): AsyncGenerator<ProxySessionResponse> {
-  const { store, authenticator, authority, routing, clock, log } = deps;
+  const { store, authenticator, authority, routing, leases, clock, log } = deps;
   const principal = requireProxy(context.principal);
   const iterator = requests[Symbol.asyncIterator]();
   const hello = await firstMessage(iterator);
@@ -92,9 +94,7 @@ async function* proxySession(
       {
         requests: iterator,
         wakeup: record.wakeup,
-        leaseMs,
-        heartbeatMs,
-        clock,
+        ...{ leases, leaseMs, peer: context.peer, heartbeatMs, clock },
         next: () => {
           const news = trust.next();
           if (news !== null) return { message: { $case: 'trust', value: news } };

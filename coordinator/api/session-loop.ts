@@ -1,14 +1,20 @@
 import { type ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
-import { Lease } from '../../shared/rpc/lease.ts';
 import type { Wakeup } from '../../shared/wakeup.ts';
+import type { Lease, Leases } from './leases.ts';
 
 export interface SessionLoop<Request, Response> {
   readonly requests: AsyncIterator<Request>;
   /** Woken when there may be something to say. */
   readonly wakeup: Wakeup;
+  readonly leases: Leases;
   readonly leaseMs: number;
+  /** Address of the peer. */
+  readonly peer: string;
+  /** Told that the peer was heard of, at a moment of the monotonic clock. */
+  readonly onHeard?: ((atMs: number) => void) | undefined;
+  /** How often to say something; 0: never for its own sake. */
   readonly heartbeatMs: number;
   readonly clock: Clock;
   /** The next thing to say; null: nothing. */
@@ -26,33 +32,45 @@ export async function* sessionLoop<Request, Response>(
   loop: SessionLoop<Request, Response>,
   controller: ChildController,
 ): AsyncGenerator<Response> {
-  const { wakeup, clock, heartbeatMs } = loop;
+  const { leases, peer, leaseMs } = loop;
   const { signal } = controller;
-  const lease = new Lease(loop.leaseMs, clock);
   let failure: unknown;
   const end = (reason?: unknown) => {
     failure ??= reason;
     controller.abort();
   };
-  void receiveAll(loop, lease, signal).then(end, end);
-  void lease.expired(signal).then((expired) => {
-    if (expired) end(silent(loop.leaseMs));
+  using lease = leases.hold({
+    ...{ peer, leaseMs, onHeard: loop.onHeard },
+    onExpired: () => {
+      end(silent(leaseMs));
+    },
   });
+  void receiveAll(loop, lease, signal).then(end, end);
   while (!signal.aborted) {
     const message = loop.next();
     if (message !== null) {
       yield message;
       continue;
     }
-    const woken = await wakeup.waitFor(heartbeatMs, clock, signal);
+    const woken = await somethingToSay(loop, signal);
     if (!woken && !signal.aborted) yield loop.heartbeat();
   }
   if (failure !== undefined) throw failure as Error;
 }
 
+/** False: it is time for a heartbeat. */
+async function somethingToSay<Request, Response>(
+  { wakeup, heartbeatMs, clock }: SessionLoop<Request, Response>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (heartbeatMs > 0) return await wakeup.waitFor(heartbeatMs, clock, signal);
+  await wakeup.wait(signal);
+  return true;
+}
+
 async function receiveAll<Request, Response>(
   { requests, receive }: SessionLoop<Request, Response>,
-  lease: Lease,
+  lease: Pick<Lease, 'renew'>,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {

@@ -148,10 +148,10 @@ export class Dispatcher {
     );
   }
 
-  /** Any message of the node. */
-  heard(link: NodeLink): void {
+  /** A sign of life of the node, at a moment of the monotonic clock. */
+  heard(link: NodeLink, atMs = this.#deps.clock.monotonic()): void {
     const liveness = this.#liveness(link.nodeId);
-    if (liveness.link === link) liveness.heardAtMs = this.#deps.clock.monotonic();
+    if (liveness.link === link) liveness.heardAtMs = Math.max(liveness.heardAtMs, atMs);
   }
 
   /** A report; one that is late, or of a session that was replaced, is dropped. */

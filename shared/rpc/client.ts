@@ -16,10 +16,13 @@ import { coordinatorName, examine, unreachable, type Trust } from './trust.ts';
 /** Largest message either way. A snapshot of 10,000 targets has about 1 MB. */
 export const maxMessageBytes = 16 * 1024 * 1024;
 
-/** Keep-alive notices a dead or frozen peer within three seconds, on idle connections too. */
-export const keepaliveOptions: ChannelOptions = {
-  'grpc.keepalive_time_ms': 2_000,
-  'grpc.keepalive_timeout_ms': 1_000,
+/**
+ * Keep-alive notices a dead or frozen coordinator within three seconds, on idle connections too. The pings are
+ * an agent's signs of life as well: see `pingVerb`.
+ */
+const keepaliveOptions: ChannelOptions = {
+  'grpc.keepalive_time_ms': 1_000,
+  'grpc.keepalive_timeout_ms': 2_000,
   'grpc.keepalive_permit_without_calls': 1,
 };
 

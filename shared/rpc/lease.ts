@@ -1,6 +1,12 @@
 import type { Clock } from '../clock.ts';
 
 /**
+ * What an agent says that it can do: the pings of its connection, one a second, are its signs of life, and their
+ * answers those of the coordinator. They cost neither side a message.
+ */
+export const pingVerb = 'ping';
+
+/**
  * How long a peer counts as alive without a message. Both ends of a session hold one: gRPC alone never
  * notices a peer that is frozen or half-open.
  */

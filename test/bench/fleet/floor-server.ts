@@ -10,7 +10,7 @@ import type {
   NodeSessionResponse,
 } from '../../../shared/gen/fairlead/v1/agent_service.ts';
 import { AgentServiceDefinition } from '../../../shared/gen/fairlead/v1/agent_service.ts';
-import { keepaliveOptions } from '../../../shared/rpc/client.ts';
+import { connectionOptions } from '../../../coordinator/api/connection-options.ts';
 import { nodeSession } from '../propagation/floor-wire.ts';
 
 /** What the server shows and whom it trusts, PEM. */
@@ -26,7 +26,7 @@ const pair = {
   cert_chain: Buffer.from(tls.certificateChain),
   private_key: Buffer.from(tls.privateKey),
 };
-const server = new Server(keepaliveOptions);
+const server = new Server(connectionOptions);
 const path = `/${AgentServiceDefinition.fullName}/${AgentServiceDefinition.methods.nodeSession.name}`;
 server.addService(
   { nodeSession: { ...nodeSession, path } },
@@ -35,7 +35,7 @@ server.addService(
       call.on('error', () => undefined);
       call.on('data', ({ message }: NodeSessionRequest) => {
         if (message?.$case !== 'hello') return;
-        const value = { sessionId: 'floor', leaseMs: 3_000, heartbeatMs: 1_000, trust: undefined };
+        const value = { sessionId: 'floor', leaseMs: 3_000, heartbeatMs: 0, trust: undefined };
         call.write({ message: { $case: 'welcome', value } });
       });
     },

@@ -19,6 +19,7 @@ import {
   openChannel,
   type ClientCertificate,
 } from '../../../shared/rpc/client.ts';
+import { pingVerb } from '../../../shared/rpc/lease.ts';
 import { makePrivateKey, signingRequest } from '../../../shared/rpc/signing-request.ts';
 import { trustOf, type Trust } from '../../../shared/rpc/trust.ts';
 import { Wakeup } from '../../../shared/wakeup.ts';
@@ -163,6 +164,8 @@ export class SimulatedNode implements AsyncDisposable {
         this.#changed.clear();
         const value = { sequence: ++this.#sequence, containers, engine: undefined };
         yield { message: { $case: 'report', value } };
+      } else if (pace.heartbeatMs === 0) {
+        await this.#wakeup.wait(signal);
       } else if (!(await this.#wakeup.waitFor(pace.heartbeatMs, systemClock, signal))) {
         if (!signal.aborted) yield { message: { $case: 'heartbeat', value: {} } };
       }
@@ -173,7 +176,7 @@ export class SimulatedNode implements AsyncDisposable {
     const { address, name } = this.#options;
     return {
       protocolVersion: 1,
-      verbs: [],
+      verbs: [pingVerb],
       bootId: this.#bootId,
       description: {
         hostname: name,

@@ -193,7 +193,10 @@ export interface AssignmentsRequest {
 export interface NodeHello {
   /** Version of the protocol, now 1. */
   protocolVersion: number;
-  /** What the agent can do beyond version 1, by name. */
+  /**
+   * What the agent can do beyond version 1, by name. `ping`: it sends an HTTP/2 ping every second, and gives
+   * the connection up if one is not answered in time; so neither side needs heartbeats.
+   */
   verbs: string[];
   /** Id of this run of the agent; with NodeReport.sequence it orders what is reported. */
   bootId: string;
@@ -298,7 +301,10 @@ export interface NodeWelcome {
   sessionId: string;
   /** How long either side may be silent. */
   leaseMs: number;
-  /** How often to send a heartbeat when there is nothing else to say. */
+  /**
+   * How often to send a heartbeat when there is nothing else to say. 0, only to agents with the verb `ping`:
+   * never, and none is to be expected.
+   */
   heartbeatMs: number;
   /** Whom to trust from now on. */
   trust: TrustBundle | undefined;
@@ -2999,8 +3005,9 @@ export const AgentServiceDefinition = {
     },
     /**
      * The one stream of a node, authorized by its certificate. First message of the agent: hello;
-     * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
-     * for longer ends the stream on both sides, and the agent redials. A second session of the same node
+     * of the coordinator: welcome, then a complete assignment set. Whatever comes over the connection renews
+     * the lease, an HTTP/2 ping as well; silence for longer ends the stream on both sides, and the agent
+     * redials. A second session of the same node
      * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
      * refused with ABORTED, IDENTITY_SHARED: two hosts have one identity.
      */
@@ -3032,8 +3039,9 @@ export interface AgentServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<RenewCertificateResponse>>;
   /**
    * The one stream of a node, authorized by its certificate. First message of the agent: hello;
-   * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
-   * for longer ends the stream on both sides, and the agent redials. A second session of the same node
+   * of the coordinator: welcome, then a complete assignment set. Whatever comes over the connection renews
+   * the lease, an HTTP/2 ping as well; silence for longer ends the stream on both sides, and the agent
+   * redials. A second session of the same node
    * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
    * refused with ABORTED, IDENTITY_SHARED: two hosts have one identity.
    */
@@ -3060,8 +3068,9 @@ export interface AgentServiceClient<CallOptionsExt = {}> {
   ): Promise<RenewCertificateResponse>;
   /**
    * The one stream of a node, authorized by its certificate. First message of the agent: hello;
-   * of the coordinator: welcome, then a complete assignment set. Any message renews the lease; silence
-   * for longer ends the stream on both sides, and the agent redials. A second session of the same node
+   * of the coordinator: welcome, then a complete assignment set. Whatever comes over the connection renews
+   * the lease, an HTTP/2 ping as well; silence for longer ends the stream on both sides, and the agent
+   * redials. A second session of the same node
    * ends the first with ABORTED, SESSION_REPLACED. One of another host, while the first is heard of, is
    * refused with ABORTED, IDENTITY_SHARED: two hosts have one identity.
    */

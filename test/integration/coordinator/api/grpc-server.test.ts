@@ -12,6 +12,7 @@ import {
 } from 'nice-grpc';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Connections } from '../../../../coordinator/api/connections.ts';
 import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
 import { decodeRpcDetails } from '../../../../coordinator/api/rpc-details.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
@@ -44,6 +45,7 @@ async function start(
       gate: openGate,
       knows: () => true,
       ...limits,
+      connections: new Connections(),
       credentials: testAuthority.serverCredentials(),
       log: collected.log,
       services: (builder) => {
@@ -304,6 +306,7 @@ test('says why it cannot listen', async () => {
   const port = Number(address.split(':')[1]);
   const options = {
     ...{ host: '127.0.0.1', port, gate: openGate, knows: () => true, log: collected.log },
+    connections: new Connections(),
     credentials: testAuthority.serverCredentials(),
   };
   await expect(serveGrpc({ ...options, services: () => undefined }, stop.signal)).rejects.toThrow(

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { createClient } from 'nice-grpc';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Connections } from '../../../../coordinator/api/connections.ts';
 import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
 import { toStatus } from '../../../../coordinator/api/status.ts';
 import { createConnectHandler, type ConnectOptions } from '../../../../coordinator/http/connect.ts';
@@ -166,6 +167,7 @@ describe('a unary call', () => {
         port: 0,
         gate: openGate,
         knows: () => true,
+        connections: new Connections(),
         credentials: testAuthority.serverCredentials(),
         log: collected.log,
         services: (server) => {

@@ -183,7 +183,7 @@ describe('what the agent says', () => {
     expect(NodeHello.decode(NodeHello.encode(hello).finish())).toMatchObject({
       ...greeting,
       protocolVersion: 1,
-      verbs: [],
+      verbs: ['ping'],
       engine,
       sequence: 9,
       inventory: [{ containerId, readiness: ReadinessState.UNSPECIFIED }],
