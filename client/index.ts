@@ -21,6 +21,7 @@ export {
   PlanStepKind,
   TimelineEntry,
 } from '../shared/gen/fairlead/v1/action.ts';
+export { Authority, AuthorityState, Trust } from '../shared/gen/fairlead/v1/authority.ts';
 export {
   Container,
   ContainerPhase,

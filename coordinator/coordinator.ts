@@ -17,6 +17,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Random } from '../shared/random.ts';
 import { agentService } from './api/agent-session.ts';
 import { Authenticator, type Credentials } from './api/authentication.ts';
+import { settleRotations } from './api/authorities.ts';
 import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { Connections } from './api/connections.ts';
@@ -38,7 +39,8 @@ import { createConnectHandler, type HttpHandler } from './http/connect.ts';
 import { Downloads } from './http/downloads.ts';
 import { serveHttp } from './http/server.ts';
 import { Authority } from './identity/authority.ts';
-import { createFirstToken } from './identity/first-token.ts';
+import { tellRetired } from './identity/authority-events.ts';
+import { createFirstToken, repinFirstToken } from './identity/first-token.ts';
 import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
 import { serverNames } from './identity/server-names.ts';
 import { TokenIssuer } from './identity/tokens.ts';
@@ -80,6 +82,9 @@ export async function runCoordinator(
     { ...config, installationId, names: serverNames(config) },
   );
   const tokens = new TokenIssuer(tokenKey, authority);
+  settleRotations({ store, authority });
+  using _retired = tellRetired({ ...deps, store, authority, installationId });
+  using _repinned = followPin(config.stateDir, authority, log);
   const tokenFile = createFirstToken(store, config.stateDir, { ...deps, tokens });
   if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
   const parts = build(config, { ...deps, store, tokens, authority, installationId });
@@ -109,6 +114,19 @@ export async function runCoordinator(
   }
 }
 
+/** Keeps the pin at the end of the first administrator's token that of the authority. */
+function followPin(stateDir: string, authority: Authority, log: Logger): Disposable {
+  const follow = () => {
+    try {
+      repinFirstToken(stateDir, authority.pin);
+    } catch (err) {
+      log.warn({ err }, 'administrator token keeps its old pin');
+    }
+  };
+  follow();
+  return authority.subscribe(follow);
+}
+
 /** What outlives the process, opened. */
 interface Kept {
   readonly store: Store;
@@ -133,12 +151,21 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const reconciling = { store, observed, routing, settling, placement, clock, random };
   const orchestrator = new Orchestrator({ ...reconciling, ...child('orchestrator') });
   const writeBehind = new WriteBehind({ store, observed, clock, ...child('store') });
-  const authenticator = new Authenticator({ store, clock, installationId });
+  const authenticator = new Authenticator({ store, clock, installationId, authority });
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
   const downloads = Downloads.open(config.packages, deps.log.child({ component: 'http' }));
   const handlers = controlHandlers({
-    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, installationId, tokens },
+    ...{
+      ...reconciling,
+      orchestrator,
+      dispatcher,
+      authenticator,
+      changes,
+      installationId,
+      tokens,
+      authority,
+    },
     ...{ api, installScriptSha256: downloads.scriptSha256 },
   });
   const connections = new Connections();
@@ -188,6 +215,7 @@ async function listen(
       connections,
       log: deps.log.child({ component: 'grpc' }),
       credentials: new CoordinatorCredentials(authority, signal),
+      signers: authority,
       services: (server) => {
         server.add(ControlServiceDefinition, control);
         server.add(AgentServiceDefinition, agents);

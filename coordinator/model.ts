@@ -233,6 +233,13 @@ export interface NodeDescription {
   readonly agentVersion: string;
 }
 
+/** What is known of the certificate that an agent showed last. */
+export interface ShownCertificate {
+  /** The pin of the authority that signed it. */
+  readonly authority: string;
+  readonly untilMs: number;
+}
+
 /** A host with an agent: the desired part, and what its last hello said. */
 export interface Node {
   readonly id: NodeId;
@@ -252,6 +259,8 @@ export interface Node {
   readonly publicAddress: string;
   /** Named volumes of its engine, sorted, as its agent last told. */
   readonly volumes: readonly string[];
+  /** The one that its session was opened with, or that it was given to join; null: not known. */
+  readonly certificate: ShownCertificate | null;
   readonly joinedAtMs: number;
 }
 
@@ -312,7 +321,7 @@ export interface Token {
 }
 
 export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded';
-export type TargetKind = 'service' | 'container' | 'node' | 'node-cluster' | 'token';
+export type TargetKind = 'service' | 'container' | 'node' | 'node-cluster' | 'token' | 'authority';
 
 export interface TimelineEntry {
   readonly timeMs: number;

@@ -171,9 +171,9 @@ export class NodeSession {
         this.#lastFailure = '';
         log.info({ sessionId, coordinator, leaseMs }, 'session begins');
         onWelcome();
-        this.#deps.keeper.trust(trust?.pem ?? '');
+        if (trust !== undefined) this.#deps.keeper.trust(trust);
       } else if (message?.$case === 'trust') {
-        this.#deps.keeper.trust(message.value.pem);
+        this.#deps.keeper.trust(message.value);
       } else {
         this.#take(message, order);
       }

@@ -1,7 +1,7 @@
 import { createClient, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { IssuedCertificate } from '../../shared/gen/fairlead/v1/certificate.ts';
+import type { IssuedCertificate, TrustBundle } from '../../shared/gen/fairlead/v1/certificate.ts';
 import { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
@@ -68,8 +68,8 @@ export class Enrolment {
   }
 
   /** Whom to trust from now on. */
-  trust(pem: string): void {
-    this.#keeper?.trust(pem);
+  trust(bundle: TrustBundle): void {
+    this.#keeper?.trust(bundle);
   }
 
   /** Renews the certificate until the signal aborts. */

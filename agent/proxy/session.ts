@@ -182,7 +182,7 @@ export class ProxySession {
         conversation.lease = new Lease(leaseMs, clock);
         conversation.heartbeatMs = heartbeatMs;
         conversation.wasWelcome = true;
-        enrolment.trust(trust?.pem ?? '');
+        if (trust !== undefined) enrolment.trust(trust);
         log.info({ sessionId, coordinator: this.#options.coordinator }, 'session begins');
         return;
       }
@@ -204,7 +204,7 @@ export class ProxySession {
         outbox.wakeup.notify();
         return;
       case 'trust':
-        enrolment.trust(message.value.pem);
+        enrolment.trust(message.value);
         return;
       case 'heartbeat':
       case undefined:

@@ -82,6 +82,12 @@ const nouns: readonly Noun[] = [
     load: async () => (await import('./commands/token.ts')).configure,
   },
   {
+    name: 'ca',
+    group: 'Hosts and access:',
+    description: 'see which certificate authority is trusted, and replace it',
+    load: async () => (await import('./commands/ca.ts')).configure,
+  },
+  {
     name: 'login',
     group: 'Hosts and access:',
     description: 'check a token for a coordinator and keep it for later commands',

@@ -1,4 +1,5 @@
 import { ActionState, PlanStepKind } from '../../shared/gen/fairlead/v1/action.ts';
+import { AuthorityState } from '../../shared/gen/fairlead/v1/authority.ts';
 import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
 import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { Availability, NodeState } from '../../shared/gen/fairlead/v1/node.ts';
@@ -21,6 +22,7 @@ function wordsFor(values: Numbered): (value: number) => string {
 }
 
 export const actionStateWords = wordsFor(ActionState);
+export const authorityStateWords = wordsFor(AuthorityState);
 export const containerPhaseWords = wordsFor(ContainerPhase);
 export const nodeStateWords = wordsFor(NodeState);
 export const nodeClusterStateWords = wordsFor(NodeClusterState);
@@ -41,6 +43,7 @@ const tones: Readonly<Record<string, Tone>> = {
   ready: 'good',
   succeeded: 'good',
   complete: 'good',
+  signing: 'good',
   up: 'good',
   active: 'good',
   failed: 'bad',

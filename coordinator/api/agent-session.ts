@@ -94,6 +94,7 @@ async function join(deps: AgentApiDeps, request: JoinRequest, { principal }: Con
       advertiseAddress: '',
       publicAddress: '',
       volumes: [],
+      certificate: { authority: authority.pin, untilMs: authority.issuedUntilMs },
       joinedAtMs: tx.nowMs,
     };
     tx.nodes.put(node);
@@ -110,8 +111,8 @@ async function join(deps: AgentApiDeps, request: JoinRequest, { principal }: Con
   return await certify(deps, id, key);
 }
 
-async function certify({ authority }: AgentApiDeps, id: NodeId, key: Buffer) {
-  return { nodeId: id, certificate: await certificateFor(authority, { kind: 'node', id }, key) };
+async function certify(deps: AgentApiDeps, id: NodeId, key: Buffer) {
+  return { nodeId: id, certificate: await certificateFor(deps, { kind: 'node', id }, key) };
 }
 
 function requireToken(principal: Principal, store: Store): Token {
@@ -125,7 +126,7 @@ async function* nodeSession(
   requests: AsyncIterable<NodeSessionRequest>,
   { principal, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, authority, dispatcher, tokens, leases, clock } = deps;
+  const { authenticator, dispatcher, tokens, leases, clock } = deps;
   if (principal.kind !== 'node') {
     throw new Error(`the table of who may call what lets ${principal.kind} in`);
   }
@@ -137,11 +138,14 @@ async function* nodeSession(
     reason ??= why;
     controller.abort();
   };
-  const link = dispatcher.attach(principal.id, helloFromProto(hello), cutWith);
-  void authenticator.untilExpired(principal.certificate, controller.signal).then(() => {
+  const { certificate } = principal;
+  const said = helloFromProto(hello, certificate);
+  const link = dispatcher.attach(principal.id, said, cutWith);
+  void authenticator.untilExpired(certificate, controller.signal).then(() => {
     if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
   });
-  const trust = new TrustNews(authority, link.wakeup);
+  const listener = { wakeup: link.wakeup, authority: certificate.authority, cut: cutWith };
+  const trust = new TrustNews(deps, listener);
   try {
     const { sessionId } = link;
     const pace = hello.verbs.includes(pingVerb) && leases.follow(peer) ? 0 : heartbeatMs;

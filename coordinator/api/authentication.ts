@@ -3,6 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ServiceId, TokenId } from '../../shared/ids.ts';
 import { parseAgentUri } from '../identity/agent-identity.ts';
+import type { Authority } from '../identity/authority.ts';
 import { parseAuthorization, secretMatches } from '../identity/tokens.ts';
 import type { Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
@@ -24,6 +25,7 @@ export interface AuthenticatorDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly installationId: string;
+  readonly authority: Pick<Authority, 'trusts'>;
 }
 
 /**
@@ -34,12 +36,14 @@ export class Authenticator {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #installationId: string;
+  readonly #authority: Pick<Authority, 'trusts'>;
   readonly #lastUsed = new Map<TokenId, number>();
 
-  constructor({ store, clock, installationId }: AuthenticatorDeps) {
+  constructor({ store, clock, installationId, authority }: AuthenticatorDeps) {
     this.#store = store;
     this.#clock = clock;
     this.#installationId = installationId;
+    this.#authority = authority;
   }
 
   /** Whose token a call has, else whose certificate its connection. Throws 'unauthenticated'. */
@@ -79,6 +83,7 @@ export class Authenticator {
 
   /** An agent is looked up at each call: its certificate says who it is, not that it still may. */
   #holder(certificate: PeerCertificate): Principal {
+    if (!this.#authority.trusts(certificate.authority)) throw retired();
     const identity = parseAgentUri(this.#installationId, certificate.uri);
     if (identity?.kind === 'node') {
       const node = this.#store.nodes.get(identity.id);
@@ -154,6 +159,13 @@ export class Authenticator {
     const message = 'the token is not valid: it is wrong, has expired, or was revoked';
     return new DomainError('unauthenticated', message, { reason: 'TOKEN_INVALID' });
   }
+}
+
+function retired(): DomainError {
+  const message =
+    'the certificate is of an authority that was replaced and is trusted no more; a node joins anew (move ' +
+    "the agent's state directory away and start it with a join token), a proxy enrols with its token";
+  return new DomainError('unauthenticated', message, { reason: 'AUTHORITY_RETIRED' });
 }
 
 function missing(): DomainError {

@@ -15,7 +15,7 @@ import type { Call, Principal } from './call.ts';
  * - `read-fleet`: look at nodes and their clusters
  * - `run`: start, stop, scale, redeploy
  * - `define`: change what is to run
- * - `administer`: nodes, their clusters, tokens
+ * - `administer`: nodes, their clusters, tokens, the certificate authority
  * - `join`: make a host a node
  * - `enrol`: get the certificate of a proxy
  * - `be-node`, `be-proxy`: speak as a node, as a proxy
@@ -85,6 +85,9 @@ const control: RulesOf<ControlServiceDefinition> = {
   ListTokens: 'administer',
   WatchTokens: 'administer',
   RevokeToken: 'administer',
+  GetTrust: 'administer',
+  RotateAuthority: 'administer',
+  FinishRotation: 'administer',
 };
 
 const agents: RulesOf<AgentServiceDefinition> = {

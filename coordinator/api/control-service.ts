@@ -11,6 +11,7 @@ import type { Store } from '../store/store.ts';
 import { version } from '../version.ts';
 import { protocolVersion } from './agent-session.ts';
 import type { Authenticator } from './authentication.ts';
+import { AuthorityApi, type ReplaceableAuthority } from './authorities.ts';
 import type { ChangeLog } from './change-log.ts';
 import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
@@ -35,6 +36,7 @@ export interface ControlDeps {
   readonly dispatcher: Dispatcher;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
+  readonly authority: ReplaceableAuthority;
   readonly changes: ChangeLog;
   readonly clock: Clock;
   readonly random: Random;
@@ -62,6 +64,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const orphans = new OrphanApi(shared);
   const clusters = new NodeClusterApi(shared);
   const tokens = new TokenApi(shared);
+  const authorities = new AuthorityApi(shared);
   const queries = new QueryApi(shared);
   return {
     getInfo: (_request, { principal }) => ({
@@ -101,6 +104,9 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     removeNodeCluster: (request, call) => clusters.removeNodeCluster(request, call),
     createToken: (request, call) => tokens.createToken(request, call),
     revokeToken: (request, call) => tokens.revokeToken(request, call),
+    getTrust: () => authorities.getTrust(),
+    rotateAuthority: (request, call) => authorities.rotateAuthority(request, call),
+    finishRotation: (request, call) => authorities.finishRotation(request, call),
     listServices: (request, call) => queries.listServices(request, call),
     watchServices: (request, call) => queries.watchServices(request, call),
     listContainers: (request, call) => queries.listContainers(request, call),

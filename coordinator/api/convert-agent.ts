@@ -11,11 +11,15 @@ import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedPhase } from '../model.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
+import type { PeerCertificate } from './peer.ts';
 import { portToProto, readinessToProto } from './spec-parts.ts';
 import { restartToProto } from './convert-spec.ts';
 
 /** What an agent says first, as the dispatcher takes it. */
-export function helloFromProto(hello: proto.NodeHello): NodeHello {
+export function helloFromProto(
+  hello: proto.NodeHello,
+  { authority, validToMs }: PeerCertificate,
+): NodeHello {
   const { engine } = hello;
   return {
     bootId: hello.bootId,
@@ -26,6 +30,7 @@ export function helloFromProto(hello: proto.NodeHello): NodeHello {
     engine: { reachable: engine?.reachable ?? false, message: engine?.message ?? '' },
     inventory: hello.inventory.flatMap(statusFromProto),
     clockMs: hello.clock?.getTime() ?? null,
+    certificate: { authority, untilMs: validToMs },
   };
 }
 

@@ -13,7 +13,7 @@ import { connectionOptions } from './connection-options.ts';
 import type { Connections } from './connections.ts';
 import { contractBytes, contractServices } from './contract.ts';
 import type { Gate, PrincipalContext } from './gate.ts';
-import { tellPeer } from './peer.ts';
+import { tellPeer, type CertificateSigners } from './peer.ts';
 import { errorMiddleware } from './status.ts';
 import { readOnlyFromFriends, type UnreadDeps } from './unread.ts';
 
@@ -41,6 +41,7 @@ export interface GrpcServerOptions {
   /** 0: any free one. */
   readonly port: number;
   readonly credentials: ServerCredentials;
+  readonly signers: CertificateSigners;
   /** Adds the services; called once, before the server listens. */
   readonly services: (server: GrpcServices) => void;
   readonly gate: Gate;
@@ -72,7 +73,8 @@ export async function serveGrpc(
   options: GrpcServerOptions,
   signal: AbortSignal,
 ): Promise<RunningServer> {
-  const { host, port, credentials, services, gate, knows, log, clock = systemClock } = options;
+  const { host, port, credentials, signers, services, gate, knows } = options;
+  const { log, clock = systemClock } = options;
   const { connections, arrivalMs = defaultArrivalMs, idleMs = defaultIdleMs } = options;
   const server = createServer({
     ...connectionOptions,
@@ -80,7 +82,7 @@ export async function serveGrpc(
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
     'grpc.max_connection_idle_ms': idleMs,
-    interceptors: [readOnlyFromFriends({ knows, clock, arrivalMs }), tellPeer],
+    interceptors: [readOnlyFromFriends({ knows, clock, signers, arrivalMs }), tellPeer(signers)],
   })
     .use(errorMiddleware(log, clock))
     .use(endStreams(signal))

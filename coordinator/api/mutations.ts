@@ -1,9 +1,9 @@
 import type { Clock } from '../../shared/clock.ts';
-import { DomainError } from '../../shared/errors.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Action, TargetKind } from '../model.ts';
-import { beginAction } from '../orchestrator/actions.ts';
+import { beginAction, endAction, type NewAction } from '../orchestrator/actions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
 import type { Options } from './convert-requests.ts';
@@ -65,29 +65,64 @@ export class Mutations {
     mutation: Mutation,
     write: (tx: Transaction) => T,
   ): { readonly action: Action; readonly result: T } {
-    const { method, target, serviceId, event } = mutation;
     return this.#store.transact((tx) => {
       const result = write(tx);
-      const action = beginAction(tx, {
-        id: this.#random.id() as ActionId,
-        method,
-        targetKind: target.kind,
-        targetId: target.id,
-        targetName: target.name,
-        serviceId,
-        caller: { principal: call.principal.name, peer: call.peer },
-        requestId,
-      });
-      tx.event({
-        type: event,
-        objectId: target.id,
-        objectName: target.name,
-        actionId: action.id,
-        message: `${method} by ${call.principal.name}`,
-      });
+      const action = beginAction(tx, this.#actionOf(call, requestId, mutation));
+      tell(tx, call, mutation, action);
       return { action, result };
     });
   }
+
+  /**
+   * The same for what is kept elsewhere than in the store: the action is there before it is done, and ends
+   * with it.
+   */
+  async performElsewhere(
+    call: Call,
+    { requestId }: Options,
+    { mutation, act }: { mutation: Mutation; act: (id: ActionId) => Promise<void> },
+  ): Promise<Action> {
+    const begun = this.#store.transact((tx) =>
+      beginAction(tx, { ...this.#actionOf(call, requestId, mutation), lasts: true }),
+    );
+    try {
+      await act(begun.id);
+    } catch (error) {
+      this.#store.transact((tx) => {
+        endAction(tx, begun, 'failed', messageOf(error));
+      });
+      throw error;
+    }
+    this.#store.transact((tx) => {
+      tell(tx, call, mutation, begun);
+      endAction(tx, begun, 'succeeded', '');
+    });
+    return this.#store.actions.get(begun.id) ?? begun;
+  }
+
+  #actionOf(call: Call, requestId: string, { method, target, serviceId }: Mutation): NewAction {
+    return {
+      id: this.#random.id() as ActionId,
+      method,
+      targetKind: target.kind,
+      targetId: target.id,
+      targetName: target.name,
+      serviceId,
+      caller: { principal: call.principal.name, peer: call.peer },
+      requestId,
+    };
+  }
+}
+
+function tell(
+  tx: Transaction,
+  { principal }: Call,
+  { method, target, event }: Mutation,
+  { id }: Action,
+): void {
+  const message = `${method} by ${principal.name}`;
+  const { id: objectId, name: objectName } = target;
+  tx.event({ type: event, objectId, objectName, actionId: id, message });
 }
 
 /** Throws 'conflict' if the object was changed since the caller read it. */

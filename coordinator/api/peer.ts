@@ -8,13 +8,19 @@ import {
   type ServerInterceptor,
 } from '@grpc/grpc-js';
 import type { Metadata } from 'nice-grpc-common';
+import type { Authority } from '../identity/authority.ts';
 
 /** A certificate that a caller showed, and that one of our authorities signed. */
 export interface PeerCertificate {
   /** Who it says that the caller is. */
   readonly uri: string;
   readonly validToMs: number;
+  /** The pin of the authority that signed it, which may be trusted no more. */
+  readonly authority: string;
 }
+
+/** Says who signed a certificate. */
+export type CertificateSigners = Pick<Authority, 'signerOf'>;
 
 /** Under this name a call's metadata tell of the certificate. Whatever comes in under it is taken away. */
 export const peerKey = 'fairlead-internal-peer';
@@ -26,38 +32,44 @@ const maxMetadataBytes = 16 * 1024;
  * Tells handlers of the certificate that the connection of a call was opened with, if it is a valid one.
  * Refuses calls with more metadata than anybody needs.
  */
-export const tellPeer: ServerInterceptor = (_method, call) => {
-  const certificate = certificateOf(call);
-  const listener = new ServerListenerBuilder()
-    .withOnReceiveMetadata((metadata, next) => {
-      if (sizeOf(metadata) > maxMetadataBytes) {
-        const details = `the metadata of a call may have ${maxMetadataBytes} bytes`;
-        call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details });
-        return;
-      }
-      metadata.remove(peerKey);
-      if (certificate !== null) {
-        metadata.set(peerKey, `${certificate.validToMs} ${certificate.uri}`);
-      }
-      next(metadata);
-    })
-    .build();
-  const responder = new ResponderBuilder()
-    .withStart((next) => {
-      next(listener);
-    })
-    .build();
-  return new ServerInterceptingCall(call, responder);
-};
+export function tellPeer(signers: CertificateSigners): ServerInterceptor {
+  return (_method, call) => {
+    const certificate = certificateOf(call, signers);
+    const listener = new ServerListenerBuilder()
+      .withOnReceiveMetadata((metadata, next) => {
+        if (sizeOf(metadata) > maxMetadataBytes) {
+          const details = `the metadata of a call may have ${maxMetadataBytes} bytes`;
+          call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details });
+          return;
+        }
+        metadata.remove(peerKey);
+        if (certificate !== null) {
+          const { validToMs, authority, uri } = certificate;
+          metadata.set(peerKey, `${validToMs} ${authority} ${uri}`);
+        }
+        next(metadata);
+      })
+      .build();
+    const responder = new ResponderBuilder()
+      .withStart((next) => {
+        next(listener);
+      })
+      .build();
+    return new ServerInterceptingCall(call, responder);
+  };
+}
 
 /** The certificate that the connection of a call was opened with; null if there is none that is valid. */
 export function certificateOf(
   call: Pick<ServerInterceptingCallInterface, 'getAuthContext'>,
+  signers: CertificateSigners,
 ): PeerCertificate | null {
   const certificate = call.getAuthContext().sslPeerCertificate;
   const uri = /^URI:([^,"\s]+)$/.exec(certificate?.subjectaltname ?? '')?.[1];
   if (certificate === undefined || uri === undefined) return null;
-  return { uri, validToMs: Date.parse(certificate.valid_to) };
+  const authority = signers.signerOf(certificate.raw)?.pin;
+  const validToMs = Date.parse(certificate.valid_to);
+  return authority === undefined ? null : { uri, validToMs, authority };
 }
 
 function sizeOf(metadata: GrpcMetadata): number {
@@ -69,6 +81,6 @@ function sizeOf(metadata: GrpcMetadata): number {
 
 /** The certificate of a caller; null if it has none that is valid. */
 export function peerOf(metadata: Metadata): PeerCertificate | null {
-  const [validToMs, uri] = metadata.get(peerKey)?.split(' ', 2) ?? [];
-  return uri === undefined ? null : { uri, validToMs: Number(validToMs) };
+  const [validToMs, authority = '', uri] = metadata.get(peerKey)?.split(' ', 3) ?? [];
+  return uri === undefined ? null : { uri, validToMs: Number(validToMs), authority };
 }

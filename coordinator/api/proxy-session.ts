@@ -62,7 +62,7 @@ async function* proxySession(
   requests: AsyncIterable<ProxySessionRequest>,
   context: Context,
 ): AsyncGenerator<ProxySessionResponse> {
-  const { store, authenticator, authority, routing, leases, clock, log } = deps;
+  const { store, authenticator, routing, leases, clock, log } = deps;
   const principal = requireProxy(context.principal);
   const iterator = requests[Symbol.asyncIterator]();
   const hello = await firstMessage(iterator);
@@ -81,11 +81,12 @@ async function* proxySession(
   void authenticator.untilExpired(principal.certificate, controller.signal).then(() => {
     if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
   });
-  const record = attach(deps, hello, service);
+  const record = attach(deps, hello, service, principal.certificate);
   const session = { id: deps.random.id() as SessionId, close: cutWith };
   record.open(session, hello.epoch === deps.epoch ? hello.version : null);
   takeStatus(record, hello.status);
-  const trust = new TrustNews(authority, record.wakeup);
+  const { authority } = principal.certificate;
+  const trust = new TrustNews(deps, { wakeup: record.wakeup, authority, cut: cutWith });
   log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy attached');
   try {
     const welcome = { sessionId: session.id, leaseMs, heartbeatMs, trust: trust.told() };
@@ -116,13 +117,19 @@ async function* proxySession(
 }
 
 /** The proxy's record; the session that it had, if any, ends. */
-function attach({ store, routing }: ProxyApiDeps, hello: ProxyHello, service: Service) {
+function attach(
+  { store, routing }: ProxyApiDeps,
+  hello: ProxyHello,
+  service: Service,
+  { authority, validToMs }: PeerCertificate,
+) {
   const inContainer = store.containers.get(hello.proxyId as ContainerId)?.serviceId === service.id;
   const record = routing.attach(
     { id: hello.proxyId as ProxyId, name: hello.name, serviceId: service.id },
     inContainer ? 'container' : 'host',
   );
   record.session?.close('SESSION_REPLACED');
+  record.certificate = { authority, untilMs: validToMs };
   return record;
 }
 

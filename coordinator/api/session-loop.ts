@@ -94,6 +94,12 @@ export function cut(reason: string): DomainError {
       return new DomainError('conflict', 'another session took the place of this one', { reason });
     case 'CERTIFICATE_EXPIRED':
       return new DomainError('unauthenticated', 'the certificate has expired', { reason });
+    case 'AUTHORITY_RETIRED':
+      return new DomainError(
+        'unauthenticated',
+        'the authority that signed the certificate is trusted no more',
+        { reason },
+      );
     case 'NODE_REMOVED':
       return new DomainError('unauthenticated', 'this node was removed', { reason });
     default:

@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import type { Clock } from '../../shared/clock.ts';
 import type { Credentials } from './authentication.ts';
-import { certificateOf } from './peer.ts';
+import { certificateOf, type CertificateSigners } from './peer.ts';
 
 /** How long whoever was answered before he was heard out may go on sending. */
 const restMs = 1_000;
@@ -16,6 +16,7 @@ const restMs = 1_000;
 export interface UnreadDeps {
   /** Whether anybody is known by these. */
   readonly knows: (credentials: Credentials) => boolean;
+  readonly signers: CertificateSigners;
   readonly clock: Clock;
   /** How long the one message of a call that is no stream may take to arrive. */
   readonly arrivalMs: number;
@@ -84,9 +85,9 @@ class Arrival extends ServerInterceptingCall {
   }
 
   #examine(metadata: GrpcMetadata): void {
-    const { knows, clock, arrivalMs } = this.#deps;
+    const { knows, signers, clock, arrivalMs } = this.#deps;
     const authorization = metadata.get('authorization')[0]?.toString();
-    const peer = certificateOf(this.#call);
+    const peer = certificateOf(this.#call, signers);
     this.#isStranger = !knows({ authorization, peer });
     if (!this.#isStranger) {
       this.#limit = clock.after(arrivalMs, () => {

@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Node, NodeDescription, Orphan } from '../model.ts';
+import type { Node, NodeDescription, Orphan, ShownCertificate } from '../model.ts';
 import type { ObservedState, ReportedContainer } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
 import { explainClock } from './clock-skew.ts';
@@ -47,6 +47,7 @@ export interface NodeHello {
   readonly inventory: readonly InventoryEntry[];
   /** The host's time; null from an agent that does not tell. */
   readonly clockMs: number | null;
+  readonly certificate: ShownCertificate;
 }
 
 export interface InventoryEntry {
@@ -292,8 +293,8 @@ export class Dispatcher {
     const { store } = this.#deps;
     const node = store.nodes.get(nodeId);
     if (node === undefined) return;
-    const { description, advertiseAddress, publicAddress } = hello;
-    const now = { ...node, description, advertiseAddress, publicAddress };
+    const { description, advertiseAddress, publicAddress, certificate } = hello;
+    const now = { ...node, description, advertiseAddress, publicAddress, certificate };
     if (JSON.stringify(now) === JSON.stringify(node)) return;
     store.transact((tx) => {
       tx.nodes.put(now);

@@ -2,20 +2,31 @@ import { createPublicKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
-import { DomainError } from '../../shared/errors.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
 import { pinOf } from '../../shared/rpc/trust.ts';
-import { AuthorityFile, type AuthorityRecord } from './authority-file.ts';
 import { agentUri, type AgentIdentity } from './agent-identity.ts';
+import { AuthorityFile } from './authority-file.ts';
+import {
+  bundleOf,
+  chainOf,
+  firstRecord,
+  maxAuthorities,
+  succeededBy,
+  without,
+  type AuthorityKey,
+  type AuthorityRecord,
+} from './authority-record.ts';
+import type { Holder, Signer, Validity } from './certificates.ts';
 import { writePublicFile } from './key-files.ts';
-import type { Holder, Validity } from './certificates.ts';
+import { Turns } from './turns.ts';
 
 /** An authority outlives everything that it signs by far; it ends by being replaced. */
 const authorityLifeMs = 10 * 365 * 86_400_000;
 /** Certificates are valid from before they are made: clocks differ by minutes. */
 const clockToleranceMs = 3_600_000;
-/** How often it is looked whether the coordinator's own certificate is due. Clocks jump, and hosts sleep. */
+/** How often it is looked whether something is due. Clocks jump, and hosts sleep. */
 const lookEveryMs = 3_600_000;
 const retryMs = 60_000;
 
@@ -48,18 +59,39 @@ export interface ServerIdentity {
   readonly trust: string;
 }
 
+/** An authority that is trusted. */
+export interface TrustedAuthority extends AuthorityKey {
+  readonly pin: string;
+}
+
+/** Who signed a certificate: an authority by its pin, and whether it is still trusted. */
+export interface CertificateSigner {
+  readonly pin: string;
+  readonly trusted: boolean;
+}
+
+/** An authority with what is asked of it often. */
+interface Known {
+  readonly pin: string;
+  readonly certificate: X509Certificate;
+  readonly trusted: boolean;
+}
+
 /**
  * The certificate authority of an installation, with the coordinator's own certificate.
  *
- * Both are in one file of the state directory, which is made on the first start. A damaged one is refused,
- * never replaced: a new authority would lock out every agent.
+ * All is in one file of the state directory, which is made on the first start. A damaged one is refused,
+ * never replaced: a new authority would lock out every agent. One that is replaced by `rotate` is trusted
+ * for as long as what it signed may live, and vouches for its successor.
  */
 export class Authority {
   readonly #deps: AuthorityDeps;
   readonly #options: AuthorityOptions;
   readonly #file: AuthorityFile;
   readonly #listeners = new Set<() => void>();
+  readonly #turns = new Turns();
   #record: AuthorityRecord;
+  #known: readonly Known[] = [];
 
   private constructor(
     deps: AuthorityDeps,
@@ -70,6 +102,7 @@ export class Authority {
     this.#options = options;
     this.#file = file;
     this.#record = record;
+    this.#known = knownOf(record);
   }
 
   /** The authority of a state directory; made if there is none. */
@@ -82,28 +115,49 @@ export class Authority {
       authority.#write(record);
       deps.log.info({ pin: authority.pin }, 'certificate authority made');
     }
-    await authority.#renewServer();
-    writePublicFile(join(options.stateDir, 'ca.pem'), authority.bundle);
+    await authority.#look();
+    authority.#publish();
     return authority;
   }
 
   /** What tokens end with, so that whoever has one knows the coordinator. */
   get pin(): string {
-    return pinOf(new X509Certificate(this.#record.signer.certificate));
+    return this.trusted[0].pin;
   }
 
-  /** Certificates of the authorities that agents and clients are to trust, PEM. */
+  /** Certificates of the authorities that agents and clients are to trust, PEM; the one that signs first. */
   get bundle(): string {
-    return this.#record.signer.certificate;
+    return bundleOf(this.#record);
   }
 
   get serverIdentity(): ServerIdentity {
-    const { server, signer } = this.#record;
+    const { server, retired } = this.#record;
     return {
-      certificateChain: server.certificate + signer.certificate,
+      certificateChain: chainOf(this.#record),
       privateKey: server.privateKey,
-      trust: this.bundle,
+      // Who shows a certificate of a retired one is told so; `signerOf` says that it is not trusted.
+      trust: this.bundle + retired.map(({ certificate }) => certificate).join(''),
     };
+  }
+
+  /** The authorities that are trusted, newest first; the first one signs. */
+  get trusted(): readonly [TrustedAuthority, ...TrustedAuthority[]] {
+    const [first, ...earlier] = this.#record.authorities;
+    const withPin = (authority: AuthorityKey) => ({
+      ...authority,
+      pin: pinOf(new X509Certificate(authority.certificate)),
+    });
+    return [withPin(first), ...earlier.map(withPin)];
+  }
+
+  /** Grows with every authority that comes or goes. */
+  get version(): number {
+    return this.#record.version;
+  }
+
+  /** The action that changed the authorities last; empty: none has. */
+  get lastActionId(): string {
+    return this.#record.lastActionId;
   }
 
   /** Calls the listener when the server's identity or the bundle has changed. */
@@ -114,6 +168,25 @@ export class Authority {
         this.#listeners.delete(listener);
       },
     };
+  }
+
+  /**
+   * Whose key signed a certificate (DER); null: none of ours. Its issuer's name would prove nothing: what
+   * an authority has vouched for may call itself anything.
+   */
+  signerOf(der: Buffer): CertificateSigner | null {
+    const certificate = new X509Certificate(der);
+    const signer = this.#known.find(
+      (known) =>
+        certificate.issuer === known.certificate.subject &&
+        certificate.verify(known.certificate.publicKey),
+    );
+    return signer === undefined ? null : { pin: signer.pin, trusted: signer.trusted };
+  }
+
+  /** Whether certificates of an authority are good. */
+  trusts(pin: string): boolean {
+    return this.#known.some((known) => known.trusted && known.pin === pin);
   }
 
   /** The public key (SPKI, DER) in a signing request. Refuses a request that asks for anything. */
@@ -129,41 +202,111 @@ export class Authority {
     const nowMs = this.#deps.clock.now();
     const lifeMs = Math.min(this.#options.certificateLifeMs, untilMs - nowMs);
     const uri = agentUri(this.#options.installationId, identity);
-    const certificatePem = await this.#sign(key, { kind: 'client', uri }, nowMs + lifeMs);
+    const holder = { kind: 'client', uri } as const;
+    const certificatePem = await this.#sign(key, holder, this.#signer, nowMs + lifeMs);
     return { certificatePem, renewAfterMs: Math.max(0, Math.floor(lifeMs / 2)) };
   }
 
-  /** Renews the coordinator's own certificate at half of its life, until the signal aborts. */
+  /** When a certificate that is issued now ends. */
+  get issuedUntilMs(): number {
+    return this.#deps.clock.now() + this.#options.certificateLifeMs;
+  }
+
+  /** Throws 'precondition' if as many are trusted as may be. */
+  requireRoom(): void {
+    if (this.#record.authorities.length < maxAuthorities) return;
+    throw new DomainError(
+      'precondition',
+      `${maxAuthorities} authorities are trusted, which is the most: end the trust in the older ones first (fairlead ca rotate --finish)`,
+      { reason: 'TOO_MANY_AUTHORITIES' },
+    );
+  }
+
+  /** Makes an authority that signs from now on. All of it is on disk when it resolves, or nothing. */
+  async rotate(actionId: string): Promise<void> {
+    await this.#turns.take(async () => {
+      this.requireRoom();
+      const { makeAuthorityCertificate, vouchFor } = await import('./certificates.ts');
+      const nowMs = this.#deps.clock.now();
+      const signingKey = makePrivateKey();
+      const validity = validFor(this.#deps.clock, nowMs + authorityLifeMs);
+      const certificate = await makeAuthorityCertificate(signingKey, validity);
+      const signer = { certificatePem: certificate, privateKeyPem: signingKey };
+      const successor = {
+        ...{ certificate, signingKey, nowMs },
+        vouched: await vouchFor(certificate, this.#signer, validity),
+        serverCertificate: await this.#serverCertificate(signer),
+        overlapUntilMs: nowMs + this.#options.certificateLifeMs,
+      };
+      this.#write({ ...succeededBy(this.#record, successor), lastActionId: actionId });
+      this.#deps.log.info({ pin: this.pin }, 'certificate authority replaced');
+    });
+  }
+
+  /** Ends the trust in all authorities but the one that signs. */
+  async finish(actionId: string): Promise<void> {
+    await this.#turns.take(() => {
+      this.#retire(() => true, actionId);
+    });
+  }
+
+  /**
+   * Renews the coordinator's own certificate at half of its life, and ends the trust in authorities that
+   * were replaced when all that they signed has expired, until the signal aborts.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     while (!signal.aborted) {
-      const dueInMs = Math.max(this.#serverRenewalMs() - clock.now(), 1_000);
+      const dueInMs = Math.max(this.#nextDueMs() - clock.now(), 1_000);
       await clock.sleep(Math.min(dueInMs, lookEveryMs), signal);
       if (signal.aborted) return;
       try {
-        await this.#renewServer();
+        await this.#look();
       } catch (error) {
-        log.error({ err: error, retryInMs: retryMs }, 'own certificate not renewed');
+        log.error({ err: error, retryInMs: retryMs }, 'own certificate and trust not kept up');
         await clock.sleep(retryMs, signal);
       }
     }
   }
 
+  async #look(): Promise<void> {
+    await this.#turns.take(async () => {
+      const nowMs = this.#deps.clock.now();
+      this.#retire(({ trustedUntilMs }) => trustedUntilMs !== null && nowMs >= trustedUntilMs);
+      await this.#renewServer();
+    });
+  }
+
+  #retire(isOver: (authority: AuthorityKey) => boolean, lastActionId?: string): void {
+    const after = without(this.#record, isOver);
+    if (after === this.#record) return;
+    this.#write({ ...after, ...(lastActionId !== undefined && { lastActionId }) });
+    this.#deps.log.info({ trusted: after.authorities.length }, 'authority is trusted no more');
+  }
+
   /** Makes the coordinator's own certificate anew if it is half over or lacks a name; its key stays. */
   async #renewServer(): Promise<void> {
-    const { clock, log } = this.#deps;
     const { server } = this.#record;
     const missing = this.#options.names.filter((name) => !hasName(server.certificate, name));
-    if (missing.length === 0 && clock.now() < this.#serverRenewalMs()) return;
-    const spki = createPublicKey(server.privateKey).export({ type: 'spki', format: 'der' });
+    if (missing.length === 0 && this.#deps.clock.now() < this.#serverRenewalMs()) return;
+    const certificate = await this.#serverCertificate(this.#signer);
+    this.#write({ ...this.#record, server: { ...server, certificate } });
+    this.#deps.log.info('own certificate made');
+  }
+
+  async #serverCertificate(signer: Signer): Promise<string> {
+    const { privateKey } = this.#record.server;
+    const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
     const names = this.#options.names.map((value) => ({
       type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const),
       value,
     }));
-    const untilMs = clock.now() + this.#options.certificateLifeMs;
-    const certificate = await this.#sign(spki, { kind: 'server', names }, untilMs);
-    this.#write({ ...this.#record, server: { ...server, certificate } });
-    log.info({ until: new Date(untilMs).toISOString() }, 'own certificate made');
+    return await this.#sign(spki, { kind: 'server', names }, signer, this.issuedUntilMs);
+  }
+
+  #nextDueMs(): number {
+    const ends = this.#record.authorities.map(({ trustedUntilMs }) => trustedUntilMs ?? Infinity);
+    return Math.min(this.#serverRenewalMs(), ...ends);
   }
 
   #serverRenewalMs(): number {
@@ -173,19 +316,49 @@ export class Authority {
     return Date.parse(validTo) - this.#options.certificateLifeMs / 2;
   }
 
-  async #sign(spki: Buffer, holder: Holder, untilMs: number): Promise<string> {
+  get #signer(): Signer {
+    const { authorities, signingKey } = this.#record;
+    return { certificatePem: authorities[0].certificate, privateKeyPem: signingKey };
+  }
+
+  async #sign(spki: Buffer, holder: Holder, signer: Signer, untilMs: number): Promise<string> {
     const { issueCertificate } = await import('./certificates.ts');
-    const { certificate, privateKey } = this.#record.signer;
-    const validity = validFor(this.#deps.clock, untilMs);
-    const signer = { certificatePem: certificate, privateKeyPem: privateKey };
-    return await issueCertificate(spki, holder, signer, validity);
+    return await issueCertificate(spki, holder, signer, validFor(this.#deps.clock, untilMs));
   }
 
   #write(record: AuthorityRecord): void {
-    this.#file.write(record);
+    try {
+      this.#file.write(record);
+    } catch (error) {
+      throw new DomainError(
+        'unavailable',
+        `the certificate authority could not be written (${messageOf(error)}): nothing has changed; free space, then try again`,
+        { reason: 'STORE_FULL', cause: error },
+      );
+    }
+    const isNews = bundleOf(record) !== this.bundle;
     this.#record = record;
+    this.#known = knownOf(record);
+    if (isNews) this.#publish();
     for (const listener of this.#listeners) listener();
   }
+
+  /** For tools of others; made anew at every start, so that it is of no matter if this fails. */
+  #publish(): void {
+    try {
+      writePublicFile(join(this.#options.stateDir, 'ca.pem'), this.bundle);
+    } catch (err) {
+      this.#deps.log.warn({ err }, 'ca.pem not written');
+    }
+  }
+}
+
+function knownOf({ authorities, retired }: AuthorityRecord): Known[] {
+  const known = (trusted: boolean) => (authority: { readonly certificate: string }) => {
+    const certificate = new X509Certificate(authority.certificate);
+    return { certificate, pin: pinOf(certificate), trusted };
+  };
+  return [...authorities.map(known(true)), ...retired.map(known(false))];
 }
 
 async function newRecord({ clock }: AuthorityDeps): Promise<AuthorityRecord> {
@@ -193,10 +366,8 @@ async function newRecord({ clock }: AuthorityDeps): Promise<AuthorityRecord> {
   const privateKey = makePrivateKey();
   const validity = validFor(clock, clock.now() + authorityLifeMs);
   const certificate = await makeAuthorityCertificate(privateKey, validity);
-  return {
-    signer: { certificate, privateKey },
-    server: { certificate: '', privateKey: makePrivateKey() },
-  };
+  const server = { certificate: '', privateKey: makePrivateKey() };
+  return firstRecord({ certificate, privateKey }, server, clock.now());
 }
 
 function validFor(clock: Clock, untilMs: number): Validity {

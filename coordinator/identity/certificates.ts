@@ -60,6 +60,25 @@ export async function makeAuthorityCertificate(
   return pem(certificate);
 }
 
+/** The certificate by which an authority vouches for the one that takes its place. */
+export async function vouchFor(
+  successorPem: string,
+  signer: Signer,
+  validity: Validity,
+): Promise<string> {
+  const successor = new X509Certificate(successorPem);
+  const issuer = new X509Certificate(signer.certificatePem);
+  const publicKey = await importPublicKey(Buffer.from(successor.publicKey.rawData));
+  const issuerKey = await importPublicKey(Buffer.from(issuer.publicKey.rawData));
+  const certificate = await X509CertificateGenerator.create({
+    ...{ subject: successor.subject, issuer: issuer.subject, ...datesOf(validity) },
+    ...{ publicKey, signingKey: await importPrivateKey(signer.privateKeyPem), signingAlgorithm },
+    serialNumber: serialNumber(),
+    extensions: await authorityExtensions(publicKey, issuerKey),
+  });
+  return pem(certificate);
+}
+
 /** A certificate for a public key (SPKI, DER). What it says is up to us alone. */
 export async function issueCertificate(
   spki: Buffer,

@@ -1,9 +1,26 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TokenId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Store } from '../store/store.ts';
 import { writeSecretFile } from './key-files.ts';
 import { hashSecret, type TokenIssuer } from './tokens.ts';
+
+function pathIn(stateDir: string): string {
+  return join(stateDir, 'admin.token');
+}
+
+/**
+ * Has the file with the first administrator's token, if it is still there, end with the pin of the authority
+ * that signs now: scripts that read it go on knowing the coordinator.
+ */
+export function repinFirstToken(stateDir: string, pin: string): void {
+  const path = pathIn(stateDir);
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const [, token, before] =
+    /^(flt_[0-9a-f]{16}_[A-Za-z0-9_-]{43})_([A-Za-z0-9_-]{43})\s*$/.exec(text) ?? [];
+  if (token !== undefined && before !== pin) writeSecretFile(path, `${token}_${pin}\n`);
+}
 
 /**
  * Makes the first administrator's token of an installation that has none, and leaves it in a file of mode
@@ -15,7 +32,7 @@ export function createFirstToken(
   { random, tokens }: { readonly random: Random; readonly tokens: TokenIssuer },
 ): string | null {
   if ([...store.tokens.values()].some(({ role }) => role === 'admin')) return null;
-  const path = join(stateDir, 'admin.token');
+  const path = pathIn(stateDir);
   const id = random.id().slice(0, 16) as TokenId;
   const secret = random.secret();
   writeSecretFile(path, `${tokens.format(id, secret)}\n`);

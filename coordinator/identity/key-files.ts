@@ -8,7 +8,7 @@ import {
   renameSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 
@@ -65,6 +65,12 @@ function writeFile(path: string, content: string, mode: number): void {
     closeSync(file);
   }
   renameSync(temporary, path);
+  const directory = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
 }
 
 /** The refusal of a file that cannot be used. It is never made anew: what hangs on it would be lost. */

@@ -22,17 +22,19 @@ export interface NewAction {
   readonly serviceId: ServiceId | null;
   readonly caller: Caller;
   readonly requestId: string;
+  /** Whoever began it ends it, although it is about no service. */
+  readonly lasts?: boolean;
 }
 
 /** Begins an action; an older one on the same service that is still in progress is superseded. */
 export function beginAction(tx: Transaction, options: NewAction): Action {
-  const { caller, ...rest } = options;
+  const { caller, lasts = false, ...rest } = options;
   if (rest.serviceId !== null) {
     for (const older of openActions(tx.actions.values(), rest.serviceId)) {
       endAction(tx, older, 'superseded', `by ${rest.method}`);
     }
   }
-  const atOnce = rest.serviceId === null;
+  const atOnce = rest.serviceId === null && !lasts;
   const action: Action = {
     ...rest,
     ...caller,

@@ -1,6 +1,6 @@
 import type { SessionId } from '../../shared/ids.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import type { ProxyIdentity, Target } from '../model.ts';
+import type { ProxyIdentity, ShownCertificate, Target } from '../model.ts';
 import type { ProxyPlace } from './routes.ts';
 import type { BackendList, ListDelta, ListSnapshot } from './backend-list.ts';
 
@@ -30,6 +30,8 @@ export class ProxyRecord {
   readonly wakeup = new Wakeup();
   /** The live session; null while it is away. */
   session: ProxySession | null = null;
+  /** What its latest session was opened with; null: it had none yet. */
+  certificate: ShownCertificate | null = null;
   status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '' };
   lastSeenAtMs: number;
   /** On the monotonic clock; for the grace. */

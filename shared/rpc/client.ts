@@ -112,8 +112,6 @@ async function authorityOf(
 function channelTo({ address, certificate }: Coordinator, authorities: string): Channel {
   const context = createSecureContext({
     ca: authorities,
-    // The pin of a new authority is met in a certificate that the one before signed.
-    allowPartialTrustChain: true,
     minVersion: 'TLSv1.2',
     ...(certificate && { cert: certificate.certificatePem, key: certificate.privateKeyPem }),
   });

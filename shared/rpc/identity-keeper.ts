@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
-import type { IssuedCertificate } from '../gen/fairlead/v1/certificate.ts';
+import type { IssuedCertificate, TrustBundle } from '../gen/fairlead/v1/certificate.ts';
 import type { Logger } from '../logger.ts';
 import type { Random } from '../random.ts';
 import { backoffMs } from '../retry.ts';
@@ -37,6 +37,8 @@ export interface IdentityKeeperDeps {
 /** Of the time until half of a certificate's life, so much more by chance: a fleet does not ask in step. */
 const jitter = 0.3;
 const backoff = { minMs: 500, maxMs: 60_000 };
+/** Within which a certificate of a replaced authority is renewed, if the coordinator does not say. */
+const defaultRenewWithinMs = 10_000;
 /** Clocks jump, and hosts sleep: it is looked again at least so often. */
 const lookEveryMs = 3_600_000;
 
@@ -92,14 +94,14 @@ export class IdentityKeeper {
   }
 
   /** Whom to trust from now on. A certificate that the first of them did not sign is renewed soon. */
-  trust(trustPem: string): void {
-    if (trustPem === '' || trustPem === this.#proven.trustPem) return;
+  trust({ pem: trustPem, renewWithinMs }: TrustBundle): void {
+    if (trustPem === this.#proven.trustPem) return;
     const [signer] = certificatesIn(trustPem);
     if (signer === undefined) return;
+    const { clock, random } = this.#deps;
     const isOurs = new X509Certificate(this.#proven.certificatePem).verify(signer.publicKey);
-    const renewAtMs = isOurs
-      ? this.#proven.renewAtMs
-      : this.#deps.clock.now() + this.#chance(10_000);
+    const soonMs = clock.now() + (renewWithinMs || defaultRenewWithinMs) * random.fraction();
+    const renewAtMs = isOurs ? this.#proven.renewAtMs : Math.min(soonMs, this.#proven.renewAtMs);
     this.#proven = { ...this.#proven, trustPem, renewAtMs };
     this.#wakeup.notify();
   }
@@ -138,9 +140,5 @@ export class IdentityKeeper {
     const issued = await this.#deps.ask(this.#proven, signingRequest(privateKeyPem), signal);
     this.#next = identityFrom(issued, privateKeyPem, this.#deps);
     this.#deps.onRenewed();
-  }
-
-  #chance(maxMs: number): number {
-    return this.#deps.random.fraction() * maxMs;
   }
 }

@@ -57,10 +57,22 @@ export async function examine(
   const at = chain.findIndex((certificate) => certificate.ca && pins.includes(pinOf(certificate)));
   const anchor = chain[at];
   if (anchor === undefined || !isSound(chain.slice(0, at + 1))) {
-    throw notTrusted(address, trust, chain.map(pinOf).at(-1) ?? 'none');
+    throw notTrusted(address, trust, seenIn(chain));
   }
-  requireValidNow(address, chain.slice(0, at + 1), clock.now());
-  return anchor.toString();
+  // On the way there it may be the one that an older authority vouched for, which ends no chain.
+  const root = chain.find((each) => pinOf(each) === pinOf(anchor) && isOwnIssuer(each)) ?? anchor;
+  requireValidNow(address, [...chain.slice(0, at + 1), root], clock.now());
+  return root.toString();
+}
+
+/** The pin of the authority that signed what is shown. */
+function seenIn([leaf, ...others]: readonly X509Certificate[]): string {
+  const signer = others.find((each) => leaf?.checkIssued(each));
+  return signer === undefined ? 'none' : pinOf(signer);
+}
+
+function isOwnIssuer(certificate: X509Certificate): boolean {
+  return certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
 }
 
 /** Each certificate is signed by the next, and the first is a coordinator's. */
@@ -91,12 +103,21 @@ function requireValidNow(address: string, chain: readonly X509Certificate[], now
 function notTrusted(address: string, trust: Trust, seen: string): DomainError {
   const expected =
     trust.kind === 'pin' ? trust.pin : certificatesIn(trust.pem).map(pinOf).join(', ');
-  const source = trust.kind === 'pin' ? 'the token is from' : 'this host joined';
+  const [source, replaced] =
+    trust.kind === 'pin'
+      ? [
+          'the token is from',
+          'its authority was replaced after the token was made: then put the pin that "fairlead ca ls" shows at the end of the token, in place of the old one',
+        ]
+      : [
+          'this host joined',
+          'its authority was replaced while this host was away: then it joins anew, with its state directory moved away',
+        ];
   return new DomainError(
     'unauthenticated',
     `the coordinator at ${address} is not the one that ${source}: its pin is ${seen}, expected was ${expected}. ` +
       'Nothing was told to it. If the address is right, somebody else answers there, or the coordinator was set ' +
-      'up anew: then take a new token from it',
+      `up anew: then take a new token from it; or ${replaced}`,
     { reason: 'COORDINATOR_NOT_TRUSTED' },
   );
 }

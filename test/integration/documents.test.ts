@@ -239,6 +239,7 @@ describe('commands in the documents', () => {
       'cluster',
       'node',
       'token',
+      'ca',
       'login',
       'context',
       'info',

@@ -169,6 +169,7 @@ export function aNode(changes: Partial<Node> = {}): Node {
     advertiseAddress: '10.0.0.1',
     publicAddress: '203.0.113.1',
     volumes: [],
+    certificate: null,
     joinedAtMs: 0,
     ...changes,
   };

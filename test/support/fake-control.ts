@@ -766,8 +766,8 @@ export class FakeControl implements AsyncDisposable {
 }
 
 /** It has no node clusters: the command line is tried with those of a real coordinator. */
-const refuseClusters = (): never => {
-  throw new ServerError(Status.UNIMPLEMENTED, 'node clusters are not played here');
+const refuseUnplayed = (): never => {
+  throw new ServerError(Status.UNIMPLEMENTED, 'this is not played here');
 };
 const notPlayed: Methods<
   | 'createNodeCluster'
@@ -776,13 +776,19 @@ const notPlayed: Methods<
   | 'removeNodeCluster'
   | 'listNodeClusters'
   | 'watchNodeClusters'
+  | 'getTrust'
+  | 'rotateAuthority'
+  | 'finishRotation'
 > = {
-  createNodeCluster: refuseClusters,
-  getNodeCluster: refuseClusters,
-  updateNodeCluster: refuseClusters,
-  removeNodeCluster: refuseClusters,
-  listNodeClusters: refuseClusters,
-  watchNodeClusters: refuseClusters,
+  createNodeCluster: refuseUnplayed,
+  getNodeCluster: refuseUnplayed,
+  updateNodeCluster: refuseUnplayed,
+  removeNodeCluster: refuseUnplayed,
+  listNodeClusters: refuseUnplayed,
+  watchNodeClusters: refuseUnplayed,
+  getTrust: refuseUnplayed,
+  rotateAuthority: refuseUnplayed,
+  finishRotation: refuseUnplayed,
 };
 
 /** A started FakeControl. */

@@ -112,7 +112,7 @@ export class FakeCoordinator implements AsyncDisposable {
 
   /** Listens again after `stop`, at the same address, with all it knows. */
   async start(): Promise<void> {
-    const server = createServer({ interceptors: [tellPeer] });
+    const server = createServer({ interceptors: [tellPeer(testAuthority)] });
     server.add(AgentServiceDefinition, this.#implementation());
     this.#server = server;
     this.#port = await server.listen(this.address, testAuthority.serverCredentials());
@@ -193,7 +193,7 @@ export class FakeCoordinator implements AsyncDisposable {
     const { heartbeatMs, leaseMs } = this.#options;
     const sessionId = `session-${this.sessions.length}`;
     try {
-      const welcome = { sessionId, leaseMs, heartbeatMs, trust: { pem: testAuthority.bundle } };
+      const welcome = { sessionId, leaseMs, heartbeatMs, trust: testAuthority.trust };
       yield { message: { $case: 'welcome', value: welcome } };
       while (!controller.signal.aborted) {
         const message = session.outbox.shift();

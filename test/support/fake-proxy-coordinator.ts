@@ -99,7 +99,7 @@ export class FakeProxyCoordinator implements AsyncDisposable {
 
   /** Serves, on the same port as before if there was one. */
   async listen(): Promise<void> {
-    const server = createServer({ interceptors: [tellPeer] });
+    const server = createServer({ interceptors: [tellPeer(testAuthority)] });
     const issue = async (request: string) => ({
       certificate: await testAuthority.issue(request, who),
     });
@@ -201,7 +201,7 @@ export class FakeProxyCoordinator implements AsyncDisposable {
     context.signal.addEventListener('abort', leave);
     void this.#listenTo(requests).finally(leave);
     const { leaseMs, heartbeatMs } = this;
-    const trust = { pem: testAuthority.bundle };
+    const { trust } = testAuthority;
     session.outgoing.push({
       message: { $case: 'welcome', value: { sessionId: 'session', leaseMs, heartbeatMs, trust } },
     });

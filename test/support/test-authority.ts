@@ -12,8 +12,8 @@ import {
   type Holder,
   type Signer,
 } from '../../coordinator/identity/certificates.ts';
-import type { ServerIdentity } from '../../coordinator/identity/authority.ts';
-import type { IssuedCertificate } from '../../shared/gen/fairlead/v1/certificate.ts';
+import type { CertificateSigner, ServerIdentity } from '../../coordinator/identity/authority.ts';
+import type { IssuedCertificate, TrustBundle } from '../../shared/gen/fairlead/v1/certificate.ts';
 import type { ClientCertificate } from '../../shared/rpc/client.ts';
 import { makePrivateKey, signingRequest } from '../../shared/rpc/signing-request.ts';
 import { coordinatorName, pinOf } from '../../shared/rpc/trust.ts';
@@ -66,6 +66,16 @@ export class TestAuthority implements TlsIdentity {
     return new TestAuthority(signer, { certificatePem: server, privateKeyPem: serverKey });
   }
 
+  /** What agents are told. */
+  get trust(): TrustBundle {
+    return { pem: this.bundle, renewWithinMs: 0 };
+  }
+
+  /** Whatever the certificate is, TLS has let it in. */
+  signerOf(): CertificateSigner {
+    return { pin: this.pin, trusted: true };
+  }
+
   /** Nothing changes here. */
   subscribe(): Disposable {
     return { [Symbol.dispose]: () => undefined };
@@ -86,7 +96,7 @@ export class TestAuthority implements TlsIdentity {
     const holder: Holder = { kind: 'client', uri };
     const validity = validityOf(span);
     const certificatePem = await issueCertificate(reading.spki, holder, this.#signer, validity);
-    return { certificatePem, trust: { pem: this.bundle }, renewAfterMs: dayMs / 2 };
+    return { certificatePem, trust: this.trust, renewAfterMs: dayMs / 2 };
   }
 
   /** A certificate with its key; `who` is `node/ID` or `proxy/ID`. */

@@ -2,6 +2,13 @@ import { initial } from './0001-initial.ts';
 import { nodeClusters } from './0002-node-clusters.ts';
 import { containerOptions } from './0003-container-options.ts';
 import { volumes } from './0004-volumes.ts';
+import { shownCertificates } from './0005-shown-certificates.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
-export const migrations: readonly string[] = [initial, nodeClusters, containerOptions, volumes];
+export const migrations: readonly string[] = [
+  initial,
+  nodeClusters,
+  containerOptions,
+  volumes,
+  shownCertificates,
+];

@@ -169,7 +169,7 @@ export interface Action {
   id: string;
   /** The RPC: `ScaleService`, `RedeployService`, … */
   method: string;
-  /** Kind of the object: `service`, `container`, `node`, `node-cluster`, `token`. */
+  /** Kind of the object: `service`, `container`, `node`, `node-cluster`, `token`, `authority`. */
   targetKind: string;
   /** Id of the object. */
   targetId: string;

@@ -36,6 +36,11 @@ export interface TrustBundle {
    * while the authority is being replaced.
    */
   pem: string;
+  /**
+   * An agent whose certificate the first of these did not sign asks for another one at a moment within
+   * this time, chosen by chance, in milliseconds. 0: 10 s.
+   */
+  renewWithinMs: number;
 }
 
 function createBaseIssuedCertificate(): IssuedCertificate {
@@ -150,13 +155,16 @@ export const IssuedCertificate: MessageFns<IssuedCertificate> = {
 };
 
 function createBaseTrustBundle(): TrustBundle {
-  return { pem: "" };
+  return { pem: "", renewWithinMs: 0 };
 }
 
 export const TrustBundle: MessageFns<TrustBundle> = {
   encode(message: TrustBundle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.pem !== "") {
       writer.uint32(10).string(message.pem);
+    }
+    if (message.renewWithinMs !== 0) {
+      writer.uint32(16).uint32(message.renewWithinMs);
     }
     return writer;
   },
@@ -182,6 +190,14 @@ export const TrustBundle: MessageFns<TrustBundle> = {
             message.pem = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.renewWithinMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -195,13 +211,23 @@ export const TrustBundle: MessageFns<TrustBundle> = {
   },
 
   fromJSON(object: any): TrustBundle {
-    return { pem: isSet(object.pem) ? globalThis.String(object.pem) : "" };
+    return {
+      pem: isSet(object.pem) ? globalThis.String(object.pem) : "",
+      renewWithinMs: isSet(object.renewWithinMs)
+        ? globalThis.Number(object.renewWithinMs)
+        : isSet(object.renew_within_ms)
+        ? globalThis.Number(object.renew_within_ms)
+        : 0,
+    };
   },
 
   toJSON(message: TrustBundle): unknown {
     const obj: any = {};
     if (message.pem !== "") {
       obj.pem = message.pem;
+    }
+    if (message.renewWithinMs !== 0) {
+      obj.renewWithinMs = Math.round(message.renewWithinMs);
     }
     return obj;
   },
@@ -212,6 +238,7 @@ export const TrustBundle: MessageFns<TrustBundle> = {
   fromPartial(object: DeepPartial<TrustBundle>): TrustBundle {
     const message = createBaseTrustBundle();
     message.pem = object.pem ?? "";
+    message.renewWithinMs = object.renewWithinMs ?? 0;
     return message;
   },
 };

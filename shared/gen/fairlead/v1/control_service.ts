@@ -10,6 +10,7 @@ import type { CallContext, CallOptions } from "nice-grpc-common";
 import { FieldMask } from "../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { Action, MutationOptions, Plan } from "./action.ts";
+import { Trust } from "./authority.ts";
 import { Container } from "./container.ts";
 import { Endpoint, Event } from "./event.ts";
 import { Proxy } from "./load_balancer.ts";
@@ -971,6 +972,61 @@ export interface RevokeTokenResponse {
     | Action
     | undefined;
   /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks GetTrust. */
+export interface GetTrustRequest {
+}
+
+/** Answers GetTrust. */
+export interface GetTrustResponse {
+  /** What is trusted. */
+  trust: Trust | undefined;
+}
+
+/** Asks RotateAuthority. */
+export interface RotateAuthorityRequest {
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers RotateAuthority. */
+export interface RotateAuthorityResponse {
+  /** What is trusted now. */
+  trust:
+    | Trust
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done to containers, which is nothing; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks FinishRotation. */
+export interface FinishRotationRequest {
+  /**
+   * True: also if agents have certificates of the authorities that are trusted no more. They are cut, and
+   * have to join or enrol anew.
+   */
+  force: boolean;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers FinishRotation. */
+export interface FinishRotationResponse {
+  /** What is trusted now. */
+  trust:
+    | Trust
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done to containers, which is nothing; only with dry_run. */
   plan: Plan | undefined;
 }
 
@@ -9918,6 +9974,487 @@ export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
   },
 };
 
+function createBaseGetTrustRequest(): GetTrustRequest {
+  return {};
+}
+
+export const GetTrustRequest: MessageFns<GetTrustRequest> = {
+  encode(_: GetTrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTrustRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTrustRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetTrustRequest {
+    return {};
+  },
+
+  toJSON(_: GetTrustRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetTrustRequest>): GetTrustRequest {
+    return GetTrustRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetTrustRequest>): GetTrustRequest {
+    const message = createBaseGetTrustRequest();
+    return message;
+  },
+};
+
+function createBaseGetTrustResponse(): GetTrustResponse {
+  return { trust: undefined };
+}
+
+export const GetTrustResponse: MessageFns<GetTrustResponse> = {
+  encode(message: GetTrustResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trust !== undefined) {
+      Trust.encode(message.trust, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetTrustResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetTrustResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trust = Trust.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetTrustResponse {
+    return { trust: isSet(object.trust) ? Trust.fromJSON(object.trust) : undefined };
+  },
+
+  toJSON(message: GetTrustResponse): unknown {
+    const obj: any = {};
+    if (message.trust !== undefined) {
+      obj.trust = Trust.toJSON(message.trust);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetTrustResponse>): GetTrustResponse {
+    return GetTrustResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetTrustResponse>): GetTrustResponse {
+    const message = createBaseGetTrustResponse();
+    message.trust = (object.trust !== undefined && object.trust !== null) ? Trust.fromPartial(object.trust) : undefined;
+    return message;
+  },
+};
+
+function createBaseRotateAuthorityRequest(): RotateAuthorityRequest {
+  return { options: undefined };
+}
+
+export const RotateAuthorityRequest: MessageFns<RotateAuthorityRequest> = {
+  encode(message: RotateAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RotateAuthorityRequest {
+    return { options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined };
+  },
+
+  toJSON(message: RotateAuthorityRequest): unknown {
+    const obj: any = {};
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateAuthorityRequest>): RotateAuthorityRequest {
+    return RotateAuthorityRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RotateAuthorityRequest>): RotateAuthorityRequest {
+    const message = createBaseRotateAuthorityRequest();
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRotateAuthorityResponse(): RotateAuthorityResponse {
+  return { trust: undefined, action: undefined, plan: undefined };
+}
+
+export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
+  encode(message: RotateAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trust !== undefined) {
+      Trust.encode(message.trust, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateAuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trust = Trust.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RotateAuthorityResponse {
+    return {
+      trust: isSet(object.trust) ? Trust.fromJSON(object.trust) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: RotateAuthorityResponse): unknown {
+    const obj: any = {};
+    if (message.trust !== undefined) {
+      obj.trust = Trust.toJSON(message.trust);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateAuthorityResponse>): RotateAuthorityResponse {
+    return RotateAuthorityResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RotateAuthorityResponse>): RotateAuthorityResponse {
+    const message = createBaseRotateAuthorityResponse();
+    message.trust = (object.trust !== undefined && object.trust !== null) ? Trust.fromPartial(object.trust) : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseFinishRotationRequest(): FinishRotationRequest {
+  return { force: false, options: undefined };
+}
+
+export const FinishRotationRequest: MessageFns<FinishRotationRequest> = {
+  encode(message: FinishRotationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.force !== false) {
+      writer.uint32(8).bool(message.force);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishRotationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishRotationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FinishRotationRequest {
+    return {
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: FinishRotationRequest): unknown {
+    const obj: any = {};
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FinishRotationRequest>): FinishRotationRequest {
+    return FinishRotationRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FinishRotationRequest>): FinishRotationRequest {
+    const message = createBaseFinishRotationRequest();
+    message.force = object.force ?? false;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseFinishRotationResponse(): FinishRotationResponse {
+  return { trust: undefined, action: undefined, plan: undefined };
+}
+
+export const FinishRotationResponse: MessageFns<FinishRotationResponse> = {
+  encode(message: FinishRotationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trust !== undefined) {
+      Trust.encode(message.trust, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishRotationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishRotationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trust = Trust.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FinishRotationResponse {
+    return {
+      trust: isSet(object.trust) ? Trust.fromJSON(object.trust) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: FinishRotationResponse): unknown {
+    const obj: any = {};
+    if (message.trust !== undefined) {
+      obj.trust = Trust.toJSON(message.trust);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FinishRotationResponse>): FinishRotationResponse {
+    return FinishRotationResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FinishRotationResponse>): FinishRotationResponse {
+    const message = createBaseFinishRotationResponse();
+    message.trust = (object.trust !== undefined && object.trust !== null) ? Trust.fromPartial(object.trust) : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 /**
  * What people and scripts call.
  *
@@ -10360,6 +10897,40 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Which certificate authorities are trusted, until when, and who still depends on each. */
+    getTrust: {
+      name: "GetTrust",
+      requestType: GetTrustRequest as typeof GetTrustRequest,
+      requestStream: false,
+      responseType: GetTrustResponse as typeof GetTrustResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /**
+     * Makes a new certificate authority that signs from now on. The one before vouches for it and is trusted
+     * besides for as long as certificates live; agents that are connected are told at once and renew theirs
+     * soon. FAILED_PRECONDITION with TOO_MANY_AUTHORITIES while three are trusted.
+     */
+    rotateAuthority: {
+      name: "RotateAuthority",
+      requestType: RotateAuthorityRequest as typeof RotateAuthorityRequest,
+      requestStream: false,
+      responseType: RotateAuthorityResponse as typeof RotateAuthorityResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Ends the trust in all authorities but the one that signs. FAILED_PRECONDITION with AUTHORITY_IN_USE
+     * while agents have certificates of the others, unless forced; with NO_ROTATION if there are no others.
+     */
+    finishRotation: {
+      name: "FinishRotation",
+      requestType: FinishRotationRequest as typeof FinishRotationRequest,
+      requestStream: false,
+      responseType: FinishRotationResponse as typeof FinishRotationResponse,
+      responseStream: false,
+      options: {},
+    },
   },
 } as const;
 
@@ -10593,6 +11164,25 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RevokeTokenRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RevokeTokenResponse>>;
+  /** Which certificate authorities are trusted, until when, and who still depends on each. */
+  getTrust(request: GetTrustRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetTrustResponse>>;
+  /**
+   * Makes a new certificate authority that signs from now on. The one before vouches for it and is trusted
+   * besides for as long as certificates live; agents that are connected are told at once and renew theirs
+   * soon. FAILED_PRECONDITION with TOO_MANY_AUTHORITIES while three are trusted.
+   */
+  rotateAuthority(
+    request: RotateAuthorityRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RotateAuthorityResponse>>;
+  /**
+   * Ends the trust in all authorities but the one that signs. FAILED_PRECONDITION with AUTHORITY_IN_USE
+   * while agents have certificates of the others, unless forced; with NO_ROTATION if there are no others.
+   */
+  finishRotation(
+    request: FinishRotationRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<FinishRotationResponse>>;
 }
 
 export interface ControlServiceClient<CallOptionsExt = {}> {
@@ -10825,6 +11415,25 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RevokeTokenRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RevokeTokenResponse>;
+  /** Which certificate authorities are trusted, until when, and who still depends on each. */
+  getTrust(request: DeepPartial<GetTrustRequest>, options?: CallOptions & CallOptionsExt): Promise<GetTrustResponse>;
+  /**
+   * Makes a new certificate authority that signs from now on. The one before vouches for it and is trusted
+   * besides for as long as certificates live; agents that are connected are told at once and renew theirs
+   * soon. FAILED_PRECONDITION with TOO_MANY_AUTHORITIES while three are trusted.
+   */
+  rotateAuthority(
+    request: DeepPartial<RotateAuthorityRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RotateAuthorityResponse>;
+  /**
+   * Ends the trust in all authorities but the one that signs. FAILED_PRECONDITION with AUTHORITY_IN_USE
+   * while agents have certificates of the others, unless forced; with NO_ROTATION if there are no others.
+   */
+  finishRotation(
+    request: DeepPartial<FinishRotationRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<FinishRotationResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

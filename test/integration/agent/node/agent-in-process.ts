@@ -2,7 +2,7 @@ import { runNodeAgent } from '../../../../agent/node/agent.ts';
 import { readNodeAgentConfig } from '../../../../agent/node/config.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
-import { systemRandom } from '../../../../shared/random.ts';
+import { systemRandom, type Random } from '../../../../shared/random.ts';
 import { joinToken, type FakeCoordinator } from '../../../support/fake-coordinator.ts';
 
 export interface AgentFlags {
@@ -18,11 +18,11 @@ export class AgentInProcess implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #lines: string[] = [];
 
-  /** `clock`: what the host takes the time to be. */
-  constructor(flags: AgentFlags, clock = systemClock) {
+  /** `clock`: what the host takes the time to be; `random`: what it takes for chance. */
+  constructor(flags: AgentFlags, clock = systemClock, random: Random = systemRandom) {
     const write = (line: string) => this.#lines.push(line);
     const log = createLogger({ level: 'debug', process: 'node-agent' }, { write });
-    const deps = { clock, random: systemRandom, log };
+    const deps = { clock, random, log };
     this.ended = runNodeAgent(readNodeAgentConfig(flags, {}), deps, this.#stop.signal);
   }
 

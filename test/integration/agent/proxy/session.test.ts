@@ -1,13 +1,5 @@
 import { Status } from 'nice-grpc';
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { BackendList } from '../../../../agent/proxy/backend-list.ts';
-import { Enrolment } from '../../../../agent/proxy/enrolment.ts';
-import { Outbox } from '../../../../agent/proxy/outbox.ts';
-import { ProxySession } from '../../../../agent/proxy/session.ts';
-import { TrustFile } from '../../../../agent/proxy/trust-file.ts';
-import { systemClock } from '../../../../shared/clock.ts';
-import { systemRandom } from '../../../../shared/random.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -16,45 +8,20 @@ import {
   proxyToken,
 } from '../../../support/fake-proxy-coordinator.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+import { SessionInProcess } from './session-in-process.ts';
 
-/** A session whose list is kept, and given to no HAProxy. */
-class TestSession implements AsyncDisposable {
-  readonly list = new BackendList();
-  readonly outbox = new Outbox();
-  readonly log: string[] = [];
-  readonly #stop = new AbortController();
-  readonly #running: Promise<unknown>;
-  readonly #directory = new TemporaryDirectory();
+/** A session with a directory of its own. */
+class TestSession extends SessionInProcess {
+  readonly #directory: TemporaryDirectory;
 
   constructor(coordinator: string) {
-    const log = pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) });
-    const deps = { clock: systemClock, random: systemRandom, log };
-    const trustFile = new TrustFile(this.#directory.join('trust.json'));
-    const enrolment = new Enrolment({ ...deps, trustFile }, { coordinator, token: proxyToken });
-    const session = new ProxySession(
-      {
-        ...deps,
-        enrolment,
-        outbox: this.outbox,
-        greeting: () => ({
-          proxyId: 'p',
-          name: 'lb-1',
-          service: 'lb',
-          status: this.outbox.status,
-          applied: this.outbox.applied,
-        }),
-        onSnapshot: (snapshot) => this.list.replace(snapshot),
-        onDelta: (delta) => this.list.apply(delta) !== 'gap',
-      },
-      { coordinator },
-    );
-    const { signal } = this.#stop;
-    this.#running = Promise.all([session.run(signal), enrolment.run(signal)]);
+    const directory = new TemporaryDirectory();
+    super({ coordinator, token: proxyToken, trustFile: directory.join('trust.json') });
+    this.#directory = directory;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
     await this.#directory[Symbol.asyncDispose]();
   }
 }

@@ -120,6 +120,12 @@ const changes: Readonly<
     ({ control }) => control.createToken({ name: 'made', role: Role.VIEWER }),
   ],
   RevokeToken: ['token made', ({ control }) => control.revokeToken({ token: 'made' })],
+  RotateAuthority: ['authority authority', ({ control }) => control.rotateAuthority({})],
+  FinishRotation: [
+    'authority authority',
+    // The node that is left never connected: nobody can know what certificate it has.
+    ({ control }) => control.finishRotation({ force: true }),
+  ],
 };
 
 /** What takes an engine to do; `test/e2e/backup.test.ts` does it. */

@@ -165,6 +165,9 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/ListTokens': [{}, ['admin']],
   '/fairlead.v1.ControlService/WatchTokens': [{}, ['admin']],
   '/fairlead.v1.ControlService/RevokeToken': [{ token: 'viewer', options }, ['admin']],
+  '/fairlead.v1.ControlService/GetTrust': [{}, ['admin']],
+  '/fairlead.v1.ControlService/RotateAuthority': [{ options }, ['admin']],
+  '/fairlead.v1.ControlService/FinishRotation': [{ options }, ['admin']],
   // Let in, and then refused for the name.
   '/fairlead.v1.AgentService/Join': [{ name: '' }, ['joiner']],
   '/fairlead.v1.AgentService/RenewCertificate': [{}, ['node']],

@@ -47,6 +47,7 @@ async function start(
       ...limits,
       connections: new Connections(),
       credentials: testAuthority.serverCredentials(),
+      signers: testAuthority,
       log: collected.log,
       services: (builder) => {
         builder.add(ControlServiceDefinition, control.implementation);
@@ -308,6 +309,7 @@ test('says why it cannot listen', async () => {
     ...{ host: '127.0.0.1', port, gate: openGate, knows: () => true, log: collected.log },
     connections: new Connections(),
     credentials: testAuthority.serverCredentials(),
+    signers: testAuthority,
   };
   await expect(serveGrpc({ ...options, services: () => undefined }, stop.signal)).rejects.toThrow(
     new RegExp(`^cannot listen on ${address}: `),

@@ -169,6 +169,7 @@ describe('a unary call', () => {
         knows: () => true,
         connections: new Connections(),
         credentials: testAuthority.serverCredentials(),
+        signers: testAuthority,
         log: collected.log,
         services: (server) => {
           server.add(ControlServiceDefinition, control.implementation);

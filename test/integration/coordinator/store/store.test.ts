@@ -290,6 +290,7 @@ describe('the schema', () => {
       {
         ...{ id: 'a', name: 'a', description: { hostname: 'host', os: '' }, clusterId: null },
         volumes: [],
+        certificate: null,
       },
     ]);
     expect([...store.tokens.values()]).toEqual([

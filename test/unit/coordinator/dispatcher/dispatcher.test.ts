@@ -69,6 +69,8 @@ afterEach(async () => {
   store[Symbol.dispose]();
 });
 
+const certificate = { authority: 'p'.repeat(43), untilMs: 1 };
+
 function attach(hello: Partial<NodeHello> = {}): NodeLink {
   return dispatcher.attach(
     node1,
@@ -81,6 +83,7 @@ function attach(hello: Partial<NodeHello> = {}): NodeLink {
       engine: { reachable: true, message: '' },
       inventory: [],
       clockMs: null,
+      certificate,
       ...hello,
     },
     (reason) => {
@@ -409,7 +412,7 @@ describe('events', () => {
     await clock.advance(1_000);
     expect(eventTypes()).toEqual([]);
     const hello = { bootId: 'b', sequence: 1, description, inventory: [], clockMs: null };
-    const addresses = { advertiseAddress: '10.0.0.6', publicAddress: '' };
+    const addresses = { advertiseAddress: '10.0.0.6', publicAddress: '', certificate };
     const engine = { reachable: true, message: '' };
     dispatcher.attach(nodeId('node-2'), { ...hello, ...addresses, engine }, () => undefined);
     await clock.advance(1_000);

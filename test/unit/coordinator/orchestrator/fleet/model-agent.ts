@@ -87,6 +87,7 @@ export class ModelAgent {
       engine: { reachable: true, message: '' },
       inventory,
       clockMs: null,
+      certificate: { authority: '', untilMs: 0 },
     };
     this.#link = dispatcher.attach(this.id, hello, () => {
       this.disconnect();

@@ -21,6 +21,7 @@ import { createLogger } from '../../../../../shared/logger.ts';
 import type { Random } from '../../../../../shared/random.ts';
 import { aNode, nodeId, tokenId } from '../../../../support/builders.ts';
 import { FakeClock } from '../../../../support/fake-clock.ts';
+import { fixedAuthority } from '../../../../support/fixed-authority.ts';
 import { description, ModelAgent } from './model-agent.ts';
 import { ModelProxy } from './model-proxy.ts';
 
@@ -209,7 +210,13 @@ export class ModelFleet implements AsyncDisposable {
     const handlers = controlHandlers({
       ...{ ...deps, orchestrator, dispatcher, installationId: 'model' },
       ...{ api, installScriptSha256: null },
-      authenticator: new Authenticator({ store, clock, installationId: '' }),
+      authenticator: new Authenticator({
+        store,
+        clock,
+        installationId: '',
+        authority: fixedAuthority,
+      }),
+      authority: fixedAuthority,
       tokens,
       changes: new ChangeLog('model', { store }),
     });

@@ -1,0 +1,64 @@
+import { pino } from 'pino';
+import { BackendList } from '../../../../agent/proxy/backend-list.ts';
+import { Enrolment } from '../../../../agent/proxy/enrolment.ts';
+import { Outbox } from '../../../../agent/proxy/outbox.ts';
+import { ProxySession } from '../../../../agent/proxy/session.ts';
+import { TrustFile } from '../../../../agent/proxy/trust-file.ts';
+import { systemClock } from '../../../../shared/clock.ts';
+import { systemRandom } from '../../../../shared/random.ts';
+
+export interface SessionFlags {
+  readonly coordinator: string;
+  readonly token: string;
+  /** Where it keeps whom to trust. */
+  readonly trustFile: string;
+}
+
+/** The sessions of a proxy `lb-1` of the service `lb`, whose list is kept and given to no HAProxy. */
+export class SessionInProcess implements AsyncDisposable {
+  readonly list = new BackendList();
+  readonly outbox = new Outbox();
+  readonly log: string[] = [];
+  readonly #stop = new AbortController();
+  readonly #running: Promise<unknown>;
+
+  constructor({ coordinator, token, trustFile }: SessionFlags) {
+    const log = pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) });
+    const deps = { clock: systemClock, random: systemRandom, log };
+    const enrolment = new Enrolment(
+      { ...deps, trustFile: new TrustFile(trustFile) },
+      { coordinator, token },
+    );
+    const session = new ProxySession(
+      {
+        ...deps,
+        enrolment,
+        outbox: this.outbox,
+        greeting: () => ({
+          proxyId: 'p',
+          name: 'lb-1',
+          service: 'lb',
+          status: this.outbox.status,
+          applied: this.outbox.applied,
+        }),
+        onSnapshot: (snapshot) => this.list.replace(snapshot),
+        onDelta: (delta) => this.list.apply(delta) !== 'gap',
+      },
+      { coordinator },
+    );
+    const { signal } = this.#stop;
+    this.#running = Promise.all([session.run(signal), enrolment.run(signal)]);
+  }
+
+  /** What it logged with this message, oldest first. */
+  logged(message: string): Record<string, unknown>[] {
+    return this.log
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ msg }) => msg === message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+}
