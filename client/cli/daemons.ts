@@ -50,7 +50,7 @@ const coordinator: Daemon = {
     },
     logLevel,
   },
-  load: async () => (await import('../../coordinator/main.ts')).run,
+  load: async () => await (await import('../../coordinator/entry.ts')).loadCoordinator(),
 };
 
 const agentFlags: Readonly<Record<keyof typeof nodeAgentFlags, DaemonFlag>> = {

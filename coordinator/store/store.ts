@@ -22,6 +22,7 @@ import type {
 import { openDatabase, toStoreError, type Database } from './database.ts';
 import { EventLog } from './event-log.ts';
 import { IndexMap } from './index-map.ts';
+import { SharedParts } from './shared-parts.ts';
 import { Table, type Change, type ReadonlyTable } from './table.ts';
 
 export type { Change } from './table.ts';
@@ -91,11 +92,14 @@ export class Store implements Disposable {
           this.#byCluster.update(after?.id ?? before?.id ?? '', before, after);
         },
       });
+      const parts = new SharedParts();
       this.#containers = new Table(database, {
         name: 'containers',
         columnNames: ['service_id', 'node_id'],
         columns: ({ serviceId, nodeId }) => ({ service_id: serviceId, node_id: nodeId }),
+        compact: (container) => parts.share(container),
         onWrite: (before, after) => {
+          if (before !== undefined && after === undefined) parts.forget(before);
           const id = after?.id ?? before?.id ?? '';
           this.#byService.update(id, before, after);
           this.#byNode.update(id, before, after);
