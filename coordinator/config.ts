@@ -34,6 +34,17 @@ const schema = z.object({
     z.string().check(z.regex(/^[a-z0-9-]+(\.[a-z0-9-]+)*$/, 'must be a DNS name in lower case')),
     'fairlead.internal',
   ),
+  dnsListen: z.optional(hostPort),
+  dnsTtlSeconds: z._default(
+    z.coerce
+      .number({ error: 'must be a number of seconds' })
+      .check(
+        z.refine(Number.isInteger, 'must be a whole number'),
+        z.gte(1, 'must be at least 1'),
+        z.lte(3_600, 'must be at most 3600'),
+      ),
+    5,
+  ),
   nodeGraceSeconds: z._default(
     z.coerce
       .number({ error: 'must be a number of seconds' })
@@ -81,8 +92,10 @@ export interface CoordinatorConfig {
   readonly advertise: HostPort;
   /** Base URL that containers are told; by default where HTTP listens. */
   readonly advertiseHttp: string | undefined;
-  /** DNS zone in the FQDN variables of containers. */
+  /** DNS zone in the FQDN variables of containers, and that `dns` answers for. */
   readonly zone: string;
+  /** Where DNS is answered, over UDP and TCP; undefined: nowhere. */
+  readonly dns: { readonly listen: HostPort; readonly ttlSeconds: number } | undefined;
   /** After so long without a word a node is down, and its containers are replaced elsewhere. */
   readonly nodeGraceMs: number;
   /** How long certificates of agents and its own are valid; they are renewed at half of it. */
@@ -114,6 +127,7 @@ export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig
     advertise: values.advertise ?? listen,
     advertiseHttp,
     zone,
+    dns: values.dnsListen && { listen: values.dnsListen, ttlSeconds: values.dnsTtlSeconds },
     nodeGraceMs: values.nodeGraceSeconds * 1_000,
     certificateLifeMs: values.certificateLifeSeconds * 1_000,
     packages: {

@@ -35,6 +35,9 @@ import { serveBackups } from './backup/backup-server.ts';
 import { refuseHalfRestored } from './backup/state-files.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
+import type { Lookup } from './dns/answer.ts';
+import { Directory, type DirectoryDeps } from './dns/directory.ts';
+import type { RunningDnsServer } from './dns/dns-server.ts';
 import { createConnectHandler, type HttpHandler } from './http/connect.ts';
 import { Downloads } from './http/downloads.ts';
 import { serveHttp } from './http/server.ts';
@@ -92,6 +95,7 @@ export async function runCoordinator(
   using inner = new ChildController(signal);
   using _changes = parts.changes.follow(parts.observed, parts.routing);
   const { grpc, http } = await listen(config, { ...deps, ...parts, authority }, inner.signal);
+  const dns = await answerDns(config, { ...deps, store, observed: parts.observed }, inner.signal);
   // Ports that were chosen when they were bound; nothing has been placed yet.
   Object.assign(parts.api, addressesOf(config, { grpc: grpc.port, http: http.port }));
   log.info(
@@ -108,7 +112,7 @@ export async function runCoordinator(
     await Promise.all(loops);
   } finally {
     inner.abort();
-    await Promise.allSettled([...loops, grpc.closed, http.closed, backups]);
+    await Promise.allSettled([...loops, grpc.closed, http.closed, dns?.closed, backups]);
     parts.writeBehind.flush();
     log.info('coordinator stopped');
   }
@@ -243,6 +247,27 @@ async function listen(
     signal,
   );
   return { grpc, http };
+}
+
+/** Answers for the zone where it is told to; loaded only then. */
+async function answerDns(
+  { dns, zone, advertise }: CoordinatorConfig,
+  { clock, log, ...state }: CoordinatorDeps & Pick<DirectoryDeps, 'store' | 'observed'>,
+  signal: AbortSignal,
+): Promise<RunningDnsServer | undefined> {
+  if (dns === undefined) return undefined;
+  const { serveDns } = await import('./dns/dns-server.ts');
+  const directory = new Directory({ ...state, ownHost: advertise.host });
+  const lookup: Lookup = (name) => directory.lookup(name);
+  return await serveDns(
+    {
+      ...dns.listen,
+      zone: { name: zone, ttlSeconds: dns.ttlSeconds, lookup },
+      clock,
+      log: log.child({ component: 'dns' }),
+    },
+    signal,
+  );
 }
 
 function addressesOf(

@@ -35,10 +35,18 @@ const coordinator: Daemon = {
     httpListen: { placeholder: 'host:port', description: 'where HTTPS is served (127.0.0.1:7601)' },
     advertise: { placeholder: 'host:port', description: 'what agents and containers dial' },
     advertiseHttp: { placeholder: 'url', description: 'base URL that containers are told' },
+    dnsListen: {
+      placeholder: 'host:port',
+      description: 'where DNS answers for the zone, over UDP and TCP (nowhere)',
+    },
+    dnsTtlSeconds: {
+      placeholder: 'seconds',
+      description: 'how long DNS answers may be kept (5)',
+    },
     zone: { placeholder: 'name', description: 'DNS zone of services (fairlead.internal)' },
     nodeGraceSeconds: {
       placeholder: 'seconds',
-      description: 'how long an unreachable node keeps its backends (60)',
+      description: 'how long an unreachable node is waited for before it is down (8)',
     },
     certificateLifeSeconds: {
       placeholder: 'seconds',

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ActionError, NodeState, ServiceState, type Container } from '../../client/index.ts';
+import { systemClock } from '../../shared/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { Fleet } from '../support/fleet/fleet.ts';
 import { helloImage, startLabSite } from '../support/fleet/lab-site.ts';
@@ -9,6 +10,9 @@ import { open } from '../tutorial/browser.ts';
 import { Load } from '../tutorial/load.ts';
 import { Report, silent } from '../tutorial/report.ts';
 import { named, Tour } from '../tutorial/tour.ts';
+
+/** How long DNS lets its answers be kept, by default. */
+const ttlMs = 5_000;
 
 describeWithLab('a fleet whose parts fail under load', () => {
   const { signal } = new AbortController();
@@ -238,5 +242,28 @@ describeWithLab('a fleet whose parts fail under load', () => {
     const [container] = await tour.containers('missing');
     expect(container satisfies Container | undefined).toMatchObject({ ready: false });
     await tour.shell.run(['service', 'rm', 'missing'], signal);
+  });
+  test('one of three load balancers killed: who asks DNS anew is past it within its TTL', async () => {
+    await tour.shell.run(['service', 'scale', 'lb', '3'], signal);
+    await eventually(async () => {
+      expect(await tour.resolve('lb')).toHaveLength(3);
+    });
+    await using load = new Load(
+      async () => `http://${(await tour.resolve('lb'))[0] ?? ''}`,
+      { workers: 4, pauseMs: 10 },
+      signal,
+    );
+    await eventually(() => {
+      expect(load.entries.length).toBeGreaterThan(50);
+    });
+    expect(load.failures).toEqual([]);
+    const lb = (await tour.containers('lb'))[1]!;
+    const killedAtMs = systemClock.now();
+    await tour.fleet.host(lb.node).docker(['kill', lb.engineId], signal);
+    await eventually(() => {
+      expect(load.entries.at(-1)?.atMs).toBeGreaterThan(killedAtMs + 2 * ttlMs);
+    });
+    await load[Symbol.asyncDispose]();
+    expect(load.failures.filter(({ atMs }) => atMs > killedAtMs + ttlMs)).toEqual([]);
   });
 });

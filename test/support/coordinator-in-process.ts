@@ -70,6 +70,12 @@ export class CoordinatorInProcess implements AsyncDisposable {
     return new CoordinatorInProcess(stateDir, ports, { stop, ended, lines });
   }
 
+  /** Where it answers DNS, if it was told to. */
+  get dnsPort(): number {
+    const line = this.#lines.find((each) => each.includes('"dns answers"'));
+    return (JSON.parse(line ?? '{}') as { readonly port: number }).port;
+  }
+
   get address(): string {
     return `127.0.0.1:${this.port}`;
   }

@@ -10,19 +10,19 @@ export interface Entry {
   readonly ok: boolean;
 }
 
-/** Opens a page again and again, and keeps a ledger of every answer. */
+/** Opens a page, found anew each time if it is a function, again and again; keeps a ledger of every answer. */
 export class Load implements AsyncDisposable {
   readonly #controller: ChildController;
   readonly #entries: Entry[] = [];
   readonly #workers: Promise<void>[];
 
   constructor(
-    url: string,
+    page: string | (() => Promise<string>),
     { workers, pauseMs }: { readonly workers: number; readonly pauseMs: number },
     signal: AbortSignal,
   ) {
     this.#controller = new ChildController(signal);
-    this.#workers = Array.from({ length: workers }, () => this.#work(url, pauseMs));
+    this.#workers = Array.from({ length: workers }, () => this.#work(page, pauseMs));
   }
 
   get entries(): readonly Entry[] {
@@ -39,12 +39,13 @@ export class Load implements AsyncDisposable {
     await Promise.all(this.#workers);
   }
 
-  async #work(url: string, pauseMs: number): Promise<void> {
+  async #work(page: string | (() => Promise<string>), pauseMs: number): Promise<void> {
     const { signal } = this.#controller;
     const never = new AbortController().signal;
     while (!signal.aborted) {
       const atMs = systemClock.now();
       try {
+        const url = typeof page === 'string' ? page : await page();
         const { status, hostname } = await open(url, never);
         const ok = status === 200;
         this.#entries.push({ atMs, outcome: ok ? hostname : `status ${status}`, ok });

@@ -25,7 +25,7 @@ const steps = [
     run: changeWeb,
     checkIds: ['6.T1', '6.T2', '6.T3', '6.T4', '6.T5', '6.T6', '6.B'],
   },
-  { run: scaleLb, checkIds: ['7.T1', '7.T4'] },
+  { run: scaleLb, checkIds: ['7.T1', '7.T2', '7.T3', '7.T5', '7.T4'] },
 ] as const;
 
 /** Every check of the whole tutorial. */

@@ -1,8 +1,12 @@
+import { Resolver } from 'node:dns/promises';
 import type { Container, Endpoint, FairleadClient, Proxy, Service } from '../../client/index.ts';
 import type { Fleet } from '../support/fleet/fleet.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Narrator, Report } from './report.ts';
 import { Shell } from './shell.ts';
+
+/** The coordinator's DNS zone. */
+const zone = 'fairlead.internal';
 
 /** The node cluster of the hosts that run the web service. */
 export const clusterName = 'tutorial';
@@ -62,6 +66,18 @@ export class Tour {
     const [endpoint] = await this.endpoints('lb');
     if (endpoint === undefined) throw new Error('lb has no endpoint');
     return endpoint.url;
+  }
+
+  /** The addresses that DNS has for a name in the zone, in the order of the answer; asked anew each time. */
+  async resolve(name: string): Promise<string[]> {
+    const resolver = new Resolver();
+    resolver.setServers([this.fleet.dnsAddress]);
+    try {
+      return await resolver.resolve4(`${name}.${zone}`);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'ENODATA') return [];
+      throw error;
+    }
   }
 
   /** Runs a command inside a container and returns what it wrote. */

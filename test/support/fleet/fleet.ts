@@ -11,6 +11,7 @@ const grpcPort = 7600;
 /** Short enough to be waited for, and longer than a busy machine keeps a live agent silent. */
 const nodeGraceSeconds = 15;
 const httpPort = 7601;
+const dnsPort = 7653;
 
 export interface NodePlan {
   readonly name: string;
@@ -24,6 +25,8 @@ export class Fleet implements AsyncDisposable {
   readonly site: Site;
   readonly address: string;
   readonly httpUrl: string;
+  /** Where the coordinator answers DNS, `HOST:PORT`. */
+  readonly dnsAddress: string;
   readonly stateDir: string;
   readonly #packagesDir: string | undefined;
   #coordinator: LabProcess | undefined;
@@ -39,6 +42,7 @@ export class Fleet implements AsyncDisposable {
     this.#packagesDir = packagesDir;
     this.address = `${site.gateway}:${grpcPort}`;
     this.httpUrl = `https://${site.gateway}:${httpPort}`;
+    this.dnsAddress = `${site.gateway}:${dnsPort}`;
     this.stateDir = join(site.directory, 'coordinator');
   }
 
@@ -89,6 +93,7 @@ export class Fleet implements AsyncDisposable {
         programs.cli,
         ...['coordinator', 'run', '--state-dir', this.stateDir],
         ...['--listen', this.address, '--http-listen', `${this.site.gateway}:${httpPort}`],
+        ...['--dns-listen', this.dnsAddress],
         ...['--node-grace-seconds', String(nodeGraceSeconds)],
         ...(this.#packagesDir === undefined ? [] : ['--packages-dir', this.#packagesDir]),
       ],

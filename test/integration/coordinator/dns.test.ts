@@ -1,0 +1,145 @@
+import { createSocket } from 'node:dgram';
+import { Resolver } from 'node:dns/promises';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { decode, encode, streamEncode } from 'dns-packet';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { serveDns } from '../../../coordinator/dns/dns-server.ts';
+import { systemClock } from '../../../shared/clock.ts';
+import { createLogger } from '../../../shared/logger.ts';
+import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
+import { TemporaryDirectory } from '../../support/temporary-directory.ts';
+
+const log = createLogger({ level: 'silent', process: 'coordinator' });
+const many = Array.from({ length: 200 }, (_, index) => `198.51.100.${index + 1}`);
+const name = 'web.fairlead.internal';
+
+/** A server of one name with 200 addresses. */
+async function start() {
+  const life = new AbortController();
+  const zone = { name: 'fairlead.internal', ttlSeconds: 5, lookup: () => many };
+  const options = { host: '127.0.0.1', port: 0, zone, clock: systemClock, log };
+  const server = await serveDns(options, life.signal);
+  return {
+    port: server.port,
+    async [Symbol.asyncDispose]() {
+      life.abort();
+      await server.closed;
+    },
+  };
+}
+
+function resolverOf(port: number): Resolver {
+  const resolver = new Resolver({ timeout: 2_000, tries: 2 });
+  resolver.setServers([`127.0.0.1:${port}`]);
+  return resolver;
+}
+
+/** Sends one datagram and resolves to the answer. */
+async function exchange(port: number, bytes: Uint8Array): Promise<Buffer> {
+  const socket = createSocket('udp4');
+  try {
+    const answered = once(socket, 'message');
+    socket.send(bytes, port, '127.0.0.1');
+    const [message] = (await answered) as [Buffer];
+    return message;
+  } finally {
+    socket.close();
+  }
+}
+
+const query = (id: number) =>
+  encode({ type: 'query', id, questions: [{ type: 'A', name, class: 'IN' }] });
+
+test('what is too long for UDP is told to come over TCP, and comes there', async () => {
+  await using server = await start();
+  const truncated = decode(await exchange(server.port, query(1)));
+  expect(truncated).toMatchObject({ flag_tc: true, answers: [] });
+  // A resolver of the system asks again by itself.
+  const addresses = await resolverOf(server.port).resolve4(name);
+  expect(addresses.toSorted()).toEqual(many.toSorted());
+});
+
+test('answers many questions on one connection, however they are cut', async () => {
+  await using server = await start();
+  const socket = connect(server.port, '127.0.0.1');
+  await once(socket, 'connect');
+  const bytes = Buffer.concat(
+    [1, 2, 3].map((id) =>
+      streamEncode({ type: 'query', id, questions: [{ type: 'A', name, class: 'IN' }] }),
+    ),
+  );
+  socket.write(bytes.subarray(0, 1));
+  socket.write(bytes.subarray(1, 50));
+  socket.write(bytes.subarray(50));
+  let received = Buffer.alloc(0);
+  const ids: (number | undefined)[] = [];
+  for await (const chunk of socket) {
+    received = Buffer.concat([received, chunk as Buffer]);
+    while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+      const end = 2 + received.readUInt16BE(0);
+      ids.push(decode(received.subarray(2, end)).id);
+      received = received.subarray(end);
+    }
+    if (ids.length === 3) break;
+  }
+  expect(ids).toEqual([1, 2, 3]);
+});
+
+test('whatever comes in, it answers the next question, and no answers', async () => {
+  await using server = await start();
+  const socket = createSocket('udp4');
+  const answers: Buffer[] = [];
+  socket.on('message', (message) => answers.push(message));
+  try {
+    const send = (bytes: Uint8Array) =>
+      new Promise<void>((resolve) => {
+        socket.send(bytes, server.port, '127.0.0.1', () => {
+          resolve();
+        });
+      });
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 600 }), async (bytes) => {
+        // The bit that makes it an answer.
+        if (bytes.length > 2) bytes[2] = (bytes[2] ?? 0) | 0x80;
+        await send(bytes);
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat({ max: 29 }),
+        fc.uint8Array({ minLength: 1, maxLength: 40 }),
+        async (at, noise) => {
+          const bytes = Buffer.concat([query(5), Buffer.alloc(40)]);
+          bytes.set(noise, at);
+          if (((bytes[2] ?? 0) & 0x80) !== 0) return;
+          const response = await exchange(server.port, bytes);
+          expect(response.readUInt16BE(0)).toBe(bytes.readUInt16BE(0));
+          expect((response[2] ?? 0) & 0x80).toBe(0x80);
+        },
+      ),
+    );
+    expect(answers).toEqual([]);
+    expect(decode(await exchange(server.port, query(6)))).toMatchObject({ id: 6 });
+  } finally {
+    socket.close();
+  }
+});
+
+test('a coordinator answers for its zone where it is told to, and says when it cannot', async () => {
+  await using directory = new TemporaryDirectory();
+  await using coordinator = await CoordinatorInProcess.start(directory.join('one'), {
+    dnsListen: '127.0.0.1:0',
+    zone: 'lab.example',
+  });
+  const port = coordinator.dnsPort;
+  const resolver = resolverOf(port);
+  expect(await resolver.resolve4('ns.dns.lab.example')).toEqual(['127.0.0.1']);
+  expect(await resolver.resolveSoa('lab.example')).toMatchObject({ minttl: 5 });
+  await expect(resolver.resolve4('web.lab.example')).rejects.toThrow('ENOTFOUND');
+  await expect(resolver.resolve4('example.com')).rejects.toThrow('EREFUSED');
+  await expect(
+    CoordinatorInProcess.start(directory.join('two'), { dnsListen: `127.0.0.1:${port}` }),
+  ).rejects.toThrow(`cannot answer DNS on 127.0.0.1:${port}`);
+});
