@@ -43,11 +43,23 @@ export interface Readiness {
   readonly failureThreshold: number;
 }
 
+/** A number of containers, or a share of those wanted. */
+export type Amount = number | `${number}%`;
+
+/** What becomes of a rollout of which more containers failed than its budget allows. */
+export type FailureAction = 'roll-back' | 'pause' | 'continue';
+
 export interface UpdatePolicy {
   /** 'default': start-first, but stop-first where a port of the node is fixed. */
   readonly order: 'default' | 'start-first' | 'stop-first';
-  readonly parallelism: number;
+  readonly parallelism: Amount;
   readonly deadlineMs: number;
+  /** How long a new container must serve before the one that it replaces goes, and the next step begins. */
+  readonly settleMs: number;
+  /** Slots that may fail before the rollout counts as failed. */
+  readonly failureBudget: Amount;
+  readonly onFailure: FailureAction;
+  readonly revisionsKept: number;
 }
 
 /** What the user asked, with the defaults filled in. */
@@ -86,10 +98,48 @@ export interface Reservation {
   readonly memoryBytes: number;
 }
 
-/** A rollout that ended before its revision was everywhere; what ran stays. */
-export interface Halt {
+/** A revision, and those before it that have the same definition: containers of all of them are as good. */
+export interface RevisionSet {
   readonly revision: number;
+  readonly alike: readonly number[];
+}
+
+/**
+ * Where a rollout stands. It goes on by itself in 'going' and 'rolling-back' alone; the others wait for the
+ * user, and what runs stays.
+ */
+export type RolloutState =
+  | 'going'
+  /** By the user; what has begun goes on. */
+  | 'paused'
+  /** More failed than its budget allows. */
+  | 'failed'
+  | 'rolling-back'
+  /** All containers are of the revision before again. */
+  | 'rolled-back'
+  /** Neither forward nor back. */
+  | 'rollback-failed';
+
+/** Bringing a revision to all slots, until that is done. */
+export interface Rollout {
+  readonly state: RolloutState;
+  /** Why it does not go on, or what failed last. */
   readonly reason: string;
+  /** Slots whose new container was given up. */
+  readonly failedSlots: readonly number[];
+  /** When it came to this state: deadlines count from then at the earliest. */
+  readonly sinceMs: number;
+}
+
+/** A definition that a service had, as it last was. */
+export interface KeptRevision {
+  readonly revision: number;
+  readonly spec: ServiceSpec;
+  readonly createdAtMs: number;
+  /** Name of the token that asked for it; empty from a version that did not keep that. */
+  readonly principal: string;
+  /** The RPC that made it. */
+  readonly method: string;
 }
 
 export interface Service {
@@ -98,6 +148,10 @@ export interface Service {
   readonly spec: ServiceSpec;
   /** Numbered definition that new containers are made from. */
   readonly revision: number;
+  /** Earlier revisions whose containers need not be replaced: their definition is the same. */
+  readonly alike: readonly number[];
+  /** What was rolled out to the end last: what a failed rollout goes back to. Null: nothing yet. */
+  readonly base: RevisionSet | null;
   /** Changes on every write of this record. */
   readonly version: number;
   /** Its containers should run. */
@@ -105,7 +159,8 @@ export interface Service {
   /** It was started at least once: 'stopped' rather than 'not running'. */
   readonly everStarted: boolean;
   readonly terminating: boolean;
-  readonly halt: Halt | null;
+  /** Null: the current revision is everywhere. */
+  readonly rollout: Rollout | null;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
@@ -121,6 +176,7 @@ export type RetireReason =
   | 'terminated'
   | 'failed'
   | 'superseded'
+  | 'rolled-back'
   | 'lost'
   | 'moved'
   | 'not-eligible';

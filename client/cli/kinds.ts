@@ -5,7 +5,9 @@ import { Proxy, ProxyServer, TargetHealth } from '../../shared/gen/fairlead/v1/l
 import { Node, Orphan } from '../../shared/gen/fairlead/v1/node.ts';
 import { NodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import {
+  FieldChange,
   PlacementStrategy,
+  Revision,
   Service,
   type PortSpec,
   type ServiceSpec,
@@ -85,6 +87,31 @@ function linksOf(spec: ServiceSpec | undefined): string {
     )
     .join(' ');
 }
+
+export const revisionKind: Kind<Revision> = {
+  toJSON: (revision) => Revision.toJSON(revision),
+  nameOf: ({ revision }) => String(revision),
+  compare: (a, b) => b.revision - a.revision,
+  columns: [
+    { title: 'REVISION', cell: ({ revision }) => String(revision) },
+    { title: 'CURRENT', cell: ({ current }) => (current ? 'yes' : '') },
+    { title: 'CONTAINERS', cell: ({ containers }) => (containers === 0 ? '' : String(containers)) },
+    { title: 'IMAGE', cell: ({ spec }) => spec?.image ?? '' },
+    { title: 'BY', cell: ({ principal }) => principal },
+    { title: 'ACTION', cell: ({ method }) => method },
+    { title: 'AGE', cell: ({ createdAt }, nowMs) => age(createdAt, nowMs) },
+  ],
+};
+
+export const fieldChangeKind: Kind<FieldChange> = {
+  toJSON: (change) => FieldChange.toJSON(change),
+  nameOf: ({ path }) => path,
+  columns: [
+    { title: 'FIELD', cell: ({ path }) => path },
+    { title: 'BEFORE', cell: ({ before }) => before },
+    { title: 'AFTER', cell: ({ after }) => after },
+  ],
+};
 
 export const containerKind: Kind<Container> = {
   toJSON: (container) => Container.toJSON(container),

@@ -9,8 +9,10 @@ import { placementFlags } from './placement-flags.ts';
 import {
   collect,
   collectWords,
+  readAmount,
   readCount,
   readDuration,
+  type Amount,
   readExpose,
   readLabel,
   readLink,
@@ -44,8 +46,12 @@ export interface SpecFlags {
   readonly readinessTimeout?: number;
   readonly readinessFailures?: number;
   readonly order?: string;
-  readonly parallelism?: number;
+  readonly parallelism?: Amount;
   readonly updateDeadline?: number;
+  readonly settle?: number;
+  readonly failureBudget?: Amount;
+  readonly onFailure?: string;
+  readonly revisionsKept?: number;
   readonly drainTimeout?: number;
   readonly stopGrace?: number;
   readonly role?: string;
@@ -176,9 +182,31 @@ function addReplacementFlags(command: Command): void {
       ]),
     )
     .addOption(
-      new Option('--parallelism <n>', 'containers replaced at the same time').argParser(readCount),
+      new Option('--parallelism <n|n%>', 'containers replaced at the same time').argParser(
+        readAmount,
+      ),
     )
     .addOption(duration('--update-deadline <duration>', 'time for a new container to be ready'))
+    .addOption(
+      duration('--settle <duration>', 'time that a new container must serve before the next step'),
+    )
+    .addOption(
+      new Option('--failure-budget <n|n%>', 'containers that may fail in an update').argParser(
+        readAmount,
+      ),
+    )
+    .addOption(
+      new Option('--on-failure <action>', 'what an update does when more fail').choices([
+        'roll-back',
+        'pause',
+        'continue',
+      ]),
+    )
+    .addOption(
+      new Option('--revisions-kept <n>', 'definitions that are kept to go back to').argParser(
+        readCount,
+      ),
+    )
     .addOption(duration('--drain-timeout <duration>', 'time to finish what is in flight'))
     .addOption(duration('--stop-grace <duration>', 'time from the stop signal to the kill'));
 }

@@ -1,5 +1,6 @@
 import {
   ApiRole,
+  FailureAction,
   PlacementStrategy,
   PortProtocol,
   RestartPolicy,
@@ -11,6 +12,7 @@ import {
 } from '../../shared/gen/fairlead/v1/service.ts';
 import { optionChanges, type OptionChange } from './option-flags.ts';
 import { optionGroups, type ListEditFlags, type SpecFlags } from './spec-flags.ts';
+import type { Amount } from './values.ts';
 
 /** The definition that flags give for a new service. */
 export function specOf(
@@ -191,8 +193,14 @@ function replacementChanges(flags: SpecFlags): Change[] {
       readiness: { failureThreshold },
     })),
     ...change('update.order', flags.order, (name) => ({ update: { order: orders[name] ?? 0 } })),
-    ...change('update.parallelism', flags.parallelism, (parallelism) => ({
-      update: { parallelism },
+    ...amountChange('parallelism', flags.parallelism),
+    ...change('update.settle_ms', flags.settle, (settleMs) => ({ update: { settleMs } })),
+    ...amountChange('failureBudget', flags.failureBudget),
+    ...change('update.on_failure', flags.onFailure, (name) => ({
+      update: { onFailure: failureActions[name] ?? 0 },
+    })),
+    ...change('update.revisions_kept', flags.revisionsKept, (revisionsKept) => ({
+      update: { revisionsKept },
     })),
     ...change('update.deadline_ms', flags.updateDeadline, (deadlineMs) => ({
       update: { deadlineMs },
@@ -200,6 +208,18 @@ function replacementChanges(flags: SpecFlags): Change[] {
     ...change('drain_timeout_ms', flags.drainTimeout, (drainTimeoutMs) => ({ drainTimeoutMs })),
     ...change('stop_grace_ms', flags.stopGrace, (stopGraceMs) => ({ stopGraceMs })),
   ];
+}
+
+/** One of two fields: the number, or the share. */
+function amountChange(
+  field: 'parallelism' | 'failureBudget',
+  amount: Amount | undefined,
+): Change[] {
+  if (amount === undefined) return [];
+  const path = `update.${field === 'parallelism' ? 'parallelism' : 'failure_budget'}`;
+  return 'count' in amount
+    ? [{ path, fields: { update: { [field]: amount.count } } }]
+    : [{ path: `${path}_percent`, fields: { update: { [`${field}Percent`]: amount.percent } } }];
 }
 
 type Names<T> = Readonly<Record<string, T>>;
@@ -226,4 +246,10 @@ const roles: Names<ApiRole> = {
 const orders: Names<UpdateOrder> = {
   'start-first': UpdateOrder.START_FIRST,
   'stop-first': UpdateOrder.STOP_FIRST,
+};
+
+const failureActions: Names<FailureAction> = {
+  'roll-back': FailureAction.ROLL_BACK,
+  pause: FailureAction.PAUSE,
+  continue: FailureAction.CONTINUE,
 };

@@ -35,6 +35,15 @@ export function readCount(text: string): number {
   return Number(text);
 }
 
+/** A number of containers, or a share of those wanted. */
+export type Amount = { readonly count: number } | { readonly percent: number };
+
+/** A whole number, or one with a percent sign. */
+export function readAmount(text: string): Amount {
+  const digits = /^(\d+)%$/.exec(text)?.[1];
+  return digits === undefined ? { count: readCount(text) } : { percent: Number(digits) };
+}
+
 /** `80`, `8080:80`, `5000:53/udp`: a port of the container, and the port of the node if it is fixed. */
 export function readPublish(text: string): PortSpec {
   const match = /^(?:(?<host>\d+):)?(?<container>[^:]+)$/.exec(text);

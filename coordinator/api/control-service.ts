@@ -24,6 +24,8 @@ import { OrphanApi } from './orphans.ts';
 import { Presenter } from './present.ts';
 import { Previews } from './previews.ts';
 import { QueryApi } from './queries.ts';
+import { RolloutApi } from './rollouts.ts';
+import { ServiceMutations } from './service-mutations.ts';
 import { ServiceApi } from './services.ts';
 import { TokenApi } from './tokens.ts';
 
@@ -51,14 +53,16 @@ export interface ControlDeps {
 // eslint-disable-next-line max-lines-per-function -- a table, one line a method
 export function controlHandlers(deps: ControlDeps): Handlers {
   const startedAt = new Date(deps.clock.now());
-  const shared = {
+  const parts = {
     ...deps,
     lookup: new Lookup(deps.store),
     mutations: new Mutations(deps),
     presenter: new Presenter(deps),
     previews: new Previews(deps),
   };
+  const shared = { ...parts, services: new ServiceMutations(parts) };
   const services = new ServiceApi(shared);
+  const rollouts = new RolloutApi(shared);
   const containers = new ContainerApi(shared);
   const nodes = new NodeApi(shared);
   const orphans = new OrphanApi(shared);
@@ -86,6 +90,11 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     stopService: (request, call) => services.stopService(request, call),
     redeployService: (request, call) => services.redeployService(request, call),
     removeService: (request, call) => services.removeService(request, call),
+    listRevisions: (request, call) => rollouts.listRevisions(request, call),
+    diffRevisions: (request, call) => rollouts.diffRevisions(request, call),
+    rollbackService: (request, call) => rollouts.rollbackService(request, call),
+    pauseService: (request, call) => rollouts.pauseService(request, call),
+    resumeService: (request, call) => rollouts.resumeService(request, call),
     addLink: (request, call) => services.addLink(request, call),
     removeLink: (request, call) => services.removeLink(request, call),
     getContainer: (request, call) => containers.getContainer(request, call),

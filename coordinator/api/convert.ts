@@ -10,7 +10,9 @@ import {
 import { NodeClusterState as ProtoNodeClusterState } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import {
   PortProtocol,
+  RolloutState as ProtoRolloutState,
   ServiceState as ProtoServiceState,
+  type Rollout as ProtoRollout,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import { Role as ProtoRole, type Token as ProtoToken } from '../../shared/gen/fairlead/v1/token.ts';
 import type {
@@ -22,6 +24,8 @@ import type {
   PortBinding,
   Protocol,
   Role,
+  RolloutState,
+  Service,
   Token,
 } from '../model.ts';
 import type { ContainerView } from '../orchestrator/views.ts';
@@ -37,11 +41,21 @@ export const serviceStates = {
   'partly-running': ProtoServiceState.PARTLY_RUNNING,
   scaling: ProtoServiceState.SCALING,
   redeploying: ProtoServiceState.REDEPLOYING,
+  paused: ProtoServiceState.PAUSED,
   stopping: ProtoServiceState.STOPPING,
   stopped: ProtoServiceState.STOPPED,
   failed: ProtoServiceState.FAILED,
   terminating: ProtoServiceState.TERMINATING,
 } as const satisfies Record<ServiceState, ProtoServiceState>;
+
+const rolloutStates = {
+  going: ProtoRolloutState.GOING,
+  paused: ProtoRolloutState.PAUSED,
+  failed: ProtoRolloutState.FAILED,
+  'rolling-back': ProtoRolloutState.ROLLING_BACK,
+  'rolled-back': ProtoRolloutState.ROLLED_BACK,
+  'rollback-failed': ProtoRolloutState.ROLLBACK_FAILED,
+} as const satisfies Record<RolloutState, ProtoRolloutState>;
 
 export const nodeStates = {
   unknown: ProtoNodeState.UNKNOWN,
@@ -105,6 +119,19 @@ export function phaseOf({ phase, wanted }: ContainerView): ContainerPhase {
     case 'removed':
       return ContainerPhase.REMOVED;
   }
+}
+
+export function rolloutToProto({ revision, base, rollout }: Service): ProtoRollout | undefined {
+  if (rollout === null) return undefined;
+  const { state, reason, failedSlots, sinceMs } = rollout;
+  return {
+    revision,
+    baseRevision: base?.revision ?? 0,
+    state: rolloutStates[state],
+    reason,
+    failedSlots: [...failedSlots],
+    since: new Date(sinceMs),
+  };
 }
 
 export function bindingToProto(binding: PortBinding): ProtoPortBinding {

@@ -1,14 +1,19 @@
 import type { Container } from '../../shared/gen/fairlead/v1/container.ts';
-import type { Service } from '../../shared/gen/fairlead/v1/service.ts';
+import type { Service, ServiceSpec } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Call } from './call.ts';
 
 // A load balancer has the use of names and addresses, and faces the internet: whoever takes it over is not
 // to find passwords of what it balances.
 
 /** A service as the caller may see it: a proxy sees no variables, which often are secrets. */
-export function serviceFor({ principal }: Call, service: Service): Service {
-  if (principal.role !== 'proxy' || service.spec === undefined) return service;
-  return { ...service, spec: { ...service.spec, environment: {} }, linkVariables: {} };
+export function serviceFor(call: Call, service: Service): Service {
+  if (call.principal.role !== 'proxy' || service.spec === undefined) return service;
+  return { ...service, spec: specFor(call, service.spec), linkVariables: {} };
+}
+
+/** A definition as the caller may see it: a proxy sees no variables, which often are secrets. */
+export function specFor({ principal }: Call, spec: ServiceSpec): ServiceSpec {
+  return principal.role === 'proxy' ? { ...spec, environment: {} } : spec;
 }
 
 /** A container as the caller may see it: a proxy sees no variables, which often are secrets. */

@@ -31,6 +31,7 @@ import {
   nodeClusterStates,
   nodeStates,
   phaseOf,
+  rolloutToProto,
   serviceStates,
 } from './convert.ts';
 import { specToProto } from './convert-spec.ts';
@@ -74,6 +75,7 @@ export class Presenter {
       linkVariables: placement.linkVariablesOf(service),
       createdAt: new Date(service.createdAtMs),
       updatedAt: new Date(service.updatedAtMs),
+      rollout: rolloutToProto(service),
     };
   }
 

@@ -92,7 +92,7 @@ export class Previews {
     return steps.flatMap((step): PlanStep[] => {
       if (step.kind === 'create') {
         const start = starts.shift();
-        return start === undefined ? [] : [{ ...kindOfStart(service, step), ...start }];
+        return start === undefined ? [] : [{ ...kindOfStart(step), ...start }];
       }
       return step.kind === 'retire' ? [this.#retirement(step)] : [];
     });
@@ -149,7 +149,7 @@ export class Previews {
         serviceId: service.id,
         name: `${service.name}-${step.slot}`,
         slot: step.slot,
-        revision: service.revision,
+        revision: step.revision,
         attempt: step.attempt,
         nodeId: null,
         pinnedTo: step.pinnedTo,
@@ -168,10 +168,10 @@ export class Previews {
   }
 }
 
-function kindOfStart(service: Service, { replaces }: Extract<Step, { kind: 'create' }>) {
+function kindOfStart({ replaces, revision }: Extract<Step, { kind: 'create' }>) {
   return replaces === null
     ? { kind: PlanStepKind.START, reason: 'wanted' }
-    : { kind: PlanStepKind.REPLACE, reason: `revision ${service.revision}` };
+    : { kind: PlanStepKind.REPLACE, reason: `revision ${revision}` };
 }
 
 function kindOfEnd({ reason, then }: Extract<Step, { kind: 'retire' }>): PlanStepKind {

@@ -1,4 +1,4 @@
-import type { Plan as ProtoPlan } from '../../shared/gen/fairlead/v1/action.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type {
   AddLinkRequest,
   CreateServiceRequest,
@@ -7,26 +7,26 @@ import type {
   ScaleServiceRequest,
   UpdateServiceRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
-import type { MutationOptions } from '../../shared/gen/fairlead/v1/action.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { ServiceId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { Action, Link, Service, ServiceSpec } from '../model.ts';
+import type { Link, Service } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import { isAlive } from '../orchestrator/views.ts';
 import { balancedPort } from '../routing/routes.ts';
-import type { Store, Transaction } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { requireUnlimited } from './authorization.ts';
 import type { Call } from './call.ts';
-import { actionToProto } from './convert.ts';
-import { optionsFromProto, type Options } from './convert-requests.ts';
+import { optionsFromProto } from './convert-requests.ts';
 import { mergeSpec, needsNewContainers, specFromProto } from './convert-spec.ts';
 import { serviceFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
-import { requireVersion, type Mutations } from './mutations.ts';
+import type { Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
 import type { Previews } from './previews.ts';
+import { requireVolumeSources } from './volume-sources.ts';
+import { newRollout, type ServiceMutations, type ServiceRequest } from './service-mutations.ts';
 import { linkFromProto } from './spec-parts.ts';
 import { throwIfInvalid, validateName, validateReplicas } from './validate.ts';
 
@@ -35,27 +35,11 @@ export interface ServiceApiDeps {
   readonly observed: ObservedState;
   readonly lookup: Lookup;
   readonly mutations: Mutations;
+  readonly services: ServiceMutations;
   readonly presenter: Presenter;
   readonly previews: Previews;
   readonly random: Random;
   readonly clock: Clock;
-}
-
-interface ServiceRequest {
-  readonly service: string;
-  readonly options?: MutationOptions | undefined;
-}
-
-/** How one mutation changes a service; the rest is alike for all. */
-interface ServiceChange {
-  readonly method: string;
-  readonly event: string;
-  /** The service as it would be; null: as it is. */
-  readonly change: (service: Service) => Service | null;
-  /** Checks that need the whole picture. */
-  readonly check?: (service: Service) => void;
-  /** What else is written in the same transaction. */
-  readonly also?: (tx: Transaction, service: Service) => void;
 }
 
 /** The API's methods on services. They change what is wanted and return; the orchestrator does the rest. */
@@ -80,7 +64,7 @@ export class ServiceApi {
     const spec = specFromProto(request.spec, 'spec', violations);
     throwIfInvalid(violations);
     const replayed = mutations.replayed('CreateService', call, options);
-    if (replayed !== undefined) return this.#replay(replayed);
+    if (replayed !== undefined) return this.#deps.services.replay(replayed);
     if (store.serviceNamed(request.name) !== undefined) {
       throw new DomainError('already-exists', `a service is already called ${request.name}`, {
         reason: 'SERVICE_NAME_TAKEN',
@@ -96,21 +80,20 @@ export class ServiceApi {
       started: request.start,
       everStarted: request.start,
       terminating: false,
-      halt: null,
+      alike: [],
+      base: null,
+      rollout: newRollout(nowMs),
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
     };
     for (const link of spec.links) this.#requireLinkable(service, link);
-    this.#requireVolumeSources(service, spec);
-    return this.#write(call, options, service, {
+    requireVolumeSources(this.#deps.store, service, spec);
+    return this.#deps.services.write(call, options, service, {
       method: 'CreateService',
       event: 'service.created',
       change: (created) => created,
       check: (created) => {
         if (created.started) this.#deps.previews.requirePlaceable(created);
-      },
-      also: (tx) => {
-        tx.recordRevision(service.id, 1, spec);
       },
     });
   }
@@ -121,14 +104,15 @@ export class ServiceApi {
     const spec = mergeSpec(before.spec, request.spec, request.updateMask ?? [], violations);
     throwIfInvalid(violations);
     for (const link of spec.links) this.#requireLinkable(before, link);
-    this.#requireVolumeSources(before, spec);
-    return this.#mutate(request, call, {
+    requireVolumeSources(this.#deps.store, before, spec);
+    return this.#deps.services.mutate(request, call, {
       method: 'UpdateService',
       event: 'service.updated',
       change: (service) => {
-        if (JSON.stringify(spec) === JSON.stringify(service.spec)) return null;
-        const fresh = needsNewContainers(service.spec, spec);
-        return { ...service, spec, ...(fresh ? newRevision(service) : {}) };
+        if (isDeepStrictEqual(spec, service.spec)) return null;
+        return needsNewContainers(service.spec, spec)
+          ? this.#deps.services.revised(service, spec)
+          : { ...service, spec };
       },
       check: (service) => {
         if ((spec.strategy === 'every-node') !== (before.spec.strategy === 'every-node')) {
@@ -147,7 +131,7 @@ export class ServiceApi {
     const violations: FieldViolation[] = [];
     validateReplicas(request.replicas, 'replicas', violations);
     throwIfInvalid(violations);
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'ScaleService',
       event: 'service.scaled',
       change: (service) => {
@@ -168,10 +152,10 @@ export class ServiceApi {
   }
 
   startService(request: ServiceRequest, call: Call) {
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'StartService',
       event: 'service.started',
-      change: (service) => ({ ...service, started: true, everStarted: true, halt: null }),
+      change: (service) => ({ ...service, started: true, everStarted: true }),
       check: (service) => {
         this.#deps.previews.requirePlaceable(service);
       },
@@ -187,7 +171,7 @@ export class ServiceApi {
   }
 
   stopService(request: ServiceRequest, call: Call) {
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'StopService',
       event: 'service.stopped',
       change: (service) => ({ ...service, started: false }),
@@ -195,7 +179,7 @@ export class ServiceApi {
   }
 
   redeployService(request: ServiceRequest, call: Call) {
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'RedeployService',
       event: 'service.redeployed',
       change: (service) => {
@@ -206,13 +190,13 @@ export class ServiceApi {
             { reason: 'SERVICE_NOT_STARTED' },
           );
         }
-        return { ...service, ...newRevision(service) };
+        return this.#deps.services.renewed(service);
       },
     });
   }
 
   removeService(request: ServiceRequest, call: Call) {
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'RemoveService',
       event: 'service.removing',
       change: (service) => ({ ...service, terminating: true, started: false }),
@@ -235,7 +219,7 @@ export class ServiceApi {
     const violations: FieldViolation[] = [];
     const link = linkFromProto(request.link, 'link', violations);
     throwIfInvalid(violations);
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'AddLink',
       event: 'service.linked',
       change: (service) => {
@@ -253,7 +237,7 @@ export class ServiceApi {
   }
 
   removeLink(request: RemoveLinkRequest, call: Call) {
-    return this.#mutate(request, call, {
+    return this.#deps.services.mutate(request, call, {
       method: 'RemoveLink',
       event: 'service.unlinked',
       change: (service) => {
@@ -270,83 +254,6 @@ export class ServiceApi {
     });
   }
 
-  #mutate(request: ServiceRequest, call: Call, change: ServiceChange) {
-    const { lookup, mutations } = this.#deps;
-    const violations: FieldViolation[] = [];
-    const options = optionsFromProto(request.options, violations);
-    throwIfInvalid(violations);
-    const replayed = mutations.replayed(change.method, call, options);
-    if (replayed !== undefined) return this.#replay(replayed);
-    const before = lookup.lastingService(call, request.service);
-    requireVersion(options, before);
-    return this.#write(call, options, before, change);
-  }
-
-  #write(call: Call, options: Options, before: Service, change: ServiceChange) {
-    const { presenter, previews, mutations, clock } = this.#deps;
-    const wanted = change.change(before);
-    const after =
-      wanted === null || wanted === before
-        ? before
-        : { ...wanted, version: before.version + 1, updatedAtMs: clock.now() };
-    change.check?.(after);
-    if (options.dryRun) {
-      const plan: ProtoPlan = { steps: wanted === null ? [] : previews.plan(after) };
-      return { service: presenter.service(before), action: undefined, plan };
-    }
-    const { action } = mutations.perform(
-      call,
-      options,
-      {
-        method: change.method,
-        target: { kind: 'service', id: before.id, name: before.name },
-        serviceId: before.id,
-        event: change.event,
-      },
-      (tx) => {
-        tx.services.put(after);
-        if (after.revision !== before.revision) {
-          tx.recordRevision(after.id, after.revision, after.spec);
-        }
-        change.also?.(tx, after);
-      },
-    );
-    return {
-      service: presenter.service(after),
-      action: actionToProto(action),
-      plan: undefined,
-    };
-  }
-
-  /** The answer to a request that was carried out before. */
-  #replay(action: Action) {
-    const { store, presenter } = this.#deps;
-    const service = store.services.get(action.targetId as ServiceId);
-    return {
-      service: service === undefined ? undefined : presenter.service(service),
-      action: actionToProto(action),
-      plan: undefined,
-    };
-  }
-
-  #requireVolumeSources({ name: own }: Service, { volumesFrom }: ServiceSpec): void {
-    for (const name of volumesFrom) {
-      if (name === own) {
-        throw new DomainError('precondition', `${own} cannot have volumes from itself`, {
-          reason: 'VOLUMES_OF_SELF',
-        });
-      }
-      const source = this.#deps.store.serviceNamed(name);
-      if (source === undefined || source.terminating) {
-        throw new DomainError(
-          'not-found',
-          `no service is called "${name}": name one to have its volumes`,
-          { reason: 'VOLUMES_SERVICE_NOT_FOUND' },
-        );
-      }
-    }
-  }
-
   #requireLinkable(service: Service, link: Link): void {
     const target = this.#deps.store.serviceNamed(link.service);
     if (link.service === service.name) {
@@ -359,7 +266,7 @@ export class ServiceApi {
         reason: 'LINKED_SERVICE_NOT_FOUND',
       });
     }
-    if (service.spec.apiRole === 'proxy' && balancedPort(target) === null) {
+    if (service.spec.apiRole === 'proxy' && balancedPort(target.spec.ports) === null) {
       throw new DomainError(
         'precondition',
         `${target.name} declares no TCP port to balance; give it one`,
@@ -379,9 +286,4 @@ function refuseIfUsed(
   const names = users.map(({ name }) => name).join(', ');
   const message = `${service.name} is ${as} ${names}; change that first`;
   throw new DomainError('precondition', message, { reason });
-}
-
-/** What makes all containers old. */
-function newRevision(service: Service): Pick<Service, 'revision' | 'halt'> {
-  return { revision: service.revision + 1, halt: null };
 }

@@ -1,6 +1,7 @@
 import type { NetworkMode } from '../../shared/container-options.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
+  FailureAction as ProtoFailureAction,
   PortProtocol,
   UpdateOrder,
   type Link as ProtoLink,
@@ -8,7 +9,7 @@ import {
   type Readiness as ProtoReadiness,
   type UpdatePolicy as ProtoUpdatePolicy,
 } from '../../shared/gen/fairlead/v1/service.ts';
-import type { Link, Port, Readiness, ReadinessCheck, UpdatePolicy } from '../model.ts';
+import type { Amount, Link, Port, Readiness, ReadinessCheck, UpdatePolicy } from '../model.ts';
 import { templateRule } from '../orchestrator/templates.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
@@ -41,6 +42,12 @@ const updateOrders: EnumWords<UpdateOrder, UpdatePolicy['order']> = [
   [UpdateOrder.UNSPECIFIED, 'default'],
   [UpdateOrder.START_FIRST, 'start-first'],
   [UpdateOrder.STOP_FIRST, 'stop-first'],
+];
+
+const failureActions: EnumWords<ProtoFailureAction, UpdatePolicy['onFailure']> = [
+  [ProtoFailureAction.ROLL_BACK, 'roll-back'],
+  [ProtoFailureAction.PAUSE, 'pause'],
+  [ProtoFailureAction.CONTINUE, 'continue'],
 ];
 
 /** Arguments of a process. */
@@ -273,12 +280,66 @@ export function updateFromProto(
   field: string,
   into: FieldViolation[],
 ): UpdatePolicy {
-  const { order = UpdateOrder.UNSPECIFIED, parallelism = 1, deadlineMs = 600_000 } = update ?? {};
-  validateRange(parallelism, { min: 1, max: 100, field: `${field}.parallelism` }, into);
+  const { order = UpdateOrder.UNSPECIFIED, deadlineMs = 600_000, settleMs = 0 } = update ?? {};
+  const { onFailure = ProtoFailureAction.UNSPECIFIED, revisionsKept = 10 } = update ?? {};
+  const parallelism = amountFromProto(
+    { count: update?.parallelism, percent: update?.parallelismPercent },
+    { field: `${field}.parallelism`, min: 1, max: 100, byDefault: 1 },
+    into,
+  );
   validateRange(deadlineMs, { min: 1_000, max: 86_400_000, field: `${field}.deadline_ms` }, into);
-  return { order: wordOf(updateOrders, order), parallelism, deadlineMs };
+  validateRange(settleMs, { min: 0, max: 3_600_000, field: `${field}.settle_ms` }, into);
+  const failureBudget = amountFromProto(
+    { count: update?.failureBudget, percent: update?.failureBudgetPercent },
+    { field: `${field}.failure_budget`, min: 0, max: 1_000, byDefault: 0 },
+    into,
+  );
+  validateRange(revisionsKept, { min: 1, max: 100, field: `${field}.revisions_kept` }, into);
+  return {
+    order: wordOf(updateOrders, order),
+    parallelism,
+    deadlineMs,
+    settleMs,
+    failureBudget,
+    onFailure: wordOf(failureActions, onFailure),
+    revisionsKept,
+  };
 }
 
-export function updateToProto({ order, parallelism, deadlineMs }: UpdatePolicy): ProtoUpdatePolicy {
-  return { order: numberOf(updateOrders, order), parallelism, deadlineMs };
+/** A number of containers or a share of them: one of two fields, the second of which ends with `_percent`. */
+function amountFromProto(
+  { count, percent }: { readonly count: number | undefined; readonly percent: number | undefined },
+  rule: {
+    readonly field: string;
+    readonly min: number;
+    readonly max: number;
+    readonly byDefault: number;
+  },
+  into: FieldViolation[],
+): Amount {
+  const { field, min, max, byDefault } = rule;
+  if (percent === undefined) {
+    validateRange(count ?? byDefault, { min, max, field }, into);
+    return count ?? byDefault;
+  }
+  validateRange(percent, { min, max: 100, field: `${field}_percent` }, into);
+  if (count !== undefined) {
+    into.push({ field: `${field}_percent`, rule: `must not be set together with ${field}` });
+  }
+  return `${percent}%`;
+}
+
+export function updateToProto(policy: UpdatePolicy): ProtoUpdatePolicy {
+  const { order, parallelism, failureBudget, onFailure, ...rest } = policy;
+  return {
+    ...rest,
+    order: numberOf(updateOrders, order),
+    ...(typeof parallelism === 'number'
+      ? { parallelism }
+      : { parallelismPercent: Number.parseInt(parallelism, 10) }),
+    ...(typeof failureBudget === 'number'
+      ? { failureBudget }
+      : { failureBudgetPercent: Number.parseInt(failureBudget, 10) }),
+    onFailure: numberOf(failureActions, onFailure),
+  };
 }

@@ -60,9 +60,26 @@ export function applyMask(
       });
     } else {
       copy(merged, change);
+      takeBackOther(merged, change, toCamelCase(path));
     }
   }
   return merged;
+}
+
+/** Fields of which at most one is set: a number, or a share. */
+const otherForms = new Map<string, keyof UpdatePolicy>([
+  ['update.parallelism', 'parallelismPercent'],
+  ['update.parallelismPercent', 'parallelism'],
+  ['update.failureBudget', 'failureBudgetPercent'],
+  ['update.failureBudgetPercent', 'failureBudget'],
+]);
+
+/** Whoever gives a number doesn't have to know that it was a share before, and the other way round. */
+function takeBackOther(to: ServiceSpec, { update }: ServiceSpec, path: string): void {
+  const other = otherForms.get(path);
+  if (other === undefined || to.update === undefined || update?.[other] !== undefined) return;
+  const given = path.slice('update.'.length) as keyof UpdatePolicy;
+  if (update?.[given] !== undefined) to.update = { ...to.update, [other]: undefined };
 }
 
 /** A field by its name; the messages around it are made where they are not there. */

@@ -93,6 +93,8 @@ export function activityOf(actions: Iterable<Action>, serviceId: ServiceId): Act
     case 'RedeployService':
     case 'RedeployContainer':
     case 'UpdateService':
+    case 'RollbackService':
+    case 'ResumeService':
       return 'redeploying';
     default:
       return 'starting';

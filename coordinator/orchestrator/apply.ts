@@ -29,7 +29,7 @@ function applyStep(tx: Transaction, service: Service, step: Step, newId: () => s
       update(tx, step.containerId, { arrived: true });
       return;
     case 'keep':
-      update(tx, step.containerId, { outdated: false });
+      keep(tx, service, step);
       return;
     case 'remove':
       update(tx, step.containerId, { wanted: 'removed', held: false });
@@ -37,8 +37,11 @@ function applyStep(tx: Transaction, service: Service, step: Step, newId: () => s
     case 'forget':
       forget(tx, service, step.containerId);
       return;
-    case 'halt':
-      halt(tx, service, step.reason);
+    case 'fail-slot':
+      failSlot(tx, service, step);
+      return;
+    case 'turn':
+      turn(tx, service, step);
       return;
     case 'delete-service':
       deleteService(tx, service);
@@ -59,7 +62,7 @@ function create(
     serviceId: service.id,
     name,
     slot: step.slot,
-    revision: service.revision,
+    revision: step.revision,
     attempt: step.attempt,
     nodeId: null,
     pinnedTo: step.pinnedTo,
@@ -72,7 +75,7 @@ function create(
     createdAtMs: tx.nowMs,
   });
   const why = step.attempt > 1 ? `, attempt ${step.attempt}` : '';
-  note(tx, service.id, name, `preparing to deploy revision ${service.revision}${why}`);
+  note(tx, service.id, name, `preparing to deploy revision ${step.revision}${why}`);
 }
 
 function retire(tx: Transaction, service: Service, step: Extract<Step, { kind: 'retire' }>): void {
@@ -127,15 +130,67 @@ function forget(tx: Transaction, service: Service, id: ContainerId): void {
   note(tx, service.id, container.name, 'removed');
 }
 
-function halt(tx: Transaction, service: Service, reason: string): void {
+/** The one that was to be replaced stays; whoever asked for that is told that it failed. */
+function keep(tx: Transaction, service: Service, step: Extract<Step, { kind: 'keep' }>): void {
+  update(tx, step.containerId, { outdated: false });
+  for (const action of openActions(tx.actions.values(), service.id)) {
+    endAction(tx, action, 'failed', step.reason);
+  }
+}
+
+function failSlot(
+  tx: Transaction,
+  service: Service,
+  { slot, reason }: Extract<Step, { kind: 'fail-slot' }>,
+): void {
   const current = tx.services.get(service.id);
-  if (current === undefined) return;
-  tx.services.put({
-    ...current,
-    version: current.version + 1,
-    halt: { revision: current.revision, reason },
-  });
-  note(tx, service.id, '', `the rollout ends early: ${reason}`);
+  if (current?.rollout == null) return;
+  const { rollout } = current;
+  const failedSlots = [...rollout.failedSlots, slot];
+  tx.services.put(written(current, { rollout: { ...rollout, failedSlots, reason } }));
+  note(tx, service.id, `${service.name}-${slot}`, `given up: ${reason}`);
+}
+
+function turn(
+  tx: Transaction,
+  service: Service,
+  { to, reason }: Extract<Step, { kind: 'turn' }>,
+): void {
+  const current = tx.services.get(service.id);
+  if (current?.rollout == null) return;
+  const { revision, alike, rollout } = current;
+  if (to === 'finished') {
+    tx.services.put(written(current, { rollout: null, base: { revision, alike } }));
+  } else {
+    const failedSlots = to === 'rolling-back' ? [] : rollout.failedSlots;
+    const turned = { ...rollout, state: to, reason, failedSlots, sinceMs: tx.nowMs };
+    tx.services.put(written(current, { rollout: turned }));
+  }
+  note(tx, service.id, '', sentenceOf(current, to, reason));
+}
+
+function written(service: Service, change: Partial<Service>): Service {
+  const version = service.version + 1;
+  return { ...service, ...change, version };
+}
+
+function sentenceOf(
+  { revision, base }: Service,
+  to: Extract<Step, { kind: 'turn' }>['to'],
+  reason: string,
+): string {
+  switch (to) {
+    case 'finished':
+      return `revision ${revision} is rolled out`;
+    case 'failed':
+      return `the rollout of revision ${revision} stops: ${reason}`;
+    case 'rolling-back':
+      return `going back to revision ${base?.revision ?? 0}: ${reason}`;
+    case 'rolled-back':
+      return `revision ${base?.revision ?? 0} is everywhere again`;
+    case 'rollback-failed':
+      return `going back failed as well: ${reason}`;
+  }
 }
 
 function deleteService(tx: Transaction, service: Service): void {

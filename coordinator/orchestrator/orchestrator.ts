@@ -218,6 +218,7 @@ export class Orchestrator {
         const action = tx.actions.get(id);
         if (action === undefined || progress.kind === 'working') continue;
         if (progress.kind === 'done') endAction(tx, action, 'succeeded', '');
+        else if (progress.kind === 'resting') endAction(tx, action, 'succeeded', progress.reason);
         else endAction(tx, action, 'failed', progress.reason);
       }
     });
@@ -256,7 +257,11 @@ export class Orchestrator {
 
   #containerViews(service: Service, change: FleetChange = {}): ContainerView[] {
     const containers = this.#deps.store.containersOf(service.id);
-    return containers.map((container) => viewOf(container, this.#deps, change.node));
+    return containers.map((container) => {
+      const view = viewOf(container, this.#deps, change.node);
+      const whyNot = this.#deps.placement.unplaceable.get(container.id);
+      return view.nodeId === null && whyNot !== undefined ? { ...view, message: whyNot } : view;
+    });
   }
 
   #progress(service: Service, containers: readonly ContainerView[]): Progress {

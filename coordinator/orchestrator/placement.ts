@@ -34,6 +34,7 @@ import {
   type LinkedService,
 } from './container-environment.ts';
 import { note } from './actions.ts';
+import { mayStay } from './rollout.ts';
 import { hostnameOf } from './templates.ts';
 import { volumesOf } from './volumes.ts';
 
@@ -152,8 +153,9 @@ export class Placement {
     return true;
   }
 
-  /** What a container on a node is to run: the service as it is now, frozen. */
-  define(tx: Transaction, service: Service, container: Container, node: Node): ContainerDefinition {
+  /** What a container on a node is to run: the service as it was at its revision, frozen. */
+  define(tx: Transaction, current: Service, container: Container, node: Node): ContainerDefinition {
+    const service = this.#asOf(current, container.revision);
     const { spec } = service;
     const linked = spec.links.flatMap((link) => {
       const target = this.#deps.store.serviceNamed(link.service);
@@ -233,8 +235,21 @@ export class Placement {
     return { link, service, containers };
   }
 
+  /**
+   * The service as a container of a revision is made from it: its definition as it was then; where containers
+   * go and what they are linked to, as it is now.
+   */
+  #asOf(service: Service, revision: number): Service {
+    if (revision === service.revision) return service;
+    const kept = this.#deps.store.revisions.get(service.id, revision);
+    if (kept === undefined) return service;
+    const { replicas, links, tags, strategy, maxPerNode } = service.spec;
+    const placement = { replicas, links, tags, strategy, maxPerNode };
+    return { ...service, spec: { ...kept.spec, ...placement } };
+  }
+
   #pendingView(service: Service, container: Container): PendingView {
-    const { id: serviceId, spec } = service;
+    const { id: serviceId, spec } = this.#asOf(service, container.revision);
     return {
       id: container.id,
       serviceId,
@@ -307,9 +322,8 @@ function cpusNeeded(list: string): number {
 
 /** What is being taken away or replaced leaves its place soon: the balance is that of what stays. */
 function isLeaving(container: Container, service: Service | undefined): boolean {
-  return (
-    container.wanted !== 'running' || container.outdated || container.revision !== service?.revision
-  );
+  if (container.wanted !== 'running' || container.outdated || service === undefined) return true;
+  return !mayStay(service, container);
 }
 
 function slotKey({ serviceId, slot }: { serviceId: ServiceId; slot: number }): string {

@@ -1,9 +1,12 @@
 import { maxAttempts, recover } from './restart.ts';
+import { fitnessOf } from './rollout.ts';
 import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
 /** Whether a service is where it is wanted. */
 export type Progress =
   | { readonly kind: 'done' }
+  /** As the user wanted it for now: a rollout that they paused. */
+  | { readonly kind: 'resting'; readonly reason: string }
   /** Something is being done, or waited for. */
   | { readonly kind: 'working'; readonly waitingFor: string }
   /** Nothing more will be done until somebody changes something. */
@@ -24,26 +27,61 @@ export function progressOf(
   const leaving = containers.filter(isLeaving);
   const live = containers.filter(({ wanted }) => wanted === 'running');
   if (!service.started) return stopped([...live, ...leaving]);
+  if (service.rollout?.state === 'paused') return { kind: 'resting', reason: 'it is paused' };
+  const progress = convergence(service, containers, unplaceable, nowMs);
+  return progress.kind === 'working' ? progress : endOfRollout(service, progress);
+}
 
+/** Where the slots stand, whatever becomes of the rollout. */
+function convergence(
+  service: ServiceView,
+  containers: readonly ContainerView[],
+  unplaceable: ReadonlyMap<string, string>,
+  nowMs: number,
+): Progress {
+  const leaving = containers.filter(isLeaving);
+  const live = containers.filter(({ wanted }) => wanted === 'running');
   const failures = live.flatMap((container) => failureOf(container, service, unplaceable, nowMs));
   const [failure] = failures;
-  const outdated = live.filter((c) => c.revision !== service.revision || c.outdated);
-  if (service.halted !== null && outdated.length > 0) {
-    return { kind: 'stuck', reason: `the rollout ended early: ${service.halted}` };
-  }
   const unfinished = live.filter((c) => !isSettled(c, service) && !isGivenUp(c));
   if (unfinished.length > 0 && unfinished.length === failures.length && failure !== undefined) {
     return { kind: 'stuck', reason: failure };
   }
   const [waiting] = unfinished;
   if (waiting !== undefined) return working(describe(waiting, unplaceable));
-  const old = live.filter((c) => outdated.includes(c) || c.lost || c.evicted);
+  const fits = fitnessOf(service);
+  const old = live.filter((c) => !fits(c) || c.outdated || c.lost || c.evicted);
   if (old.length > 0) return working(`${old.length} containers to be replaced`);
   const missing = missingContainers(service, containers, live.length);
   if (missing > 0) return working(`${missing} containers to be created`);
   const [gone] = leaving;
   if (gone !== undefined) return working(describe(gone, unplaceable));
   return { kind: 'done' };
+}
+
+/** When nothing is under way any more, what the rollout came to. */
+function endOfRollout(service: ServiceView, progress: Progress): Progress {
+  const { rollout, revision, base } = service;
+  if (rollout === null) return progress;
+  const { state, reason } = rollout;
+  switch (state) {
+    case 'going':
+    case 'rolling-back':
+      return progress.kind === 'done' ? working('the rollout to end') : progress;
+    case 'paused':
+      return progress;
+    case 'failed':
+      return { kind: 'stuck', reason: `the rollout of revision ${revision} stopped: ${reason}` };
+    case 'rolled-back': {
+      const to = `revision ${base?.revision ?? 0}`;
+      return { kind: 'stuck', reason: `revision ${revision} was rolled back to ${to}: ${reason}` };
+    }
+    case 'rollback-failed':
+      return {
+        kind: 'stuck',
+        reason: `revision ${revision} failed, and so did going back: ${reason}`,
+      };
+  }
 }
 
 /** What a user holds stopped is not missing. */
@@ -96,10 +134,11 @@ function failureOf(
     if (recover(container, service.restart, nowMs).kind !== 'give-up') return [];
     return [`${container.name} failed ${maxAttempts} times: ${container.message}`];
   }
-  if (isSettled(container, service)) return [];
+  // Of what is on a node that is not heard of, nothing is known: that comes back, or counts as lost.
+  if (isSettled(container, service) || container.away) return [];
   // What served has as long to come back as it had to come.
   const sinceMs = container.arrived ? container.sinceMs : container.createdAtMs;
-  if (nowMs < sinceMs + service.deadlineMs) return [];
+  if (nowMs < Math.max(sinceMs, service.rollout?.sinceMs ?? 0) + service.deadlineMs) return [];
   return [`not within ${service.deadlineMs} ms: ${describe(container, unplaceable)}`];
 }
 

@@ -1,15 +1,40 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
+import type { RetireReason } from '../model.ts';
 import { recover } from './restart.ts';
+import {
+  aimsOf,
+  fallbackOf,
+  isActive,
+  reasonToTurnBack,
+  verdictOn,
+  type Aim,
+  type Aims,
+} from './rollout.ts';
 import type { MissingSlot, Slots } from './scaling.ts';
 import { because, byUsefulness, hasPlace, isOver, reasonToReplace, serves } from './standing.ts';
 import type { PlanDraft } from './steps.ts';
 import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
+/** All that a plan is made from. */
+export interface PlanInput {
+  readonly service: ServiceView;
+  readonly containers: readonly ContainerView[];
+  readonly nowMs: number;
+}
+
 interface Creation {
   readonly slot: number;
+  readonly revision: number;
   readonly pinnedTo: NodeId | null;
   readonly attempt?: number;
   readonly replaces?: ContainerId | null;
+}
+
+/** Where a slot stands: the right one, if it is there, and those that are to go for it. */
+interface Succession {
+  readonly kept: ContainerView;
+  readonly old: readonly ContainerView[];
+  readonly aim: Aim;
 }
 
 /** Brings every wanted slot to one container that serves, and is the right one. */
@@ -18,32 +43,45 @@ export class SlotPlanner {
   readonly #containers: readonly ContainerView[];
   readonly #nowMs: number;
   readonly #draft: PlanDraft;
+  readonly #aims: Aims;
   #updateBudget = 0;
-  /** Something of an older revision still runs. */
+  /** Something that the rollout is to replace still runs. */
   #rolling = false;
-  #halted = false;
 
   constructor({ service, containers, nowMs }: PlanInput, draft: PlanDraft) {
     this.#service = service;
     this.#containers = containers;
     this.#nowMs = nowMs;
     this.#draft = draft;
+    this.#aims = aimsOf(service);
   }
 
   converge(slots: Slots, missing: readonly MissingSlot[]): void {
-    const kept = [...slots.values()];
-    this.#rolling = kept.some((slot) => slot.some((c) => this.#isOutdated(c) && hasPlace(c)));
-    this.#updateBudget =
-      this.#service.parallelism - kept.filter((slot) => this.#inUpdate(slot)).length;
+    const verdict = verdictOn(this.#service, slots, missing);
+    if (verdict !== null) {
+      // What follows from it is for the next plan: this one was made for the state before.
+      this.#draft.steps.push(verdict);
+      return;
+    }
+    this.#rolling = [...slots].some(([slot, members]) => {
+      const { fits } = this.#aims(slot, members);
+      return members.some((c) => c.wanted === 'running' && !fits(c) && hasPlace(c));
+    });
+    const inUpdate = [...slots].filter(([slot, members]) => this.#inUpdate(slot, members));
+    this.#updateBudget = this.#service.parallelism - inUpdate.length;
     for (const [slot, members] of slots) this.#convergeSlot(slot, members);
-    for (const { slot, pinnedTo } of missing) this.#create({ slot, pinnedTo });
+    for (const { slot, pinnedTo } of missing) {
+      this.#create({ slot, pinnedTo, revision: this.#aims(slot, []).revision });
+    }
   }
 
   #convergeSlot(slot: number, members: readonly ContainerView[]): void {
+    const aim = this.#aims(slot, members);
     const live = members.filter((container) => container.wanted === 'running');
     if (live.length === 0) {
       if (members.every((container) => !container.held)) {
-        this.#create({ slot, pinnedTo: members[0]?.pinnedTo ?? null });
+        const { revision } = aim;
+        this.#create({ slot, revision, pinnedTo: members[0]?.pinnedTo ?? null });
       }
       return;
     }
@@ -51,18 +89,18 @@ export class SlotPlanner {
     for (const { id, wanted } of members) {
       if (wanted === 'stopped') this.#draft.steps.push({ kind: 'remove', containerId: id });
     }
-    const old = live.filter((container) => this.#isOld(container));
+    const old = live.filter((container) => isOld(container, aim));
     const [kept, ...duplicates] = live
-      .filter((container) => !this.#isOld(container))
+      .filter((container) => !isOld(container, aim))
       .sort(byUsefulness);
     for (const duplicate of duplicates) this.#draft.retire(duplicate, 'duplicate', 'removed');
     if (kept !== undefined) {
-      if (isAlive(kept)) this.#settle(kept, old);
-      else this.#recover(kept, old);
+      if (isAlive(kept)) this.#settle({ kept, old, aim });
+      else this.#recover({ kept, old, aim });
       return;
     }
     const replaced = this.#supersede(old);
-    if (replaced !== undefined) this.#replaceOld(replaced);
+    if (replaced !== undefined) this.#replaceOld(replaced, aim);
   }
 
   /** Of several old ones keeps the most useful; the others were to replace it in a rollout before this. */
@@ -72,66 +110,82 @@ export class SlotPlanner {
     return first;
   }
 
-  /** No container of the current revision yet. */
-  #replaceOld(old: ContainerView): void {
+  /** No right container yet. */
+  #replaceOld(old: ContainerView, aim: Aim): void {
+    const { slot, pinnedTo, id: replaces } = old;
+    const { revision } = aim;
     if (old.lost) {
       // Nobody else's node is its own: what belongs to one waits for it.
-      if (old.pinnedTo === null) this.#create({ slot: old.slot, pinnedTo: null, replaces: old.id });
+      if (pinnedTo === null) this.#create({ slot, revision, pinnedTo: null, replaces });
       return;
     }
     const runs = hasPlace(old);
     if (runs) {
-      if (!this.#mayReplace(old)) return;
+      if (this.#updateBudget <= 0) return;
       this.#updateBudget--;
       if (this.#service.order === 'stop-first') {
-        this.#draft.retire(old, reasonToReplace(old), 'removed');
+        this.#draft.retire(old, this.#whyReplace(old, aim), 'removed');
         return;
       }
     }
-    this.#create({ slot: old.slot, pinnedTo: old.pinnedTo, replaces: old.id });
+    this.#create({ slot, revision, pinnedTo, replaces });
     if (!runs) this.#draft.retire(old, 'replaced', 'removed');
   }
 
-  /** What stays from a rollout that ended early has no successor: that would be of the revision that failed. */
-  #mayReplace({ outdated, evicted, revision }: ContainerView): boolean {
-    const { halted, revision: current } = this.#service;
-    return (
-      this.#updateBudget > 0 && (halted === null || outdated || (evicted && revision === current))
-    );
-  }
-
-  /** The new one is on its way, or there. */
-  #settle(kept: ContainerView, old: readonly ContainerView[]): void {
-    const there = serves(kept);
+  /** The right one is on its way, or there. */
+  #settle(succession: Succession): void {
+    const { kept, old, aim } = succession;
+    const settledAtMs =
+      kept.sinceMs + (this.#service.rollout === null ? 0 : this.#service.settleMs);
+    const isServing = serves(kept);
+    const isThere = isServing && (kept.arrived || this.#nowMs >= settledAtMs);
     for (const container of old) {
-      if (there || isOver(container)) {
-        this.#draft.retire(container, reasonToReplace(container), 'removed');
+      if (isThere || isOver(container)) {
+        this.#draft.retire(container, this.#whyReplace(container, aim), 'removed');
       }
     }
-    if (there && !kept.arrived) this.#draft.steps.push({ kind: 'arrive', containerId: kept.id });
-    if (there || kept.arrived) return;
-    const deadlineAtMs = kept.createdAtMs + this.#service.deadlineMs;
+    if (isThere && !kept.arrived) this.#draft.steps.push({ kind: 'arrive', containerId: kept.id });
+    if (isServing && !isThere) this.#draft.checkAt(settledAtMs);
+    if (!isServing) this.#awaitDeadline(succession);
+  }
+
+  /** What is not there in its time is given up; what served has as long again to come back. */
+  #awaitDeadline(succession: Succession): void {
+    const { kept } = succession;
+    const { rollout, deadlineMs } = this.#service;
+    // That a proxy is away for a moment says nothing of the container.
+    if (kept.arrived && (kept.ready || !isActive(this.#service))) return;
+    if (rollout?.state === 'paused' || kept.away) return;
+    const fromMs = kept.arrived ? kept.sinceMs : kept.createdAtMs;
+    const deadlineAtMs = Math.max(fromMs, rollout?.sinceMs ?? 0) + deadlineMs;
     if (this.#nowMs < deadlineAtMs) {
       this.#draft.checkAt(deadlineAtMs);
       return;
     }
-    const withinMs = `within ${this.#service.deadlineMs} ms`;
-    this.#giveUp(kept, old, `${kept.name} was not ready and admitted ${withinMs}${because(kept)}`);
+    const what = kept.arrived ? 'was not ready any more' : 'was not ready and admitted';
+    this.#giveUp(succession, `${kept.name} ${what} within ${deadlineMs} ms${because(kept)}`);
   }
 
-  /** Ends the rollout: where something older runs, that stays, and the new one goes. */
-  #giveUp(kept: ContainerView, old: readonly ContainerView[], reason: string): void {
-    if (!this.#rolling) return;
-    this.#halt(reason);
-    const staying = old.filter((container) => hasPlace(container) && this.#isOutdated(container));
-    if (staying.length > 0) this.#draft.retire(kept, 'failed', 'removed');
-    for (const { id, outdated } of staying) {
-      if (outdated) this.#draft.steps.push({ kind: 'keep', containerId: id });
+  /** Where the older one was to be replaced by name it stays, and the new one goes; else the rollout is told. */
+  #giveUp({ kept, old, aim }: Succession, reason: string): void {
+    const staying = old.filter((c) => c.outdated && aim.fits(c) && hasPlace(c));
+    if (staying.length > 0) {
+      this.#draft.retire(kept, 'failed', 'removed');
+      for (const { id } of staying) {
+        this.#draft.steps.push({ kind: 'keep', containerId: id, reason });
+      }
+      return;
     }
+    if (!aim.strict || !isActive(this.#service)) return;
+    // Where there is nothing to go back to, what failed is as good as anything.
+    if (fallbackOf(this.#service) === null && !this.#rolling) return;
+    this.#draft.steps.push({ kind: 'fail-slot', slot: kept.slot, reason });
   }
 
-  /** The new one ended although it should run. */
-  #recover(kept: ContainerView, old: readonly ContainerView[]): void {
+  /** The right one ended although it should run. */
+  #recover(succession: Succession): void {
+    const { kept, aim } = succession;
+    const { slot, pinnedTo } = kept;
     const recovery = recover(kept, this.#service.restart, this.#nowMs);
     switch (recovery.kind) {
       case 'leave':
@@ -139,17 +193,19 @@ export class SlotPlanner {
       case 'later':
         this.#draft.checkAt(recovery.atMs);
         return;
-      case 'now':
+      case 'now': {
+        const { attempt } = recovery;
         this.#draft.retire(kept, 'failed', 'removed');
-        this.#create({ slot: kept.slot, pinnedTo: kept.pinnedTo, attempt: recovery.attempt });
+        this.#create({ slot, revision: aim.revision, pinnedTo, attempt });
         return;
+      }
       case 'give-up':
-        this.#giveUp(kept, old, `${kept.name} failed ${kept.attempt} times${because(kept)}`);
+        this.#giveUp(succession, `${kept.name} failed ${kept.attempt} times${because(kept)}`);
         return;
     }
   }
 
-  #create({ slot, pinnedTo, attempt = 1, replaces = null }: Creation): void {
+  #create({ slot, revision, pinnedTo, attempt = 1, replaces = null }: Creation): void {
     const leaving = this.#containers.some(
       (container) =>
         container.slot === slot &&
@@ -158,38 +214,43 @@ export class SlotPlanner {
         hasPlace(container),
     );
     if (leaving && this.#service.order === 'stop-first') return;
-    this.#draft.steps.push({ kind: 'create', slot, attempt, pinnedTo, replaces });
+    this.#draft.steps.push({ kind: 'create', slot, revision, attempt, pinnedTo, replaces });
   }
 
-  #halt(reason: string): void {
-    if (this.#halted || this.#service.halted !== null) return;
-    this.#halted = true;
-    this.#draft.steps.push({ kind: 'halt', reason });
+  /** Why an old one goes: for where it is, for what it is, or because it is of the revision that failed. */
+  #whyReplace(container: ContainerView, { fits }: Aim): RetireReason {
+    const { lost, evicted, slot } = container;
+    if (lost || evicted || fits(container)) return reasonToReplace(container);
+    return reasonToTurnBack(this.#service, slot) ?? 'replaced';
   }
 
-  /** Another is to take its place: for what it is, or for where it is. */
-  #isOld(container: ContainerView): boolean {
-    const { wanted, lost, evicted } = container;
-    return wanted === 'running' && (this.#isOutdated(container) || lost || evicted);
-  }
-
-  #isOutdated({ wanted, revision, outdated }: ContainerView): boolean {
-    return wanted === 'running' && (revision !== this.#service.revision || outdated);
-  }
-
-  /** From the creation of the new container, or the drain of the old, until only a ready new one is left. */
-  #inUpdate(members: readonly ContainerView[]): boolean {
+  /**
+   * From the creation of the new container, or the drain of the old, until only a ready new one is left. What
+   * was given up, or ended as it may, holds nothing up.
+   */
+  #inUpdate(slot: number, members: readonly ContainerView[]): boolean {
+    const aim = this.#aims(slot, members);
     const live = members.filter((container) => container.wanted === 'running');
-    const current = live.filter((container) => !this.#isOld(container));
+    const right = live.filter((container) => !isOld(container, aim));
     if (live.length === 0) return members.every((container) => !container.held);
-    if (current.length === 0) return false;
-    return live.length > current.length || !current.some(serves);
+    if (right.length === 0) return false;
+    if (live.length > right.length) return true;
+    return aim.strict && !right.some((c) => this.#isSettled(c) || this.#isLeft(c));
+  }
+
+  #isSettled(container: ContainerView): boolean {
+    return serves(container) && (container.arrived || this.#service.rollout === null);
+  }
+
+  #isLeft(container: ContainerView): boolean {
+    if (isAlive(container)) return false;
+    const { kind } = recover(container, this.#service.restart, this.#nowMs);
+    return kind === 'leave' || kind === 'give-up';
   }
 }
 
-/** All that a plan is made from. */
-export interface PlanInput {
-  readonly service: ServiceView;
-  readonly containers: readonly ContainerView[];
-  readonly nowMs: number;
+/** Another is to take its place: for what it is, or for where it is. */
+function isOld(container: ContainerView, { fits }: Aim): boolean {
+  const { lost, evicted, outdated } = container;
+  return lost || evicted || outdated || !fits(container);
 }

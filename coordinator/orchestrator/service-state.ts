@@ -1,4 +1,6 @@
 import type { Progress } from './progress.ts';
+import { fitnessOf } from './rollout.ts';
+import { serves } from './standing.ts';
 import type { ContainerView, ServiceView } from './views.ts';
 
 export type ServiceState =
@@ -8,6 +10,7 @@ export type ServiceState =
   | 'partly-running'
   | 'scaling'
   | 'redeploying'
+  | 'paused'
   | 'stopping'
   | 'stopped'
   | 'failed'
@@ -34,12 +37,29 @@ export function serviceState(
   switch (progress.kind) {
     case 'done':
       return 'running';
+    case 'resting':
+      return 'paused';
     case 'stuck':
-      return running.length > 0 ? 'partly-running' : 'failed';
-    case 'working': {
-      if (activity !== null) return activity;
-      const old = running.some((c) => c.revision !== service.revision || c.outdated);
-      return old ? 'redeploying' : 'starting';
-    }
+      return whenStuck(service, running);
+    case 'working':
+      return activity ?? whenWorking(service, running);
   }
+}
+
+function whenStuck(service: ServiceView, running: readonly ContainerView[]): ServiceState {
+  if (running.length === 0) return 'failed';
+  if (!isComplete(service, running)) return 'partly-running';
+  return service.rollout?.state === 'rolled-back' ? 'running' : 'paused';
+}
+
+function whenWorking(service: ServiceView, running: readonly ContainerView[]): ServiceState {
+  const fits = fitnessOf(service);
+  return running.some((c) => !fits(c) || c.outdated) ? 'redeploying' : 'starting';
+}
+
+/** As many serve as are wanted: what is stuck is the rollout alone. */
+function isComplete(service: ServiceView, running: readonly ContainerView[]): boolean {
+  if (service.rollout === null) return false;
+  const serving = running.filter(serves).length;
+  return serving >= (service.everyNode?.length ?? service.replicas);
 }

@@ -1,10 +1,12 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
+import type { RolloutState } from '../model.ts';
 import type { ContainerView, RetireReason } from './views.ts';
 
 export type Step =
   | {
       readonly kind: 'create';
       readonly slot: number;
+      readonly revision: number;
       readonly attempt: number;
       readonly pinnedTo: NodeId | null;
       /** The older container whose place it will take. */
@@ -22,13 +24,19 @@ export type Step =
   /** It takes traffic for the first time: the deadline of its rollout is met, whatever comes later. */
   | { readonly kind: 'arrive'; readonly containerId: ContainerId }
   /** It was to be replaced although its revision is current; that was tried and failed, so it stays. */
-  | { readonly kind: 'keep'; readonly containerId: ContainerId }
+  | { readonly kind: 'keep'; readonly containerId: ContainerId; readonly reason: string }
   /** A stopped one that is not needed any more. */
   | { readonly kind: 'remove'; readonly containerId: ContainerId }
   /** Its engine container is gone: so is the record. */
   | { readonly kind: 'forget'; readonly containerId: ContainerId }
-  /** Ends the rollout of the current revision; what ran stays. */
-  | { readonly kind: 'halt'; readonly reason: string }
+  /** The rollout gives its container up. */
+  | { readonly kind: 'fail-slot'; readonly slot: number; readonly reason: string }
+  /** The rollout comes to another state, or to its end. */
+  | {
+      readonly kind: 'turn';
+      readonly to: Exclude<RolloutState, 'going' | 'paused'> | 'finished';
+      readonly reason: string;
+    }
   | { readonly kind: 'delete-service' };
 
 export interface Plan {

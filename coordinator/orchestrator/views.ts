@@ -1,13 +1,17 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type {
+  Amount,
   Availability,
   Container,
+  FailureAction,
   NodeState,
   Observed,
   ObservedPhase,
   RestartPolicy,
   RetireReason,
   Retirement,
+  RevisionSet,
+  Rollout,
   Service,
   Wanted,
 } from '../model.ts';
@@ -19,14 +23,19 @@ export interface ServiceView {
   readonly started: boolean;
   readonly terminating: boolean;
   readonly revision: number;
-  /** The reason why the rollout of the current revision ended early; null while it may go on. */
-  readonly halted: string | null;
+  readonly alike: readonly number[];
+  readonly base: RevisionSet | null;
+  readonly rollout: Rollout | null;
   readonly replicas: number;
   /** Nodes that an every-node service covers; null with the other strategies. */
   readonly everyNode: readonly NodeId[] | null;
   readonly order: 'start-first' | 'stop-first';
   readonly parallelism: number;
   readonly deadlineMs: number;
+  readonly settleMs: number;
+  /** Slots that may fail before `onFailure` is done. */
+  readonly failureBudget: number;
+  readonly onFailure: FailureAction;
   readonly restart: RestartPolicy;
 }
 
@@ -57,6 +66,8 @@ export interface ContainerView {
   readonly everRan: boolean;
   /** Its node was not heard of for longer than the grace: it counts for nothing until it is. */
   readonly lost: boolean;
+  /** Its node is not heard of, so that nothing is known of it now; it comes back, or is lost. */
+  readonly away: boolean;
   /** Its node is to be emptied: it goes as soon as a successor elsewhere serves. */
   readonly evicted: boolean;
   readonly message: string;
@@ -83,19 +94,32 @@ export function effectiveOrder(service: Service): 'start-first' | 'stop-first' {
 
 /** `everyNode`: the nodes that qualify, for services of that strategy; else null. */
 export function viewService(service: Service, everyNode: readonly NodeId[] | null): ServiceView {
-  const { spec, halt } = service;
+  const { spec } = service;
+  const wanted = everyNode?.length ?? spec.replicas;
   return {
     started: service.started,
     terminating: service.terminating,
     revision: service.revision,
-    halted: halt?.revision === service.revision ? halt.reason : null,
+    alike: service.alike,
+    base: service.base,
+    rollout: service.rollout,
     replicas: spec.replicas,
     everyNode,
     order: effectiveOrder(service),
-    parallelism: spec.update.parallelism,
+    parallelism: Math.max(1, countOf(spec.update.parallelism, wanted)),
     deadlineMs: spec.update.deadlineMs,
+    settleMs: spec.update.settleMs,
+    failureBudget: countOf(spec.update.failureBudget, wanted),
+    onFailure: spec.update.onFailure,
     restart: spec.restart,
   };
+}
+
+/** How many containers an amount is, of so many; a share is rounded down. */
+function countOf(amount: Amount, wanted: number): number {
+  return typeof amount === 'number'
+    ? amount
+    : Math.floor((Number.parseInt(amount, 10) * wanted) / 100);
 }
 
 /** What is known of a container beside its record. */
@@ -130,6 +154,7 @@ export function viewContainer(
     ...(observed === undefined ? unheardOf(container) : reportedPart(observed)),
     ...(lost && { ready: false, message: 'its node is down' }),
     lost,
+    away: node?.state === 'unreachable' || node?.state === 'unknown',
     evicted: node?.availability === 'draining' && !lost,
   };
 }

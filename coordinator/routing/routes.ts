@@ -28,9 +28,9 @@ export function portOnHost({ containerPort, hostPort }: Port): number {
 /** The pools of every load balancer. */
 export const backends: readonly Backend[] = [{ name: defaultBackend, mode: 'http' }];
 
-/** The container port that a load balancer sends a service's requests to: its first TCP port. */
-export function balancedPort(service: Service): number | null {
-  return service.spec.ports.find(({ protocol }) => protocol === 'tcp')?.containerPort ?? null;
+/** The container port that a load balancer sends requests to: the first TCP port. */
+export function balancedPort(ports: readonly Port[]): number | null {
+  return ports.find(({ protocol }) => protocol === 'tcp')?.containerPort ?? null;
 }
 
 export interface RoutedContainer {
@@ -52,7 +52,7 @@ export function targetOf(service: Service, routed: RoutedContainer): Target | nu
   const { container, observed, advertiseAddress } = routed;
   if (observed?.phase !== 'running') return null;
   if (container.wanted !== 'running' && container.wanted !== 'draining') return null;
-  const port = balancedPort(service);
+  const port = portOfTarget(service, container);
   const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
   if (binding === undefined) return null;
   const ready = container.wanted === 'running' && observed.ready;
@@ -66,6 +66,14 @@ export function targetOf(service: Service, routed: RoutedContainer): Target | nu
     mode: ready ? 'ready' : 'drain',
     drainTimeoutMs: service.spec.drainTimeoutMs,
   };
+}
+
+/** While another revision is rolled out, the service's port may be one that the container does not have. */
+function portOfTarget({ spec }: Service, { definition }: Container): number | null {
+  const wanted = balancedPort(spec.ports);
+  const own = definition?.ports ?? spec.ports;
+  const has = own.some((port) => port.protocol === 'tcp' && port.containerPort === wanted);
+  return has ? wanted : balancedPort(own);
 }
 
 function isAny(address: string): boolean {

@@ -12,16 +12,17 @@ import type {
   Action,
   Container,
   Event,
+  KeptRevision,
   Node,
   NodeCluster,
   Observed,
   Service,
-  ServiceSpec,
   Token,
 } from '../model.ts';
 import { openDatabase, toStoreError, type Database } from './database.ts';
 import { EventLog } from './event-log.ts';
 import { IndexMap } from './index-map.ts';
+import { Revisions } from './revisions.ts';
 import { SharedParts } from './shared-parts.ts';
 import { Table, type Change, type ReadonlyTable } from './table.ts';
 
@@ -37,8 +38,8 @@ export interface Transaction {
   readonly tokens: Table<TokenId, Token>;
   readonly actions: Table<ActionId, Action>;
   containersOf(service: ServiceId): readonly Container[];
-  /** Keeps the definition of a revision for ever, or until its service is removed. */
-  recordRevision(service: ServiceId, revision: number, spec: ServiceSpec): void;
+  /** Keeps the definition of a service under its current revision; drops the oldest that are too many. */
+  recordRevision(service: Service, by: Pick<KeptRevision, 'principal' | 'method'>): void;
   event(event: Omit<Event, 'cursor' | 'timeMs'>): void;
 }
 
@@ -66,6 +67,7 @@ export class Store implements Disposable {
   readonly #byCluster = new IndexMap<NodeClusterId, Node>((node) => node.clusterId);
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   readonly events: EventLog;
+  readonly revisions: Revisions;
   #open = false;
 
   constructor(path: string, { clock }: { readonly clock: Clock }) {
@@ -119,6 +121,7 @@ export class Store implements Disposable {
         }),
       });
       this.events = new EventLog(database);
+      this.revisions = new Revisions(database);
     } catch (error) {
       database.close();
       throw toStoreError(error, path);
@@ -280,9 +283,6 @@ export class Store implements Disposable {
 
   #transaction(): Transaction {
     const nowMs = this.#clock.now();
-    const recordRevision = this.#database.prepare(
-      `INSERT OR REPLACE INTO service_revisions (service_id, revision, spec, created_at_ms) VALUES (?, ?, ?, ?)`,
-    );
     return {
       nowMs,
       services: this.#services,
@@ -292,8 +292,8 @@ export class Store implements Disposable {
       tokens: this.#tokens,
       actions: this.#actions,
       containersOf: (service) => this.#byService.get(service),
-      recordRevision: (service, revision, spec) => {
-        recordRevision.run(service, revision, JSON.stringify(spec), nowMs);
+      recordRevision: (service, by) => {
+        this.revisions.record(service, { ...by, createdAtMs: nowMs });
       },
       event: (event) => {
         this.events.append({ ...event, timeMs: nowMs });

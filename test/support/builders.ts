@@ -7,10 +7,12 @@ import type {
   Port,
   PortBinding,
   Retirement,
+  Rollout,
   Service,
   ServiceSpec,
   Target,
   Token,
+  UpdatePolicy,
 } from '../../coordinator/model.ts';
 import type { ReportedContainer } from '../../coordinator/observed/observed-state.ts';
 import type { ContainerView, ServiceView } from '../../coordinator/orchestrator/views.ts';
@@ -28,6 +30,24 @@ export function aPort(changes: Partial<Port> = {}): Port {
   return { containerPort: 80, protocol: 'tcp', published: true, hostPort: 0, ...changes };
 }
 
+export function anUpdatePolicy(changes: Partial<UpdatePolicy> = {}): UpdatePolicy {
+  return {
+    order: 'default',
+    parallelism: 1,
+    deadlineMs: 600_000,
+    settleMs: 0,
+    failureBudget: 0,
+    onFailure: 'roll-back',
+    revisionsKept: 10,
+    ...changes,
+  };
+}
+
+/** A rollout that goes on. */
+export function aRollout(changes: Partial<Rollout> = {}): Rollout {
+  return { state: 'going', reason: '', failedSlots: [], sinceMs: 0, ...changes };
+}
+
 export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
   return {
     image: 'hello:1',
@@ -42,7 +62,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     strategy: 'emptiest-node',
     restart: 'always',
     readiness: { check: { kind: 'tcp' }, intervalMs: 1_000, timeoutMs: 2_000, failureThreshold: 3 },
-    update: { order: 'default', parallelism: 1, deadlineMs: 600_000 },
+    update: anUpdatePolicy(),
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
     apiRole: 'none',
@@ -67,7 +87,9 @@ export function aService(changes: Partial<Service> = {}): Service {
     started: true,
     everStarted: true,
     terminating: false,
-    halt: null,
+    alike: [],
+    base: null,
+    rollout: null,
     createdAtMs: 0,
     updatedAtMs: 0,
     ...changes,
@@ -225,12 +247,17 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     started: true,
     terminating: false,
     revision: 1,
-    halted: null,
+    alike: [],
+    base: null,
+    rollout: null,
     replicas: 1,
     everyNode: null,
     order: 'start-first',
     parallelism: 1,
     deadlineMs: 600_000,
+    settleMs: 0,
+    failureBudget: 0,
+    onFailure: 'roll-back',
     restart: 'always',
     ...changes,
   };
@@ -259,6 +286,7 @@ export function aContainerView(changes: Partial<ContainerView> = {}): ContainerV
     exitCode: null,
     everRan: true,
     lost: false,
+    away: false,
     evicted: false,
     message: '',
     createdAtMs: 0,

@@ -765,8 +765,8 @@ export class FakeControl implements AsyncDisposable {
   }
 }
 
-/** It has no node clusters: the command line is tried with those of a real coordinator. */
-const refuseUnplayed = (): never => {
+/** The command line is tried with those of a real coordinator. */
+const refuse = (): never => {
   throw new ServerError(Status.UNIMPLEMENTED, 'this is not played here');
 };
 const notPlayed: Methods<
@@ -779,16 +779,26 @@ const notPlayed: Methods<
   | 'getTrust'
   | 'rotateAuthority'
   | 'finishRotation'
+  | 'listRevisions'
+  | 'diffRevisions'
+  | 'rollbackService'
+  | 'pauseService'
+  | 'resumeService'
 > = {
-  createNodeCluster: refuseUnplayed,
-  getNodeCluster: refuseUnplayed,
-  updateNodeCluster: refuseUnplayed,
-  removeNodeCluster: refuseUnplayed,
-  listNodeClusters: refuseUnplayed,
-  watchNodeClusters: refuseUnplayed,
-  getTrust: refuseUnplayed,
-  rotateAuthority: refuseUnplayed,
-  finishRotation: refuseUnplayed,
+  createNodeCluster: refuse,
+  getNodeCluster: refuse,
+  updateNodeCluster: refuse,
+  removeNodeCluster: refuse,
+  listNodeClusters: refuse,
+  watchNodeClusters: refuse,
+  getTrust: refuse,
+  rotateAuthority: refuse,
+  finishRotation: refuse,
+  listRevisions: refuse,
+  diffRevisions: refuse,
+  rollbackService: refuse,
+  pauseService: refuse,
+  resumeService: refuse,
 };
 
 /** A started FakeControl. */

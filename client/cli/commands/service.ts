@@ -18,6 +18,7 @@ import {
 } from '../spec-flags.ts';
 import { patchOf, specOf } from '../spec.ts';
 import { readCount } from '../values.ts';
+import { addRevisionViews } from './revisions.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
 
 type Run<Flags = unknown> = Invocation<MutationFlags & Flags>;
@@ -34,8 +35,10 @@ interface ServiceAnswer {
 export function configure(service: Command): void {
   addDefinitions(service);
   addViews(service);
+  addRevisionViews(service);
   addSet(service);
   addVerbs(service);
+  addRollback(service);
 }
 
 function addDefinitions(service: Command): void {
@@ -219,6 +222,18 @@ const verbs: readonly Verb[] = [
     call: ({ client, signal }, request) => client.control.redeployService(request, { signal }),
   },
   {
+    name: 'pause',
+    doing: 'pausing',
+    description: 'pause the rollout of services: what has begun goes on, nothing else begins',
+    call: ({ client, signal }, request) => client.control.pauseService(request, { signal }),
+  },
+  {
+    name: 'resume',
+    doing: 'resuming',
+    description: 'let a rollout that is paused or failed go on',
+    call: ({ client, signal }, request) => client.control.resumeService(request, { signal }),
+  },
+  {
     name: 'rm',
     doing: 'removing',
     description: 'drain, stop and remove services with their containers',
@@ -261,6 +276,29 @@ function addVerbs(service: Command): void {
         }),
       );
   }
+}
+
+function addRollback(service: Command): void {
+  addMutationFlags(
+    service
+      .command('rollback')
+      .description('go back to a definition that the service had; count and links stay'),
+    { waits: true, lock: true },
+  )
+    .argument('<service>', 'name or id')
+    .argument('[revision]', 'where to; without it, what ran before', readCount)
+    .action(
+      connected<MutationFlags>(async (run) => {
+        const [name = '', revision = 0] = run.args;
+        const request = { service: name, revision: Number(revision) };
+        await mutate(run, {
+          ...serviceMutation(run, name),
+          doing: `rolling ${name} back`,
+          call: (options) =>
+            run.client.control.rollbackService({ ...request, options }, { signal: run.signal }),
+        });
+      }),
+    );
 }
 
 /** What all changes of a service have in common: they end with the service as it then is. */

@@ -3,6 +3,7 @@ import { nodeClusters } from './0002-node-clusters.ts';
 import { containerOptions } from './0003-container-options.ts';
 import { volumes } from './0004-volumes.ts';
 import { shownCertificates } from './0005-shown-certificates.ts';
+import { rollouts } from './0006-rollouts.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -11,4 +12,5 @@ export const migrations: readonly string[] = [
   containerOptions,
   volumes,
   shownCertificates,
+  rollouts,
 ];

@@ -101,6 +101,8 @@ test('every kind of command works against a real coordinator', { timeout: patien
   });
   expect(changed.version).toBeGreaterThan(created.version);
 
+  await tryRevisions(json);
+
   await json('service', 'create', '--name', 'lb', 'registry/lb:1', '--role', 'proxy');
   expect(await json('link', 'add', 'lb', 'web:www')).toMatchObject({
     spec: { links: [{ service: 'web', alias: 'www' }] },
@@ -144,6 +146,35 @@ test('every kind of command works against a real coordinator', { timeout: patien
     expect.arrayContaining(['service.created', 'token.revoked']),
   );
 });
+
+/** What a service was is listed and compared, and it goes back to that. */
+async function tryRevisions(json: (...args: string[]) => Promise<unknown>): Promise<void> {
+  await json(
+    ...['service', 'set', 'web', '--parallelism', '25%', '--settle', '2s', '--on-failure', 'pause'],
+    ...['--failure-budget', '1', '--revisions-kept', '5'],
+  );
+  expect(await json('service', 'revisions', 'web')).toMatchObject([
+    {
+      revision: 2,
+      current: true,
+      method: 'UpdateService',
+      spec: {
+        update: {
+          ...{ parallelismPercent: 25, settleMs: 2_000, failureBudget: 1, revisionsKept: 5 },
+          onFailure: 'FAILURE_ACTION_PAUSE',
+        },
+      },
+    },
+    { revision: 1, method: 'CreateService', principal: 'admin' },
+  ]);
+  expect(await json('service', 'diff', 'web')).toContainEqual({
+    ...{ path: 'environment.A', before: '"1"' },
+  });
+  expect(await json('service', 'rollback', 'web', '1')).toMatchObject({
+    revision: 3,
+    spec: { environment: { A: '1' }, update: { parallelism: 1 } },
+  });
+}
 
 async function tryClusters(
   run: (...args: string[]) => ReturnType<typeof runCli>,

@@ -177,7 +177,7 @@ export interface Action {
   targetName: string;
   /** How it goes. */
   state: ActionState;
-  /** Why it failed or was superseded. Empty otherwise. */
+  /** Why it failed or was superseded, or what rests now that it succeeded. Empty otherwise. */
   message: string;
   /** Name of the token that asked. */
   principal: string;

@@ -16,7 +16,7 @@ import { Endpoint, Event } from "./event.ts";
 import { Proxy } from "./load_balancer.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
 import { NodeCluster } from "./node_cluster.ts";
-import { Link, Service, ServiceSpec } from "./service.ts";
+import { FieldChange, Link, Revision, Service, ServiceSpec } from "./service.ts";
 import { Role, roleFromJSON, roleToJSON, Token } from "./token.ts";
 
 export const protobufPackage = "fairlead.v1";
@@ -233,6 +233,106 @@ export interface RedeployServiceRequest {
 
 /** Answers RedeployService. */
 export interface RedeployServiceResponse {
+  /** The service after the change. */
+  service:
+    | Service
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks ListRevisions. */
+export interface ListRevisionsRequest {
+  /** Name or id; required. */
+  service: string;
+}
+
+/** Answers ListRevisions. */
+export interface ListRevisionsResponse {
+  /** What was found. */
+  revisions: Revision[];
+}
+
+/** Asks DiffRevisions. */
+export interface DiffRevisionsRequest {
+  /** Name or id; required. */
+  service: string;
+  /** The earlier revision. 0: the one before the later one that is kept. */
+  fromRevision: number;
+  /** The later revision. 0: the current one. */
+  toRevision: number;
+}
+
+/** Answers DiffRevisions. */
+export interface DiffRevisionsResponse {
+  /** The earlier revision. */
+  fromRevision: number;
+  /** The later revision. */
+  toRevision: number;
+  /** The fields that differ, by path. */
+  changes: FieldChange[];
+}
+
+/** Asks RollbackService. */
+export interface RollbackServiceRequest {
+  /** Name or id; required. */
+  service: string;
+  /** Where to. 0: the base revision of the rollout if there is one, else the one before the current. */
+  revision: number;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers RollbackService. */
+export interface RollbackServiceResponse {
+  /** The service after the change. */
+  service:
+    | Service
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks PauseService. */
+export interface PauseServiceRequest {
+  /** Name or id; required. */
+  service: string;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers PauseService. */
+export interface PauseServiceResponse {
+  /** The service after the change. */
+  service:
+    | Service
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks ResumeService. */
+export interface ResumeServiceRequest {
+  /** Name or id; required. */
+  service: string;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers ResumeService. */
+export interface ResumeServiceResponse {
   /** The service after the change. */
   service:
     | Service
@@ -3038,6 +3138,954 @@ export const RedeployServiceResponse: MessageFns<RedeployServiceResponse> = {
   },
   fromPartial(object: DeepPartial<RedeployServiceResponse>): RedeployServiceResponse {
     const message = createBaseRedeployServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? Service.fromPartial(object.service)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseListRevisionsRequest(): ListRevisionsRequest {
+  return { service: "" };
+}
+
+export const ListRevisionsRequest: MessageFns<ListRevisionsRequest> = {
+  encode(message: ListRevisionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRevisionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRevisionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListRevisionsRequest {
+    return { service: isSet(object.service) ? globalThis.String(object.service) : "" };
+  },
+
+  toJSON(message: ListRevisionsRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListRevisionsRequest>): ListRevisionsRequest {
+    return ListRevisionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListRevisionsRequest>): ListRevisionsRequest {
+    const message = createBaseListRevisionsRequest();
+    message.service = object.service ?? "";
+    return message;
+  },
+};
+
+function createBaseListRevisionsResponse(): ListRevisionsResponse {
+  return { revisions: [] };
+}
+
+export const ListRevisionsResponse: MessageFns<ListRevisionsResponse> = {
+  encode(message: ListRevisionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.revisions) {
+      Revision.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRevisionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRevisionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.revisions.push(Revision.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListRevisionsResponse {
+    return {
+      revisions: globalThis.Array.isArray(object?.revisions)
+        ? object.revisions.map((e: any) => Revision.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListRevisionsResponse): unknown {
+    const obj: any = {};
+    if (message.revisions?.length) {
+      obj.revisions = message.revisions.map((e) => Revision.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListRevisionsResponse>): ListRevisionsResponse {
+    return ListRevisionsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListRevisionsResponse>): ListRevisionsResponse {
+    const message = createBaseListRevisionsResponse();
+    message.revisions = object.revisions?.map((e) => Revision.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDiffRevisionsRequest(): DiffRevisionsRequest {
+  return { service: "", fromRevision: 0, toRevision: 0 };
+}
+
+export const DiffRevisionsRequest: MessageFns<DiffRevisionsRequest> = {
+  encode(message: DiffRevisionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.fromRevision !== 0) {
+      writer.uint32(16).uint32(message.fromRevision);
+    }
+    if (message.toRevision !== 0) {
+      writer.uint32(24).uint32(message.toRevision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiffRevisionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiffRevisionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fromRevision = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.toRevision = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DiffRevisionsRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      fromRevision: isSet(object.fromRevision)
+        ? globalThis.Number(object.fromRevision)
+        : isSet(object.from_revision)
+        ? globalThis.Number(object.from_revision)
+        : 0,
+      toRevision: isSet(object.toRevision)
+        ? globalThis.Number(object.toRevision)
+        : isSet(object.to_revision)
+        ? globalThis.Number(object.to_revision)
+        : 0,
+    };
+  },
+
+  toJSON(message: DiffRevisionsRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.fromRevision !== 0) {
+      obj.fromRevision = Math.round(message.fromRevision);
+    }
+    if (message.toRevision !== 0) {
+      obj.toRevision = Math.round(message.toRevision);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DiffRevisionsRequest>): DiffRevisionsRequest {
+    return DiffRevisionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DiffRevisionsRequest>): DiffRevisionsRequest {
+    const message = createBaseDiffRevisionsRequest();
+    message.service = object.service ?? "";
+    message.fromRevision = object.fromRevision ?? 0;
+    message.toRevision = object.toRevision ?? 0;
+    return message;
+  },
+};
+
+function createBaseDiffRevisionsResponse(): DiffRevisionsResponse {
+  return { fromRevision: 0, toRevision: 0, changes: [] };
+}
+
+export const DiffRevisionsResponse: MessageFns<DiffRevisionsResponse> = {
+  encode(message: DiffRevisionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fromRevision !== 0) {
+      writer.uint32(8).uint32(message.fromRevision);
+    }
+    if (message.toRevision !== 0) {
+      writer.uint32(16).uint32(message.toRevision);
+    }
+    for (const v of message.changes) {
+      FieldChange.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiffRevisionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiffRevisionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fromRevision = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.toRevision = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes.push(FieldChange.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DiffRevisionsResponse {
+    return {
+      fromRevision: isSet(object.fromRevision)
+        ? globalThis.Number(object.fromRevision)
+        : isSet(object.from_revision)
+        ? globalThis.Number(object.from_revision)
+        : 0,
+      toRevision: isSet(object.toRevision)
+        ? globalThis.Number(object.toRevision)
+        : isSet(object.to_revision)
+        ? globalThis.Number(object.to_revision)
+        : 0,
+      changes: globalThis.Array.isArray(object?.changes) ? object.changes.map((e: any) => FieldChange.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: DiffRevisionsResponse): unknown {
+    const obj: any = {};
+    if (message.fromRevision !== 0) {
+      obj.fromRevision = Math.round(message.fromRevision);
+    }
+    if (message.toRevision !== 0) {
+      obj.toRevision = Math.round(message.toRevision);
+    }
+    if (message.changes?.length) {
+      obj.changes = message.changes.map((e) => FieldChange.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DiffRevisionsResponse>): DiffRevisionsResponse {
+    return DiffRevisionsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DiffRevisionsResponse>): DiffRevisionsResponse {
+    const message = createBaseDiffRevisionsResponse();
+    message.fromRevision = object.fromRevision ?? 0;
+    message.toRevision = object.toRevision ?? 0;
+    message.changes = object.changes?.map((e) => FieldChange.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRollbackServiceRequest(): RollbackServiceRequest {
+  return { service: "", revision: 0, options: undefined };
+}
+
+export const RollbackServiceRequest: MessageFns<RollbackServiceRequest> = {
+  encode(message: RollbackServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(16).uint32(message.revision);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RollbackServiceRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: RollbackServiceRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RollbackServiceRequest>): RollbackServiceRequest {
+    return RollbackServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RollbackServiceRequest>): RollbackServiceRequest {
+    const message = createBaseRollbackServiceRequest();
+    message.service = object.service ?? "";
+    message.revision = object.revision ?? 0;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRollbackServiceResponse(): RollbackServiceResponse {
+  return { service: undefined, action: undefined, plan: undefined };
+}
+
+export const RollbackServiceResponse: MessageFns<RollbackServiceResponse> = {
+  encode(message: RollbackServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      Service.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollbackServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = Service.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RollbackServiceResponse {
+    return {
+      service: isSet(object.service) ? Service.fromJSON(object.service) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: RollbackServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = Service.toJSON(message.service);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RollbackServiceResponse>): RollbackServiceResponse {
+    return RollbackServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RollbackServiceResponse>): RollbackServiceResponse {
+    const message = createBaseRollbackServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? Service.fromPartial(object.service)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBasePauseServiceRequest(): PauseServiceRequest {
+  return { service: "", options: undefined };
+}
+
+export const PauseServiceRequest: MessageFns<PauseServiceRequest> = {
+  encode(message: PauseServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PauseServiceRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: PauseServiceRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PauseServiceRequest>): PauseServiceRequest {
+    return PauseServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PauseServiceRequest>): PauseServiceRequest {
+    const message = createBasePauseServiceRequest();
+    message.service = object.service ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePauseServiceResponse(): PauseServiceResponse {
+  return { service: undefined, action: undefined, plan: undefined };
+}
+
+export const PauseServiceResponse: MessageFns<PauseServiceResponse> = {
+  encode(message: PauseServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      Service.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = Service.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PauseServiceResponse {
+    return {
+      service: isSet(object.service) ? Service.fromJSON(object.service) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: PauseServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = Service.toJSON(message.service);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PauseServiceResponse>): PauseServiceResponse {
+    return PauseServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PauseServiceResponse>): PauseServiceResponse {
+    const message = createBasePauseServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? Service.fromPartial(object.service)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseResumeServiceRequest(): ResumeServiceRequest {
+  return { service: "", options: undefined };
+}
+
+export const ResumeServiceRequest: MessageFns<ResumeServiceRequest> = {
+  encode(message: ResumeServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeServiceRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: ResumeServiceRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeServiceRequest>): ResumeServiceRequest {
+    return ResumeServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeServiceRequest>): ResumeServiceRequest {
+    const message = createBaseResumeServiceRequest();
+    message.service = object.service ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResumeServiceResponse(): ResumeServiceResponse {
+  return { service: undefined, action: undefined, plan: undefined };
+}
+
+export const ResumeServiceResponse: MessageFns<ResumeServiceResponse> = {
+  encode(message: ResumeServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      Service.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = Service.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeServiceResponse {
+    return {
+      service: isSet(object.service) ? Service.fromJSON(object.service) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: ResumeServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = Service.toJSON(message.service);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeServiceResponse>): ResumeServiceResponse {
+    return ResumeServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeServiceResponse>): ResumeServiceResponse {
+    const message = createBaseResumeServiceResponse();
     message.service = (object.service !== undefined && object.service !== null)
       ? Service.fromPartial(object.service)
       : undefined;
@@ -10562,6 +11610,61 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** The revisions of a service that are kept, newest first. They change with the service: watch that. */
+    listRevisions: {
+      name: "ListRevisions",
+      requestType: ListRevisionsRequest as typeof ListRevisionsRequest,
+      requestStream: false,
+      responseType: ListRevisionsResponse as typeof ListRevisionsResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /** In what two revisions of a service differ. NOT_FOUND with REVISION_NOT_FOUND if one is not kept. */
+    diffRevisions: {
+      name: "DiffRevisions",
+      requestType: DiffRevisionsRequest as typeof DiffRevisionsRequest,
+      requestStream: false,
+      responseType: DiffRevisionsResponse as typeof DiffRevisionsResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /**
+     * Goes back to a definition that a service had: all of it but the count and the links, as a new revision.
+     * Containers that are of that definition still are not replaced. NOT_FOUND with REVISION_NOT_FOUND if it
+     * is not kept.
+     */
+    rollbackService: {
+      name: "RollbackService",
+      requestType: RollbackServiceRequest as typeof RollbackServiceRequest,
+      requestStream: false,
+      responseType: RollbackServiceResponse as typeof RollbackServiceResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Pauses the rollout of a service: what has begun goes on, nothing else begins, and no deadline counts.
+     * FAILED_PRECONDITION with NO_ROLLOUT if none is going on.
+     */
+    pauseService: {
+      name: "PauseService",
+      requestType: PauseServiceRequest as typeof PauseServiceRequest,
+      requestStream: false,
+      responseType: PauseServiceResponse as typeof PauseServiceResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Lets a rollout that is paused or failed go on; what failed is tried again. FAILED_PRECONDITION with
+     * NO_ROLLOUT if none stands still.
+     */
+    resumeService: {
+      name: "ResumeService",
+      requestType: ResumeServiceRequest as typeof ResumeServiceRequest,
+      requestStream: false,
+      responseType: ResumeServiceResponse as typeof ResumeServiceResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
     removeService: {
       name: "RemoveService",
@@ -10985,6 +12088,41 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RedeployServiceRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RedeployServiceResponse>>;
+  /** The revisions of a service that are kept, newest first. They change with the service: watch that. */
+  listRevisions(
+    request: ListRevisionsRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<ListRevisionsResponse>>;
+  /** In what two revisions of a service differ. NOT_FOUND with REVISION_NOT_FOUND if one is not kept. */
+  diffRevisions(
+    request: DiffRevisionsRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<DiffRevisionsResponse>>;
+  /**
+   * Goes back to a definition that a service had: all of it but the count and the links, as a new revision.
+   * Containers that are of that definition still are not replaced. NOT_FOUND with REVISION_NOT_FOUND if it
+   * is not kept.
+   */
+  rollbackService(
+    request: RollbackServiceRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RollbackServiceResponse>>;
+  /**
+   * Pauses the rollout of a service: what has begun goes on, nothing else begins, and no deadline counts.
+   * FAILED_PRECONDITION with NO_ROLLOUT if none is going on.
+   */
+  pauseService(
+    request: PauseServiceRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<PauseServiceResponse>>;
+  /**
+   * Lets a rollout that is paused or failed go on; what failed is tried again. FAILED_PRECONDITION with
+   * NO_ROLLOUT if none stands still.
+   */
+  resumeService(
+    request: ResumeServiceRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<ResumeServiceResponse>>;
   /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
   removeService(
     request: RemoveServiceRequest,
@@ -11236,6 +12374,41 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RedeployServiceRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RedeployServiceResponse>;
+  /** The revisions of a service that are kept, newest first. They change with the service: watch that. */
+  listRevisions(
+    request: DeepPartial<ListRevisionsRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<ListRevisionsResponse>;
+  /** In what two revisions of a service differ. NOT_FOUND with REVISION_NOT_FOUND if one is not kept. */
+  diffRevisions(
+    request: DeepPartial<DiffRevisionsRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<DiffRevisionsResponse>;
+  /**
+   * Goes back to a definition that a service had: all of it but the count and the links, as a new revision.
+   * Containers that are of that definition still are not replaced. NOT_FOUND with REVISION_NOT_FOUND if it
+   * is not kept.
+   */
+  rollbackService(
+    request: DeepPartial<RollbackServiceRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RollbackServiceResponse>;
+  /**
+   * Pauses the rollout of a service: what has begun goes on, nothing else begins, and no deadline counts.
+   * FAILED_PRECONDITION with NO_ROLLOUT if none is going on.
+   */
+  pauseService(
+    request: DeepPartial<PauseServiceRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<PauseServiceResponse>;
+  /**
+   * Lets a rollout that is paused or failed go on; what failed is tried again. FAILED_PRECONDITION with
+   * NO_ROLLOUT if none stands still.
+   */
+  resumeService(
+    request: DeepPartial<ResumeServiceRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<ResumeServiceResponse>;
   /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
   removeService(
     request: DeepPartial<RemoveServiceRequest>,

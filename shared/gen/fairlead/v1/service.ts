@@ -13,6 +13,85 @@ export const protobufPackage = "fairlead.v1";
 
 export const protobufFileName = "fairlead/v1/service.proto";
 
+/** Where a rollout stands. */
+export const RolloutState = {
+  /** UNSPECIFIED - Not set. */
+  UNSPECIFIED: 0,
+  /** GOING - It goes on by itself. */
+  GOING: 10,
+  /** PAUSED - Paused by a user: what has begun goes on, nothing else begins, and no deadline counts. */
+  PAUSED: 20,
+  /** FAILED - More containers failed than its budget allows, and it was not to be rolled back: what runs stays. */
+  FAILED: 30,
+  /** ROLLING_BACK - It failed, and the containers of the base revision come back. */
+  ROLLING_BACK: 40,
+  /** ROLLED_BACK - It failed, and all containers are of the base revision again. */
+  ROLLED_BACK: 50,
+  /** ROLLBACK_FAILED - It failed, and so did going back: what runs stays. */
+  ROLLBACK_FAILED: 60,
+} as const;
+
+export type RolloutState = typeof RolloutState[keyof typeof RolloutState];
+
+export namespace RolloutState {
+  export type UNSPECIFIED = typeof RolloutState.UNSPECIFIED;
+  export type GOING = typeof RolloutState.GOING;
+  export type PAUSED = typeof RolloutState.PAUSED;
+  export type FAILED = typeof RolloutState.FAILED;
+  export type ROLLING_BACK = typeof RolloutState.ROLLING_BACK;
+  export type ROLLED_BACK = typeof RolloutState.ROLLED_BACK;
+  export type ROLLBACK_FAILED = typeof RolloutState.ROLLBACK_FAILED;
+}
+
+export function rolloutStateFromJSON(object: any): RolloutState {
+  switch (object) {
+    case 0:
+    case "ROLLOUT_STATE_UNSPECIFIED":
+      return RolloutState.UNSPECIFIED;
+    case 10:
+    case "ROLLOUT_STATE_GOING":
+      return RolloutState.GOING;
+    case 20:
+    case "ROLLOUT_STATE_PAUSED":
+      return RolloutState.PAUSED;
+    case 30:
+    case "ROLLOUT_STATE_FAILED":
+      return RolloutState.FAILED;
+    case 40:
+    case "ROLLOUT_STATE_ROLLING_BACK":
+      return RolloutState.ROLLING_BACK;
+    case 50:
+    case "ROLLOUT_STATE_ROLLED_BACK":
+      return RolloutState.ROLLED_BACK;
+    case 60:
+    case "ROLLOUT_STATE_ROLLBACK_FAILED":
+      return RolloutState.ROLLBACK_FAILED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RolloutState");
+  }
+}
+
+export function rolloutStateToJSON(object: RolloutState): string {
+  switch (object) {
+    case RolloutState.UNSPECIFIED:
+      return "ROLLOUT_STATE_UNSPECIFIED";
+    case RolloutState.GOING:
+      return "ROLLOUT_STATE_GOING";
+    case RolloutState.PAUSED:
+      return "ROLLOUT_STATE_PAUSED";
+    case RolloutState.FAILED:
+      return "ROLLOUT_STATE_FAILED";
+    case RolloutState.ROLLING_BACK:
+      return "ROLLOUT_STATE_ROLLING_BACK";
+    case RolloutState.ROLLED_BACK:
+      return "ROLLOUT_STATE_ROLLED_BACK";
+    case RolloutState.ROLLBACK_FAILED:
+      return "ROLLOUT_STATE_ROLLBACK_FAILED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RolloutState");
+  }
+}
+
 /** Derived from the definition and from what the agents report. */
 export const ServiceState = {
   /** UNSPECIFIED - Not set. */
@@ -29,6 +108,11 @@ export const ServiceState = {
   SCALING: 50,
   /** REDEPLOYING - Containers of an older revision are being replaced. */
   REDEPLOYING: 60,
+  /**
+   * PAUSED - A rollout stands still, paused or failed; containers serve, of more than one revision maybe. See
+   * message.
+   */
+  PAUSED: 65,
   /** STOPPING - Containers are being stopped. */
   STOPPING: 70,
   /** STOPPED - All containers are stopped, as asked. */
@@ -49,6 +133,7 @@ export namespace ServiceState {
   export type PARTLY_RUNNING = typeof ServiceState.PARTLY_RUNNING;
   export type SCALING = typeof ServiceState.SCALING;
   export type REDEPLOYING = typeof ServiceState.REDEPLOYING;
+  export type PAUSED = typeof ServiceState.PAUSED;
   export type STOPPING = typeof ServiceState.STOPPING;
   export type STOPPED = typeof ServiceState.STOPPED;
   export type FAILED = typeof ServiceState.FAILED;
@@ -78,6 +163,9 @@ export function serviceStateFromJSON(object: any): ServiceState {
     case 60:
     case "SERVICE_STATE_REDEPLOYING":
       return ServiceState.REDEPLOYING;
+    case 65:
+    case "SERVICE_STATE_PAUSED":
+      return ServiceState.PAUSED;
     case 70:
     case "SERVICE_STATE_STOPPING":
       return ServiceState.STOPPING;
@@ -111,6 +199,8 @@ export function serviceStateToJSON(object: ServiceState): string {
       return "SERVICE_STATE_SCALING";
     case ServiceState.REDEPLOYING:
       return "SERVICE_STATE_REDEPLOYING";
+    case ServiceState.PAUSED:
+      return "SERVICE_STATE_PAUSED";
     case ServiceState.STOPPING:
       return "SERVICE_STATE_STOPPING";
     case ServiceState.STOPPED:
@@ -351,6 +441,64 @@ export function portProtocolToJSON(object: PortProtocol): string {
   }
 }
 
+/** What becomes of a rollout that failed. */
+export const FailureAction = {
+  /** UNSPECIFIED - Not set: ROLL_BACK. */
+  UNSPECIFIED: 0,
+  /**
+   * ROLL_BACK - The containers of the base revision come back, in the same order and parallelism; if that fails as well,
+   * everything stays as it is then. Without a base revision: PAUSE.
+   */
+  ROLL_BACK: 10,
+  /** PAUSE - It stands still, what runs stays, and a user decides. */
+  PAUSE: 20,
+  /** CONTINUE - It goes on with the other containers, whatever the budget. */
+  CONTINUE: 30,
+} as const;
+
+export type FailureAction = typeof FailureAction[keyof typeof FailureAction];
+
+export namespace FailureAction {
+  export type UNSPECIFIED = typeof FailureAction.UNSPECIFIED;
+  export type ROLL_BACK = typeof FailureAction.ROLL_BACK;
+  export type PAUSE = typeof FailureAction.PAUSE;
+  export type CONTINUE = typeof FailureAction.CONTINUE;
+}
+
+export function failureActionFromJSON(object: any): FailureAction {
+  switch (object) {
+    case 0:
+    case "FAILURE_ACTION_UNSPECIFIED":
+      return FailureAction.UNSPECIFIED;
+    case 10:
+    case "FAILURE_ACTION_ROLL_BACK":
+      return FailureAction.ROLL_BACK;
+    case 20:
+    case "FAILURE_ACTION_PAUSE":
+      return FailureAction.PAUSE;
+    case 30:
+    case "FAILURE_ACTION_CONTINUE":
+      return FailureAction.CONTINUE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FailureAction");
+  }
+}
+
+export function failureActionToJSON(object: FailureAction): string {
+  switch (object) {
+    case FailureAction.UNSPECIFIED:
+      return "FAILURE_ACTION_UNSPECIFIED";
+    case FailureAction.ROLL_BACK:
+      return "FAILURE_ACTION_ROLL_BACK";
+    case FailureAction.PAUSE:
+      return "FAILURE_ACTION_PAUSE";
+    case FailureAction.CONTINUE:
+      return "FAILURE_ACTION_CONTINUE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FailureAction");
+  }
+}
+
 /** Which goes first, the new container or the old. */
 export const UpdateOrder = {
   /** UNSPECIFIED - Not set: see UpdatePolicy.order. */
@@ -439,12 +587,73 @@ export interface Service {
     | Date
     | undefined;
   /** When its definition or its started flag was last changed. */
-  updatedAt: Date | undefined;
+  updatedAt:
+    | Date
+    | undefined;
+  /** Bringing the current revision to all containers. Not set when that is done. */
+  rollout: Rollout | undefined;
 }
 
 export interface Service_LinkVariablesEntry {
   key: string;
   value: string;
+}
+
+/**
+ * Bringing a revision to all containers of a service. It ends always: finished (then it is gone), rolled
+ * back, or standing still with the reason.
+ */
+export interface Rollout {
+  /** The revision that is brought. */
+  revision: number;
+  /**
+   * The revision that was rolled out to the end last: what it goes back to, and what slots that are lost
+   * meanwhile are filled with. 0: none yet.
+   */
+  baseRevision: number;
+  /** Where it stands. */
+  state: RolloutState;
+  /** Why it does not go on, or what failed last. Empty while nothing did. */
+  reason: string;
+  /** Slots whose new container was given up; what ran there before runs there again. */
+  failedSlots: number[];
+  /** When it came to this state. */
+  since: Date | undefined;
+}
+
+/**
+ * A definition that a service had. The newest are kept, as many as UpdatePolicy.revisions_kept says, and
+ * the one that a rollout goes back to.
+ */
+export interface Revision {
+  /** Its number. */
+  revision: number;
+  /** The whole definition, as it last was while this revision was the current one. */
+  spec:
+    | ServiceSpec
+    | undefined;
+  /** When it was made. */
+  createdAt:
+    | Date
+    | undefined;
+  /** Name of the token that asked for it; empty if that is not known. */
+  principal: string;
+  /** The RPC that made it: `UpdateService`, `RedeployService`, … */
+  method: string;
+  /** True: it is the current one. */
+  current: boolean;
+  /** Containers of this revision that are to run. */
+  containers: number;
+}
+
+/** One field in which two definitions differ. */
+export interface FieldChange {
+  /** Path of the field: `image`, `environment.COLOUR`, `ports.80/tcp`. */
+  path: string;
+  /** What it was, as JSON; empty: not there. */
+  before: string;
+  /** What it became, as JSON; empty: not there any more. */
+  after: string;
 }
 
 /** The definition of a service. Fields that are empty take the default that their comment names. */
@@ -696,9 +905,44 @@ export interface UpdatePolicy {
     | undefined;
   /**
    * Time that a new container has from its creation to being ready, 1,000 to 86,400,000 ms. Default
-   * 600,000. A replacement that misses it is removed, the rollout ends, what ran stays.
+   * 600,000. A replacement that misses it failed: it is removed, and what ran stays.
    */
-  deadlineMs?: number | undefined;
+  deadlineMs?:
+    | number
+    | undefined;
+  /**
+   * The same as parallelism, as a share of the containers wanted: 1 to 100 percent, rounded down, at
+   * least one. Not together with parallelism.
+   */
+  parallelismPercent?:
+    | number
+    | undefined;
+  /**
+   * How long a new container must serve without a break before the one that it replaces is drained and
+   * the next step begins, 0 to 3,600,000 ms. Default 0: readiness is enough.
+   */
+  settleMs?:
+    | number
+    | undefined;
+  /**
+   * Containers that may fail before the rollout counts as failed, 0 to 1,000. Default 0. One fails when it
+   * misses the deadline or ends three times. What failed within the budget keeps its older container,
+   * and the rollout ends as failed when all others are done.
+   */
+  failureBudget?:
+    | number
+    | undefined;
+  /**
+   * The same as failure_budget, as a share of the containers wanted: 0 to 100 percent, rounded down. Not
+   * together with failure_budget.
+   */
+  failureBudgetPercent?:
+    | number
+    | undefined;
+  /** What then. Default ROLL_BACK. */
+  onFailure: FailureAction;
+  /** Revisions that are kept to go back to, 1 to 100. Default 10. */
+  revisionsKept?: number | undefined;
 }
 
 function createBaseService(): Service {
@@ -718,6 +962,7 @@ function createBaseService(): Service {
     linkVariables: {},
     createdAt: undefined,
     updatedAt: undefined,
+    rollout: undefined,
   };
 }
 
@@ -767,6 +1012,9 @@ export const Service: MessageFns<Service> = {
     }
     if (message.updatedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.updatedAt), writer.uint32(122).fork()).join();
+    }
+    if (message.rollout !== undefined) {
+      Rollout.encode(message.rollout, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -907,6 +1155,14 @@ export const Service: MessageFns<Service> = {
             message.updatedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.rollout = Rollout.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -986,6 +1242,7 @@ export const Service: MessageFns<Service> = {
         : isSet(object.updated_at)
         ? fromJsonTimestamp(object.updated_at)
         : undefined,
+      rollout: isSet(object.rollout) ? Rollout.fromJSON(object.rollout) : undefined,
     };
   },
 
@@ -1042,6 +1299,9 @@ export const Service: MessageFns<Service> = {
     if (message.updatedAt !== undefined) {
       obj.updatedAt = message.updatedAt.toISOString();
     }
+    if (message.rollout !== undefined) {
+      obj.rollout = Rollout.toJSON(message.rollout);
+    }
     return obj;
   },
 
@@ -1075,6 +1335,9 @@ export const Service: MessageFns<Service> = {
     );
     message.createdAt = object.createdAt ?? undefined;
     message.updatedAt = object.updatedAt ?? undefined;
+    message.rollout = (object.rollout !== undefined && object.rollout !== null)
+      ? Rollout.fromPartial(object.rollout)
+      : undefined;
     return message;
   },
 };
@@ -1160,6 +1423,457 @@ export const Service_LinkVariablesEntry: MessageFns<Service_LinkVariablesEntry> 
     const message = createBaseService_LinkVariablesEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseRollout(): Rollout {
+  return { revision: 0, baseRevision: 0, state: 0, reason: "", failedSlots: [], since: undefined };
+}
+
+export const Rollout: MessageFns<Rollout> = {
+  encode(message: Rollout, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0) {
+      writer.uint32(8).uint32(message.revision);
+    }
+    if (message.baseRevision !== 0) {
+      writer.uint32(16).uint32(message.baseRevision);
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.failedSlots.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.failedSlots) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Rollout {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollout();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.baseRevision = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.failedSlots.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.failedSlots.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Rollout {
+    return {
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      baseRevision: isSet(object.baseRevision)
+        ? globalThis.Number(object.baseRevision)
+        : isSet(object.base_revision)
+        ? globalThis.Number(object.base_revision)
+        : 0,
+      state: isSet(object.state) ? rolloutStateFromJSON(object.state) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      failedSlots: globalThis.Array.isArray(object?.failedSlots)
+        ? object.failedSlots.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.failed_slots)
+        ? object.failed_slots.map((e: any) => globalThis.Number(e))
+        : [],
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+    };
+  },
+
+  toJSON(message: Rollout): unknown {
+    const obj: any = {};
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
+    if (message.baseRevision !== 0) {
+      obj.baseRevision = Math.round(message.baseRevision);
+    }
+    if (message.state !== 0) {
+      obj.state = rolloutStateToJSON(message.state);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.failedSlots?.length) {
+      obj.failedSlots = message.failedSlots.map((e) => Math.round(e));
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Rollout>): Rollout {
+    return Rollout.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Rollout>): Rollout {
+    const message = createBaseRollout();
+    message.revision = object.revision ?? 0;
+    message.baseRevision = object.baseRevision ?? 0;
+    message.state = object.state ?? 0;
+    message.reason = object.reason ?? "";
+    message.failedSlots = object.failedSlots?.map((e) => e) || [];
+    message.since = object.since ?? undefined;
+    return message;
+  },
+};
+
+function createBaseRevision(): Revision {
+  return {
+    revision: 0,
+    spec: undefined,
+    createdAt: undefined,
+    principal: "",
+    method: "",
+    current: false,
+    containers: 0,
+  };
+}
+
+export const Revision: MessageFns<Revision> = {
+  encode(message: Revision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== 0) {
+      writer.uint32(8).uint32(message.revision);
+    }
+    if (message.spec !== undefined) {
+      ServiceSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(26).fork()).join();
+    }
+    if (message.principal !== "") {
+      writer.uint32(34).string(message.principal);
+    }
+    if (message.method !== "") {
+      writer.uint32(42).string(message.method);
+    }
+    if (message.current !== false) {
+      writer.uint32(48).bool(message.current);
+    }
+    if (message.containers !== 0) {
+      writer.uint32(56).uint32(message.containers);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Revision {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevision();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.revision = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = ServiceSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.principal = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.method = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.current = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.containers = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Revision {
+    return {
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      spec: isSet(object.spec) ? ServiceSpec.fromJSON(object.spec) : undefined,
+      createdAt: isSet(object.createdAt)
+        ? fromJsonTimestamp(object.createdAt)
+        : isSet(object.created_at)
+        ? fromJsonTimestamp(object.created_at)
+        : undefined,
+      principal: isSet(object.principal) ? globalThis.String(object.principal) : "",
+      method: isSet(object.method) ? globalThis.String(object.method) : "",
+      current: isSet(object.current) ? globalThis.Boolean(object.current) : false,
+      containers: isSet(object.containers) ? globalThis.Number(object.containers) : 0,
+    };
+  },
+
+  toJSON(message: Revision): unknown {
+    const obj: any = {};
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
+    if (message.spec !== undefined) {
+      obj.spec = ServiceSpec.toJSON(message.spec);
+    }
+    if (message.createdAt !== undefined) {
+      obj.createdAt = message.createdAt.toISOString();
+    }
+    if (message.principal !== "") {
+      obj.principal = message.principal;
+    }
+    if (message.method !== "") {
+      obj.method = message.method;
+    }
+    if (message.current !== false) {
+      obj.current = message.current;
+    }
+    if (message.containers !== 0) {
+      obj.containers = Math.round(message.containers);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Revision>): Revision {
+    return Revision.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Revision>): Revision {
+    const message = createBaseRevision();
+    message.revision = object.revision ?? 0;
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? ServiceSpec.fromPartial(object.spec)
+      : undefined;
+    message.createdAt = object.createdAt ?? undefined;
+    message.principal = object.principal ?? "";
+    message.method = object.method ?? "";
+    message.current = object.current ?? false;
+    message.containers = object.containers ?? 0;
+    return message;
+  },
+};
+
+function createBaseFieldChange(): FieldChange {
+  return { path: "", before: "", after: "" };
+}
+
+export const FieldChange: MessageFns<FieldChange> = {
+  encode(message: FieldChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.before !== "") {
+      writer.uint32(18).string(message.before);
+    }
+    if (message.after !== "") {
+      writer.uint32(26).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FieldChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFieldChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.before = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FieldChange {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      before: isSet(object.before) ? globalThis.String(object.before) : "",
+      after: isSet(object.after) ? globalThis.String(object.after) : "",
+    };
+  },
+
+  toJSON(message: FieldChange): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.before !== "") {
+      obj.before = message.before;
+    }
+    if (message.after !== "") {
+      obj.after = message.after;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FieldChange>): FieldChange {
+    return FieldChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FieldChange>): FieldChange {
+    const message = createBaseFieldChange();
+    message.path = object.path ?? "";
+    message.before = object.before ?? "";
+    message.after = object.after ?? "";
     return message;
   },
 };
@@ -2934,7 +3648,17 @@ export const NoCheck: MessageFns<NoCheck> = {
 };
 
 function createBaseUpdatePolicy(): UpdatePolicy {
-  return { order: 0, parallelism: undefined, deadlineMs: undefined };
+  return {
+    order: 0,
+    parallelism: undefined,
+    deadlineMs: undefined,
+    parallelismPercent: undefined,
+    settleMs: undefined,
+    failureBudget: undefined,
+    failureBudgetPercent: undefined,
+    onFailure: 0,
+    revisionsKept: undefined,
+  };
 }
 
 export const UpdatePolicy: MessageFns<UpdatePolicy> = {
@@ -2947,6 +3671,24 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
     }
     if (message.deadlineMs !== undefined) {
       writer.uint32(24).uint32(message.deadlineMs);
+    }
+    if (message.parallelismPercent !== undefined) {
+      writer.uint32(32).uint32(message.parallelismPercent);
+    }
+    if (message.settleMs !== undefined) {
+      writer.uint32(40).uint32(message.settleMs);
+    }
+    if (message.failureBudget !== undefined) {
+      writer.uint32(48).uint32(message.failureBudget);
+    }
+    if (message.failureBudgetPercent !== undefined) {
+      writer.uint32(56).uint32(message.failureBudgetPercent);
+    }
+    if (message.onFailure !== 0) {
+      writer.uint32(64).int32(message.onFailure);
+    }
+    if (message.revisionsKept !== undefined) {
+      writer.uint32(72).uint32(message.revisionsKept);
     }
     return writer;
   },
@@ -2988,6 +3730,54 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
             message.deadlineMs = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.parallelismPercent = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.settleMs = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.failureBudget = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.failureBudgetPercent = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.onFailure = reader.int32() as any;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.revisionsKept = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3009,6 +3799,36 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
         : isSet(object.deadline_ms)
         ? globalThis.Number(object.deadline_ms)
         : undefined,
+      parallelismPercent: isSet(object.parallelismPercent)
+        ? globalThis.Number(object.parallelismPercent)
+        : isSet(object.parallelism_percent)
+        ? globalThis.Number(object.parallelism_percent)
+        : undefined,
+      settleMs: isSet(object.settleMs)
+        ? globalThis.Number(object.settleMs)
+        : isSet(object.settle_ms)
+        ? globalThis.Number(object.settle_ms)
+        : undefined,
+      failureBudget: isSet(object.failureBudget)
+        ? globalThis.Number(object.failureBudget)
+        : isSet(object.failure_budget)
+        ? globalThis.Number(object.failure_budget)
+        : undefined,
+      failureBudgetPercent: isSet(object.failureBudgetPercent)
+        ? globalThis.Number(object.failureBudgetPercent)
+        : isSet(object.failure_budget_percent)
+        ? globalThis.Number(object.failure_budget_percent)
+        : undefined,
+      onFailure: isSet(object.onFailure)
+        ? failureActionFromJSON(object.onFailure)
+        : isSet(object.on_failure)
+        ? failureActionFromJSON(object.on_failure)
+        : 0,
+      revisionsKept: isSet(object.revisionsKept)
+        ? globalThis.Number(object.revisionsKept)
+        : isSet(object.revisions_kept)
+        ? globalThis.Number(object.revisions_kept)
+        : undefined,
     };
   },
 
@@ -3023,6 +3843,24 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
     if (message.deadlineMs !== undefined) {
       obj.deadlineMs = Math.round(message.deadlineMs);
     }
+    if (message.parallelismPercent !== undefined) {
+      obj.parallelismPercent = Math.round(message.parallelismPercent);
+    }
+    if (message.settleMs !== undefined) {
+      obj.settleMs = Math.round(message.settleMs);
+    }
+    if (message.failureBudget !== undefined) {
+      obj.failureBudget = Math.round(message.failureBudget);
+    }
+    if (message.failureBudgetPercent !== undefined) {
+      obj.failureBudgetPercent = Math.round(message.failureBudgetPercent);
+    }
+    if (message.onFailure !== 0) {
+      obj.onFailure = failureActionToJSON(message.onFailure);
+    }
+    if (message.revisionsKept !== undefined) {
+      obj.revisionsKept = Math.round(message.revisionsKept);
+    }
     return obj;
   },
 
@@ -3034,6 +3872,12 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
     message.order = object.order ?? 0;
     message.parallelism = object.parallelism ?? undefined;
     message.deadlineMs = object.deadlineMs ?? undefined;
+    message.parallelismPercent = object.parallelismPercent ?? undefined;
+    message.settleMs = object.settleMs ?? undefined;
+    message.failureBudget = object.failureBudget ?? undefined;
+    message.failureBudgetPercent = object.failureBudgetPercent ?? undefined;
+    message.onFailure = object.onFailure ?? 0;
+    message.revisionsKept = object.revisionsKept ?? undefined;
     return message;
   },
 };

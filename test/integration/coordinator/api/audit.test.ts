@@ -69,6 +69,12 @@ const changes: Readonly<
   ],
   StartService: ['service new', ({ control }) => control.startService({ service: 'new' })],
   RedeployService: ['service new', ({ control }) => control.redeployService({ service: 'new' })],
+  PauseService: ['service new', ({ control }) => control.pauseService({ service: 'new' })],
+  ResumeService: ['service new', ({ control }) => control.resumeService({ service: 'new' })],
+  RollbackService: [
+    'service new',
+    ({ control }) => control.rollbackService({ service: 'new', revision: 1 }),
+  ],
   StopService: ['service new', ({ control }) => control.stopService({ service: 'new' })],
   AddLink: [
     'service new',

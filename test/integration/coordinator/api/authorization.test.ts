@@ -123,6 +123,14 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/StopService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RedeployService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RemoveService': [{ ...web, options }, whoDefinesWeb],
+  '/fairlead.v1.ControlService/ListRevisions': [web, whoReadsWeb],
+  '/fairlead.v1.ControlService/DiffRevisions': [
+    { ...web, fromRevision: 1, toRevision: 1 },
+    whoReadsWeb,
+  ],
+  '/fairlead.v1.ControlService/RollbackService': [{ ...web, revision: 1, options }, whoDefinesWeb],
+  '/fairlead.v1.ControlService/PauseService': [{ ...web, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/ResumeService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/AddLink': [
     { ...web, link: { service: 'other', alias: 'x' }, options },
     whoDefinesWeb,

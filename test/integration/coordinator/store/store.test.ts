@@ -23,7 +23,6 @@ import {
   anObservation,
   aNode,
   aService,
-  aSpec,
   aToken,
   containerId,
   nodeId,
@@ -77,7 +76,7 @@ function fill(store: Store): void {
     tx.clusters.put(aCluster());
     tx.nodes.put(aNode({ clusterId: aCluster().id }));
     tx.services.put(aService());
-    tx.recordRevision(serviceId('web-id'), 1, aSpec());
+    tx.recordRevision(aService(), { principal: 'somebody', method: 'CreateService' });
     tx.containers.put(aContainer());
     tx.tokens.put(aToken());
     tx.event({ type: 'a', objectId: 'web-id', objectName: 'web', actionId: '', message: '' });
@@ -297,6 +296,32 @@ describe('the schema', () => {
       { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0 },
     ]);
     expect(store.clusters.size).toBe(0);
+  });
+
+  test('takes what ran before there were rollouts for what one goes back to', () => {
+    const database = openDatabase(path, migrations.slice(0, 5));
+    const put = (id: string, record: object) => {
+      database
+        .prepare('INSERT INTO services (id, name, record) VALUES (?, ?, ?)')
+        .run(id, id, JSON.stringify({ id, revision: 3, updatedAtMs: 7, spec: {}, ...record }));
+    };
+    put('calm', { halt: null });
+    put('halted', { halt: { revision: 3, reason: 'because' } });
+    put('halted-before', { halt: { revision: 2, reason: 'because' } });
+    database.close();
+    using store = open();
+    const update = { settleMs: 0, failureBudget: 0, onFailure: 'roll-back', revisionsKept: 10 };
+    const base = (revision: number) => ({ base: { revision, alike: [] }, alike: [] });
+    const services = [...store.services.values()];
+    expect(services).toMatchObject([
+      { id: 'calm', ...base(3), rollout: null, spec: { update } },
+      {
+        ...{ id: 'halted', ...base(2) },
+        rollout: { state: 'failed', reason: 'because', failedSlots: [], sinceMs: 7 },
+      },
+      { id: 'halted-before', ...base(3), rollout: null },
+    ]);
+    for (const service of services) expect(service).not.toHaveProperty('halt');
   });
 
   test('runs what there was before there were options as it ran', () => {

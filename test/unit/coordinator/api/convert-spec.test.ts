@@ -11,12 +11,14 @@ import type { FieldViolation } from '../../../../shared/errors.ts';
 import { NetworkMode } from '../../../../shared/gen/fairlead/v1/container_options.ts';
 import {
   ApiRole,
+  FailureAction,
   PlacementStrategy,
   PortProtocol,
   RestartPolicy,
   ServiceSpec as ProtoSpec,
   UpdateOrder,
 } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { anUpdatePolicy } from '../../../support/builders.ts';
 import { someLimits, someOptions } from '../../../support/container-options.ts';
 import { anySpecs, aProtoSpec, validSpecs } from './specs.ts';
 
@@ -54,7 +56,7 @@ test('fills in every default', () => {
     strategy: 'emptiest-node',
     restart: 'always',
     readiness: { check: { kind: 'tcp' }, intervalMs: 5_000, timeoutMs: 2_000, failureThreshold: 3 },
-    update: { order: 'default', parallelism: 1, deadlineMs: 600_000 },
+    update: anUpdatePolicy({ order: 'default', parallelism: 1 }),
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
     apiRole: 'none',
@@ -96,7 +98,7 @@ test('keeps what is set, zeros too', () => {
     strategy: 'high-availability',
     restart: 'on-failure',
     readiness: { check: { kind: 'http', path: '/health', port: 80 }, failureThreshold: 1 },
-    update: { order: 'stop-first', parallelism: 5, deadlineMs: 600_000 },
+    update: anUpdatePolicy({ order: 'stop-first', parallelism: 5 }),
     drainTimeoutMs: 0,
     stopGraceMs: 0,
     apiRole: 'proxy',
@@ -382,7 +384,13 @@ const refused: readonly [string, Changes, readonly string[]][] = [
     'times out of range',
     {
       readiness: { intervalMs: 99, timeoutMs: 60_001, failureThreshold: 0 },
-      update: { parallelism: 101, deadlineMs: 999 },
+      update: {
+        parallelism: 101,
+        deadlineMs: 999,
+        settleMs: 3_600_001,
+        failureBudgetPercent: 101,
+        revisionsKept: 0,
+      },
       drainTimeoutMs: 3_600_001,
       stopGraceMs: 3_600_001,
     },
@@ -394,6 +402,9 @@ const refused: readonly [string, Changes, readonly string[]][] = [
       'spec.readiness.failure_threshold must be a whole number from 1 to 100, and is 0',
       'spec.update.parallelism must be a whole number from 1 to 100, and is 101',
       'spec.update.deadline_ms must be a whole number from 1000 to 86400000, and is 999',
+      'spec.update.settle_ms must be a whole number from 0 to 3600000, and is 3600001',
+      'spec.update.failure_budget_percent must be a whole number from 0 to 100, and is 101',
+      'spec.update.revisions_kept must be a whole number from 1 to 100, and is 0',
     ],
   ],
 ];
@@ -487,6 +498,12 @@ describe('mergeSpec', () => {
       {},
       { command: [], replicas: 1 },
     ],
+    [
+      'a share in place of a number',
+      ['update.parallelism_percent', 'update.failure_budget'],
+      { update: { parallelismPercent: 25, failureBudget: 2 } },
+      { update: anUpdatePolicy({ order: 'stop-first', parallelism: '25%', failureBudget: 2 }) },
+    ],
     ['snake_case', ['drain_timeout_ms'], { drainTimeoutMs: 5 }, { drainTimeoutMs: 5 }],
     [
       'camelCase',
@@ -499,7 +516,7 @@ describe('mergeSpec', () => {
       ['update.parallelism'],
       { update: { parallelism: 2 } },
       {
-        update: { order: 'stop-first', parallelism: 2, deadlineMs: 600_000 },
+        update: anUpdatePolicy({ order: 'stop-first', parallelism: 2 }),
       },
     ],
     [
@@ -507,7 +524,7 @@ describe('mergeSpec', () => {
       ['update.order', 'update.parallelism'],
       {},
       {
-        update: { order: 'default', parallelism: 1, deadlineMs: 600_000 },
+        update: anUpdatePolicy({ order: 'default', parallelism: 1 }),
       },
     ],
     [
@@ -515,7 +532,7 @@ describe('mergeSpec', () => {
       ['update'],
       { update: { parallelism: 2 } },
       {
-        update: { order: 'default', parallelism: 2, deadlineMs: 600_000 },
+        update: anUpdatePolicy({ order: 'default', parallelism: 2 }),
       },
     ],
     [
@@ -678,7 +695,20 @@ describe('needsNewContainers', () => {
     ['links', { links: [{ service: 'api' }] }],
     ['tags', { tags: ['eu'] }],
     ['strategy', { strategy: PlacementStrategy.EVERY_NODE }],
-    ['update', { update: { order: UpdateOrder.STOP_FIRST, parallelism: 9, deadlineMs: 5_000 } }],
+    [
+      'update',
+      {
+        update: {
+          order: UpdateOrder.STOP_FIRST,
+          parallelism: 9,
+          deadlineMs: 5_000,
+          settleMs: 1_000,
+          failureBudgetPercent: 10,
+          onFailure: FailureAction.PAUSE,
+          revisionsKept: 3,
+        },
+      },
+    ],
     ['drain timeout', { drainTimeoutMs: 1 }],
     ['reservation', { reservation: { cpuMillis: 500 } }],
     ['what nodes may have', { maxPerNode: 1, platforms: ['linux/amd64'] }],

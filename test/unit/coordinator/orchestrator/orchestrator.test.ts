@@ -54,13 +54,13 @@ describe('an action', () => {
     expect(newestAction()).toMatchObject({
       method: 'UpdateService',
       state: 'failed',
-      message: 'the rollout ended early: web-1 failed 3 times: no such command',
+      message: 'revision 2 was rolled back to revision 1: web-1 failed 3 times: no such command',
     });
     expect(fleet.status('web')).toMatchObject({
-      state: 'partly-running',
-      message: 'the rollout ended early: web-1 failed 3 times: no such command',
+      state: 'running',
+      message: 'revision 2 was rolled back to revision 1: web-1 failed 3 times: no such command',
     });
-    expect(fleet.service('web').halt?.revision).toBe(2);
+    expect(fleet.service('web').rollout?.state).toBe('rolled-back');
   });
 
   test('is superseded by the next', async () => {

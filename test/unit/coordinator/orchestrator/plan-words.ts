@@ -9,7 +9,8 @@ export function planned(
   containers: readonly ContainerView[],
   nowMs = 0,
 ): string[] {
-  return planService(aServiceView(service), containers, nowMs).steps.map(wordsOf);
+  const view = aServiceView(service);
+  return planService(view, containers, nowMs).steps.map((step) => wordsOf(step, view.revision));
 }
 
 /** When the plan wants to be asked again. */
@@ -21,33 +22,48 @@ export function nextCheck(
   return planService(aServiceView(service), containers, nowMs).nextCheckAtMs;
 }
 
-function wordsOf(step: Step): string {
+/** What is made of another revision than the current one says so. */
+function wordsOf(step: Step, current: number): string {
   switch (step.kind) {
     case 'create':
-      return wordsOfCreate(step);
+      return wordsOfCreate(step, current);
     case 'retire':
       return `retire ${step.containerId}: ${step.reason}${step.then === 'stopped' ? ', keep' : ''}`;
     case 'stop':
-      return `${step.cut ? 'cut' : 'stop'} ${step.containerId}`;
+      return `${wordOfStop(step)} ${step.containerId}`;
     case 'arrive':
-    case 'keep':
     case 'remove':
     case 'forget':
       return `${step.kind} ${step.containerId}`;
-    case 'halt':
-      return `halt: ${step.reason}`;
+    case 'keep':
+    case 'fail-slot':
+    case 'turn':
+      return wordsOfFailure(step);
     case 'delete-service':
       return 'delete the service';
   }
 }
 
-function wordsOfCreate({
-  slot,
-  attempt,
-  pinnedTo,
-  replaces,
-}: Extract<Step, { kind: 'create' }>): string {
+const wordOfStop = ({ cut }: Extract<Step, { kind: 'stop' }>) => (cut ? 'cut' : 'stop');
+
+function wordsOfCreate(
+  { slot, revision, attempt, pinnedTo, replaces }: Extract<Step, { kind: 'create' }>,
+  current: number,
+): string {
   const again = attempt === 1 ? '' : ` attempt ${attempt}`;
   const pin = pinnedTo === null ? '' : ` on ${pinnedTo}`;
-  return `create ${slot}${again}${pin}${replaces === null ? '' : ` for ${replaces}`}`;
+  const older = revision === current ? '' : ` of revision ${revision}`;
+  return `create ${slot}${older}${again}${pin}${replaces === null ? '' : ` for ${replaces}`}`;
+}
+
+function wordsOfFailure(step: Extract<Step, { kind: 'keep' | 'fail-slot' | 'turn' }>): string {
+  const because = step.reason === '' ? '' : `: ${step.reason}`;
+  switch (step.kind) {
+    case 'keep':
+      return `keep ${step.containerId}${because}`;
+    case 'fail-slot':
+      return `fail ${step.slot}${because}`;
+    case 'turn':
+      return `${step.to}${because}`;
+  }
 }

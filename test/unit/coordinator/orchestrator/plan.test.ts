@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { ContainerView } from '../../../../coordinator/orchestrator/views.ts';
-import { aContainerView, aRetirement, containerId, nodeId } from '../../../support/builders.ts';
+import {
+  aContainerView,
+  aRetirement,
+  aRollout,
+  containerId,
+  nodeId,
+} from '../../../support/builders.ts';
 import { nextCheck, planned } from './plan-words.ts';
 
 /** One container for each slot, running and taking traffic. */
@@ -162,7 +168,8 @@ describe('empties a node', () => {
   });
 
   test('also while a rollout has ended early, and ends none when nothing takes a successor', () => {
-    expect(planned({ halted: 'because' }, [aContainerView(evicted)])).toHaveLength(1);
+    const rollout = aRollout({ state: 'failed' });
+    expect(planned({ rollout }, [aContainerView(evicted)])).toHaveLength(1);
     const pending = successor({ ...starting, nodeId: null, phase: 'pending' });
     const late = 10_000_000;
     expect(planned({ deadlineMs: 1_000 }, [aContainerView(evicted), pending], late)).toEqual([]);
@@ -387,7 +394,10 @@ describe('a rolling update', () => {
 });
 
 describe('a rollout that goes wrong', () => {
-  const update = { revision: 2, replicas: 2, deadlineMs: 10_000 } as const;
+  const base = { revision: 1, alike: [] };
+  const rollout = aRollout();
+  const update = { revision: 2, replicas: 2, deadlineMs: 10_000, base, rollout } as const;
+  const failedIn = (...slots: number[]) => aRollout({ failedSlots: slots, reason: 'because' });
   const late = aContainerView({
     revision: 2,
     createdAtMs: 1_000,
@@ -397,77 +407,272 @@ describe('a rollout that goes wrong', () => {
   });
   const reason = 'web-1 was not ready and admitted within 10000 ms: its port does not answer';
 
-  test('ends at the deadline of a replacement: that goes, what ran stays', () => {
+  test('gives a replacement up at its deadline', () => {
     const containers = [...running(2), late];
     expect(planned(update, containers, 10_999)).toEqual([]);
     expect(nextCheck(update, containers, 10_999)).toBe(11_000);
-    expect(planned(update, containers, 11_000)).toEqual([
-      `halt: ${reason}`,
-      'retire web-1.r2.a1: failed',
-    ]);
+    expect(planned(update, containers, 11_000)).toEqual([`fail 1: ${reason}`]);
   });
 
-  test('ends at that deadline too when only the admission is missing', () => {
+  test('waits with that while nothing is known of it', () => {
+    const away = { ...late, away: true };
+    expect(planned(update, [...running(2), away], 1_000_000)).toEqual([]);
+    const lost = { ...late, lost: true };
+    expect(planned(update, [...running(2), lost], 1_000_000)).not.toContain(`fail 1: ${reason}`);
+  });
+
+  test('counts a deadline from when it went on at the earliest', () => {
+    const resumed = { ...update, rollout: aRollout({ sinceMs: 5_000 }) };
+    expect(planned(resumed, [...running(2), late], 14_999)).toEqual([]);
+    expect(nextCheck(resumed, [...running(2), late], 14_999)).toBe(15_000);
+  });
+
+  test('gives it up too when only the admission is missing', () => {
     const containers = [...running(2), { ...late, ready: true, admitted: false, message: '' }];
     expect(planned(update, containers, 11_000)).toEqual([
-      'halt: web-1 was not ready and admitted within 10000 ms',
-      'retire web-1.r2.a1: failed',
+      'fail 1: web-1 was not ready and admitted within 10000 ms',
     ]);
   });
 
-  test('ends with stop-first as well, and leaves the new one to come right', () => {
-    const containers = [late, aContainerView({ slot: 2 })];
-    expect(planned({ ...update, order: 'stop-first' }, containers, 11_000)).toEqual([
-      `halt: ${reason}`,
-    ]);
-  });
-
-  test('ends when a replacement was given up, and removes that', () => {
+  test('gives it up after its third attempt', () => {
     const third = aContainerView({ revision: 2, attempt: 3, ...failed, message: 'exit status 1' });
-    expect(planned(update, [...running(2), third], 5_000)).toEqual([
-      'halt: web-1 failed 3 times: exit status 1',
-      'retire web-1.r2.a3: failed',
-    ]);
-    expect(
-      planned({ ...update, order: 'stop-first' }, [third, aContainerView({ slot: 2 })], 5_000),
-    ).toEqual(['halt: web-1 failed 3 times: exit status 1']);
+    for (const order of ['start-first', 'stop-first'] as const) {
+      expect(planned({ ...update, order }, [...running(2), third], 5_000)).toEqual([
+        'fail 1: web-1 failed 3 times: exit status 1',
+      ]);
+    }
   });
 
-  test('stays ended', () => {
-    const service = { ...update, halted: 'because' };
-    expect(planned(service, running(2), 1_000_000)).toEqual([]);
-    expect(planned(service, [...running(2), late], 1_000_000)).toEqual([
-      'retire web-1.r2.a1: failed',
+  test('gives up what served and does not come back in as long', () => {
+    const blinking = aContainerView({ revision: 2, ready: false, sinceMs: 50_000 });
+    const [, second] = running(2);
+    expect(planned(update, [blinking, second!], 59_999)).toEqual([]);
+    expect(planned(update, [blinking, second!], 60_000)).toEqual([
+      'fail 1: web-1 was not ready any more within 10000 ms',
     ]);
   });
 
-  test('still replaces a container for which that is asked by name', () => {
-    const [first, second] = running(2);
-    const service = { ...update, halted: 'because' };
-    expect(planned(service, [first!, { ...second!, outdated: true }])).toEqual([
-      'create 2 for web-2.r1.a1',
+  test.each([
+    ['roll-back', 'rolling-back: because'],
+    ['pause', 'failed: because'],
+  ] as const)('with more failures than its budget turns: %s', (onFailure, turn) => {
+    const service = { ...update, onFailure, rollout: failedIn(1) };
+    expect(planned(service, [...running(2), late])).toEqual([turn]);
+    expect(planned({ ...service, failureBudget: 1 }, [...running(2), late])).not.toContain(turn);
+  });
+
+  test('stands still where there is nothing to go back to', () => {
+    const service = { ...update, base: null, rollout: failedIn(1) };
+    expect(planned(service, [...running(2), late])).toEqual(['failed: because']);
+    const same = { ...update, alike: [1], rollout: failedIn(1) };
+    expect(planned(same, [...running(2), late])).toEqual(['failed: because']);
+  });
+
+  test('within its budget goes on with the others: the failed one goes, what ran stays', () => {
+    const service = { ...update, failureBudget: 1, rollout: failedIn(1) };
+    expect(planned(service, [...running(2), late])).toEqual(['retire web-1.r2.a1: failed']);
+    expect(planned(service, running(2))).toEqual(['create 2 for web-2.r1.a1']);
+  });
+
+  test('ends as failed when all others are done', () => {
+    const service = { ...update, failureBudget: 1, rollout: failedIn(1) };
+    const [first] = running(1);
+    expect(planned(service, [first!, aContainerView({ slot: 2, revision: 2 })])).toEqual([
+      'failed: because',
     ]);
+  });
+
+  test('that is to continue does so whatever fails', () => {
+    const service = { ...update, onFailure: 'continue', rollout: failedIn(1, 2) } as const;
+    expect(planned({ ...service, replicas: 3 }, running(3))).toEqual(['create 3 for web-3.r1.a1']);
+    expect(planned(service, running(2))).toEqual(['failed: because']);
+  });
+
+  test('fills a slot that failed with what ran before', () => {
+    const service = { ...update, failureBudget: 1, rollout: failedIn(1) };
+    const third = aContainerView({ revision: 2, attempt: 3, ...failed });
+    const second = aContainerView({ slot: 2, revision: 2, ready: false, arrived: false });
+    expect(planned({ ...service, order: 'stop-first' }, [third, second], 5_000)).toEqual([
+      'create 1 of revision 1 for web-1.r2.a3',
+      'retire web-1.r2.a3: replaced',
+    ]);
+  });
+
+  describe('stands still', () => {
+    const service = { ...update, rollout: aRollout({ ...failedIn(1), state: 'failed' }) };
+
+    test('and everything that serves stays', () => {
+      const mixed = [aContainerView(), aContainerView({ slot: 2, revision: 2 })];
+      expect(planned(service, mixed, 1_000_000)).toEqual([]);
+      expect(planned(service, [...running(2), late], 1_000_000)).toEqual([
+        'retire web-1.r2.a1: failed',
+      ]);
+    });
+
+    test('and a lost slot comes back as what ran there', () => {
+      const lost = { lost: true, ready: false } as const;
+      const mixed = [aContainerView(lost), aContainerView({ slot: 2, revision: 2, ...lost })];
+      expect(planned(service, mixed)).toEqual([
+        'create 1 of revision 1 for web-1.r1.a1',
+        'create 2 for web-2.r2.a1',
+      ]);
+      expect(planned({ ...service, replicas: 3 }, running(2))).toEqual(['create 3 of revision 1']);
+    });
+
+    test('but still replaces a container for which that is asked by name', () => {
+      const [first, second] = running(2);
+      expect(planned(service, [first!, { ...second!, outdated: true }])).toEqual([
+        'create 2 of revision 1 for web-2.r1.a1',
+      ]);
+    });
+  });
+
+  describe('rolls back', () => {
+    const service = { ...update, rollout: aRollout({ state: 'rolling-back', reason: 'because' }) };
+    const fresh = (slot: number, changes: Partial<ContainerView> = {}) =>
+      aContainerView({ slot, revision: 2, ...changes });
+
+    test('slot by slot, in place first, and touches nothing that is of the base already', () => {
+      expect(planned(service, [fresh(1), aContainerView({ slot: 2 })])).toEqual([
+        'create 1 of revision 1 for web-1.r2.a1',
+      ]);
+      expect(planned(service, [fresh(1), aContainerView(), aContainerView({ slot: 2 })])).toEqual([
+        'retire web-1.r2.a1: rolled-back',
+      ]);
+    });
+
+    test('takes containers of a revision like the base for it', () => {
+      const alike = { ...service, revision: 4, base: { revision: 3, alike: [1] } };
+      expect(planned(alike, running(2))).toEqual(['rolled-back: because']);
+    });
+
+    test('until the base is everywhere', () => {
+      expect(planned(service, running(2))).toEqual(['rolled-back: because']);
+      const done = { ...update, rollout: aRollout({ state: 'rolled-back', reason: 'because' }) };
+      expect(planned(done, running(2))).toEqual([]);
+      expect(planned(done, running(1))).toEqual(['create 2 of revision 1']);
+    });
+
+    test('and when that fails as well, stands still', () => {
+      const third = aContainerView({ attempt: 3, ...failed, message: 'exit status 1' });
+      const containers = [fresh(1), third, aContainerView({ slot: 2 })];
+      expect(planned(service, containers, 5_000)).toEqual([
+        'fail 1: web-1 failed 3 times: exit status 1',
+      ]);
+      const again = { ...service, rollout: { ...service.rollout, failedSlots: [1] } };
+      expect(planned(again, containers, 5_000)).toEqual(['rollback-failed: because']);
+      const stopped = { ...service, rollout: aRollout({ state: 'rollback-failed' }) };
+      expect(planned(stopped, containers, 5_000)).toEqual(['retire web-1.r1.a3: duplicate']);
+    });
   });
 
   test('does not try again what was asked for by name and failed', () => {
     const old = aContainerView({ outdated: true });
     const third = aContainerView({ id: containerId('new'), attempt: 3, ...failed });
-    expect(planned({ halted: 'because' }, [old, third], 5_000)).toEqual([
+    expect(planned({}, [old, third], 5_000)).toEqual([
       'retire new: failed',
-      'keep web-1.r1.a1',
+      'keep web-1.r1.a1: web-1 failed 3 times',
     ]);
-    expect(planned({ halted: 'because' }, [{ ...old, outdated: false }])).toEqual([]);
+    expect(planned({}, [{ ...old, outdated: false }])).toEqual([]);
   });
 
-  test('is none when nothing older runs: a slow container is no rollout', () => {
+  test('is none when nothing older runs and nothing ever did: a slow container is no rollout', () => {
     const containers = [late, aContainerView({ slot: 2, revision: 2 })];
-    expect(planned(update, containers, 1_000_000)).toEqual([]);
+    expect(planned({ ...update, base: null }, containers, 1_000_000)).toEqual([]);
+  });
+});
+
+describe('a rollout', () => {
+  const update = { revision: 2, replicas: 2, rollout: aRollout() } as const;
+  const fresh = (slot: number, changes: Partial<ContainerView> = {}) =>
+    aContainerView({ slot, revision: 2, ...changes });
+
+  test('is finished when the new revision serves everywhere', () => {
+    expect(planned(update, [fresh(1), fresh(2)])).toEqual(['finished']);
+    expect(planned(update, [fresh(1), fresh(2, { admitted: false })])).toEqual([]);
+    expect(planned(update, [fresh(1), fresh(2, { arrived: false })])).toEqual([
+      'arrive web-2.r2.a1',
+    ]);
+    expect(planned(update, [fresh(1), fresh(2), aContainerView({ slot: 2 })])).toEqual([
+      'retire web-2.r1.a1: replaced',
+    ]);
   });
 
-  test('is not a replacement that served and does not for a moment', () => {
-    const blinking = aContainerView({ revision: 2, ready: false });
+  test('U19: is finished at once where none is wanted', () => {
+    expect(planned({ ...update, replicas: 0 }, [])).toEqual(['finished']);
+  });
+
+  test('does not wait for what a user holds, for a job that ended, nor for a node that is down', () => {
+    const held = fresh(2, { wanted: 'stopped', phase: 'stopped', held: true });
+    expect(planned(update, [fresh(1), held])).toEqual(['finished']);
+    const ended = fresh(2, { phase: 'stopped', ready: false, exitCode: 0 });
+    expect(planned({ ...update, restart: 'never' }, [fresh(1), ended])).toEqual(['finished']);
+    const [a, b] = [nodeId('a'), nodeId('b')];
+    const onDown = aContainerView({ slot: 2, pinnedTo: b, lost: true, ready: false });
+    expect(planned({ ...update, everyNode: [a, b] }, [fresh(1, { pinnedTo: a }), onDown])).toEqual([
+      'finished',
+    ]);
+  });
+
+  test('replaces nothing whose definition is the same', () => {
+    expect(planned({ ...update, alike: [1] }, running(2))).toEqual(['finished']);
+  });
+
+  test('takes the old one away only when the new one has served for the settle time', () => {
+    const service = { ...update, settleMs: 3_000 };
+    const young = fresh(1, { arrived: false, sinceMs: 10_000 });
+    const containers = [...running(2), young];
+    expect(planned(service, containers, 12_999)).toEqual([]);
+    expect(nextCheck(service, containers, 12_999)).toBe(13_000);
+    expect(planned(service, containers, 13_000)).toEqual([
+      'retire web-1.r1.a1: replaced',
+      'arrive web-1.r2.a1',
+    ]);
+  });
+
+  test('with stop-first begins the next step only when the new one has settled', () => {
+    const service = { ...update, settleMs: 3_000, order: 'stop-first' } as const;
+    const young = fresh(1, { arrived: false, sinceMs: 10_000 });
     const [, second] = running(2);
-    expect(planned(update, [blinking, second!], 1_000_000)).toEqual([]);
+    expect(planned(service, [young, second!], 12_999)).toEqual([]);
+    expect(planned(service, [young, second!], 13_000)).toEqual(['arrive web-1.r2.a1']);
+    expect(planned(service, [fresh(1), second!], 13_000)).toEqual(['retire web-2.r1.a1: replaced']);
+  });
+
+  test('is not held up by a job that ended as it may', () => {
+    const ended = fresh(1, { phase: 'stopped', ready: false, exitCode: 0 });
+    const [, second] = running(2);
+    expect(planned({ ...update, restart: 'never' }, [ended, second!])).toEqual([
+      'create 2 for web-2.r1.a1',
+    ]);
+  });
+
+  describe('that is paused', () => {
+    const paused = {
+      ...update,
+      rollout: aRollout({ state: 'paused' }),
+      deadlineMs: 1_000,
+    } as const;
+
+    test('begins nothing', () => {
+      expect(planned(paused, running(2), 1_000_000)).toEqual([]);
+      expect(planned(paused, [fresh(1), aContainerView({ slot: 2 })])).toEqual([]);
+    });
+
+    test('U12: carries on what has begun, and no deadline counts', () => {
+      const young = fresh(1, { ready: false, arrived: false });
+      expect(planned(paused, [...running(2), young], 1_000_000)).toEqual([]);
+      expect(nextCheck(paused, [...running(2), young], 1_000_000)).toBeNull();
+      expect(planned(paused, [...running(2), fresh(1, { arrived: false })])).toEqual([
+        'retire web-1.r1.a1: replaced',
+        'arrive web-1.r2.a1',
+      ]);
+    });
+
+    test('fills new slots with what was rolled out before', () => {
+      const based = { ...paused, replicas: 3, base: { revision: 1, alike: [] } };
+      expect(planned(based, running(2))).toEqual(['create 3 of revision 1']);
+    });
   });
 });
 

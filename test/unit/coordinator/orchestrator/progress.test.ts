@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { progressOf, type Progress } from '../../../../coordinator/orchestrator/progress.ts';
 import type { ContainerView, ServiceView } from '../../../../coordinator/orchestrator/views.ts';
-import { aContainerView, aRetirement, aServiceView, nodeId } from '../../../support/builders.ts';
+import {
+  aContainerView,
+  aRetirement,
+  aRollout,
+  aServiceView,
+  nodeId,
+} from '../../../support/builders.ts';
 
 function progress(
   service: Partial<ServiceView>,
@@ -143,6 +149,11 @@ describe('a service gets stuck', () => {
     );
   });
 
+  test('not while its node is not heard of', () => {
+    const late = aContainerView({ ...young, away: true });
+    expect(progress({ deadlineMs }, [late], { nowMs: 1_000_000 }).kind).toBe('working');
+  });
+
   test('not while others are on their way', () => {
     const late = aContainerView(young);
     const next = aContainerView({ ...young, slot: 2, createdAtMs: 9_000 });
@@ -151,13 +162,24 @@ describe('a service gets stuck', () => {
     );
   });
 
-  test('when its rollout ended early and something older runs', () => {
-    const containers = [aContainerView({ slot: 2 })];
-    const service = { revision: 2, replicas: 2, halted: 'web-1 failed 3 times' };
-    expect(progress(service, containers)).toEqual(
-      stuck('the rollout ended early: web-1 failed 3 times'),
-    );
-    expect(progress({ ...service, replicas: 1 }, [aContainerView({ revision: 2 })])).toEqual(done);
+  test.each([
+    ['failed', 'the rollout of revision 2 stopped: because'],
+    ['rolled-back', 'revision 2 was rolled back to revision 1: because'],
+    ['rollback-failed', 'revision 2 failed, and so did going back: because'],
+  ] as const)('when its rollout came to an end like %s', (state, words) => {
+    const rollout = aRollout({ state, reason: 'because' });
+    const service = { revision: 2, base: { revision: 1, alike: [] }, rollout };
+    expect(progress(service, [aContainerView()])).toEqual(stuck(words));
+    const draining = aContainerView({ slot: 2, revision: 2, ...leaving });
+    expect(progress(service, [aContainerView(), draining]).kind).toBe('working');
+  });
+});
+
+test('a service rests while its rollout is paused', () => {
+  const service = { revision: 2, rollout: aRollout({ state: 'paused' }) };
+  expect(progress(service, [aContainerView()])).toEqual({
+    kind: 'resting',
+    reason: 'it is paused',
   });
 });
 

@@ -6,7 +6,7 @@ import {
   type ServiceState,
 } from '../../../../coordinator/orchestrator/service-state.ts';
 import type { ContainerView, ServiceView } from '../../../../coordinator/orchestrator/views.ts';
-import { aContainerView, aServiceView } from '../../../support/builders.ts';
+import { aContainerView, aRollout, aServiceView } from '../../../support/builders.ts';
 
 const done: Progress = { kind: 'done' };
 const working: Progress = { kind: 'working', waitingFor: '' };
@@ -41,6 +41,29 @@ describe('a service is', () => {
       'partly-running',
       'stuck with something that runs',
       { progress: stuck, containers: [aContainerView(), starting] },
+    ],
+    [
+      'running',
+      'rolled back, with all that is wanted',
+      {
+        service: { rollout: aRollout({ state: 'rolled-back' }) },
+        progress: stuck,
+        containers: [aContainerView()],
+      },
+    ],
+    [
+      'paused',
+      'with all that is wanted and a rollout that stands still',
+      {
+        service: { rollout: aRollout({ state: 'failed' }) },
+        progress: stuck,
+        containers: [aContainerView()],
+      },
+    ],
+    [
+      'paused',
+      'with a rollout that the user paused',
+      { progress: { kind: 'resting', reason: '' }, containers: [aContainerView()] },
     ],
     ['failed', 'stuck with nothing that runs', { progress: stuck, containers: [starting] }],
     [

@@ -5,7 +5,16 @@ import {
   viewContainer,
   viewService,
 } from '../../../../coordinator/orchestrator/views.ts';
-import { aContainer, anObservation, aPort, aService, aSpec } from '../../../support/builders.ts';
+import {
+  aContainer,
+  anObservation,
+  anUpdatePolicy,
+  aPort,
+  aService,
+  aSpec,
+  nodeId,
+} from '../../../support/builders.ts';
+import type { NodeId } from '../../../../shared/ids.ts';
 
 describe('the update order', () => {
   test.each([
@@ -14,16 +23,27 @@ describe('the update order', () => {
     ['start-first', 80, 'start-first'],
     ['stop-first', 0, 'stop-first'],
   ] as const)('%s with node port %i is %s', (order, hostPort, expected) => {
-    const update = { order, parallelism: 1, deadlineMs: 1_000 };
+    const update = anUpdatePolicy({ order });
     const spec = aSpec({ update, ports: [aPort({ containerPort: 8080 }), aPort({ hostPort })] });
     expect(effectiveOrder(aService({ spec }))).toBe(expected);
   });
 });
 
-test('a rollout counts as ended only for the revision that it was of', () => {
-  const halt = { revision: 2, reason: 'because' };
-  expect(viewService(aService({ revision: 2, halt }), null).halted).toBe('because');
-  expect(viewService(aService({ revision: 3, halt }), null).halted).toBeNull();
+describe('a share of the containers wanted', () => {
+  const amounts = (replicas: number, everyNode: NodeId[] | null = null) => {
+    const update = anUpdatePolicy({ parallelism: '25%', failureBudget: '25%' });
+    return viewService(aService({ spec: aSpec({ replicas, update }) }), everyNode);
+  };
+
+  test('is rounded down, but at least one is replaced at a time', () => {
+    expect(amounts(11)).toMatchObject({ parallelism: 2, failureBudget: 2 });
+    expect(amounts(3)).toMatchObject({ parallelism: 1, failureBudget: 0 });
+  });
+
+  test('counts nodes where there is one on every node', () => {
+    const everyNode = Array.from({ length: 8 }, (_, index) => nodeId(`node-${index}`));
+    expect(amounts(1, everyNode)).toMatchObject({ parallelism: 2, failureBudget: 2 });
+  });
 });
 
 interface Node {

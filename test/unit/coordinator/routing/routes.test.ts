@@ -4,6 +4,7 @@ import { balancedPort, frontendsOf, targetOf } from '../../../../coordinator/rou
 import {
   aBinding,
   aContainer,
+  aDefinition,
   anObservation,
   aPort,
   aService,
@@ -61,7 +62,13 @@ describe('a container', () => {
     ['is to be removed', { container: { wanted: 'removed' } }],
     ['has no port that could be reached', { observed: { ports: [] } }],
     ['is reached by UDP alone', { observed: { ports: [aBinding({ protocol: 'udp' })] } }],
-    ['is of a service with no port', { service: { spec: aSpec({ ports: [] }) } }],
+    [
+      'is of a service with no port',
+      {
+        service: { spec: aSpec({ ports: [] }) },
+        container: { definition: aDefinition({ ports: [] }) },
+      },
+    ],
   ])('that %s has no target', (_, case_) => {
     expect(target(case_)).toBeNull();
   });
@@ -76,10 +83,19 @@ describe('a container', () => {
       aBinding({ containerPort: 80, hostPort: 1 }),
       aBinding({ containerPort: 8080, hostPort: 2 }),
     ];
-    expect(balancedPort(aService({ spec: aSpec({ ports }) }))).toBe(8080);
+    expect(balancedPort(ports)).toBe(8080);
     expect(
-      target({ service: { spec: aSpec({ ports }) }, observed: { ports: bindings } })?.port,
+      target({
+        service: { spec: aSpec({ ports }) },
+        container: { definition: aDefinition({ ports }) },
+        observed: { ports: bindings },
+      })?.port,
     ).toBe(2);
+  });
+
+  test('of another revision takes requests at its own port', () => {
+    const spec = aSpec({ ports: [aPort({ containerPort: 8080 })] });
+    expect(target({ service: { spec } })?.port).toBe(49_153);
   });
 
   test('has another target when its port changes', () => {

@@ -6,7 +6,7 @@ import { controlHandlers } from '../../../../../coordinator/api/control-service.
 import type { Handlers } from '../../../../../coordinator/api/guard.ts';
 import { Dispatcher } from '../../../../../coordinator/dispatcher/dispatcher.ts';
 import { TokenIssuer } from '../../../../../coordinator/identity/tokens.ts';
-import type { Service } from '../../../../../coordinator/model.ts';
+import type { Container, Service } from '../../../../../coordinator/model.ts';
 import { ObservedState } from '../../../../../coordinator/observed/observed-state.ts';
 import { WriteBehind } from '../../../../../coordinator/observed/write-behind.ts';
 import { Orchestrator } from '../../../../../coordinator/orchestrator/orchestrator.ts';
@@ -283,7 +283,9 @@ export class ModelFleet implements AsyncDisposable {
       this.#serving.delete(slot);
       const scaledAway =
         members.every(({ wanted }) => wanted !== 'running') &&
-        members.some(({ retirement }) => retirement?.reason === 'scaled-down');
+        members.some(({ retirement: r }) =>
+          ['scaled-down', 'not-eligible'].includes(r?.reason ?? ''),
+        );
       if (!scaledAway) this.violations.push(`web-${slot} does not serve any more`);
     }
     for (const [slot, members] of slots) {
@@ -309,11 +311,17 @@ export class ModelFleet implements AsyncDisposable {
       const server = proxy.serverOf(id);
       if (server === undefined) continue;
       const gone = !proxy.connected && this.clock.monotonic() - proxy.awaySinceMs >= proxyGraceMs;
-      if (gone || (server.mode !== 'ready' && server.inFlight === 0)) continue;
+      if (gone || this.#wasGone(proxy, container)) continue;
+      if (server.mode !== 'ready' && server.inFlight === 0) continue;
       this.violations.push(
         `${container.name} was ended while ${proxy.id} had ${server.inFlight} in flight (${server.mode})`,
       );
     }
+  }
+
+  /** It came back from longer than its grace when it had been decided already, without it. */
+  #wasGone({ back }: ModelProxy, { retirement }: Container): boolean {
+    return back.afterMs >= proxyGraceMs && (retirement?.startedAtMs ?? 0) <= back.atMs;
   }
 }
 

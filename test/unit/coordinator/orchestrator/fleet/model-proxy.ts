@@ -22,6 +22,8 @@ export class ModelProxy {
   readonly servers = new Map<string, Server>();
   connected = false;
   awaySinceMs = 0;
+  /** When it was last back, and after how long. */
+  back = { atMs: 0, afterMs: 0 };
   readonly #clock: FakeClock;
   #routing: Routing | undefined;
   #record: ProxyRecord | undefined;
@@ -41,6 +43,8 @@ export class ModelProxy {
   connect(routing: Routing, service: ServiceId, epoch: string): void {
     if (this.connected) return;
     this.connected = true;
+    const afterMs = this.#clock.monotonic() - this.awaySinceMs;
+    this.back = { atMs: this.#clock.now(), afterMs };
     this.#routing = routing;
     this.#service = service;
     const record = routing.attach({ id: this.id, name: this.id, serviceId: service }, 'host');

@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import type { ServiceSpec } from '../../../../../shared/gen/fairlead/v1/service.ts';
 import {
   ApiRole,
+  FailureAction,
   PlacementStrategy,
   ServiceSpec as SpecMessage,
   UpdateOrder,
+  UpdatePolicy,
 } from '../../../../../shared/gen/fairlead/v1/service.ts';
 import { Availability } from '../../../../../shared/gen/fairlead/v1/node.ts';
 import { Role } from '../../../../../shared/gen/fairlead/v1/token.ts';
@@ -20,13 +22,22 @@ interface Pick {
 }
 
 type ContainerVerb = 'startContainer' | 'stopContainer' | 'redeployContainer' | 'removeContainer';
-type ServiceVerb = 'redeploy' | 'start' | 'stop' | 'link' | 'unlink';
+type ServiceVerb = 'redeploy' | 'start' | 'stop' | 'link' | 'unlink' | 'hold' | 'resume';
+
+interface Policy {
+  readonly order: UpdateOrder;
+  readonly parallelism: number;
+  readonly onFailure: FailureAction;
+  readonly failureBudget: number;
+  readonly settleMs: number;
+}
 
 /** What a user does. */
 export type Change =
   | Of<'scale', { readonly replicas: number }>
   | Of<'update', { readonly image: ImageKind }>
-  | Of<'policy', { readonly order: UpdateOrder; readonly parallelism: number }>
+  | Of<'policy', { readonly policy: Policy }>
+  | Of<'rollback', { readonly back: number }>
   | Of<'container', { readonly verb: ContainerVerb } & Pick>
   | Of<ServiceVerb>
   | Of<'pause' | 'drain' | 'activate', Pick>;
@@ -56,19 +67,35 @@ export type Operation = Change | Fault | Life;
 
 const pick = fc.nat({ max: 7 });
 
+const policies = (...orders: UpdateOrder[]) =>
+  fc.record({
+    kind: fc.constant('policy' as const),
+    policy: fc.record({
+      order: fc.constantFrom(...orders),
+      parallelism: fc.integer({ min: 1, max: 3 }),
+      onFailure: fc.constantFrom(
+        ...[FailureAction.ROLL_BACK, FailureAction.PAUSE, FailureAction.CONTINUE],
+      ),
+      failureBudget: fc.nat({ max: 2 }),
+      settleMs: fc.constantFrom(0, 0, 1_500),
+    }),
+  });
+
+/** To so many revisions before; 0 is wherever a rollback goes by itself. */
+const rollbacks = fc.record({ kind: fc.constant('rollback' as const), back: fc.nat({ max: 3 }) });
+
 export const changes: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constant('scale' as const), replicas: fc.nat({ max: 5 }) }),
   fc.record({
     kind: fc.constant('update' as const),
     image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute'),
   }),
+  policies(UpdateOrder.START_FIRST, UpdateOrder.STOP_FIRST),
+  rollbacks,
   fc.record({
-    kind: fc.constant('policy' as const),
-    order: fc.constantFrom(UpdateOrder.START_FIRST, UpdateOrder.STOP_FIRST),
-    parallelism: fc.integer({ min: 1, max: 3 }),
-  }),
-  fc.record({
-    kind: fc.constantFrom<ServiceVerb>('redeploy', 'start', 'stop', 'link', 'unlink'),
+    kind: fc.constantFrom<ServiceVerb>(
+      ...(['redeploy', 'start', 'stop', 'link', 'unlink', 'hold', 'resume'] as const),
+    ),
   }),
   fc.record({
     kind: fc.constant('container' as const),
@@ -91,11 +118,9 @@ export const gentleChanges: fc.Arbitrary<Change> = fc.oneof(
     kind: fc.constant('update' as const),
     image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute'),
   }),
-  fc.record({
-    kind: fc.constant('policy' as const),
-    order: fc.constant(UpdateOrder.START_FIRST),
-    parallelism: fc.integer({ min: 1, max: 3 }),
-  }),
+  policies(UpdateOrder.START_FIRST),
+  rollbacks,
+  fc.record({ kind: fc.constantFrom('hold' as const, 'resume' as const) }),
   fc.record({
     kind: fc.constant('container' as const),
     verb: fc.constant('redeployContainer' as const),
@@ -155,7 +180,7 @@ export async function begin(fleet: ModelFleet, options: ServiceOptions): Promise
         ...(everyNode ? {} : { replicas }),
         strategy,
         ports: [{ containerPort: 80, protocol: 0, published: true, hostPort }],
-        update: { order: options.order ?? 0, parallelism: 1, deadlineMs: 20_000 },
+        update: UpdatePolicy.fromPartial({ order: options.order ?? 0, deadlineMs: 20_000 }),
       }),
     },
     call,
@@ -226,10 +251,18 @@ const proxyOf = (fleet: ModelFleet, { pick: which }: Pick) =>
 const performers: Performers = {
   scale: ({ handlers, call }, { replicas }) => handlers.scaleService({ ...web, replicas }, call),
   update: (fleet, { image }) => update(fleet, { image: nextImage(fleet, image) }, ['image']),
-  policy: (fleet, { order, parallelism }) => {
+  policy: (fleet, { policy }) => {
+    const { parallelism } = policy;
     fleet.maxParallelism = Math.max(fleet.maxParallelism, parallelism);
-    return update(fleet, { update: { order, parallelism, deadlineMs: 20_000 } }, ['update']);
+    const message = UpdatePolicy.fromPartial({ deadlineMs: 20_000, ...policy });
+    return update(fleet, { update: message }, ['update']);
   },
+  rollback: (fleet, { back }) => {
+    const revision = back === 0 ? 0 : Math.max(1, fleet.service('web').revision - back);
+    return fleet.handlers.rollbackService({ ...web, revision }, fleet.call);
+  },
+  hold: ({ handlers, call }) => handlers.pauseService(web, call),
+  resume: ({ handlers, call }) => handlers.resumeService(web, call),
   redeploy: ({ handlers, call }) => handlers.redeployService(web, call),
   start: ({ handlers, call }) => handlers.startService(web, call),
   stop: ({ handlers, call }) => handlers.stopService(web, call),

@@ -1,0 +1,190 @@
+import type { RetireReason, RevisionSet } from '../model.ts';
+import { recover } from './restart.ts';
+import type { MissingSlot, Slots } from './scaling.ts';
+import { hasPlace, serves } from './standing.ts';
+import type { Step } from './steps.ts';
+import { isAlive, type ContainerView, type ServiceView } from './views.ts';
+
+/** What a slot is to have, given where the rollout stands. */
+export interface Aim {
+  /** Of a container that is made for the slot now. */
+  readonly revision: number;
+  /** Whether a container may stay, as far as its revision goes. */
+  readonly fits: (container: ContainerView) => boolean;
+  /** The slot is being brought to that revision: what fails there, fails the rollout. */
+  readonly strict: boolean;
+}
+
+/** What each slot is to have; a slot that nothing stands for has no members. */
+export type Aims = (slot: number, members: readonly ContainerView[]) => Aim;
+
+/** The revisions that slots are to have, by the state of the rollout. */
+export function aimsOf(service: ServiceView): Aims {
+  const { rollout, base } = service;
+  const target = targetOf(service);
+  switch (rollout?.state) {
+    case undefined:
+      return () => strictly(target);
+    case 'going':
+      return (slot, members) =>
+        rollout.failedSlots.includes(slot)
+          ? staying(service, members, () => false)
+          : strictly(target);
+    case 'paused':
+      return (_, members) => staying(service, members, () => true);
+    case 'failed':
+      return (slot, members) =>
+        staying(service, members, (c) => c.arrived && !rollout.failedSlots.includes(slot));
+    case 'rolling-back':
+    case 'rolled-back':
+      return () => strictly(base ?? target);
+    case 'rollback-failed':
+      return () => ({ revision: (base ?? target).revision, fits: () => true, strict: false });
+  }
+}
+
+/** Whether a container may stay as far as its revision goes, by all that stand for its slot. */
+export function fitnessOf(service: ServiceView): (container: ContainerView) => boolean {
+  // Only slots that stay as they are depend on who else is there, and there every one of them may be right.
+  const aims = aimsOf(service);
+  return (container) => aims(container.slot, [container]).fits(container);
+}
+
+/** Whether a container is of a revision that the service keeps, wherever it is. */
+export function mayStay(
+  { rollout, base, ...target }: Pick<ServiceView, 'rollout' | 'base' | 'revision' | 'alike'>,
+  container: Pick<ContainerView, 'revision'>,
+): boolean {
+  switch (rollout?.state) {
+    case undefined:
+    case 'going':
+      return isOf(target, container);
+    case 'rolling-back':
+    case 'rolled-back':
+      return isOf(base ?? target, container);
+    case 'paused':
+    case 'failed':
+    case 'rollback-failed':
+      return true;
+  }
+}
+
+/** What a failed rollout goes back to; null where that is nothing else. */
+export function fallbackOf({
+  base,
+  revision,
+  alike,
+}: Pick<ServiceView, 'base' | 'revision' | 'alike'>): RevisionSet | null {
+  const isSame = base === null || base.revision === revision || alike.includes(base.revision);
+  return isSame ? null : base;
+}
+
+function targetOf({ revision, alike }: ServiceView): RevisionSet {
+  return { revision, alike };
+}
+
+function strictly(set: RevisionSet): Aim {
+  return { revision: set.revision, fits: (container) => isOf(set, container), strict: true };
+}
+
+/**
+ * The slot keeps what it has: the new revision where that has proven itself, else what is older. What is lost
+ * there comes back as what was there, never as what just failed.
+ */
+function staying(
+  service: ServiceView,
+  members: readonly ContainerView[],
+  proves: (container: ContainerView) => boolean,
+): Aim {
+  const target = targetOf(service);
+  const fallback = fallbackOf(service);
+  const live = members.filter(({ wanted }) => wanted === 'running');
+  const isNew = (container: ContainerView) => isOf(target, container);
+  const isProven = live.some((container) => isNew(container) && proves(container));
+  const hasElse = fallback !== null || live.some((c) => !isNew(c) && hasPlace(c));
+  if (isProven || !hasElse) return { ...strictly(target), strict: false };
+  return {
+    revision: fallback?.revision ?? target.revision,
+    fits: (container) => !isNew(container),
+    strict: false,
+  };
+}
+
+function isOf(
+  { revision, alike }: RevisionSet,
+  container: Pick<ContainerView, 'revision'>,
+): boolean {
+  return container.revision === revision || alike.includes(container.revision);
+}
+
+/** Why what is new in a slot makes place for what is older; null: it does not. */
+export function reasonToTurnBack({ rollout }: ServiceView, slot: number): RetireReason | null {
+  switch (rollout?.state) {
+    case 'rolling-back':
+    case 'rolled-back':
+      return 'rolled-back';
+    case 'failed':
+      return 'failed';
+    case 'going':
+      return rollout.failedSlots.includes(slot) ? 'failed' : null;
+    case undefined:
+    case 'paused':
+    case 'rollback-failed':
+      return null;
+  }
+}
+
+/** The rollout goes on by itself, so that what fails may fail it. */
+export function isActive({ rollout }: ServiceView): boolean {
+  return rollout?.state === 'going' || rollout?.state === 'rolling-back';
+}
+
+/** Whether a rollout comes to its end, or turns: it ends always. */
+export function verdictOn(
+  service: ServiceView,
+  slots: Slots,
+  missing: readonly MissingSlot[],
+): Extract<Step, { kind: 'turn' }> | null {
+  const { rollout, failureBudget, onFailure } = service;
+  if (rollout === null || !isActive(service)) return null;
+  const { failedSlots, reason } = rollout;
+  if (rollout.state === 'rolling-back') {
+    if (failedSlots.length > 0) return { kind: 'turn', to: 'rollback-failed', reason };
+    return isEverywhere(service, slots, missing)
+      ? { kind: 'turn', to: 'rolled-back', reason }
+      : null;
+  }
+  if (failedSlots.length > failureBudget && onFailure !== 'continue') {
+    const back = onFailure === 'roll-back' && fallbackOf(service) !== null;
+    return { kind: 'turn', to: back ? 'rolling-back' : 'failed', reason };
+  }
+  if (!isEverywhere(service, slots, missing)) return null;
+  return failedSlots.length === 0
+    ? { kind: 'turn', to: 'finished', reason: '' }
+    : { kind: 'turn', to: 'failed', reason };
+}
+
+/** Every slot that did not fail has a container that is right and serves, or ended as it may. */
+function isEverywhere(
+  service: ServiceView,
+  slots: Slots,
+  missing: readonly MissingSlot[],
+): boolean {
+  const aims = aimsOf(service);
+  const failed = service.rollout?.failedSlots ?? [];
+  if (missing.some(({ slot }) => !failed.includes(slot))) return false;
+  return [...slots].every(([slot, members]) => {
+    if (failed.includes(slot)) return true;
+    const live = members.filter(({ wanted }) => wanted === 'running');
+    if (live.length === 0) return members.some(({ held }) => held);
+    // What belongs to a node that is down waits for it; the rollout does not.
+    if (live.every(({ lost, pinnedTo }) => lost && pinnedTo !== null)) return true;
+    const { fits } = aims(slot, members);
+    return live.every((c) => fits(c) && !c.outdated) && live.some((c) => isThere(c, service));
+  });
+}
+
+function isThere(container: ContainerView, { restart }: ServiceView): boolean {
+  if (isAlive(container)) return container.arrived && serves(container);
+  return recover(container, restart, 0).kind === 'leave';
+}
