@@ -48,16 +48,26 @@ export class IdentityFile {
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       await chmod(this.#directory, 0o700);
+    } catch (error) {
+      throw this.#notWritable(error);
+    }
+    const known = await this.#knownJoiningKey();
+    if (known !== undefined) return known;
+    const key = makePrivateKey();
+    await this.#write(this.#joiningKeyPath, key);
+    return key;
+  }
+
+  async #knownJoiningKey(): Promise<string | undefined> {
+    try {
       const known = await readIfThere(this.#joiningKeyPath);
-      if (known !== undefined && isPrivateKey(known)) return known;
-      const key = makePrivateKey();
-      await this.#write(this.#joiningKeyPath, key);
-      return key;
+      if (known === undefined || isPrivateKey(known)) return known;
+      throw new Error('it is no private key');
     } catch (error) {
       throw new DomainError(
         'precondition',
-        `the state directory ${this.#directory} cannot be written (${messageOf(error)}): make it writable for the agent, or name another by --state-dir`,
-        { reason: 'STATE_DIR_NOT_WRITABLE', cause: error },
+        `the key in ${this.#joiningKeyPath} cannot be read: ${messageOf(error)}. This host asked to join with it, and may be a node already: restore the file from a copy. Only to join as a new node, remove it, and the node that nobody speaks for: "fairlead node rm"`,
+        { reason: 'IDENTITY_UNREADABLE', cause: error },
       );
     }
   }
@@ -73,21 +83,26 @@ export class IdentityFile {
 
   async #write(path: string, text: string): Promise<void> {
     const temporary = `${path}.new`;
-    const file = await open(temporary, 'w', 0o600);
     try {
+      await using file = await open(temporary, 'w', 0o600);
       await file.writeFile(text);
       await file.chmod(0o600);
       await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    const directory = await open(this.#directory, 'r');
-    try {
+      await rename(temporary, path);
+      await using directory = await open(this.#directory, 'r');
       await directory.sync();
-    } finally {
-      await directory.close();
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw this.#notWritable(error);
     }
+  }
+
+  #notWritable(error: unknown): DomainError {
+    return new DomainError(
+      'precondition',
+      `the state directory ${this.#directory} cannot be written (${messageOf(error)}): free space on its disk, make it writable for the agent, or name another by --state-dir`,
+      { reason: 'STATE_DIR_NOT_WRITABLE', cause: error },
+    );
   }
 
   #unreadable(why: string, cause?: unknown): DomainError {

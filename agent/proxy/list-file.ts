@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import type { ListSnapshot } from './backend-list.ts';
-import { readIfThere, writeAtomically } from './state-directory.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
 
 const protocol = z.enum(['http', 'tcp']);
 
@@ -28,29 +29,25 @@ const listSchema = z.object({
 /** The last good list on disk, from which a proxy serves while no coordinator can be reached. */
 export class ListFile {
   readonly #path: string;
+  readonly #log: Logger;
 
-  constructor(path: string) {
+  constructor(path: string, log: Logger) {
     this.#path = path;
+    this.#log = log;
   }
 
   /** Undefined if there is none, or none that can be read: then the coordinator's is waited for. */
   async read(): Promise<ListSnapshot | undefined> {
-    const text = await readIfThere(this.#path);
-    if (text === undefined) return undefined;
-    const parsed = listSchema.safeParse(parseJson(text));
-    return parsed.success ? { ...parsed.data, rejected: [] } : undefined;
+    const content = await readJson(this.#path, this.#log);
+    if (content === undefined) return undefined;
+    const parsed = listSchema.safeParse(content);
+    if (parsed.success) return { ...parsed.data, rejected: [] };
+    sayUnusable(this.#log, this.#path, 'it is not a list of this version');
+    return undefined;
   }
 
   async write({ epoch, version, frontends, backends, targets }: ListSnapshot): Promise<void> {
     const content = { format: 1, epoch, version, frontends, backends, targets };
     await writeAtomically(this.#path, `${JSON.stringify(content)}\n`);
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -17,6 +17,7 @@ import {
   lockDirectory,
   readIfThere,
   statePaths,
+  unreadable,
   writeAtomically,
   type StatePaths,
 } from './state-directory.ts';
@@ -89,7 +90,7 @@ async function build(
     { clock, log: log.child({ component: 'haproxy' }) },
   );
   const configStore = new ConfigStore(paths, config, haproxy);
-  const listFile = new ListFile(paths.list);
+  const listFile = new ListFile(paths.list, log);
   const outbox = new Outbox();
   const driver = new HaproxyDriver({
     clock,
@@ -103,7 +104,7 @@ async function build(
   const enrolment = new Enrolment(
     {
       ...{ clock, random, log: log.child({ component: 'identity' }) },
-      trustFile: new TrustFile(paths.trust),
+      trustFile: new TrustFile(paths.trust, log),
     },
     config,
   );
@@ -134,7 +135,13 @@ async function build(
 /** An id that was made up stays the same for ever: the coordinator knows the proxy by it. */
 async function keptProxyId(path: string, random: Random): Promise<string> {
   const kept = (await readIfThere(path))?.trim();
-  if (kept !== undefined && kept !== '') return kept;
+  if (kept !== undefined) {
+    if (/^[0-9a-f]{32}$/.test(kept)) return kept;
+    throw unreadable(
+      path,
+      'it is not the id that was written there. Restore it from a copy; or remove it, and this is another proxy to the coordinator',
+    );
+  }
   const id = random.id();
   await writeAtomically(path, `${id}\n`);
   return id;

@@ -1,7 +1,8 @@
-import { mkdir, open, readFile, rename, stat, chmod } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, chmod } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { DomainError } from '../../shared/errors.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/logger.ts';
 
 /** HAProxy binds `PATH.PID.tmp` first, and a socket's path has at most 107 bytes. */
 const maxDirectoryLength = 80;
@@ -94,14 +95,19 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
 /** Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   const temporary = `${path}.tmp`;
-  const file = await open(temporary, 'w', 0o600);
   try {
+    await using file = await open(temporary, 'w', 0o600);
     await file.writeFile(text);
     await file.sync();
-  } finally {
-    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new DomainError(
+      'precondition',
+      `${path} cannot be written: ${messageOf(error)}; free space on its disk, or see that it may be written to`,
+      { reason: 'STATE_DIR_NOT_WRITABLE', cause: error },
+    );
   }
-  await rename(temporary, path);
 }
 
 /** The file's text; undefined if there is none. */
@@ -110,6 +116,30 @@ export async function readIfThere(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    throw unreadable(path, `${messageOf(error)}; see that it is a file that the agent may read`);
   }
+}
+
+/** What a file holds that can be had anew; undefined, said in the log, if it is damaged. */
+export async function readJson(path: string, log: Logger): Promise<unknown> {
+  try {
+    const text = await readIfThere(path);
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch (error) {
+    sayUnusable(log, path, messageOf(error));
+    return undefined;
+  }
+}
+
+/** Says that a file is damaged, and what comes of it. */
+export function sayUnusable(log: Logger, path: string, why: string): void {
+  const advice = 'the coordinator is asked instead, and the file is then written anew';
+  log.warn({ file: path, reason: why, advice }, 'a file of the state directory cannot be used');
+}
+
+/** The refusal of a file that is not made anew. */
+export function unreadable(path: string, why: string): DomainError {
+  return new DomainError('precondition', `${path} cannot be read: ${why}`, {
+    reason: 'STATE_FILE_UNREADABLE',
+  });
 }

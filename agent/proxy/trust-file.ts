@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import { readIfThere, writeAtomically } from './state-directory.ts';
+import type { Logger } from '../../shared/logger.ts';
+import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
 
 const schema = z.object({ pin: z.string(), trustPem: z.string() });
 
@@ -9,20 +10,20 @@ export type KnownTrust = z.infer<typeof schema>;
 /** Keeps what is to be trusted when the authority of the coordinator was replaced after the token was made. */
 export class TrustFile {
   readonly #path: string;
+  readonly #log: Logger;
 
-  constructor(path: string) {
+  constructor(path: string, log: Logger) {
     this.#path = path;
+    this.#log = log;
   }
 
   /** Undefined if there is none, or none that can be read: then the pin in the token decides. */
   async read(): Promise<KnownTrust | undefined> {
-    const text = await readIfThere(this.#path);
-    if (text === undefined) return undefined;
-    try {
-      return schema.safeParse(JSON.parse(text)).data;
-    } catch {
-      return undefined;
-    }
+    const content = await readJson(this.#path, this.#log);
+    if (content === undefined) return undefined;
+    const parsed = schema.safeParse(content);
+    if (!parsed.success) sayUnusable(this.#log, this.#path, 'it does not say whom to trust');
+    return parsed.data;
   }
 
   async write(trust: KnownTrust): Promise<void> {

@@ -8,6 +8,7 @@ import { DomainError, messageOf } from '../../shared/errors.ts';
 // files in it with size and SHA-256; then the files, one after the other.
 
 const format = 'fairlead-backup 1';
+const failed = 'no fairlead-backup: ';
 const maxHeadBytes = 64 * 1024;
 
 /** A file in a backup. */
@@ -75,10 +76,21 @@ export async function readArchive(path: string, into?: string): Promise<Manifest
   }
 }
 
+/** What is sent in place of a backup that cannot be made. */
+export function failureLine(error: unknown): string {
+  return `${failed}${messageOf(error)}\n`;
+}
+
 async function readHead(archive: FileHandle, path: string) {
   const buffer = Buffer.alloc(maxHeadBytes);
   const { bytesRead } = await archive.read(buffer, 0, maxHeadBytes, 0);
   const [first = '', line, rest] = buffer.toString('latin1', 0, bytesRead).split('\n', 3);
+  if (first.startsWith(failed)) {
+    const why = first.slice(failed.length);
+    throw new DomainError('unavailable', `the coordinator cannot make a backup: ${why}`, {
+      reason: 'BACKUP_FAILED',
+    });
+  }
   if (!first.startsWith('fairlead-backup ')) throw damaged(path, 'it is no backup of Fairlead');
   if (!first.startsWith(`${format} `)) {
     throw damaged(path, 'it was written by another version of Fairlead; use that one');

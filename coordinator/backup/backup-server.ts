@@ -10,7 +10,7 @@ import { messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Store } from '../store/store.ts';
 import { version } from '../version.ts';
-import { archiveOf, type Source } from './archive.ts';
+import { archiveOf, failureLine, type Source } from './archive.ts';
 import { backupSocket, databaseName, isKept } from './state-files.ts';
 
 /** Beginning of the names of directories that copies of the database are made in. */
@@ -43,7 +43,7 @@ export async function serveBackups(
         log.info({}, 'backup made');
       },
       (err: unknown) => {
-        socket.destroy();
+        socket.destroySoon();
         if (!signal.aborted) log.warn({ err }, 'backup failed');
       },
     );
@@ -85,7 +85,10 @@ async function sendBackup(
   const directory = await mkdtemp(join(stateDir, temporary));
   try {
     const database: Source = { name: databaseName, path: join(directory, databaseName) };
-    await store.copyTo(database.path);
+    await store.copyTo(database.path).catch((error: unknown) => {
+      socket.write(failureLine(error));
+      throw error;
+    });
     const createdAt = new Date(clock.now()).toISOString();
     const archive = archiveOf([database, ...otherFiles(stateDir)], { createdAt, version });
     await pipeline(Readable.from(archive), socket);

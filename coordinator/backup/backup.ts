@@ -36,14 +36,25 @@ async function receive(stateDir: string, path: string, signal: AbortSignal): Pro
   using _abort = onAbort(signal, () => socket.destroy());
   socket.setTimeout(silenceMs, () => socket.destroy(new Error('the coordinator is silent')));
   await rm(path, { force: true });
-  const target = await open(path, 'wx', 0o600);
+  const failed = (error: unknown): never => {
+    throw notWritten(path, error);
+  };
+  const target = await open(path, 'wx', 0o600).catch(failed);
   try {
-    for await (const chunk of socket) await target.appendFile(chunk as Buffer);
-    await target.sync();
+    for await (const chunk of socket) await target.appendFile(chunk as Buffer).catch(failed);
+    await target.sync().catch(failed);
   } finally {
     socket.destroy();
     await target.close();
   }
+}
+
+function notWritten(path: string, error: unknown): DomainError {
+  return new DomainError(
+    'unavailable',
+    `the backup could not be written to ${path}: ${messageOf(error)}; free space on its disk, or name another place`,
+    { reason: 'BACKUP_FAILED', cause: error },
+  );
 }
 
 async function dial(stateDir: string): Promise<Socket> {

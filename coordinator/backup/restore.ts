@@ -1,7 +1,7 @@
 import { chown, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
-import { DomainError } from '../../shared/errors.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
 import { prepareStateDirectory } from '../identity/key-files.ts';
 import { checkDatabase, refuseIfInUse } from '../store/database.ts';
 import { readArchive, type Manifest } from './archive.ts';
@@ -45,7 +45,7 @@ export async function restoreBackup(
   } catch (error) {
     // What was there before is as it was, unless an earlier restore had begun to change it.
     if (!again) await rm(restoring, { recursive: true });
-    throw error;
+    throw error instanceof DomainError ? error : notRestored(stateDir, error);
   }
   // From here on to the last line a coordinator refuses to start.
   await rm(backupSocket(stateDir), { force: true });
@@ -91,6 +91,14 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await directory.close();
   }
+}
+
+function notRestored(stateDir: string, error: unknown): DomainError {
+  return new DomainError(
+    'unavailable',
+    `the backup could not be put into ${stateDir}: ${messageOf(error)}; free space on its disk and try again. What was there is as it was`,
+    { reason: 'RESTORE_FAILED', cause: error },
+  );
 }
 
 function notEmpty(stateDir: string): DomainError {

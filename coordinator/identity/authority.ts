@@ -29,6 +29,8 @@ const clockToleranceMs = 3_600_000;
 /** How often it is looked whether something is due. Clocks jump, and hosts sleep. */
 const lookEveryMs = 3_600_000;
 const retryMs = 60_000;
+/** How soon a file is tried again that could not be written. */
+const keepAgainMs = 10_000;
 
 export interface AuthorityDeps {
   readonly clock: Clock;
@@ -92,6 +94,8 @@ export class Authority {
   readonly #turns = new Turns();
   #record: AuthorityRecord;
   #known: readonly Known[] = [];
+  /** Whether what is in use is also on the disk. */
+  #isKept = true;
 
   private constructor(
     deps: AuthorityDeps,
@@ -116,6 +120,8 @@ export class Authority {
       deps.log.info({ pin: authority.pin }, 'certificate authority made');
     }
     await authority.#look();
+    // A full disk is no reason not to start: what is not kept now is kept later.
+    authority.#keepServer();
     authority.#publish();
     return authority;
   }
@@ -258,7 +264,8 @@ export class Authority {
     const { clock, log } = this.#deps;
     while (!signal.aborted) {
       const dueInMs = Math.max(this.#nextDueMs() - clock.now(), 1_000);
-      await clock.sleep(Math.min(dueInMs, lookEveryMs), signal);
+      const lookInMs = this.#isKept ? lookEveryMs : keepAgainMs;
+      await clock.sleep(Math.min(dueInMs, lookInMs), signal);
       if (signal.aborted) return;
       try {
         await this.#look();
@@ -266,14 +273,27 @@ export class Authority {
         log.error({ err: error, retryInMs: retryMs }, 'own certificate and trust not kept up');
         await clock.sleep(retryMs, signal);
       }
+      this.#keepServer();
+    }
+  }
+
+  /** Its key stays, so that one which is lost with the process is made again from what is on the disk. */
+  #keepServer(): void {
+    if (this.#isKept) return;
+    try {
+      this.#file.write(this.#record);
+      this.#isKept = true;
+    } catch (error) {
+      const words = 'own certificate is in use and not written down yet';
+      this.#deps.log.warn({ reason: messageOf(error), retryInMs: keepAgainMs }, words);
     }
   }
 
   async #look(): Promise<void> {
     await this.#turns.take(async () => {
+      await this.#renewServer();
       const nowMs = this.#deps.clock.now();
       this.#retire(({ trustedUntilMs }) => trustedUntilMs !== null && nowMs >= trustedUntilMs);
-      await this.#renewServer();
     });
   }
 
@@ -290,7 +310,8 @@ export class Authority {
     const missing = this.#options.names.filter((name) => !hasName(server.certificate, name));
     if (missing.length === 0 && this.#deps.clock.now() < this.#serverRenewalMs()) return;
     const certificate = await this.#serverCertificate(this.#signer);
-    this.#write({ ...this.#record, server: { ...server, certificate } });
+    this.#isKept = false;
+    this.#use({ ...this.#record, server: { ...server, certificate } });
     this.#deps.log.info('own certificate made');
   }
 
@@ -336,6 +357,11 @@ export class Authority {
         { reason: 'STORE_FULL', cause: error },
       );
     }
+    this.#isKept = true;
+    this.#use(record);
+  }
+
+  #use(record: AuthorityRecord): void {
     const isNews = bundleOf(record) !== this.bundle;
     this.#record = record;
     this.#known = knownOf(record);

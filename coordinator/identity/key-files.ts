@@ -6,7 +6,8 @@ import {
   openSync,
   readFileSync,
   renameSync,
-  writeSync,
+  rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -45,9 +46,20 @@ export function readOrCreateTokenKey(stateDir: string): Buffer {
   return key;
 }
 
-/** Writes a file that everybody may read, whole or not at all. Its directory still hides it. */
+/**
+ * Writes a file that everybody may read, whole or not at all, unless it says that already. Its directory still
+ * hides it.
+ */
 export function writePublicFile(path: string, content: string): void {
-  writeFile(path, content, 0o644);
+  if (!says(path, content)) writeFile(path, content, 0o644);
+}
+
+function says(path: string, content: string): boolean {
+  try {
+    return readFileSync(path, 'utf8') === content;
+  } catch {
+    return false;
+  }
 }
 
 /** Writes a file of mode 0600 so that it is there whole or not at all. */
@@ -57,19 +69,29 @@ export function writeSecretFile(path: string, content: string): void {
 
 function writeFile(path: string, content: string, mode: number): void {
   const temporary = `${path}.new`;
-  const file = openSync(temporary, 'w', mode);
   try {
-    writeSync(file, content);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), 'r');
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
+    const file = openSync(temporary, 'w', mode);
+    try {
+      // One that is written in part only, as on a disk that is nearly full, is no success.
+      writeFileSync(file, content);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+    const directory = openSync(dirname(path), 'r');
+    try {
+      fsyncSync(directory);
+    } finally {
+      closeSync(directory);
+    }
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw new DomainError(
+      'unavailable',
+      `${path} cannot be written: ${messageOf(error)}; free space on its disk, or see that it may be written to`,
+      { reason: 'STATE_DIRECTORY_UNUSABLE', cause: error },
+    );
   }
 }
 

@@ -124,21 +124,41 @@ export class IdentityKeeper {
         if (signal.aborted) return;
         const retryInMs = backoffMs(failures++, backoff, () => random.fraction());
         log.warn({ reason: messageOf(error), retryInMs }, 'certificate not renewed yet');
-        await clock.sleep(retryInMs, signal);
+        const stillMs = this.#proven.renewAtMs - clock.now();
+        const waitMs = stillMs > 0 ? Math.min(retryInMs, stillMs) : retryInMs;
+        await this.#wakeup.waitFor(waitMs, clock, signal);
       }
     }
   }
 
+  /** A disk that takes nothing does not keep the next certificate from being asked for. */
   async #advance(signal: AbortSignal): Promise<void> {
-    if (this.#kept !== this.#proven) {
-      const identity = this.#proven;
-      await this.#deps.keep(identity);
-      this.#kept = identity;
-      return;
+    const failure = await this.#keepProven();
+    if (this.#next === undefined && this.#deps.clock.now() >= this.#proven.renewAtMs) {
+      await this.#renew(signal);
     }
+    if (failure !== undefined) throw failure;
+  }
+
+  async #renew(signal: AbortSignal): Promise<void> {
     const privateKeyPem = makePrivateKey();
     const issued = await this.#deps.ask(this.#proven, signingRequest(privateKeyPem), signal);
     this.#next = identityFrom(issued, privateKeyPem, this.#deps);
     this.#deps.onRenewed();
+  }
+
+  /** Resolves to why it could not be written down, if so. */
+  async #keepProven(): Promise<Error | undefined> {
+    const identity = this.#proven;
+    if (this.#kept === identity) return undefined;
+    try {
+      await this.#deps.keep(identity);
+      this.#kept = identity;
+      return undefined;
+    } catch (error) {
+      return new Error(`the new identity is in use and not written down yet: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
   }
 }

@@ -275,14 +275,16 @@ export interface LoadResult {
  */
 export class Load {
   readonly #port: number;
+  readonly #path: string;
   readonly #stop = new AbortController();
   readonly #clients: Promise<void>[];
   readonly #failures: string[] = [];
   readonly #answers = new Map<string, number>();
   #requests = 0;
 
-  constructor(port: number, { keepAlive = 6, fresh = 3 } = {}) {
+  constructor(port: number, { keepAlive = 6, fresh = 3, path = '/' } = {}) {
     this.#port = port;
+    this.#path = path;
     this.#clients = [
       ...Array.from({ length: keepAlive }, () => this.#client(true)),
       ...Array.from({ length: fresh }, () => this.#client(false)),
@@ -314,7 +316,7 @@ export class Load {
     const agent = new Agent({ keepAlive, maxSockets: 1 });
     while (!this.#stop.signal.aborted) {
       try {
-        const { status, body } = await get(this.#port, '/', { agent });
+        const { status, body } = await get(this.#port, this.#path, { agent });
         if (status === 200) this.#answers.set(body, (this.#answers.get(body) ?? 0) + 1);
         else this.#failures.push(`status ${status}`);
       } catch (error) {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { reasonsAgainstMachines } from './machine/requirements.ts';
 import { reasonsAgainst, requirements } from './lab/requirements.ts';
+import { reasonsAgainstMounts } from './small-disk.ts';
 
 /**
  * A group of tests that run real engines. Where none can run, the group is reported as skipped with
@@ -14,6 +15,11 @@ export function describeWithLab(name: string, define: () => void): void {
 export function describeWithMachines(name: string, define: () => void): void {
   const reasons = [...reasonsAgainst(requirements()), ...reasonsAgainstMachines()];
   describeUnless(reasons, name, define);
+}
+
+/** The same for tests that fill disks. */
+export function describeWithMounts(name: string, define: () => void): void {
+  describeUnless(reasonsAgainstMounts(), name, define);
 }
 
 function describeUnless(reasons: readonly string[], name: string, define: () => void): void {

@@ -6,6 +6,7 @@ import { NodeState } from '../../../shared/gen/fairlead/v1/node.ts';
 import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
 import { eventually } from '../../support/eventually.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
+import { testAuthority } from '../../support/test-authority.ts';
 import { AgentInProcess } from '../agent/node/agent-in-process.ts';
 
 const patience = { timeoutMs: 30_000 };
@@ -156,5 +157,21 @@ test.each([
     await pair.agent.ended;
   };
   await expect(started()).rejects.toThrow(path);
+  expect(readFileSync(path, 'utf8')).toBe(left);
+});
+
+test('a damaged key that a host asked to join with is refused by name: it may be a node already', async () => {
+  await using directory = new TemporaryDirectory();
+  const path = directory.join('joining.key');
+  writeFileSync(path, '-----BEGIN PRIVATE KEY-----\nMIGH');
+  const left = readFileSync(path, 'utf8');
+  const agent = new AgentInProcess({
+    ...{ coordinator: '127.0.0.1:9', token: testAuthority.token('join'), name: 'host-1' },
+    ...{ stateDir: directory.path, dockerSocket: directory.join('no-engine.sock') },
+  });
+  await expect(agent.ended).rejects.toMatchObject({
+    reason: 'IDENTITY_UNREADABLE',
+    message: expect.stringContaining(`the key in ${path} cannot be read`) as string,
+  });
   expect(readFileSync(path, 'utf8')).toBe(left);
 });

@@ -26,7 +26,7 @@ export class SessionInProcess implements AsyncDisposable {
     const log = pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) });
     const deps = { clock: systemClock, random: systemRandom, log };
     const enrolment = new Enrolment(
-      { ...deps, trustFile: new TrustFile(trustFile) },
+      { ...deps, trustFile: new TrustFile(trustFile, log) },
       { coordinator, token },
     );
     const session = new ProxySession(
