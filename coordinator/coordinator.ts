@@ -55,6 +55,8 @@ import { Placement } from './orchestrator/placement.ts';
 import { Routing } from './routing/routing.ts';
 import { Settling } from './routing/settling.ts';
 import { Store } from './store/store.ts';
+import { NodeUpgrades } from './upgrades/node-upgrades.ts';
+import { Roller } from './upgrades/roller.ts';
 
 export interface CoordinatorDeps {
   readonly clock: Clock;
@@ -146,8 +148,9 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const observed = new ObservedState(store.loadObserved(), deps);
   const settling = new Settling({ store, observed, clock });
   const routing = new Routing({ store, observed, settling, clock });
+  const upgrades = new NodeUpgrades();
   const dispatcher = new Dispatcher(
-    { store, observed, clock, newId: () => random.id(), ...child('dispatcher') },
+    { store, observed, upgrades, clock, newId: () => random.id(), ...child('dispatcher') },
     { downGraceMs: config.nodeGraceMs },
   );
   const api = addressesOf(config, { grpc: config.listen.port, http: config.httpListen.port });
@@ -159,6 +162,9 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
   const downloads = Downloads.open(config.packages, deps.log.child({ component: 'http' }));
+  const packages = downloads;
+  const rolling = { store, observed, upgrades, packages, api, clock };
+  const roller = new Roller({ ...rolling, ...child('upgrades') });
   const handlers = controlHandlers({
     ...{
       ...reconciling,
@@ -170,7 +176,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       tokens,
       authority,
     },
-    ...{ api, installScriptSha256: downloads.scriptSha256 },
+    ...{ api, roller, packages, installScriptSha256: downloads.scriptSha256 },
   });
   const connections = new Connections();
   const leases = new Leases({ connections, clock });
@@ -178,7 +184,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   return {
     ...{ observed, routing, changes, writeBehind, api, downloads },
     connections,
-    loops: [dispatcher, routing, orchestrator, writeBehind, authority, leases],
+    loops: [dispatcher, routing, orchestrator, writeBehind, authority, leases, roller],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({
       authenticator,
@@ -186,7 +192,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       refusals: new Refusals({ store, clock, ...child('access') }),
     }),
     control: guard(handlers, { authenticator, store }),
-    agents: agentService({ ...sessions, dispatcher, tokens, ...child('agents') }),
+    agents: agentService({ ...sessions, dispatcher, upgrades, tokens, ...child('agents') }),
     proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),
   };
 }

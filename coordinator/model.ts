@@ -377,7 +377,30 @@ export interface Token {
 }
 
 export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded';
-export type TargetKind = 'service' | 'container' | 'node' | 'node-cluster' | 'token' | 'authority';
+export type TargetKind =
+  'service' | 'container' | 'node' | 'node-cluster' | 'token' | 'authority' | 'fleet';
+
+/** Where a node stands in a roll: waiting → told → upgraded or failed; same and left need nothing, or can't. */
+export type RollMemberState = 'waiting' | 'told' | 'upgraded' | 'same' | 'failed' | 'left';
+
+export interface RollMember {
+  readonly nodeId: NodeId;
+  readonly name: string;
+  readonly state: RollMemberState;
+  /** 0 until it is told. */
+  readonly toldAtMs: number;
+  /** What happened, in words. */
+  readonly message: string;
+}
+
+/** An upgrade of the agents of nodes, under way or over. */
+export interface Roll {
+  readonly version: string;
+  /** How many at a time once the first has come back. */
+  readonly parallelism: number;
+  /** In the order in which they are upgraded. */
+  readonly members: readonly RollMember[];
+}
 
 export interface TimelineEntry {
   readonly timeMs: number;
@@ -393,6 +416,8 @@ export interface Action {
   readonly targetName: string;
   /** The service whose convergence ends it; null for actions that are done at once. */
   readonly serviceId: ServiceId | null;
+  /** What it has to roll over the fleet; null for every other action. */
+  readonly roll: Roll | null;
   readonly state: ActionState;
   readonly message: string;
   readonly principal: string;

@@ -1,10 +1,12 @@
 /**
  * Makes one file of each agent, for hosts and images that have Node and nothing else.
  *
- *   node deploy/bundle.js [--out DIRECTORY] [agent] [proxy]
+ *   node deploy/bundle.js [--out DIRECTORY] [--as-version VERSION] [agent] [proxy]
  *
- * Without names both are made; without a directory they go to dist/.
+ * Without names both are made; without a directory they go to dist/. With a version they say that they are that
+ * one, to try an upgrade with.
  */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -48,8 +50,21 @@ const withoutUnused = {
   },
 };
 
-/** Bundles the named programs into a directory. */
-export async function bundle(names, directory) {
+/** Has the programs say another version. */
+function saying(version) {
+  return {
+    name: 'saying-version',
+    setup(build) {
+      build.onLoad({ filter: /\/agent\/(node|proxy)\/version\.ts$/ }, ({ path }) => ({
+        contents: readFileSync(path, 'utf8').replace(/'[^']+'/, JSON.stringify(version)),
+        loader: 'ts',
+      }));
+    },
+  };
+}
+
+/** Bundles the named programs into a directory; with a version, they say that they are that one. */
+export async function bundle(names, directory, version) {
   await Promise.all(
     names.map((name) =>
       build({
@@ -65,7 +80,7 @@ export async function bundle(names, directory) {
         keepNames: true,
         legalComments: 'none',
         external: ['*.node'],
-        plugins: [withoutUnused],
+        plugins: [withoutUnused, ...(version === undefined ? [] : [saying(version)])],
         logLevel: 'warning',
       }),
     ),
@@ -75,7 +90,10 @@ export async function bundle(names, directory) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { out: { type: 'string', default: join(root, 'dist') } },
+    options: {
+      out: { type: 'string', default: join(root, 'dist') },
+      'as-version': { type: 'string' },
+    },
   });
   const names = positionals.length > 0 ? positionals : Object.keys(programs);
   const unknown = names.filter((name) => !Object.hasOwn(programs, name));
@@ -84,5 +102,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       `there is no ${unknown.join(', ')}; there are ${Object.keys(programs).join(', ')}`,
     );
   }
-  await bundle(names, values.out);
+  await bundle(names, values.out, values['as-version']);
 }

@@ -8,6 +8,7 @@ set -eu
 version=@VERSION@
 agent_name=fairlead-agent
 own=/usr/local/libexec/fairlead
+launcher=fairlead-agent-launcher
 unit=/etc/systemd/system/fairlead-agent.service
 settings=/etc/fairlead/agent.env
 state=/var/lib/fairlead/agent
@@ -238,7 +239,7 @@ stage_package() {
 stage_bundle() {
   download fairlead-agent.cjs "$staging/fairlead-agent.cjs"
   try_program "$node" "$staging/fairlead-agent.cjs"
-  command="$node $own/fairlead-agent.cjs"
+  command="$own/$launcher $node $own/fairlead-agent.cjs"
   program=fairlead-agent.cjs
   stage_unit
 }
@@ -250,12 +251,14 @@ stage_executable() {
   rm -f "$staging/$executable"
   chmod 755 "$staging/fairlead-agent"
   try_program "$staging/fairlead-agent"
-  command=$own/fairlead-agent
+  command="$own/$launcher $own/fairlead-agent"
   program=fairlead-agent
   stage_unit
 }
 
 stage_unit() {
+  download "$launcher" "$staging/$launcher"
+  chmod 755 "$staging/$launcher"
   download fairlead-agent.service "$staging/unit.template"
   sed "s|^ExecStart=.*|ExecStart=$command|" "$staging/unit.template" > "$staging/unit"
 }
@@ -313,8 +316,10 @@ put_program() {
     will_undo "rm -f '$own/made'"
     echo "$made_parents" > "$own/made"
   fi
-  keep "$own/$program"
-  mv -f "$staging/$program" "$own/$program"
+  for part in "$program" "$launcher"; do
+    keep "$own/$part"
+    mv -f "$staging/$part" "$own/$part"
+  done
   if systemd_runs; then put "$staging/unit" "$unit" 644; fi
   prepare_settings
 }
@@ -486,7 +491,7 @@ remove_all() {
     rm -f "$unit"
     systemctl daemon-reload || true
   fi
-  for file in fairlead-agent fairlead-agent.cjs run-agent; do
+  for file in fairlead-agent fairlead-agent.cjs "$launcher" run-agent; do
     if [ -e "$own/$file" ]; then found=yes; fi
     rm -f "${own:?}/$file"
   done

@@ -2,10 +2,11 @@
  * Makes all that is installed: for each program its bundle, an executable with Node inside, a Debian package
  * and the context of an image, and the script that installs the node agent.
  *
- *   node deploy/package.js [--out DIRECTORY] [agent] [proxy] [coordinator]
+ *   node deploy/package.js [--out DIRECTORY] [--as-version VERSION] [agent] [proxy] [coordinator]
  *
  * Without names all are made; without a directory they go to dist/packages, where a coordinator that runs from
- * dist/ finds what it serves. Needs `npm run build` for the coordinator, and strip and dpkg-deb.
+ * dist/ finds what it serves. With a version
+ * what is made of the agents says that it is that one, to try an upgrade with. Needs `npm run build` for the coordinator, and strip and dpkg-deb.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -30,9 +31,9 @@ import { compress, makeExecutable, strippedNode } from './package/executable.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const deploy = join(root, 'deploy');
-const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const epoch = sourceTime();
 const listName = 'SHA256SUMS';
+const launcherName = 'fairlead-agent-launcher';
 
 const common = {
   Architecture: architecture,
@@ -52,8 +53,13 @@ const makers = { agent: makeAgent, proxy: makeProxy, coordinator: makeCoordinato
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { out: { type: 'string', default: join(root, 'dist/packages') } },
+  options: {
+    out: { type: 'string', default: join(root, 'dist/packages') },
+    'as-version': { type: 'string' },
+  },
 });
+const version =
+  values['as-version'] ?? JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
 const unknown = positionals.filter((name) => !Object.hasOwn(makers, name));
 if (unknown.length > 0) {
   throw new Error(`there is no ${unknown.join(', ')}; there are ${Object.keys(makers).join(', ')}`);
@@ -73,6 +79,7 @@ async function main(names, out) {
     await bundle(
       names.filter((name) => Object.hasOwn(programs, name)),
       out,
+      values['as-version'],
     );
     for (const name of names) {
       makers[name]({ node, workDirectory, out });
@@ -94,15 +101,20 @@ function clear(out) {
   mkdirSync(out);
   // From the start, so that what is left of a failure is known for what it is.
   writeFileSync(join(out, listName), '');
+  writeFileSync(join(out, 'VERSION'), `${version}\n`);
 }
 
 function makeAgent(place) {
   const { out } = place;
   const executable = executableOf('agent', place);
   compress(executable, join(out, `fairlead-agent-linux-${architecture}.gz`));
+  const launcher = fill(join(deploy, launcherName), { VERSION: version });
+  writeFileSync(join(out, launcherName), launcher, { mode: 0o755 });
+  const home = '/usr/lib/fairlead';
   const files = {
     'usr/lib/fairlead/fairlead-agent': { path: executable, mode: 0o755 },
-    ...serviceFiles('agent', '/usr/lib/fairlead/fairlead-agent'),
+    [`usr/lib/fairlead/${launcherName}`]: { text: launcher, mode: 0o755 },
+    ...serviceFiles('agent', `${home}/${launcherName} ${home}/fairlead-agent`),
   };
   makeDebianPackage({
     ...packageOf('agent', { out, user: '', needed: 'FAIRLEAD_COORDINATOR' }),

@@ -22,6 +22,8 @@ import type { NodeDescription } from './model.ts';
 import { probe } from './probe.ts';
 import { Reporter } from './reporter.ts';
 import { NodeSession } from './session.ts';
+import { programOf } from './upgrade/program.ts';
+import { standingOf, Upgrader, type Standing } from './upgrade/upgrader.ts';
 import { agentVersion } from './version.ts';
 import { watchVolumes, type EngineVolumes } from './volumes.ts';
 import { Worker } from './worker.ts';
@@ -48,7 +50,9 @@ export async function runNodeAgent(
   try {
     const identity = await identify(config, deps, signal);
     const advertiseAddress = await addressOf(config, deps, signal);
-    await new NodeAgent(config, { ...identity, advertiseAddress }, deps).run(signal);
+    const program = programOf(process.execPath, process.argv[1] ?? '', process.arch);
+    const standing = await standingOf(config.upgradeDir, program, deps.log);
+    await new NodeAgent(config, { ...identity, advertiseAddress, standing }, deps).run(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   }
@@ -101,6 +105,7 @@ async function addressOf(
 
 interface Member extends NodeIdentity {
   readonly advertiseAddress: string;
+  readonly standing: Standing;
 }
 
 /** Everything that runs once it is known who and where the node is. */
@@ -111,25 +116,33 @@ class NodeAgent {
   readonly #worker: Worker;
   readonly #keeper: IdentityKeeper;
   readonly #session: NodeSession;
+  readonly #upgrader: Upgrader;
   /** Notified when the engine has answered, or has not. */
   readonly #asked = new Wakeup();
   #engineInfo: EngineInfo | undefined;
 
   constructor(config: NodeAgentConfig, member: Member, deps: NodeAgentDeps) {
     const { clock, random, log } = deps;
-    const { nodeId, advertiseAddress } = member;
+    const { nodeId, advertiseAddress, standing } = member;
     const bootId = random.id();
     const wakeup = new Wakeup();
     this.#deps = deps;
     this.#engine = new DockerodeEngine({ clock }, { socketPath: config.dockerSocket, nodeId });
-    this.#reporter = new Reporter(() => {
+    const notify = () => {
       wakeup.notify();
-    });
+    };
+    this.#reporter = new Reporter(notify);
     this.#worker = this.#createWorker(config, member);
     this.#keeper = this.#createKeeper(config, member);
+    this.#upgrader = new Upgrader(standing, {
+      ...{ clock, random, onFailure: notify },
+      log: log.child({ component: 'upgrade' }),
+      trustPem: () => this.#keeper.current.trustPem,
+    });
     this.#session = new NodeSession(
       {
         ...{ clock, random, wakeup, reporter: this.#reporter, keeper: this.#keeper },
+        upgrader: this.#upgrader,
         log: log.child({ component: 'session' }),
         apply: (set) => {
           this.#worker.apply(set);
@@ -140,6 +153,7 @@ class NodeAgent {
           advertiseAddress,
           publicAddress: config.publicAddress ?? advertiseAddress,
           clock: new Date(clock.now()),
+          upgrades: this.#upgrader.greeting,
         }),
       },
       { coordinator: config.coordinator },
@@ -156,7 +170,9 @@ class NodeAgent {
     try {
       const renewal = (until: AbortSignal) => this.#keeper.run(until);
       const volumes = (until: AbortSignal) => this.#followVolumes(until);
-      await together([(until) => this.#followEngine(until), renewal, session, volumes], signal);
+      const upgrade = (until: AbortSignal) => this.#upgrader.run(until);
+      const engine = (until: AbortSignal) => this.#followEngine(until);
+      await together([engine, renewal, session, volumes, upgrade], signal);
     } finally {
       await this.#worker.stop();
       this.#deps.log.info('agent ended');

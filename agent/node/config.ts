@@ -16,6 +16,7 @@ export const nodeAgentFlags = {
   name: 'one',
   tag: 'many',
   stateDir: 'one',
+  upgradeDir: 'one',
   dockerSocket: 'one',
   advertiseAddress: 'one',
   publicAddress: 'one',
@@ -65,6 +66,7 @@ const schema = z.object({
   ),
   tag: tags,
   stateDir: z._default(z.string(), '/var/lib/fairlead/agent'),
+  upgradeDir: z.optional(z.string()),
   dockerSocket: z._default(
     z.pipe(
       z.string(),
@@ -91,6 +93,8 @@ export interface NodeAgentConfig {
   readonly name: string;
   readonly tags: readonly string[];
   readonly stateDir: string;
+  /** Shared with the launcher; undefined: the agent cannot upgrade itself. */
+  readonly upgradeDir: string | undefined;
   readonly dockerSocket: string;
   /** Undefined: the address that this host reaches the coordinator from. */
   readonly advertiseAddress: string | undefined;
@@ -117,6 +121,7 @@ export function readNodeAgentConfig(
     name: name ?? nodeNameOf(hostname()),
     tags: tag,
     stateDir: values.stateDir,
+    upgradeDir: values.upgradeDir,
     dockerSocket: values.dockerSocket,
     advertiseAddress: values.advertiseAddress,
     publicAddress: values.publicAddress,

@@ -32,6 +32,7 @@ import type {
 } from './model.ts';
 import { optionsOf, volumeOf } from './convert-options.ts';
 import type { Picture, Report } from './reporter.ts';
+import type { UpgradeGreeting } from './upgrade/upgrader.ts';
 
 const protocolVersion = 1;
 
@@ -64,14 +65,21 @@ export interface Greeting {
   readonly publicAddress: string;
   /** The host's time. */
   readonly clock: Date;
+  readonly upgrades: UpgradeGreeting;
 }
 
 /** The first message of a session. */
-export function helloOf(greeting: Greeting, { sequence, engine, containers }: Picture): NodeHello {
+export function helloOf(
+  { upgrades, ...greeting }: Greeting,
+  { sequence, engine, containers }: Picture,
+): NodeHello {
   return {
     ...greeting,
     protocolVersion,
-    verbs: [pingVerb],
+    verbs: upgrades.package === '' ? [pingVerb] : [pingVerb, 'upgrade'],
+    package: upgrades.package,
+    upgradeObstacle: upgrades.obstacle,
+    upgradeFailure: upgrades.failure ?? undefined,
     engine,
     inventory: containers.map(statusToProto),
     sequence,

@@ -1,11 +1,12 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { NodeId } from '../../shared/ids.ts';
 import type { Identity } from '../../shared/rpc/identity-keeper.ts';
 import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
 import { certificatesIn } from '../../shared/rpc/trust.ts';
+import { writeDurably } from './durable-file.ts';
 
 /** Who this node is: the id is given once by the coordinator, for ever. */
 export interface NodeIdentity extends Identity {
@@ -82,17 +83,9 @@ export class IdentityFile {
   }
 
   async #write(path: string, text: string): Promise<void> {
-    const temporary = `${path}.new`;
     try {
-      await using file = await open(temporary, 'w', 0o600);
-      await file.writeFile(text);
-      await file.chmod(0o600);
-      await file.sync();
-      await rename(temporary, path);
-      await using directory = await open(this.#directory, 'r');
-      await directory.sync();
+      await writeDurably(path, text);
     } catch (error) {
-      await rm(temporary, { force: true });
       throw this.#notWritable(error);
     }
   }

@@ -18,6 +18,7 @@ import { AssignmentOrder } from './assignment-order.ts';
 import { assignmentSetOf, helloOf, reportToProto, type Greeting } from './convert.ts';
 import type { AssignmentSet } from './model.ts';
 import type { Reporter } from './reporter.ts';
+import type { Upgrader } from './upgrade/upgrader.ts';
 
 const backoff = { minMs: 100, maxMs: 5_000 };
 const dialTimeoutMs = 5_000;
@@ -33,6 +34,7 @@ export interface NodeSessionDeps {
   readonly log: Logger;
   readonly reporter: Reporter;
   readonly keeper: IdentityKeeper;
+  readonly upgrader: Upgrader;
   readonly apply: (set: AssignmentSet) => void;
   /** Notified by the reporter when there is something to report. */
   readonly wakeup: Wakeup;
@@ -95,6 +97,7 @@ export class NodeSession {
       await this.#converse(identity, life, () => {
         isWelcome = true;
         this.#deps.keeper.accepted(identity);
+        this.#deps.upgrader.accepted();
       });
     } catch (error) {
       if (signal.aborted) return;
@@ -174,6 +177,8 @@ export class NodeSession {
         if (trust !== undefined) this.#deps.keeper.trust(trust);
       } else if (message?.$case === 'trust') {
         this.#deps.keeper.trust(message.value);
+      } else if (message?.$case === 'upgrade') {
+        this.#deps.upgrader.take(message.value);
       } else {
         this.#take(message, order);
       }
@@ -207,7 +212,7 @@ export class NodeSession {
     pace: { readonly heartbeatMs: number },
     signal: AbortSignal,
   ): AsyncGenerator<NodeSessionRequest> {
-    const { reporter, wakeup, clock, greeting } = this.#deps;
+    const { reporter, upgrader, wakeup, clock, greeting } = this.#deps;
     yield { message: { $case: 'hello', value: helloOf(greeting(), reporter.takePicture()) } };
     const wallMs = () => clock.now() - clock.monotonic();
     const saidWallMs = wallMs();
@@ -218,11 +223,20 @@ export class NodeSession {
       const volumes = report === undefined ? reporter.takeVolumes() : undefined;
       if (report !== undefined) {
         yield { message: { $case: 'report', value: reportToProto(report) } };
-      } else if (volumes !== undefined) {
+        continue;
+      }
+      if (volumes !== undefined) {
         yield { message: { $case: 'volumes', value: { names: [...volumes] } } };
-      } else if (this.#hasAskedForSet) {
+        continue;
+      }
+      if (this.#hasAskedForSet) {
         this.#hasAskedForSet = false;
         yield { message: { $case: 'assignmentsRequest', value: {} } };
+        continue;
+      }
+      const failure = upgrader.takeNews();
+      if (failure !== null) {
+        yield { message: { $case: 'upgradeFailure', value: failure } };
       } else if (!(await wakeup.waitFor(pace.heartbeatMs || defaultHeartbeatMs, clock, signal))) {
         if (signal.aborted || pace.heartbeatMs === 0) continue;
         yield { message: { $case: 'heartbeat', value: {} } };

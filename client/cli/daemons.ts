@@ -68,6 +68,7 @@ const agentFlags: Readonly<Record<keyof typeof nodeAgentFlags, DaemonFlag>> = {
   name: { placeholder: 'name', description: 'name of the node (the host name)' },
   tag: { placeholder: 'tag', description: 'tag to join with, repeatable', many: true },
   stateDir: { placeholder: 'dir', description: 'identity of the node (/var/lib/fairlead/agent)' },
+  upgradeDir: { placeholder: 'dir', description: 'where upgrades are; set by the launcher' },
   dockerSocket: { placeholder: 'path', description: "the engine's socket (/var/run/docker.sock)" },
   advertiseAddress: { placeholder: 'ip', description: 'address for proxies and peers' },
   publicAddress: { placeholder: 'address', description: 'address in endpoints' },

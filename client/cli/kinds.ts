@@ -166,6 +166,7 @@ export const nodeKind: Kind<Node> = {
     { title: 'CONTAINERS', cell: ({ containers }) => String(containers) },
     { title: 'ADDRESS', cell: ({ publicAddress }) => publicAddress },
     { title: 'ENGINE', cell: ({ description }) => description?.engineVersion ?? '' },
+    { title: 'AGENT', cell: ({ description }) => description?.agentVersion ?? '' },
     { title: 'SEEN', cell: ({ lastSeenAt }, nowMs) => age(lastSeenAt, nowMs) },
     { title: 'MESSAGE', cell: ({ message }) => message, optional: true },
   ],

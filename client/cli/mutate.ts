@@ -54,6 +54,17 @@ export async function mutate<R extends Answer, T>(
   }
 }
 
+/** As `mutate`, of a change of several objects at once. */
+export async function mutateTogether<R extends Answer, T>(
+  run: Run,
+  mutation: Omit<Mutation<R, readonly T[]>, 'kind'> & { readonly kind: Kind<T> },
+): Promise<void> {
+  const outcome = await carryOut(run, mutation);
+  if (outcome.kind === 'done') run.output.list(mutation.kind, outcome.object);
+  else if (outcome.kind === 'begun') run.output.one(actionKind, outcome.action);
+  else printPlan(run.output, outcome.plan);
+}
+
 /**
  * Makes the same change to each of some objects. With one name it is `mutate`; with
  * more, results are lists, and what fails does not keep the others from being done.
@@ -88,16 +99,18 @@ export async function mutateEach<R extends Answer, T>(
   if (failures[0] !== undefined) throw new CommandFailure(failures[0].status, '');
 }
 
+type Change<R extends Answer, T> = Pick<Mutation<R, T>, 'doing' | 'call' | 'result'>;
+
 async function carryOut<R extends Answer, T>(
   run: Run,
-  mutation: Mutation<R, T>,
+  mutation: Change<R, T>,
 ): Promise<Outcome<T>> {
   return await finish(run, mutation, await begin(run, mutation));
 }
 
 async function begin<R extends Answer, T>(
   { flags, signal }: Run,
-  mutation: Mutation<R, T>,
+  mutation: Change<R, T>,
 ): Promise<R> {
   try {
     return await callUntilAnswered(mutation, flags, signal);
@@ -109,7 +122,7 @@ async function begin<R extends Answer, T>(
 
 async function finish<R extends Answer, T>(
   run: Run,
-  { doing, result }: Mutation<R, T>,
+  { doing, result }: Change<R, T>,
   answer: R,
 ): Promise<Outcome<T>> {
   const { dryRun, wait } = run.flags;
@@ -142,7 +155,7 @@ const maxCalls = 5;
  * harmless: what was carried out already is not carried out twice.
  */
 async function callUntilAnswered<R extends Answer, T>(
-  { call }: Mutation<R, T>,
+  { call }: Change<R, T>,
   { requestId = systemRandom.id(), dryRun = false, ifVersion = 0 }: MutationFlags,
   signal: AbortSignal,
 ): Promise<R> {

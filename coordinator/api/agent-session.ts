@@ -18,9 +18,16 @@ import type { Authority } from '../identity/authority.ts';
 import { hashSecret, type TokenIssuer } from '../identity/tokens.ts';
 import type { Node, Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
+import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import type { Authenticator } from './authentication.ts';
 import type { Principal } from './call.ts';
-import { assignmentsToProto, helloFromProto, statusFromProto } from './convert-agent.ts';
+import {
+  assignmentsToProto,
+  helloFromProto,
+  statusFromProto,
+  upgradeFailureFromProto,
+  upgradeHelloFromProto,
+} from './convert-agent.ts';
 import type { PrincipalContext } from './gate.ts';
 import type { Leases } from './leases.ts';
 import { certificateFor, renewNode } from './enrolment.ts';
@@ -38,6 +45,7 @@ export interface AgentApiDeps {
   readonly authority: Authority;
   readonly dispatcher: Dispatcher;
   readonly leases: Leases;
+  readonly upgrades: NodeUpgrades;
   readonly tokens: TokenIssuer;
   readonly clock: Clock;
   readonly random: Random;
@@ -126,7 +134,7 @@ async function* nodeSession(
   requests: AsyncIterable<NodeSessionRequest>,
   { principal, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, dispatcher, tokens, leases, clock } = deps;
+  const { authenticator, dispatcher, upgrades, tokens, leases, clock } = deps;
   if (principal.kind !== 'node') {
     throw new Error(`the table of who may call what lets ${principal.kind} in`);
   }
@@ -141,45 +149,54 @@ async function* nodeSession(
   const { certificate } = principal;
   const said = helloFromProto(hello, certificate);
   const link = dispatcher.attach(principal.id, said, cutWith);
+  upgrades.attached(link, upgradeHelloFromProto(hello), said.description.agentVersion);
   void authenticator.untilExpired(certificate, controller.signal).then(() => {
     if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
   });
-  const listener = { wakeup: link.wakeup, authority: certificate.authority, cut: cutWith };
-  const trust = new TrustNews(deps, listener);
+  const { wakeup, sessionId } = link;
+  const trust = new TrustNews(deps, { wakeup, authority: certificate.authority, cut: cutWith });
   try {
-    const { sessionId } = link;
     const pace = hello.verbs.includes(pingVerb) && leases.follow(peer) ? 0 : heartbeatMs;
     const welcome = { sessionId, leaseMs, heartbeatMs: pace, trust: trust.told() };
     yield { message: { $case: 'welcome', value: welcome } };
     yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
       {
         requests: iterator,
-        wakeup: link.wakeup,
-        ...{ leases, leaseMs, peer, clock },
+        ...{ wakeup, leases, leaseMs, peer, clock },
         heartbeatMs: pace,
         onHeard: (atMs) => {
           dispatcher.heard(link, atMs);
         },
-        next: () => {
-          const news = trust.next();
-          if (news !== null) return { message: { $case: 'trust', value: news } };
-          const set = link.nextMessage();
-          if (set === null) return null;
-          return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
-        },
+        next: () => nextMessage(link, trust, tokens),
         heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
         receive: (request) => {
           dispatcher.heard(link);
-          receive(dispatcher, link, request);
+          receive(deps, link, request);
         },
       },
       controller,
     );
   } finally {
     trust[Symbol.dispose]();
+    upgrades.detached(link);
     dispatcher.detach(link);
   }
   if (reason !== undefined) throw cut(reason);
+}
+
+/** What the coordinator has to say next; null: nothing. */
+function nextMessage(
+  link: NodeLink,
+  trust: TrustNews,
+  tokens: TokenIssuer,
+): NodeSessionResponse | null {
+  const news = trust.next();
+  if (news !== null) return { message: { $case: 'trust', value: news } };
+  const upgrade = link.nextUpgrade();
+  if (upgrade !== null) return { message: { $case: 'upgrade', value: upgrade } };
+  const set = link.nextMessage();
+  if (set === null) return null;
+  return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
 }
 
 async function firstMessage(iterator: AsyncIterator<NodeSessionRequest>) {
@@ -200,7 +217,11 @@ async function firstMessage(iterator: AsyncIterator<NodeSessionRequest>) {
   return message.value;
 }
 
-function receive(dispatcher: Dispatcher, link: NodeLink, { message }: NodeSessionRequest): void {
+function receive(
+  { dispatcher, upgrades }: AgentApiDeps,
+  link: NodeLink,
+  { message }: NodeSessionRequest,
+): void {
   switch (message?.$case) {
     case 'report': {
       const { sequence, containers, engine } = message.value;
@@ -212,6 +233,9 @@ function receive(dispatcher: Dispatcher, link: NodeLink, { message }: NodeSessio
       return;
     case 'assignmentsRequest':
       link.resync();
+      return;
+    case 'upgradeFailure':
+      upgrades.failed(link, upgradeFailureFromProto(message.value));
       return;
     case 'hello':
     case 'heartbeat':

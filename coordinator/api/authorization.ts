@@ -69,6 +69,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   WatchNodes: 'read-fleet',
   UpdateNode: 'administer',
   RemoveNode: 'administer',
+  UpgradeNodes: 'administer',
   AdoptOrphan: 'administer',
   DiscardOrphan: 'administer',
   CreateNodeCluster: 'administer',

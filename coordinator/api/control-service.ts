@@ -8,6 +8,7 @@ import type { Orchestrator } from '../orchestrator/orchestrator.ts';
 import type { Placement } from '../orchestrator/placement.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
+import type { PackageSource, Roller } from '../upgrades/roller.ts';
 import { version } from '../version.ts';
 import { protocolVersion } from './agent-session.ts';
 import type { Authenticator } from './authentication.ts';
@@ -19,6 +20,7 @@ import type { Handlers } from './guard.ts';
 import { Lookup } from './lookup.ts';
 import { Mutations } from './mutations.ts';
 import { NodeClusterApi } from './node-clusters.ts';
+import { NodeUpgradeApi } from './node-upgrades.ts';
 import { NodeApi } from './nodes.ts';
 import { OrphanApi } from './orphans.ts';
 import { Presenter } from './present.ts';
@@ -36,6 +38,8 @@ export interface ControlDeps {
   readonly orchestrator: Orchestrator;
   readonly placement: Placement;
   readonly dispatcher: Dispatcher;
+  readonly roller: Roller;
+  readonly packages: PackageSource;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
   readonly authority: ReplaceableAuthority;
@@ -65,6 +69,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const rollouts = new RolloutApi(shared);
   const containers = new ContainerApi(shared);
   const nodes = new NodeApi(shared);
+  const nodeUpgrades = new NodeUpgradeApi(shared);
   const orphans = new OrphanApi(shared);
   const clusters = new NodeClusterApi(shared);
   const tokens = new TokenApi(shared);
@@ -105,6 +110,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     getNode: (request) => nodes.getNode(request),
     updateNode: (request, call) => nodes.updateNode(request, call),
     removeNode: (request, call) => nodes.removeNode(request, call),
+    upgradeNodes: (request, call) => nodeUpgrades.upgradeNodes(request, call),
     adoptOrphan: (request, call) => orphans.adoptOrphan(request, call),
     discardOrphan: (request, call) => orphans.discardOrphan(request, call),
     createNodeCluster: (request, call) => clusters.createNodeCluster(request, call),

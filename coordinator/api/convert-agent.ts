@@ -12,6 +12,7 @@ import type { ObservedPhase } from '../model.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
 import type { PeerCertificate } from './peer.ts';
+import type { UpgradeFailure, UpgradeHello } from '../upgrades/node-upgrades.ts';
 import { portToProto, readinessToProto } from './spec-parts.ts';
 import { restartToProto } from './convert-spec.ts';
 
@@ -32,6 +33,28 @@ export function helloFromProto(
     clockMs: hello.clock?.getTime() ?? null,
     certificate: { authority, untilMs: validToMs },
   };
+}
+
+/** What an agent says first of upgrades. */
+export function upgradeHelloFromProto(hello: proto.NodeHello): UpgradeHello {
+  const { verbs, upgradeObstacle, upgradeFailure } = hello;
+  return {
+    package: verbs.includes('upgrade') ? hello.package : '',
+    obstacle: words(upgradeObstacle),
+    failure: upgradeFailure === undefined ? null : upgradeFailureFromProto(upgradeFailure),
+  };
+}
+
+/** Why a host did not take an upgrade; people read it. */
+export function upgradeFailureFromProto(failure: proto.UpgradeFailure): UpgradeFailure {
+  const { attempt, version, reason } = failure;
+  return { attempt, version: words(version), reason: words(reason) };
+}
+
+const maxWordsLength = 1_000;
+
+function words(text: string): string {
+  return text.slice(0, maxWordsLength);
 }
 
 /** One container as its agent sees it; empty if this version does not know its phase. */

@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
-import type { Action, TargetKind } from '../model.ts';
+import type { Action, Roll, TargetKind } from '../model.ts';
 import { beginAction, endAction, type NewAction } from '../orchestrator/actions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
@@ -23,6 +23,8 @@ export interface Mutation {
   readonly target: Target;
   /** The service whose convergence ends the action; null: done at once. */
   readonly serviceId: ServiceId | null;
+  /** What it rolls over the fleet, which ends the action. */
+  readonly roll?: Roll;
   /** `service.created`: what goes into the events. */
   readonly event: string;
 }
@@ -100,7 +102,11 @@ export class Mutations {
     return this.#store.actions.get(begun.id) ?? begun;
   }
 
-  #actionOf(call: Call, requestId: string, { method, target, serviceId }: Mutation): NewAction {
+  #actionOf(
+    call: Call,
+    requestId: string,
+    { method, target, serviceId, roll }: Mutation,
+  ): NewAction {
     return {
       id: this.#random.id() as ActionId,
       method,
@@ -108,6 +114,7 @@ export class Mutations {
       targetId: target.id,
       targetName: target.name,
       serviceId,
+      roll,
       caller: { principal: call.principal.name, peer: call.peer },
       requestId,
     };

@@ -5,6 +5,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Node, NodeDescription, Orphan, ShownCertificate } from '../model.ts';
 import type { ObservedState, ReportedContainer } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
+import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import { explainClock } from './clock-skew.ts';
 import { NodeEvents } from './node-events.ts';
 import { NodeLink } from './node-link.ts';
@@ -59,6 +60,7 @@ export interface InventoryEntry {
 export interface DispatcherDeps {
   readonly store: Store;
   readonly observed: ObservedState;
+  readonly upgrades: Pick<NodeUpgrades, 'patienceMs' | 'warning' | 'forget'>;
   readonly clock: Clock;
   readonly newId: () => string;
   readonly log: Logger;
@@ -220,6 +222,7 @@ export class Dispatcher {
     this.#nodes.get(nodeId)?.link?.close('NODE_REMOVED');
     this.#nodes.delete(nodeId);
     this.#events.forget(nodeId);
+    this.#deps.upgrades.forget(nodeId);
     this.#deps.observed.forgetNode(nodeId);
   }
 
@@ -358,7 +361,7 @@ export class Dispatcher {
     this.#deps.observed.reportNode(nodeId, {
       state: engine.reachable ? 'ready' : 'engine-away',
       message: engine.reachable ? '' : `its Docker Engine does not answer: ${engine.message}`,
-      warnings: this.#warnings(this.#liveness(nodeId)),
+      warnings: this.#warnings(nodeId),
       lastSeenAtMs: this.#deps.clock.now(),
       orphans: this.#orphansOf(nodeId),
     });
@@ -373,7 +376,9 @@ export class Dispatcher {
       const isHeard = bootId !== '';
       if (silentMs < (isHeard ? leaseMs : returnMs)) continue;
       const before = observed.node(node.id);
-      const graceMs = isHeard ? this.#graceMs : Math.max(this.#graceMs, returnGraceMs);
+      // A node that hands over to another version of its agent is back soon, with one of the two.
+      const handoverMs = this.#deps.upgrades.patienceMs(node.id);
+      const graceMs = Math.max(this.#graceMs, isHeard ? handoverMs : returnGraceMs);
       const state = silentMs >= graceMs ? 'down' : 'unreachable';
       if (before.state === state) continue;
       log.warn({ node: node.name, state }, 'node fell silent');
@@ -401,7 +406,7 @@ export class Dispatcher {
     const { store, observed } = this.#deps;
     const nodes = [...store.nodes.values()].map((node) => {
       const liveness = this.#liveness(node.id);
-      const warnings = this.#warnings(liveness);
+      const warnings = this.#warnings(node.id);
       const before = observed.node(node.id);
       const seen = { ...before, warnings };
       if (warnings.join() !== before.warnings.join()) observed.reportNode(node.id, seen);
@@ -410,13 +415,15 @@ export class Dispatcher {
     this.#events.tell(nodes);
   }
 
-  #warnings(liveness: Liveness): string[] {
-    const { clock } = this.#deps;
+  #warnings(nodeId: NodeId): string[] {
+    const { clock, upgrades } = this.#deps;
+    const liveness = this.#liveness(nodeId);
     const { link, clockOffsetMs } = liveness;
     // Ours may be set meanwhile as well: both are compared with the one that never jumps.
     const offsetMs = clock.now() - clock.monotonic();
     const skewMs = link === null || clockOffsetMs === null ? 0 : clockOffsetMs - offsetMs;
-    return [this.#rivalry(liveness), explainClock(skewMs)].filter((warning) => warning !== '');
+    const warnings = [this.#rivalry(liveness), explainClock(skewMs), upgrades.warning(nodeId)];
+    return warnings.filter((warning) => warning !== '');
   }
 
   #rivalry(liveness: Liveness): string {

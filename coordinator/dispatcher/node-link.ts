@@ -12,6 +12,15 @@ export interface AssignmentSet {
   readonly discarded: readonly ContainerId[];
 }
 
+/** What an agent is asked to become. */
+export interface Upgrade {
+  readonly attempt: string;
+  readonly version: string;
+  readonly url: string;
+  readonly sha256: string;
+  readonly size: number;
+}
+
 export interface NodeLinkDeps {
   readonly containersOn: (node: NodeId) => readonly Container[];
   readonly container: (id: ContainerId) => Container | undefined;
@@ -28,6 +37,8 @@ export class NodeLink {
   readonly #told = new Map<ContainerId, Assignment['wanted']>();
   readonly #changed = new Set<ContainerId>();
   readonly #discarded = new Set<ContainerId>();
+  #upgrade: Upgrade | null = null;
+  #upgradeIsTold = true;
   #sequence = 0;
   #complete = true;
 
@@ -57,6 +68,22 @@ export class NodeLink {
   discard(id: ContainerId): void {
     this.#discarded.add(id);
     this.wakeup.notify();
+  }
+
+  /** Asks the agent to become another version. False: it was asked already. */
+  upgrade(upgrade: Upgrade): boolean {
+    if (this.#upgrade?.attempt === upgrade.attempt) return false;
+    this.#upgrade = upgrade;
+    this.#upgradeIsTold = false;
+    this.wakeup.notify();
+    return true;
+  }
+
+  /** What the agent is to be asked to become; null: nothing, or it was asked. */
+  nextUpgrade(): Upgrade | null {
+    if (this.#upgradeIsTold) return null;
+    this.#upgradeIsTold = true;
+    return this.#upgrade;
   }
 
   /** What to send next; null if the agent knows everything. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import type { HttpHandler } from './connect.ts';
 
 /** Lists every file that is served: nothing that a request says ever becomes part of a path. */
 const listName = 'SHA256SUMS';
+/** Says which version the packages are. */
+const versionName = 'VERSION';
 const scriptName = 'install.sh';
 /** More are told to come back: each holds a file and a buffer. */
 const defaultMaxDownloads = 256;
@@ -38,7 +40,10 @@ interface InstallScript {
  */
 export class Downloads {
   readonly #directory: string;
-  readonly #names: ReadonlySet<string>;
+  /** The hashes of what is served, by name. */
+  readonly #hashes: ReadonlyMap<string, string>;
+  /** Version of the packages; null: nothing says it. */
+  readonly version: string | null;
   readonly #script: InstallScript | null;
   readonly #log: Logger;
   readonly #maxDownloads: number;
@@ -46,14 +51,17 @@ export class Downloads {
 
   private constructor(
     { directory, maxDownloads = defaultMaxDownloads }: DownloadsOptions,
-    names: ReadonlySet<string>,
+    hashes: ReadonlyMap<string, string>,
     log: Logger,
   ) {
     this.#directory = directory;
     this.#maxDownloads = maxDownloads;
-    this.#names = names;
+    this.#hashes = hashes;
+    this.version = hashes.has(versionName)
+      ? readFileSync(join(directory, versionName), 'utf8').trim()
+      : null;
     this.#log = log;
-    this.#script = names.has(scriptName) ? readScript(join(directory, scriptName)) : null;
+    this.#script = hashes.has(scriptName) ? readScript(join(directory, scriptName)) : null;
   }
 
   /**
@@ -64,11 +72,12 @@ export class Downloads {
     const { directory, required } = options;
     try {
       const list = readFileSync(join(directory, listName), 'utf8');
-      const names = [...list.matchAll(/^[0-9a-f]{64} [ *]([\w][\w.+~-]*)$/gm)];
-      return new Downloads(options, new Set(names.map(([, name = '']) => name)), log);
+      const lines = [...list.matchAll(/^([0-9a-f]{64}) [ *]([\w][\w.+~-]*)$/gm)];
+      const hashes = new Map(lines.map(([, hash = '', name = '']) => [name, hash]));
+      return new Downloads(options, hashes, log);
     } catch (error) {
       if (!required && (error as NodeJS.ErrnoException).code === 'ENOENT') {
-        return new Downloads(options, new Set(), log);
+        return new Downloads(options, new Map(), log);
       }
       throw new DomainError(
         'precondition',
@@ -81,6 +90,14 @@ export class Downloads {
   /** SHA-256 of the install script; null if there is none to serve. */
   get scriptSha256(): string | null {
     return this.#script?.sha256 ?? null;
+  }
+
+  /** What an agent may become; null: that is not served. */
+  packageNamed(name: string): { readonly sha256: string; readonly size: number } | null {
+    const sha256 = this.#hashes.get(name);
+    if (sha256 === undefined) return null;
+    const size = statSync(join(this.#directory, name), { throwIfNoEntry: false })?.size ?? 0;
+    return { sha256, size };
   }
 
   /** Answers what is below its two paths, and nothing else. */
@@ -99,8 +116,8 @@ export class Downloads {
   async #answer(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       refuse(response, 405, 'only GET and HEAD are answered here', { allow: 'GET, HEAD' });
-    } else if (!this.#names.has(name)) {
-      refuse(response, 404, this.#names.size === 0 ? noPackages : 'nothing is here');
+    } else if (!this.#hashes.has(name)) {
+      refuse(response, 404, this.#hashes.size === 0 ? noPackages : 'nothing is here');
     } else if (this.#running >= this.#maxDownloads) {
       refuse(response, 503, 'too many downloads at a time; try again', { 'retry-after': '5' });
     } else {

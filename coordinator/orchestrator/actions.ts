@@ -1,5 +1,5 @@
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
-import type { Action, ActionState, TargetKind } from '../model.ts';
+import type { Action, ActionState, Roll, TargetKind, TimelineEntry } from '../model.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Activity } from './service-state.ts';
 
@@ -20,24 +20,28 @@ export interface NewAction {
   readonly targetName: string;
   /** The service whose convergence ends the action; null: it is done at once. */
   readonly serviceId: ServiceId | null;
+  /** What it rolls over the fleet; its end is that of the action. */
+  readonly roll?: Roll | undefined;
   readonly caller: Caller;
   readonly requestId: string;
   /** Whoever began it ends it, although it is about no service. */
   readonly lasts?: boolean;
 }
 
-/** Begins an action; an older one on the same service that is still in progress is superseded. */
+/**
+ * Begins an action; an older one on the same service, or another roll, that is still in progress is superseded.
+ */
 export function beginAction(tx: Transaction, options: NewAction): Action {
-  const { caller, lasts = false, ...rest } = options;
-  if (rest.serviceId !== null) {
-    for (const older of openActions(tx.actions.values(), rest.serviceId)) {
-      endAction(tx, older, 'superseded', `by ${rest.method}`);
-    }
-  }
-  const atOnce = rest.serviceId === null && !lasts;
+  const { caller, roll = null, lasts = false, ...rest } = options;
+  const { serviceId } = rest;
+  const older = roll === null ? [] : openRolls(tx.actions.values());
+  if (serviceId !== null) older.push(...openActions(tx.actions.values(), serviceId));
+  for (const action of older) endAction(tx, action, 'superseded', `by ${rest.method}`);
+  const atOnce = serviceId === null && roll === null && !lasts;
   const action: Action = {
     ...rest,
     ...caller,
+    roll,
     state: atOnce ? 'succeeded' : 'in-progress',
     message: '',
     timeline: [],
@@ -53,6 +57,16 @@ export function openActions(actions: Iterable<Action>, serviceId: ServiceId): Ac
   return [...actions].filter((a) => a.serviceId === serviceId && a.state === 'in-progress');
 }
 
+/** Rolls that have not ended, oldest first: one, but for a moment. */
+export function openRolls(actions: Iterable<Action>): Action[] {
+  return [...actions].filter((a) => a.roll !== null && a.state === 'in-progress');
+}
+
+/** An action with lines added to its timeline, of which only the newest are kept. */
+export function withEntries(action: Action, entries: readonly TimelineEntry[]): Action {
+  return { ...action, timeline: [...action.timeline, ...entries].slice(-keptEntries) };
+}
+
 /** Adds a line to the timeline of the action that works on a service, if there is one. */
 export function note(
   tx: Transaction,
@@ -63,7 +77,7 @@ export function note(
   const action = openActions(tx.actions.values(), serviceId).at(-1);
   if (action === undefined) return;
   const entry = { timeMs: tx.nowMs, container, message };
-  tx.actions.put({ ...action, timeline: [...action.timeline, entry].slice(-keptEntries) });
+  tx.actions.put(withEntries(action, [entry]));
 }
 
 export function endAction(

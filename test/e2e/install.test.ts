@@ -350,6 +350,80 @@ describeWithMachines('installing', () => {
     const comparable = (files: readonly string[]) => files.filter((file) => !accounts.test(file));
     expect(comparable(await server.files(signal))).toEqual(comparable(before));
   });
+
+  // Last, because from then on the coordinator serves another version.
+  test('a host becomes another version, and its containers do not notice', async () => {
+    await using newer = new TemporaryDirectory();
+    const packing = run(
+      process.execPath,
+      [packageScript, '--out', newer.path, '--as-version', '9.9.9', 'agent'],
+      {},
+      signal,
+    );
+    await using upgraded = await boot('upgraded', true);
+    const before = await upgraded.files(signal);
+    await upgraded.paste(await joinLine('--tag', 'upgraded'), signal);
+    const node = await readyNode('upgraded');
+    const { action } = await fleet.client.control.createService({
+      name: 'bystander',
+      spec: { image: helloImage, replicas: 1, tags: ['upgraded'] },
+      start: true,
+    });
+    await fleet.client.waitForAction(action!.id, {}, signal);
+    const life = async () => {
+      const format = '{{.ID}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Pid}}';
+      const ids = await host().docker(['ps', '--quiet', '--no-trunc'], signal);
+      return await host().docker(
+        ['inspect', '--format', format, ...ids.trim().split('\n')],
+        signal,
+      );
+    };
+    const lived = await life();
+    const supervised = await service(upgraded, 'MainPID');
+
+    await packing;
+    await fleet.coordinator.kill(signal);
+    fleet.packagesDir = newer.path;
+    await fleet.startCoordinator(signal);
+    await readyNode('upgraded');
+    const upgrade = async (...flags: readonly string[]) => {
+      const args = [programs.cli, 'node', 'upgrade', 'upgraded', ...flags];
+      const env = { FAIRLEAD_ADDRESS: fleet.address, FAIRLEAD_TOKEN: fleet.token };
+      return await run(process.execPath, args, { env }, signal);
+    };
+    expect(await upgrade('--dry-run')).toMatch(/upgrade +upgraded +.*to 9\.9\.9: first, alone/);
+
+    // There is no room for it.
+    const versions = '/var/lib/private/fairlead/agent/versions';
+    const inside = `nsenter --target ${supervised} --mount`;
+    const tmpfs = `mount -t tmpfs -o size=4M,mode=777 tmpfs ${versions}`;
+    await upgraded.paste(`${inside} ${tmpfs}`, signal);
+    expect(await failureOf(upgrade())).toContain('there is no room for it in');
+    await upgraded.paste(`${inside} umount ${versions}`, signal);
+    expect((await readyNode('upgraded')).description?.agentVersion).not.toBe('9.9.9');
+
+    expect(await upgrade()).toContain('9.9.9');
+    const after = await readyNode('upgraded');
+    expect([after.id, after.description?.agentVersion]).toEqual([node.id, '9.9.9']);
+    expect(await life()).toBe(lived);
+    expect(await service(upgraded, 'MainPID')).toBe(supervised);
+    expect(await upgraded.paste(`stat -Lc %a ${versions}`, signal)).toBe('700\n');
+
+    // It is what runs from then on, until another is installed or all is taken away.
+    await upgraded.paste('systemctl restart fairlead-agent', signal);
+    await eventually(
+      async () => {
+        expect(await service(upgraded, 'MainPID')).not.toBe(supervised);
+        expect((await readyNode('upgraded')).description?.agentVersion).toBe('9.9.9');
+      },
+      { timeoutMs: 20_000 },
+      signal,
+    );
+    expect(await life()).toBe(lived);
+    await install(upgraded, { args: ['--uninstall', '--purge'] });
+    expect(await upgraded.files(signal)).toEqual(before);
+    expect(await life()).toBe(lived);
+  });
 });
 
 /** A server that is not the coordinator; it answers every name. */

@@ -784,6 +784,7 @@ const notPlayed: Methods<
   | 'rollbackService'
   | 'pauseService'
   | 'resumeService'
+  | 'upgradeNodes'
 > = {
   createNodeCluster: refuse,
   getNodeCluster: refuse,
@@ -799,6 +800,7 @@ const notPlayed: Methods<
   rollbackService: refuse,
   pauseService: refuse,
   resumeService: refuse,
+  upgradeNodes: refuse,
 };
 
 /** A started FakeControl. */

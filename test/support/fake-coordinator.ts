@@ -269,6 +269,7 @@ export class FakeCoordinator implements AsyncDisposable {
         session.heartbeats++;
         return;
       case 'hello':
+      case 'upgradeFailure':
       case undefined:
         return;
     }

@@ -9,6 +9,7 @@ import { mutate, mutateEach } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { addOrphans } from './orphans.ts';
 import { addInvite } from './node-invite.ts';
+import { addUpgrade } from './node-upgrade.ts';
 import { required } from '../required.ts';
 import { untilEmpty } from '../until-empty.ts';
 import { collectWords } from '../values.ts';
@@ -38,6 +39,7 @@ export function configure(node: Command): void {
   });
 
   addInvite(node);
+  addUpgrade(node);
   addMutationFlags(
     node.command('rm').description('forget nodes without containers and revoke their credentials'),
     { waits: true, lock: true },

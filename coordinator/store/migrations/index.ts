@@ -4,6 +4,7 @@ import { containerOptions } from './0003-container-options.ts';
 import { volumes } from './0004-volumes.ts';
 import { shownCertificates } from './0005-shown-certificates.ts';
 import { rollouts } from './0006-rollouts.ts';
+import { upgrades } from './0007-upgrades.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -13,4 +14,5 @@ export const migrations: readonly string[] = [
   volumes,
   shownCertificates,
   rollouts,
+  upgrades,
 ];

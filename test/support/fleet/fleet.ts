@@ -28,7 +28,8 @@ export class Fleet implements AsyncDisposable {
   /** Where the coordinator answers DNS, `HOST:PORT`. */
   readonly dnsAddress: string;
   readonly stateDir: string;
-  readonly #packagesDir: string | undefined;
+  /** What a coordinator that starts serves to hosts. */
+  packagesDir: string | undefined;
   #coordinator: LabProcess | undefined;
   readonly #agents = new Map<string, LabProcess>();
   #token = '';
@@ -39,7 +40,7 @@ export class Fleet implements AsyncDisposable {
   constructor(site: Site, { packagesDir }: { readonly packagesDir?: string } = {}) {
     requireBuild();
     this.site = site;
-    this.#packagesDir = packagesDir;
+    this.packagesDir = packagesDir;
     this.address = `${site.gateway}:${grpcPort}`;
     this.httpUrl = `https://${site.gateway}:${httpPort}`;
     this.dnsAddress = `${site.gateway}:${dnsPort}`;
@@ -95,7 +96,7 @@ export class Fleet implements AsyncDisposable {
         ...['--listen', this.address, '--http-listen', `${this.site.gateway}:${httpPort}`],
         ...['--dns-listen', this.dnsAddress],
         ...['--node-grace-seconds', String(nodeGraceSeconds)],
-        ...(this.#packagesDir === undefined ? [] : ['--packages-dir', this.#packagesDir]),
+        ...(this.packagesDir === undefined ? [] : ['--packages-dir', this.packagesDir]),
       ],
       { name: 'coordinator' },
     );

@@ -90,6 +90,10 @@ export const PlanStepKind = {
   REPLACE: 40,
   /** UNPLACEABLE - A new container would start, but no node can take it. */
   UNPLACEABLE: 50,
+  /** UPGRADE - The agent of a node becomes another version. */
+  UPGRADE: 60,
+  /** LEAVE - A node is left as it is. */
+  LEAVE: 70,
 } as const;
 
 export type PlanStepKind = typeof PlanStepKind[keyof typeof PlanStepKind];
@@ -101,6 +105,8 @@ export namespace PlanStepKind {
   export type REMOVE = typeof PlanStepKind.REMOVE;
   export type REPLACE = typeof PlanStepKind.REPLACE;
   export type UNPLACEABLE = typeof PlanStepKind.UNPLACEABLE;
+  export type UPGRADE = typeof PlanStepKind.UPGRADE;
+  export type LEAVE = typeof PlanStepKind.LEAVE;
 }
 
 export function planStepKindFromJSON(object: any): PlanStepKind {
@@ -123,6 +129,12 @@ export function planStepKindFromJSON(object: any): PlanStepKind {
     case 50:
     case "PLAN_STEP_KIND_UNPLACEABLE":
       return PlanStepKind.UNPLACEABLE;
+    case 60:
+    case "PLAN_STEP_KIND_UPGRADE":
+      return PlanStepKind.UPGRADE;
+    case 70:
+    case "PLAN_STEP_KIND_LEAVE":
+      return PlanStepKind.LEAVE;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum PlanStepKind");
   }
@@ -142,6 +154,10 @@ export function planStepKindToJSON(object: PlanStepKind): string {
       return "PLAN_STEP_KIND_REPLACE";
     case PlanStepKind.UNPLACEABLE:
       return "PLAN_STEP_KIND_UNPLACEABLE";
+    case PlanStepKind.UPGRADE:
+      return "PLAN_STEP_KIND_UPGRADE";
+    case PlanStepKind.LEAVE:
+      return "PLAN_STEP_KIND_LEAVE";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum PlanStepKind");
   }
@@ -169,9 +185,12 @@ export interface Action {
   id: string;
   /** The RPC: `ScaleService`, `RedeployService`, … */
   method: string;
-  /** Kind of the object: `service`, `container`, `node`, `node-cluster`, `token`, `authority`. */
+  /**
+   * Kind of the object: `service`, `container`, `node`, `node-cluster`, `token`, `authority`; `fleet` for
+   * several nodes.
+   */
   targetKind: string;
-  /** Id of the object. */
+  /** Id of the object; for `fleet` that of the installation. */
   targetId: string;
   /** Name of the object. */
   targetName: string;
@@ -201,7 +220,7 @@ export interface TimelineEntry {
   time:
     | Date
     | undefined;
-  /** Name of the container that it is about; empty for the service as a whole. */
+  /** Name of the container that it is about, or of the node; empty for the whole. */
   container: string;
   /** What happened, in words. */
   message: string;
@@ -217,9 +236,9 @@ export interface Plan {
 export interface PlanStep {
   /** What it does. */
   kind: PlanStepKind;
-  /** Name of the container. */
+  /** Name of the container; empty if it is about a node. */
   container: string;
-  /** Node of the container; empty where none can take it. */
+  /** Node of the container, empty where none can take it; or the node that it is about. */
   node: string;
   /** Why. */
   reason: string;

@@ -172,6 +172,9 @@ export interface NodeSessionRequest {
     | //
     /** The volumes of its engine; once they are known, and when they change. */
     { $case: "volumes"; value: VolumeReport }
+    | //
+    /** The upgrade that was asked for is not possible; the agent goes on as it is. */
+    { $case: "upgradeFailure"; value: UpgradeFailure }
     | undefined;
 }
 
@@ -195,7 +198,8 @@ export interface NodeHello {
   protocolVersion: number;
   /**
    * What the agent can do beyond version 1, by name. `ping`: it sends an HTTP/2 ping every second, and gives
-   * the connection up if one is not answered in time; so neither side needs heartbeats.
+   * the connection up if one is not answered in time; so neither side needs heartbeats. `upgrade`: it takes
+   * the message Upgrade.
    */
   verbs: string[];
   /** Id of this run of the agent; with NodeReport.sequence it orders what is reported. */
@@ -220,7 +224,28 @@ export interface NodeHello {
    * The host's time when it said this. Only compared with the coordinator's to tell people of a clock
    * that is wrong; not set: not compared.
    */
-  clock: Date | undefined;
+  clock:
+    | Date
+    | undefined;
+  /**
+   * The file of the coordinator's packages that this agent is, and that an upgrade is a newer one of:
+   * `fairlead-agent.cjs`, `fairlead-agent-linux-amd64.gz`. Empty without the verb `upgrade`.
+   */
+  package: string;
+  /** Why it cannot upgrade itself, and what to do instead, in words. Empty with the verb `upgrade`. */
+  upgradeObstacle: string;
+  /** The last upgrade that did not stand; not set if there was none, or if another stood since. */
+  upgradeFailure: UpgradeFailure | undefined;
+}
+
+/** An upgrade that a host did not take: what ran before runs. */
+export interface UpgradeFailure {
+  /** Upgrade.attempt of it. */
+  attempt: string;
+  /** The version that was to run. */
+  version: string;
+  /** Why it does not, in words. */
+  reason: string;
 }
 
 /** Whether the engine answers. */
@@ -292,7 +317,28 @@ export interface NodeSessionResponse {
      * first of them asks for another one soon.
      */
     { $case: "trust"; value: TrustBundle }
+    | //
+    /** Become another version. Only sent to an agent whose hello has the verb `upgrade`. */
+    { $case: "upgrade"; value: Upgrade }
     | undefined;
+}
+
+/**
+ * Asks an agent to become another version: to download it, to check it, and to hand over to it. The new
+ * version is on trial until its session stands; if it does not come to that, the host goes back to the
+ * version before by itself. Repeatable: an attempt that is under way, or that failed, is not begun again.
+ */
+export interface Upgrade {
+  /** Names this attempt; at most 64 letters and digits. */
+  attempt: string;
+  /** The version, as it will say itself. */
+  version: string;
+  /** Where it is: an https URL of this coordinator, verified by its authority. */
+  url: string;
+  /** SHA-256 of the file, 64 hexadecimal digits. */
+  sha256: string;
+  /** Length of the file in bytes. */
+  size: number;
 }
 
 /** The first answer of a node session. */
@@ -757,6 +803,9 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       case "volumes":
         VolumeReport.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "upgradeFailure":
+        UpgradeFailure.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -817,6 +866,14 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
             message.message = { $case: "volumes", value: VolumeReport.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "upgradeFailure", value: UpgradeFailure.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -843,6 +900,10 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         ? { $case: "assignmentsRequest", value: AssignmentsRequest.fromJSON(object.assignments_request) }
         : isSet(object.volumes)
         ? { $case: "volumes", value: VolumeReport.fromJSON(object.volumes) }
+        : isSet(object.upgradeFailure)
+        ? { $case: "upgradeFailure", value: UpgradeFailure.fromJSON(object.upgradeFailure) }
+        : isSet(object.upgrade_failure)
+        ? { $case: "upgradeFailure", value: UpgradeFailure.fromJSON(object.upgrade_failure) }
         : undefined,
     };
   },
@@ -859,6 +920,8 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       obj.assignmentsRequest = AssignmentsRequest.toJSON(message.message.value);
     } else if (message.message?.$case === "volumes") {
       obj.volumes = VolumeReport.toJSON(message.message.value);
+    } else if (message.message?.$case === "upgradeFailure") {
+      obj.upgradeFailure = UpgradeFailure.toJSON(message.message.value);
     }
     return obj;
   },
@@ -899,6 +962,12 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       case "volumes": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "volumes", value: VolumeReport.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "upgradeFailure": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "upgradeFailure", value: UpgradeFailure.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1090,6 +1159,9 @@ function createBaseNodeHello(): NodeHello {
     inventory: [],
     sequence: 0,
     clock: undefined,
+    package: "",
+    upgradeObstacle: "",
+    upgradeFailure: undefined,
   };
 }
 
@@ -1124,6 +1196,15 @@ export const NodeHello: MessageFns<NodeHello> = {
     }
     if (message.clock !== undefined) {
       Timestamp.encode(toTimestamp(message.clock), writer.uint32(82).fork()).join();
+    }
+    if (message.package !== "") {
+      writer.uint32(90).string(message.package);
+    }
+    if (message.upgradeObstacle !== "") {
+      writer.uint32(98).string(message.upgradeObstacle);
+    }
+    if (message.upgradeFailure !== undefined) {
+      UpgradeFailure.encode(message.upgradeFailure, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -1221,6 +1302,30 @@ export const NodeHello: MessageFns<NodeHello> = {
             message.clock = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.package = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.upgradeObstacle = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.upgradeFailure = UpgradeFailure.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1263,6 +1368,17 @@ export const NodeHello: MessageFns<NodeHello> = {
         : [],
       sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
       clock: isSet(object.clock) ? fromJsonTimestamp(object.clock) : undefined,
+      package: isSet(object.package) ? globalThis.String(object.package) : "",
+      upgradeObstacle: isSet(object.upgradeObstacle)
+        ? globalThis.String(object.upgradeObstacle)
+        : isSet(object.upgrade_obstacle)
+        ? globalThis.String(object.upgrade_obstacle)
+        : "",
+      upgradeFailure: isSet(object.upgradeFailure)
+        ? UpgradeFailure.fromJSON(object.upgradeFailure)
+        : isSet(object.upgrade_failure)
+        ? UpgradeFailure.fromJSON(object.upgrade_failure)
+        : undefined,
     };
   },
 
@@ -1298,6 +1414,15 @@ export const NodeHello: MessageFns<NodeHello> = {
     if (message.clock !== undefined) {
       obj.clock = message.clock.toISOString();
     }
+    if (message.package !== "") {
+      obj.package = message.package;
+    }
+    if (message.upgradeObstacle !== "") {
+      obj.upgradeObstacle = message.upgradeObstacle;
+    }
+    if (message.upgradeFailure !== undefined) {
+      obj.upgradeFailure = UpgradeFailure.toJSON(message.upgradeFailure);
+    }
     return obj;
   },
 
@@ -1320,6 +1445,112 @@ export const NodeHello: MessageFns<NodeHello> = {
     message.inventory = object.inventory?.map((e) => ContainerStatus.fromPartial(e)) || [];
     message.sequence = object.sequence ?? 0;
     message.clock = object.clock ?? undefined;
+    message.package = object.package ?? "";
+    message.upgradeObstacle = object.upgradeObstacle ?? "";
+    message.upgradeFailure = (object.upgradeFailure !== undefined && object.upgradeFailure !== null)
+      ? UpgradeFailure.fromPartial(object.upgradeFailure)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpgradeFailure(): UpgradeFailure {
+  return { attempt: "", version: "", reason: "" };
+}
+
+export const UpgradeFailure: MessageFns<UpgradeFailure> = {
+  encode(message: UpgradeFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpgradeFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpgradeFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpgradeFailure {
+    return {
+      attempt: isSet(object.attempt) ? globalThis.String(object.attempt) : "",
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: UpgradeFailure): unknown {
+    const obj: any = {};
+    if (message.attempt !== "") {
+      obj.attempt = message.attempt;
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpgradeFailure>): UpgradeFailure {
+    return UpgradeFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpgradeFailure>): UpgradeFailure {
+    const message = createBaseUpgradeFailure();
+    message.attempt = object.attempt ?? "";
+    message.version = object.version ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -1794,6 +2025,9 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       case "trust":
         TrustBundle.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "upgrade":
+        Upgrade.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1843,6 +2077,14 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
             message.message = { $case: "trust", value: TrustBundle.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "upgrade", value: Upgrade.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1865,6 +2107,8 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
         ? { $case: "heartbeat", value: Heartbeat.fromJSON(object.heartbeat) }
         : isSet(object.trust)
         ? { $case: "trust", value: TrustBundle.fromJSON(object.trust) }
+        : isSet(object.upgrade)
+        ? { $case: "upgrade", value: Upgrade.fromJSON(object.upgrade) }
         : undefined,
     };
   },
@@ -1879,6 +2123,8 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       obj.heartbeat = Heartbeat.toJSON(message.message.value);
     } else if (message.message?.$case === "trust") {
       obj.trust = TrustBundle.toJSON(message.message.value);
+    } else if (message.message?.$case === "upgrade") {
+      obj.upgrade = Upgrade.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1913,7 +2159,146 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
         }
         break;
       }
+      case "upgrade": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "upgrade", value: Upgrade.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseUpgrade(): Upgrade {
+  return { attempt: "", version: "", url: "", sha256: "", size: 0 };
+}
+
+export const Upgrade: MessageFns<Upgrade> = {
+  encode(message: Upgrade, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attempt !== "") {
+      writer.uint32(10).string(message.attempt);
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
+    }
+    if (message.url !== "") {
+      writer.uint32(26).string(message.url);
+    }
+    if (message.sha256 !== "") {
+      writer.uint32(34).string(message.sha256);
+    }
+    if (message.size !== 0) {
+      writer.uint32(40).uint64(message.size);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Upgrade {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpgrade();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attempt = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sha256 = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.size = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Upgrade {
+    return {
+      attempt: isSet(object.attempt) ? globalThis.String(object.attempt) : "",
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      url: isSet(object.url) ? globalThis.String(object.url) : "",
+      sha256: isSet(object.sha256) ? globalThis.String(object.sha256) : "",
+      size: isSet(object.size) ? globalThis.Number(object.size) : 0,
+    };
+  },
+
+  toJSON(message: Upgrade): unknown {
+    const obj: any = {};
+    if (message.attempt !== "") {
+      obj.attempt = message.attempt;
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.url !== "") {
+      obj.url = message.url;
+    }
+    if (message.sha256 !== "") {
+      obj.sha256 = message.sha256;
+    }
+    if (message.size !== 0) {
+      obj.size = Math.round(message.size);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Upgrade>): Upgrade {
+    return Upgrade.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Upgrade>): Upgrade {
+    const message = createBaseUpgrade();
+    message.attempt = object.attempt ?? "";
+    message.version = object.version ?? "";
+    message.url = object.url ?? "";
+    message.sha256 = object.sha256 ?? "";
+    message.size = object.size ?? 0;
     return message;
   },
 };

@@ -658,6 +658,33 @@ export interface RemoveNodeResponse {
   plan: Plan | undefined;
 }
 
+/** Asks UpgradeNodes. */
+export interface UpgradeNodesRequest {
+  /** Names or ids; empty: all nodes. */
+  nodes: string[];
+  /** How many at a time once the first has come back, at most 100. 0: 3. */
+  parallelism: number;
+  /** Version must be 0: the nodes have one each. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers UpgradeNodes. */
+export interface UpgradeNodesResponse {
+  /** The version that they are to have. */
+  version: string;
+  /** The nodes, in the order in which they are upgraded. */
+  nodes: Node[];
+  /**
+   * The action to watch; a line of its timeline names the node in the place of a container. Not set in a dry
+   * run.
+   */
+  action:
+    | Action
+    | undefined;
+  /** In a dry run: which nodes would be upgraded, in which order, and which would be left and why. */
+  plan: Plan | undefined;
+}
+
 /** Asks AdoptOrphan. */
 export interface AdoptOrphanRequest {
   /** Node that it is on, by name or id; required. */
@@ -6943,6 +6970,228 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
   },
 };
 
+function createBaseUpgradeNodesRequest(): UpgradeNodesRequest {
+  return { nodes: [], parallelism: 0, options: undefined };
+}
+
+export const UpgradeNodesRequest: MessageFns<UpgradeNodesRequest> = {
+  encode(message: UpgradeNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.parallelism !== 0) {
+      writer.uint32(16).uint32(message.parallelism);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpgradeNodesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpgradeNodesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.parallelism = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpgradeNodesRequest {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
+      parallelism: isSet(object.parallelism) ? globalThis.Number(object.parallelism) : 0,
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: UpgradeNodesRequest): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
+    }
+    if (message.parallelism !== 0) {
+      obj.parallelism = Math.round(message.parallelism);
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpgradeNodesRequest>): UpgradeNodesRequest {
+    return UpgradeNodesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpgradeNodesRequest>): UpgradeNodesRequest {
+    const message = createBaseUpgradeNodesRequest();
+    message.nodes = object.nodes?.map((e) => e) || [];
+    message.parallelism = object.parallelism ?? 0;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpgradeNodesResponse(): UpgradeNodesResponse {
+  return { version: "", nodes: [], action: undefined, plan: undefined };
+}
+
+export const UpgradeNodesResponse: MessageFns<UpgradeNodesResponse> = {
+  encode(message: UpgradeNodesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== "") {
+      writer.uint32(10).string(message.version);
+    }
+    for (const v of message.nodes) {
+      Node.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(26).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpgradeNodesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpgradeNodesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodes.push(Node.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpgradeNodesResponse {
+    return {
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => Node.fromJSON(e)) : [],
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: UpgradeNodesResponse): unknown {
+    const obj: any = {};
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => Node.toJSON(e));
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpgradeNodesResponse>): UpgradeNodesResponse {
+    return UpgradeNodesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpgradeNodesResponse>): UpgradeNodesResponse {
+    const message = createBaseUpgradeNodesResponse();
+    message.version = object.version ?? "";
+    message.nodes = object.nodes?.map((e) => Node.fromPartial(e)) || [];
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 function createBaseAdoptOrphanRequest(): AdoptOrphanRequest {
   return { node: "", orphan: "", options: undefined };
 }
@@ -11803,6 +12052,20 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Brings the agents of nodes to the version whose packages this coordinator serves: the first alone, then a
+     * few at a time. No container is touched. A host whose new agent does not come back returns to the one
+     * before, and the rest is not begun then. One that cannot upgrade itself, or is away, is left with the reason.
+     * A newer call supersedes one that goes on. FAILED_PRECONDITION, PACKAGES_MISSING: none are served.
+     */
+    upgradeNodes: {
+      name: "UpgradeNodes",
+      requestType: UpgradeNodesRequest as typeof UpgradeNodesRequest,
+      requestStream: false,
+      responseType: UpgradeNodesResponse as typeof UpgradeNodesResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Makes a node cluster; hosts join it by a token that names it. ALREADY_EXISTS if the name is taken. */
     createNodeCluster: {
       name: "CreateNodeCluster",
@@ -12192,6 +12455,16 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RemoveNodeRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RemoveNodeResponse>>;
+  /**
+   * Brings the agents of nodes to the version whose packages this coordinator serves: the first alone, then a
+   * few at a time. No container is touched. A host whose new agent does not come back returns to the one
+   * before, and the rest is not begun then. One that cannot upgrade itself, or is away, is left with the reason.
+   * A newer call supersedes one that goes on. FAILED_PRECONDITION, PACKAGES_MISSING: none are served.
+   */
+  upgradeNodes(
+    request: UpgradeNodesRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<UpgradeNodesResponse>>;
   /** Makes a node cluster; hosts join it by a token that names it. ALREADY_EXISTS if the name is taken. */
   createNodeCluster(
     request: CreateNodeClusterRequest,
@@ -12478,6 +12751,16 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RemoveNodeRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RemoveNodeResponse>;
+  /**
+   * Brings the agents of nodes to the version whose packages this coordinator serves: the first alone, then a
+   * few at a time. No container is touched. A host whose new agent does not come back returns to the one
+   * before, and the rest is not begun then. One that cannot upgrade itself, or is away, is left with the reason.
+   * A newer call supersedes one that goes on. FAILED_PRECONDITION, PACKAGES_MISSING: none are served.
+   */
+  upgradeNodes(
+    request: DeepPartial<UpgradeNodesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<UpgradeNodesResponse>;
   /** Makes a node cluster; hosts join it by a token that names it. ALREADY_EXISTS if the name is taken. */
   createNodeCluster(
     request: DeepPartial<CreateNodeClusterRequest>,

@@ -7,9 +7,10 @@ import type { LabProcess } from '../../../support/lab/lab-process.ts';
 
 const bundler = new URL('../../../../deploy/bundle.js', import.meta.url).pathname;
 
-/** Makes the one file that hosts get; resolves to its path. */
-export async function bundleAgent(directory: string): Promise<string> {
-  await promisify(execFile)(process.execPath, [bundler, '--out', directory, 'agent']);
+/** Makes the one file that hosts get, which may say another version; resolves to its path. */
+export async function bundleAgent(directory: string, version?: string): Promise<string> {
+  const as = version === undefined ? [] : ['--as-version', version];
+  await promisify(execFile)(process.execPath, [bundler, '--out', directory, ...as, 'agent']);
   return join(directory, 'fairlead-agent.cjs');
 }
 

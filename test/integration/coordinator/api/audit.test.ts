@@ -10,6 +10,7 @@ import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { aContainer, aNode, aService, aSpec, nodeId } from '../../../support/builders.ts';
 import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+import { layOutPackages } from '../../upgrade/launched-agent.ts';
 
 const directory = new TemporaryDirectory();
 const stateDir = directory.join('state');
@@ -37,7 +38,9 @@ beforeAll(async () => {
         tx.containers.put(aContainer({ slot, nodeId: nodeId('node-1') }));
     });
   }
-  coordinator = await CoordinatorInProcess.start(stateDir);
+  const packagesDir = directory.join('packages');
+  layOutPackages(packagesDir, { version: '9.9.9', content: 'an agent' });
+  coordinator = await CoordinatorInProcess.start(stateDir, { packagesDir });
   const token = (await readFile(`${stateDir}/admin.token`, 'utf8')).trim();
   admin = await connect({ address: coordinator.address, token });
   ann = await clientOf('ann', { role: Role.ADMIN });
@@ -107,6 +110,7 @@ const changes: Readonly<
         updateMask: ['availability'],
       }),
   ],
+  UpgradeNodes: ['fleet 2 nodes', ({ control }) => control.upgradeNodes({})],
   RemoveNode: ['node node-2', ({ control }) => control.removeNode({ node: 'node-2' })],
   CreateNodeCluster: [
     'node-cluster edge',

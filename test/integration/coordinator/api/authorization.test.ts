@@ -148,6 +148,7 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/WatchNodes': [{}, whoReadsNodes],
   '/fairlead.v1.ControlService/UpdateNode': [{ node: 'node-1', options }, ['admin']],
   '/fairlead.v1.ControlService/RemoveNode': [{ node: 'node-1', options }, ['admin']],
+  '/fairlead.v1.ControlService/UpgradeNodes': [{ nodes: ['node-1'], options }, ['admin']],
   '/fairlead.v1.ControlService/AdoptOrphan': [{ node: 'node-1', orphan: 'x', options }, ['admin']],
   '/fairlead.v1.ControlService/DiscardOrphan': [
     { node: 'node-1', orphan: 'x', options },
@@ -223,7 +224,7 @@ function furnish(stateDir: string): string {
     }
     tx.actions.put({
       ...{ id: 'action-on-web' as ActionId, method: 'ScaleService', targetKind: 'service' },
-      ...{ targetId: 'web-id', targetName: 'web', serviceId: serviceId('web-id') },
+      ...{ targetId: 'web-id', targetName: 'web', serviceId: serviceId('web-id'), roll: null },
       ...{ state: 'succeeded', message: '', principal: 'admin', peer: '', requestId: '' },
       ...{ timeline: [], startedAtMs: 0, endedAtMs: 0 },
     });

@@ -233,8 +233,15 @@ describe('a transaction', () => {
 describe('actions and events', () => {
   const anAction = (index: number, state: 'succeeded' | 'in-progress') => ({
     ...{ id: `action-${index}` as never, method: 'X', targetKind: 'service' as const },
-    ...{ targetId: '', targetName: '', serviceId: null, state, message: '', principal: '' },
-    ...{ peer: '', requestId: '', timeline: [], startedAtMs: index, endedAtMs: null },
+    ...{ targetId: '', targetName: '', serviceId: null, roll: null, state, message: '' },
+    ...{
+      principal: '',
+      peer: '',
+      requestId: '',
+      timeline: [],
+      startedAtMs: index,
+      endedAtMs: null,
+    },
   });
 
   test('are bounded: the oldest that have ended go first', () => {

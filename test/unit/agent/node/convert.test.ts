@@ -175,15 +175,23 @@ describe('what the agent says', () => {
       clock: new Date(1_700_000_000_000),
     };
     const engine = { reachable: false, message: 'away' };
-    const hello = helloOf(greeting, {
-      sequence: 9,
-      engine,
-      containers: [aStatus({ readiness: 'unknown' })],
-    });
+    const failure = { attempt: 'a1', version: '0.2.0', reason: 'it hangs' };
+    const upgrades = { package: 'fairlead-agent.cjs', obstacle: '', failure };
+    const hello = helloOf(
+      { ...greeting, upgrades },
+      {
+        sequence: 9,
+        engine,
+        containers: [aStatus({ readiness: 'unknown' })],
+      },
+    );
     expect(NodeHello.decode(NodeHello.encode(hello).finish())).toMatchObject({
       ...greeting,
       protocolVersion: 1,
-      verbs: ['ping'],
+      verbs: ['ping', 'upgrade'],
+      package: 'fairlead-agent.cjs',
+      upgradeObstacle: '',
+      upgradeFailure: failure,
       engine,
       sequence: 9,
       inventory: [{ containerId, readiness: ReadinessState.UNSPECIFIED }],

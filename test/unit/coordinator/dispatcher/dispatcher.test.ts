@@ -11,6 +11,7 @@ import {
   type ReportedContainer,
 } from '../../../../coordinator/observed/observed-state.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
+import { NodeUpgrades } from '../../../../coordinator/upgrades/node-upgrades.ts';
 import { createLogger } from '../../../../shared/logger.ts';
 import {
   aContainer,
@@ -41,6 +42,7 @@ const description = {
 let clock: FakeClock;
 let store: Store;
 let observed: ObservedState;
+let upgrades: NodeUpgrades;
 let dispatcher: Dispatcher;
 let stop: AbortController;
 let running: Promise<void>;
@@ -57,7 +59,9 @@ beforeEach(() => {
   observed = new ObservedState(new Map(), { clock });
   let ids = 0;
   const newId = () => `session-${++ids}`;
-  dispatcher = new Dispatcher({ store, observed, clock, newId, log }, { downGraceMs: 60_000 });
+  upgrades = new NodeUpgrades();
+  const deps = { store, observed, upgrades, clock, newId, log };
+  dispatcher = new Dispatcher(deps, { downGraceMs: 60_000 });
   stop = new AbortController();
   running = dispatcher.run(stop.signal);
   closed = [];
@@ -230,6 +234,63 @@ describe('a report', () => {
   });
 });
 
+describe('a node that is told to become another version', () => {
+  const hello = { package: 'fairlead-agent.cjs', obstacle: '', failure: null };
+  const upgrade = { attempt: 'a1', version: '0.2.0', url: '', sha256: '', size: 1 };
+
+  function tell(): NodeLink {
+    const link = attach();
+    upgrades.attached(link, hello, '0.1.0');
+    upgrades.tell(node1, upgrade);
+    expect(link.nextUpgrade()).toEqual(upgrade);
+    expect(link.nextUpgrade()).toBeNull();
+    return link;
+  }
+
+  function leave(link: NodeLink): void {
+    upgrades.detached(link);
+    dispatcher.detach(link);
+  }
+
+  test('is given the time that going back takes before it is down', async () => {
+    leave(tell());
+    await clock.advance(80_000);
+    expect(observed.node(node1).state).toBe('unreachable');
+    await clock.advance(20_000);
+    expect(observed.node(node1).state).toBe('down');
+  });
+
+  test.each([
+    ['has become it', { ...hello }, '0.2.0'],
+    ['did not take it', { ...hello, failure: { ...upgrade, reason: 'it hangs' } }, '0.1.0'],
+  ])('is missed as any other once it %s', async (_, next, version) => {
+    leave(tell());
+    const link = attach();
+    upgrades.attached(link, next, version);
+    leave(link);
+    await clock.advance(65_000);
+    expect(observed.node(node1).state).toBe('down');
+  });
+
+  test('is told again in its next session, and says what is wrong', async () => {
+    const first = tell();
+    upgrades.tell(node1, upgrade);
+    expect(first.nextUpgrade()).toBeNull();
+    const second = attach();
+    upgrades.attached(second, hello, '0.1.0');
+    upgrades.tell(node1, upgrade);
+    expect(second.nextUpgrade()).toEqual(upgrade);
+    const failure = { attempt: 'a1', version: '0.2.0', reason: 'there is no room for it' };
+    upgrades.failed(first, failure);
+    expect(upgrades.stateOf(node1)?.failure).toBeNull();
+    upgrades.failed(second, failure);
+    await clock.advance(1_000);
+    expect(observed.node(node1).warnings).toEqual([
+      'its agent was not upgraded to 0.2.0: there is no room for it',
+    ]);
+  });
+});
+
 describe('an orphan', () => {
   const unknown = containerId('unknown');
   const orphans = () => observed.node(node1).orphans;
@@ -386,7 +447,7 @@ describe('a node that has joined', () => {
   test('is joining also when the coordinator was started again meanwhile', async () => {
     join();
     const again = new ObservedState(new Map(), { clock });
-    const deps = { store, observed: again, clock, newId: () => 'x', log };
+    const deps = { store, observed: again, upgrades, clock, newId: () => 'x', log };
     const until = new AbortController();
     const other = new Dispatcher(deps, { downGraceMs: 60_000 }).run(until.signal);
     expect(again.node(node2).state).toBe('joining');

@@ -14,6 +14,8 @@ import { Placement } from '../../../../../coordinator/orchestrator/placement.ts'
 import { Routing } from '../../../../../coordinator/routing/routing.ts';
 import { Settling } from '../../../../../coordinator/routing/settling.ts';
 import { Store, type Transaction } from '../../../../../coordinator/store/store.ts';
+import { NodeUpgrades } from '../../../../../coordinator/upgrades/node-upgrades.ts';
+import { Roller } from '../../../../../coordinator/upgrades/roller.ts';
 import { groupBy } from '../../../../../shared/collections.ts';
 import { DomainError } from '../../../../../shared/errors.ts';
 import type { ContainerId, NodeId } from '../../../../../shared/ids.ts';
@@ -198,8 +200,9 @@ export class ModelFleet implements AsyncDisposable {
     const observed = new ObservedState(store.loadObserved(), { clock });
     const settling = new Settling({ store, observed, clock });
     const routing = new Routing({ store, observed, settling, clock });
+    const upgrades = new NodeUpgrades();
     const dispatcher = new Dispatcher(
-      { store, observed, clock, newId: () => random.id(), log },
+      { store, observed, upgrades, clock, newId: () => random.id(), log },
       { downGraceMs },
     );
     const tokens = new TokenIssuer(Buffer.alloc(32), { pin: 'p'.repeat(43), bundle: '' });
@@ -207,8 +210,10 @@ export class ModelFleet implements AsyncDisposable {
     const placement = new Placement({ store, observed, tokens, random, api });
     const deps = { store, observed, routing, settling, placement, clock, random };
     const orchestrator = new Orchestrator({ ...deps, log });
+    const packages = { version: null, packageNamed: () => null };
+    const roller = new Roller({ store, observed, upgrades, packages, api, clock, log });
     const handlers = controlHandlers({
-      ...{ ...deps, orchestrator, dispatcher, installationId: 'model' },
+      ...{ ...deps, roller, packages, orchestrator, dispatcher, installationId: 'model' },
       ...{ api, installScriptSha256: null },
       authenticator: new Authenticator({
         store,
