@@ -1,9 +1,9 @@
 import type { Action } from '../../shared/gen/fairlead/v1/action.ts';
 import { ContainerPhase, type Container } from '../../shared/gen/fairlead/v1/container.ts';
-import { ServiceState, type Service } from '../../shared/gen/fairlead/v1/service.ts';
+import { ServiceState, type Rollout, type Service } from '../../shared/gen/fairlead/v1/service.ts';
 import { sorted, containerKind } from './kinds.ts';
 import { age } from './table.ts';
-import { containerPhaseWords, serviceStateWords } from './words.ts';
+import { containerPhaseWords, rolloutStateWords, serviceStateWords } from './words.ts';
 
 /** Why a service is as it is, in lines: what it waits for, and each container that is not ready. */
 export function explainService(
@@ -18,7 +18,7 @@ export function explainService(
   },
   nowMs: number,
 ): string[] {
-  const { name, state, message, readyContainers, currentContainers } = service;
+  const { name, state, message, readyContainers, currentContainers, rollout } = service;
   const counts = `${readyContainers} of ${currentContainers} containers ready`;
   const head = `service ${name} is ${serviceStateWords(state)}, ${counts}`;
   const unwell = sorted(containerKind, containers).filter(({ ready }) => !ready);
@@ -27,8 +27,20 @@ export function explainService(
   return [
     message === '' ? head : `${head}: ${message}`,
     ...(isWell ? ['all is as it was asked'] : []),
+    ...(rollout === undefined ? [] : indented(explainRollout(rollout, nowMs))),
     ...actions.flatMap((action) => indented(explainAction(action, nowMs))),
     ...unwell.flatMap((container) => indented(explainContainer(container, nowMs))),
+  ];
+}
+
+/** Where a rollout stands and since when, what failed in it, and what it would go back to. */
+function explainRollout(rollout: Rollout, nowMs: number): string[] {
+  const { revision, baseRevision, state, reason, failedSlots, since } = rollout;
+  const head = `the rollout of revision ${revision} is ${rolloutStateWords(state)}`;
+  return [
+    `${head}, for ${age(since, nowMs)}${reason === '' ? '' : `: ${reason}`}`,
+    ...(failedSlots.length === 0 ? [] : [`  given up in slot ${failedSlots.join(', ')}`]),
+    ...(baseRevision === 0 ? [] : [`  rolled out to the end last: revision ${baseRevision}`]),
   ];
 }
 

@@ -4,7 +4,7 @@ import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
 import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { Availability, NodeState } from '../../shared/gen/fairlead/v1/node.ts';
 import { NodeClusterState } from '../../shared/gen/fairlead/v1/node_cluster.ts';
-import { PortProtocol, ServiceState } from '../../shared/gen/fairlead/v1/service.ts';
+import { PortProtocol, RolloutState, ServiceState } from '../../shared/gen/fairlead/v1/service.ts';
 import { Role } from '../../shared/gen/fairlead/v1/token.ts';
 import type { Tone, TonedCell } from './table.ts';
 
@@ -27,6 +27,7 @@ export const containerPhaseWords = wordsFor(ContainerPhase);
 export const nodeStateWords = wordsFor(NodeState);
 export const nodeClusterStateWords = wordsFor(NodeClusterState);
 export const availabilityWords = wordsFor(Availability);
+export const rolloutStateWords = wordsFor(RolloutState);
 export const serviceStateWords = wordsFor(ServiceState);
 export const roleWords = wordsFor(Role);
 export const targetModeWords = wordsFor(TargetMode);

@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { explainService } from '../../../client/cli/explanation.ts';
+import { RolloutState, Service, ServiceState } from '../../../shared/gen/fairlead/v1/service.ts';
+
+const nowMs = 1_700_000_060_000;
+
+function explained(changes: Parameters<typeof Service.fromPartial>[0]): string[] {
+  const service = Service.fromPartial({
+    ...{ name: 'web', state: ServiceState.RUNNING, readyContainers: 2, currentContainers: 2 },
+    ...changes,
+  });
+  return explainService({ service, containers: [], actions: [] }, nowMs);
+}
+
+test('a service that is as it was asked says so', () => {
+  expect(explained({})).toEqual([
+    'service web is running, 2 of 2 containers ready',
+    'all is as it was asked',
+  ]);
+});
+
+test('a rollout that goes on says since when, and what it would go back to', () => {
+  const since = new Date(nowMs - 60_000);
+  const rollout = { revision: 3, baseRevision: 2, state: RolloutState.GOING, since };
+  expect(explained({ state: ServiceState.REDEPLOYING, message: 'waiting', rollout })).toEqual([
+    'service web is redeploying, 2 of 2 containers ready: waiting',
+    '  the rollout of revision 3 is going, for 60s',
+    '    rolled out to the end last: revision 2',
+  ]);
+});
+
+test('a rollout that stands still says why, and where it failed', () => {
+  const since = new Date(nowMs - 5_000);
+  const rollout = {
+    ...{ revision: 3, state: RolloutState.FAILED, since, failedSlots: [1, 4] },
+    reason: 'web-1 failed 3 times',
+  };
+  expect(explained({ state: ServiceState.PAUSED, message: 'it stopped', rollout })).toEqual([
+    'service web is paused, 2 of 2 containers ready: it stopped',
+    '  the rollout of revision 3 is failed, for 5s: web-1 failed 3 times',
+    '    given up in slot 1, 4',
+  ]);
+});
