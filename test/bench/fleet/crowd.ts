@@ -12,7 +12,7 @@ function memberOf(index: number) {
 }
 
 class Crowd {
-  #identities: readonly NodeIdentity[] = [];
+  #identities: NodeIdentity[] = [];
   readonly #members: SimulatedNode[] = [];
   readonly #stop = new AbortController();
   #welcomes = 0;
@@ -27,10 +27,10 @@ class Crowd {
   async carryOut(order: CrowdOrder): Promise<void> {
     switch (order.kind) {
       case 'take':
-        this.#identities = order.identities;
+        this.#identities = [...order.identities];
         return;
       case 'join':
-        this.#identities = await this.#join(order);
+        await this.#join(order);
         return;
       case 'open':
         await this.#open(order);
@@ -38,29 +38,32 @@ class Crowd {
       case 'await-return':
         await this.#awaitReturn();
         return;
+      case 'count':
+        return;
       case 'close':
         await Promise.all(this.#members.splice(0).map((member) => member[Symbol.asyncDispose]()));
         return;
     }
   }
 
-  takeChanges(): number {
-    const changes = this.#changes;
-    this.#changes = 0;
-    return changes;
+  get changes(): number {
+    return this.#changes;
   }
 
   async #join({ coordinator, token, count }: Extract<CrowdOrder, { kind: 'join' }>) {
-    const identities: NodeIdentity[] = [];
-    await inTurns(count, joinsAtOnce, async (index) => {
+    const known = this.#identities.length;
+    await inTurns(count, joinsAtOnce, async (turn) => {
+      const index = known + turn;
       const options = { coordinator, joinToken: token, ...memberOf(index) };
-      identities.push(await SimulatedNode.join(options, this.#stop.signal));
+      this.#identities[index] = await SimulatedNode.join(options, this.#stop.signal);
     });
-    return identities;
   }
 
-  async #open({ coordinator, atOnce }: Extract<CrowdOrder, { kind: 'open' }>): Promise<void> {
-    await inTurns(this.#identities.length, atOnce, async (index) => {
+  async #open(order: Extract<CrowdOrder, { kind: 'open' }>): Promise<void> {
+    const { coordinator, total, atOnce } = order;
+    const known = this.#members.length;
+    await inTurns(total - known, atOnce, async (turn) => {
+      const index = known + turn;
       const identity = this.#identities[index]!;
       const options = { coordinator, ...memberOf(index) };
       await new Promise<void>((resolve) => {
@@ -82,6 +85,7 @@ class Crowd {
 
   async #awaitReturn(): Promise<void> {
     this.#welcomes = 0;
+    this.#changes = 0;
     await new Promise<void>((resolve) => {
       this.#onWelcome = () => {
         if (this.#welcomes >= this.#members.length) resolve();
@@ -113,7 +117,7 @@ async function answer(order: CrowdOrder): Promise<CrowdAnswer> {
   } catch (error) {
     failure = messageOf(error) || 'it failed without a word';
   }
-  return { ms: systemClock.monotonic() - startedAt, changes: crowd.takeChanges(), failure };
+  return { ms: systemClock.monotonic() - startedAt, changes: crowd.changes, failure };
 }
 
 process.on('message', (order: CrowdOrder) => {

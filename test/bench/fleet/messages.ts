@@ -4,23 +4,33 @@ import type { NodeIdentity } from '../support/simulated-node.ts';
 export type CrowdOrder =
   /** Members of the crowd, by certificates that somebody else made. */
   | { readonly kind: 'take'; readonly identities: readonly NodeIdentity[] }
-  /** Members of the crowd, as any host joins. */
+  /** So many more members of the crowd, as any host joins. */
   | {
       readonly kind: 'join';
       readonly coordinator: string;
       readonly token: string;
       readonly count: number;
     }
-  /** Every member opens its session, so many at a time; from then on it dials again whenever it must. */
-  | { readonly kind: 'open'; readonly coordinator: string; readonly atOnce: number }
+  /**
+   * Members open their sessions, so many at a time, until `total` have; from then on they dial again whenever
+   * they must.
+   */
+  | {
+      readonly kind: 'open';
+      readonly coordinator: string;
+      readonly total: number;
+      readonly atOnce: number;
+    }
   /** From now on every member is to be welcomed once more. */
   | { readonly kind: 'await-return' }
+  /** Nothing but to say what has changed. */
+  | { readonly kind: 'count' }
   | { readonly kind: 'close' };
 
 /** What the crowd answers to each order, once it is carried out. */
 export interface CrowdAnswer {
   readonly ms: number;
-  /** Containers that were started or stopped since the last answer. */
+  /** Containers that were started or stopped since the return was awaited last. */
   readonly changes: number;
   /** Why it could not be carried out; empty if it could. */
   readonly failure: string;
