@@ -28,6 +28,16 @@ export {
   Drain,
   PortBinding,
 } from '../shared/gen/fairlead/v1/container.ts';
+export {
+  ContainerOptions,
+  Device,
+  ExtraHost,
+  LogConfig,
+  NetworkMode,
+  PidMode,
+  ResourceLimits,
+  Ulimit,
+} from '../shared/gen/fairlead/v1/container_options.ts';
 export { Endpoint, EndpointKind, Event } from '../shared/gen/fairlead/v1/event.ts';
 export {
   Proxy,
@@ -45,19 +55,27 @@ export {
 export { NodeCluster, NodeClusterState } from '../shared/gen/fairlead/v1/node_cluster.ts';
 export {
   ApiRole,
+  BindMount,
+  CommandCheck,
+  GrpcCheck,
   HttpCheck,
   Link,
+  Liveness,
+  NamedVolume,
   NoCheck,
   PlacementStrategy,
   PortProtocol,
   PortSpec,
   Readiness,
+  Reservation,
   RestartPolicy,
   Service,
   ServiceSpec,
   ServiceState,
   TcpCheck,
+  TmpfsMount,
   UpdateOrder,
   UpdatePolicy,
+  Volume,
 } from '../shared/gen/fairlead/v1/service.ts';
 export { Role, Token } from '../shared/gen/fairlead/v1/token.ts';

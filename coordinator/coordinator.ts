@@ -150,7 +150,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const routing = new Routing({ store, observed, settling, clock });
   const upgrades = new NodeUpgrades();
   const dispatcher = new Dispatcher(
-    { store, observed, upgrades, clock, newId: () => random.id(), ...child('dispatcher') },
+    { store, observed, routing, upgrades, clock, newId: () => random.id(), ...child('dispatcher') },
     { downGraceMs: config.nodeGraceMs },
   );
   const api = addressesOf(config, { grpc: config.listen.port, http: config.httpListen.port });

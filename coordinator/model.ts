@@ -1,4 +1,5 @@
 import type { ContainerOptions, Volume } from '../shared/container-options.ts';
+import type { Liveness, Readiness } from '../shared/health-check.ts';
 import type {
   ActionId,
   ContainerId,
@@ -29,18 +30,6 @@ export interface Link {
   /** Name of the service that is used. */
   readonly service: string;
   readonly alias: string;
-}
-
-export type ReadinessCheck =
-  | { readonly kind: 'tcp' }
-  | { readonly kind: 'http'; readonly path: string; readonly port: number }
-  | { readonly kind: 'none' };
-
-export interface Readiness {
-  readonly check: ReadinessCheck;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  readonly failureThreshold: number;
 }
 
 /** A number of containers, or a share of those wanted. */
@@ -90,6 +79,12 @@ export interface ServiceSpec {
   readonly maxPerNode: number;
   /** OS/ARCHITECTURE of nodes that can have it; empty: any. */
   readonly platforms: readonly string[];
+  /** Restarts of a failing container at most, with on-failure; 0: any number. */
+  readonly restartLimit: number;
+  /** Null: it is never restarted while its process lives. */
+  readonly liveness: Liveness | null;
+  /** Containers are started one after the other. */
+  readonly sequential: boolean;
 }
 
 /** What a container needs free on its node. */
@@ -210,7 +205,10 @@ export interface ContainerDefinition {
   readonly ports: readonly Port[];
   readonly hosts: readonly HostEntry[];
   readonly restart: RestartPolicy;
+  readonly restartLimit: number;
   readonly readiness: Readiness;
+  readonly liveness: Liveness | null;
+  readonly drainTimeoutMs: number;
   readonly stopGraceMs: number;
   readonly options: ContainerOptions;
   /** With their names filled in, and those of other services among them. */
@@ -265,6 +263,8 @@ export interface Observed {
   readonly message: string;
   readonly engineId: string;
   readonly restarts: number;
+  /** Its agent restarts it as soon as it is drained. */
+  readonly awaitsDrain: boolean;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
   /**

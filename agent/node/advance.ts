@@ -25,15 +25,19 @@ export interface View {
   readonly readiness: ReadinessState;
   /** Why it is not ready; only while it is not. */
   readonly readinessMessage: string;
+  /** Why its process is to be restarted although it lives; empty if it is not. */
+  readonly livenessMessage: string;
+  /** Its load balancers have drained it, or have had the time to. */
+  readonly mayRestart: boolean;
   /** The status before. */
   readonly last: ContainerStatus | undefined;
 }
 
-/** What to do next for a container; `wait` is to look again when it may not return any more. */
+/** What to do next for a container; `wait` is to look again when a time has passed. */
 export type Action = Work | 'wait' | 'none';
 
 /** Actions that the engine is asked for. */
-export type Work = 'find-image' | 'pull' | 'create' | 'start' | 'stop' | 'remove';
+export type Work = 'find-image' | 'pull' | 'create' | 'start' | 'restart' | 'stop' | 'remove';
 
 /** The next action, and the status to report meanwhile; without one the last still holds. */
 export interface Step {
@@ -82,7 +86,7 @@ function advanceFromCreated(view: View, engine: EngineContainer): Step {
       return { action: 'start', status: statusOf(view, 'starting', '') };
     case 'running':
     case 'paused':
-      return { action: 'none', status: statusOfLive(view, engine) };
+      return advanceFromLive(view, engine);
     case 'restarting':
     case 'ended':
       return advanceFromEnd(view, engine);
@@ -92,6 +96,23 @@ function advanceFromCreated(view: View, engine: EngineContainer): Step {
         status: statusOf(view, 'failed', 'is being removed by somebody else'),
       };
   }
+}
+
+/** A process that lives no more leaves the load balancers first, and is restarted then. */
+function advanceFromLive(view: View, engine: EngineContainer): Step {
+  const { livenessMessage, mayRestart, trouble } = view;
+  const status = statusOfLive(view, engine);
+  if (engine.state === 'paused' || livenessMessage === '') return { action: 'none', status };
+  const message = `its liveness check fails: ${livenessMessage}; it is restarted once it is drained`;
+  return {
+    action: mayRestart ? 'restart' : 'wait',
+    status: {
+      ...status,
+      readiness: 'not-ready',
+      message: trouble === '' ? message : trouble,
+      awaitsDrain: !mayRestart,
+    },
+  };
 }
 
 function advanceFromEnd(view: View, engine: EngineContainer): Step {
@@ -200,6 +221,7 @@ function statusOf(view: View, phase: Phase, message: string): ContainerStatus {
     readiness: 'not-ready',
     ports: [],
     message,
+    awaitsDrain: false,
     ...(engine === undefined ? processBefore(last) : processOf(engine)),
   };
 }
@@ -255,6 +277,7 @@ function withoutGoingBack(
     phase: last.phase,
     message: last.message,
     readiness: 'not-ready',
+    awaitsDrain: false,
     ports: [],
     exitCode: status.exitCode ?? last.exitCode,
     endedAt: status.endedAt ?? last.endedAt,
@@ -274,8 +297,10 @@ export interface ProcessEnd {
 export function afterEnd(engine: EngineContainer, { exitCode, atMs }: ProcessEnd): EngineContainer {
   const isLive = engine.state === 'running' || engine.state === 'paused';
   if (!isLive || atMs < (engine.startedAt?.getTime() ?? 0)) return engine;
-  const { restartPolicy } = engine;
-  const restarts = restartPolicy === 'always' || (restartPolicy === 'on-failure' && exitCode !== 0);
+  const { restartPolicy, restartLimit } = engine;
+  const isLeft = restartLimit === 0 || engine.restarts < restartLimit;
+  const restarts =
+    restartPolicy === 'always' || (restartPolicy === 'on-failure' && exitCode !== 0 && isLeft);
   return {
     ...engine,
     state: restarts ? 'restarting' : 'ended',

@@ -19,7 +19,7 @@ import { Images } from './images.ts';
 import { join, renew } from './join.ts';
 import { Limiter } from './limiter.ts';
 import type { NodeDescription } from './model.ts';
-import { probe } from './probe.ts';
+import { probeWith, type CommandProbe } from './probe.ts';
 import { Reporter } from './reporter.ts';
 import { NodeSession } from './session.ts';
 import { programOf } from './upgrade/program.ts';
@@ -120,6 +120,7 @@ class NodeAgent {
   /** Notified when the engine has answered, or has not. */
   readonly #asked = new Wakeup();
   #engineInfo: EngineInfo | undefined;
+  #commands: CommandProbe | undefined;
 
   constructor(config: NodeAgentConfig, member: Member, deps: NodeAgentDeps) {
     const { clock, random, log } = deps;
@@ -206,7 +207,11 @@ class NodeAgent {
         starts: new Limiter(startsAtOnce),
         placement: { nodeId, advertiseAddress, publishAddress },
       }),
-      probe,
+      probe: probeWith(async (target, timeoutMs, until) => {
+        const { commandProbe } = await import('./command-probe.ts');
+        this.#commands ??= commandProbe(engine);
+        return await this.#commands(target, timeoutMs, until);
+      }),
       log: log.child({ component: 'worker' }),
       report: (status) => {
         this.#reporter.setContainer(status);

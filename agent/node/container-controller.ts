@@ -15,6 +15,7 @@ import {
   type EngineContainer,
 } from './docker/engine.ts';
 import type { Assignment, ContainerStatus } from './model.ts';
+import { LivenessWatch } from './liveness-watch.ts';
 import type { Probe } from './probe.ts';
 import { ReadinessWatch } from './readiness-watch.ts';
 import { RestartPatience } from './restart-patience.ts';
@@ -48,6 +49,7 @@ export class ContainerController {
   readonly #containerId: ContainerId;
   readonly #wakeup = new Wakeup();
   readonly #readiness: ReadinessWatch;
+  readonly #liveness: LivenessWatch;
   readonly #patience: RestartPatience;
   #assignment: Assignment | undefined;
   #engine: EngineContainer | undefined;
@@ -62,6 +64,10 @@ export class ContainerController {
   #hasJustReported = false;
   /** The process ended, and the engine was not asked since. */
   #hasJustEnded = false;
+  /** The load balancers have drained this process, which lives no more. */
+  #isDrained = false;
+  /** Its process was told to end so that it starts again: until it does, it may return. */
+  #isRestarting = false;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
   #wish: ChildController | undefined;
 
@@ -72,6 +78,10 @@ export class ContainerController {
     this.#patience = new RestartPatience(deps.clock);
     this.#readiness = new ReadinessWatch(deps, deps.advertiseAddress, () => {
       this.#decide();
+    });
+    this.#liveness = new LivenessWatch(deps, () => {
+      this.#decide();
+      this.#wakeup.notify();
     });
     if (adopted !== undefined) {
       this.#accept(adopted);
@@ -87,6 +97,8 @@ export class ContainerController {
   /** Says what is wanted; undefined says that nothing is: then the container is watched, no more. */
   assign(assignment: Assignment | undefined): void {
     this.#assignment = assignment;
+    // Said of this process: the next one that lives no more is drained anew.
+    if (assignment?.drained === true) this.#isDrained = this.#liveness.message !== '';
     if (assignment?.wanted !== 'running') this.#wish?.abort();
     this.#wakeup.notify();
   }
@@ -130,7 +142,7 @@ export class ContainerController {
         await this.#wakeup.waitFor(waitMs, clock, signal);
       }
     }
-    await this.#readiness.stop();
+    await Promise.all([this.#readiness.stop(), this.#liveness.stop()]);
   }
 
   async #settle(signal: AbortSignal): Promise<void> {
@@ -142,7 +154,7 @@ export class ContainerController {
       const action = this.#decide();
       if (action === 'none') return;
       if (action === 'wait') {
-        await this.#wakeup.waitFor(this.#patience.leftMs(), this.#deps.clock, signal);
+        await this.#wakeup.waitFor(this.#waitMs(), this.#deps.clock, signal);
         continue;
       }
       const outcome = await this.#act(action, signal);
@@ -194,7 +206,10 @@ export class ContainerController {
   #decide(): Action {
     const definition = this.#assignment?.definition;
     const wanted = this.#assignment?.wanted ?? 'unassigned';
-    this.#readiness.follow(this.#engine, wanted === 'running' ? definition?.readiness : undefined);
+    const isWanted = wanted === 'running';
+    this.#readiness.follow(this.#engine, isWanted ? definition?.readiness : undefined);
+    this.#liveness.follow(this.#engine, isWanted ? definition?.liveness : undefined);
+    if (this.#liveness.message === '') this.#isDrained = false;
     const { action, status } = advance({
       containerId: this.#containerId,
       name: this.#name(),
@@ -205,13 +220,26 @@ export class ContainerController {
       image: this.#image,
       failure: this.#failure,
       trouble: this.#trouble,
-      mayReturn: this.#patience.leftMs() > 0,
+      mayReturn: this.#isRestarting || this.#patience.leftMs() > 0,
       readiness: this.#readiness.state,
       readinessMessage: this.#readiness.message,
+      livenessMessage: this.#liveness.message,
+      mayRestart: this.#drainLeftMs() === 0,
       last: this.#last,
     });
     if (status !== undefined) this.#publish(status);
     return action;
+  }
+
+  /** How long the load balancers may yet take to drain it; 0 once they have. */
+  #drainLeftMs(): number {
+    if (this.#isDrained || this.#liveness.message === '') return 0;
+    const timeoutMs = this.#assignment?.definition?.drainTimeoutMs ?? 0;
+    return Math.max(0, timeoutMs - this.#liveness.sinceMs());
+  }
+
+  #waitMs(): number {
+    return Math.max(this.#drainLeftMs(), this.#patience.leftMs());
   }
 
   /** As the coordinator calls it, else as its label says. */
@@ -245,6 +273,7 @@ export class ContainerController {
     };
     using wish = new ChildController(signal);
     this.#wish = wish;
+    this.#isRestarting = action === 'restart';
     try {
       const outcome = await this.#deps.work.perform(action, subject, wish.signal, signal);
       if (outcome.kind === 'image') this.#image = outcome.isPresent ? 'present' : 'missing';
@@ -255,12 +284,13 @@ export class ContainerController {
       throw error;
     } finally {
       this.#wish = undefined;
+      this.#isRestarting = false;
     }
   }
 
   /** On the way up a refusal is the end of this container; on the way down it is tried again. */
   async #note(action: Work, message: string, signal: AbortSignal): Promise<void> {
-    if (action === 'stop' || action === 'remove') {
+    if (action === 'stop' || action === 'remove' || action === 'restart') {
       this.#trouble = message;
       this.#decide();
       return;

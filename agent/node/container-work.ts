@@ -60,6 +60,8 @@ export class ContainerWork {
         return await this.#create(subject, wish, signal);
       case 'start':
         return await this.#start(subject, wish, signal);
+      case 'restart':
+        return await this.#restart(subject, signal);
       case 'stop':
         return await this.#stop(subject, signal);
       case 'remove':
@@ -121,6 +123,20 @@ export class ContainerWork {
         return done;
       },
       (words) => `cannot be started: ${words}`,
+    );
+  }
+
+  /** Not cut short by another wish: what is wanted then begins with a container that runs. */
+  async #restart({ engine, definition }: Subject, signal: AbortSignal): Promise<Outcome> {
+    if (engine === undefined) return done;
+    using _place = await this.#deps.starts.acquire(signal);
+    return await orRefusal(
+      async () => {
+        const graceMs = definition?.stopGraceMs ?? defaultGraceMs;
+        await this.#deps.engine.restart(engine.engineId, graceMs, signal);
+        return done;
+      },
+      (words) => `cannot be restarted: ${words}`,
     );
   }
 

@@ -12,7 +12,6 @@ import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
 import {
   PortProtocol as ProtoPortProtocol,
   RestartPolicy as ProtoRestartPolicy,
-  type Readiness as ProtoReadiness,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import { pingVerb } from '../../shared/rpc/lease.ts';
 import type { ContainerId } from '../../shared/ids.ts';
@@ -24,12 +23,11 @@ import type {
   NodeDescription,
   Phase,
   PortProtocol,
-  ReadinessCheck,
-  ReadinessSpec,
   ReadinessState,
   RestartPolicy,
   WantedPhase,
 } from './model.ts';
+import { livenessOf, readinessOf } from './convert-health.ts';
 import { optionsOf, volumeOf } from './convert-options.ts';
 import type { Picture, Report } from './reporter.ts';
 import type { UpgradeGreeting } from './upgrade/upgrader.ts';
@@ -109,7 +107,8 @@ export function assignmentSetOf(proto: ProtoAssignmentSet): AssignmentSet {
   };
 }
 
-function assignmentOf({ containerId, wanted, definition }: ProtoAssignment): Assignment[] {
+function assignmentOf(assignment: ProtoAssignment): Assignment[] {
+  const { containerId, wanted, definition, drained } = assignment;
   const phase = wantedPhaseOf(wanted);
   if (containerId === '' || phase === undefined) return [];
   return [
@@ -117,6 +116,7 @@ function assignmentOf({ containerId, wanted, definition }: ProtoAssignment): Ass
       containerId: containerId as ContainerId,
       wanted: phase,
       definition: definition && definitionOf(definition),
+      drained,
     },
   ];
 }
@@ -144,6 +144,7 @@ function definitionOf(proto: ProtoContainerDefinition): ContainerDefinition {
     })),
     restart: restartOf(proto.restart),
     readiness: readinessOf(proto.readiness),
+    liveness: livenessOf(proto.liveness),
     options: optionsOf(proto.options),
     volumes: proto.volumes.map((volume) => volumeOf(volume)),
   };
@@ -159,27 +160,5 @@ function restartOf(policy: ProtoRestartPolicy): RestartPolicy {
     case ProtoRestartPolicy.UNSPECIFIED:
     default:
       return 'always';
-  }
-}
-
-/** The coordinator fills in all defaults; these are the protocol's, for what is left out all the same. */
-function readinessOf(proto: ProtoReadiness | undefined): ReadinessSpec {
-  return {
-    check: checkOf(proto?.check),
-    intervalMs: proto?.intervalMs ?? 1_000,
-    timeoutMs: proto?.timeoutMs ?? 2_000,
-    failureThreshold: proto?.failureThreshold ?? 3,
-  };
-}
-
-function checkOf(check: ProtoReadiness['check']): ReadinessCheck {
-  switch (check?.$case) {
-    case 'http':
-      return { kind: 'http', path: check.value.path, port: check.value.port };
-    case 'none':
-      return { kind: 'none' };
-    case 'tcp':
-    case undefined:
-      return { kind: 'tcp' };
   }
 }

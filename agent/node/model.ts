@@ -1,4 +1,5 @@
 import type { ContainerOptions, Volume } from '../../shared/container-options.ts';
+import type { Liveness, Readiness } from '../../shared/health-check.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 
 /** Where the coordinator wants a container. */
@@ -35,21 +36,6 @@ export interface PortBinding {
   readonly published: boolean;
 }
 
-/** What tells whether a running container may take traffic. */
-export type ReadinessCheck =
-  | { readonly kind: 'tcp' }
-  /** Port 0 stands for the first TCP port. */
-  | { readonly kind: 'http'; readonly path: string; readonly port: number }
-  | { readonly kind: 'none' };
-
-export interface ReadinessSpec {
-  readonly check: ReadinessCheck;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  /** Failed checks in a row that make a ready container not ready. */
-  readonly failureThreshold: number;
-}
-
 /** A line of a hosts file. */
 export interface HostEntry {
   readonly name: string;
@@ -73,7 +59,13 @@ export interface ContainerDefinition {
   readonly ports: readonly PortSpec[];
   readonly hosts: readonly HostEntry[];
   readonly restart: RestartPolicy;
-  readonly readiness: ReadinessSpec;
+  /** Restarts of a failing one at most; 0 is no limit. */
+  readonly restartLimit: number;
+  readonly readiness: Readiness;
+  /** Undefined: it is never restarted while its process lives. */
+  readonly liveness: Liveness | undefined;
+  /** How long it may take to drain before it is restarted. */
+  readonly drainTimeoutMs: number;
   readonly stopGraceMs: number;
   readonly options: ContainerOptions;
   readonly volumes: readonly Volume[];
@@ -85,6 +77,8 @@ export interface Assignment {
   readonly wanted: WantedPhase;
   /** Absent from orders that can do without, such as to remove. */
   readonly definition: ContainerDefinition | undefined;
+  /** It said that it awaits its drain, and it is drained. */
+  readonly drained: boolean;
 }
 
 /** Wanted states: complete, or what changed. */
@@ -110,6 +104,8 @@ export interface ContainerStatus {
   /** Empty before the engine created it. */
   readonly engineId: string;
   readonly restarts: number;
+  /** It is restarted as soon as it is drained. */
+  readonly awaitsDrain: boolean;
   readonly startedAt: Date | undefined;
   readonly endedAt: Date | undefined;
 }

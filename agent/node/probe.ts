@@ -3,8 +3,8 @@ import { connect, type Socket } from 'node:net';
 import { onAbort } from '../../shared/abort.ts';
 import { messageOf } from '../../shared/errors.ts';
 
-/** Where one readiness check of a container goes. */
-export type ProbeTarget = TcpTarget | HttpTarget;
+/** Where one check of a container goes. */
+export type ProbeTarget = TcpTarget | HttpTarget | GrpcTarget | CommandTarget;
 
 interface TcpTarget {
   readonly kind: 'tcp';
@@ -17,6 +17,24 @@ interface HttpTarget {
   readonly host: string;
   readonly port: number;
   readonly path: string;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Empty: 200 to 399. */
+  readonly statuses: readonly number[];
+}
+
+interface GrpcTarget {
+  readonly kind: 'grpc';
+  readonly host: string;
+  readonly port: number;
+  readonly service: string;
+}
+
+/** A command in an engine container. */
+export interface CommandTarget {
+  readonly kind: 'command';
+  readonly engineId: string;
+  readonly command: readonly string[];
 }
 
 /** Why a check failed, in words; empty if it did not. */
@@ -29,25 +47,62 @@ export type Probe = (
   signal: AbortSignal,
 ) => Promise<ProbeFailure>;
 
+/** Makes one check in a container; rejects if that cannot be done. */
+export type CommandProbe = (
+  target: CommandTarget,
+  timeoutMs: number,
+  signal: AbortSignal,
+) => Promise<ProbeFailure>;
+
 /**
- * Makes one check over a connection of its own. It counts every second for every container, so it does
- * without abort signals of its own, which cost more than the connection.
+ * Makes checks, each over a connection of its own. They count every second for every container, so they do
+ * without abort signals of their own, which cost more than the connection. What few use is loaded when it is
+ * used.
  */
-export const probe: Probe = async (target, timeoutMs, signal) => {
-  let failure: ProbeFailure;
-  try {
-    failure = await (target.kind === 'tcp'
-      ? probeTcp(target, timeoutMs, signal)
-      : probeHttp(target, timeoutMs, signal));
-  } catch (error) {
-    failure = `cannot be asked (${messageOf(error)})`;
-  }
-  return failure === '' ? '' : `${nameOf(target)} ${failure}`;
-};
+export function probeWith(probeCommand: CommandProbe): Probe {
+  const perform = (target: ProbeTarget, timeoutMs: number, signal: AbortSignal) => {
+    switch (target.kind) {
+      case 'tcp':
+        return probeTcp(target, timeoutMs, signal);
+      case 'http':
+        return probeHttp(target, timeoutMs, signal);
+      case 'grpc':
+        return probeGrpc(target, timeoutMs, signal);
+      case 'command':
+        return probeCommand(target, timeoutMs, signal);
+    }
+  };
+  return async (target, timeoutMs, signal) => {
+    let failure: ProbeFailure;
+    try {
+      failure = await perform(target, timeoutMs, signal);
+    } catch (error) {
+      failure = `cannot be asked (${messageOf(error)})`;
+    }
+    return failure === '' ? '' : `${nameOf(target)} ${failure}`;
+  };
+}
 
 function nameOf(target: ProbeTarget): string {
-  const address = `${target.host}:${target.port}`;
-  return target.kind === 'tcp' ? address : `http://${address}${target.path}`;
+  switch (target.kind) {
+    case 'tcp':
+      return `${target.host}:${target.port}`;
+    case 'http':
+      return `http://${target.host}:${target.port}${target.path}`;
+    case 'grpc':
+      return `grpc://${target.host}:${target.port}/${target.service}`;
+    case 'command':
+      return `the command "${target.command.join(' ').slice(0, 60)}"`;
+  }
+}
+
+async function probeGrpc(
+  target: GrpcTarget,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ProbeFailure> {
+  const { askHealth } = await import('./grpc-health.ts');
+  return await askHealth(target, timeoutMs, signal);
 }
 
 function probeTcp(
@@ -64,7 +119,7 @@ function probeTcp(
 }
 
 function probeHttp(
-  { host, port, path }: HttpTarget,
+  { host, port, path, method, headers, statuses }: HttpTarget,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<ProbeFailure> {
@@ -74,12 +129,14 @@ function probeHttp(
     path,
     // No pool: a connection that is kept open would hide that the process accepts no new ones.
     agent: false,
-    headers: { 'user-agent': 'fairlead-readiness', connection: 'close' },
+    method,
+    headers: { 'user-agent': 'fairlead-health', ...headers, connection: 'close' },
   });
   asked.end();
   return settleOnce(asked, timeoutMs, signal, (finish) => {
     asked.once('response', ({ statusCode = 0 }) => {
-      const isGood = statusCode >= 200 && statusCode < 400;
+      const isUsual = statusCode >= 200 && statusCode < 400;
+      const isGood = statuses.length === 0 ? isUsual : statuses.includes(statusCode);
       finish(isGood ? '' : `answered with status ${statusCode}`);
     });
   });

@@ -1,9 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../shared/clock.ts';
 import type { EngineContainer } from './docker/engine.ts';
-import type { ReadinessSpec, ReadinessState } from './model.ts';
+import type { Readiness } from '../../shared/health-check.ts';
+import type { ReadinessState } from './model.ts';
+import { probeTargets } from './probe-targets.ts';
 import type { Probe } from './probe.ts';
-import { keepProbing, probeTargets } from './readiness.ts';
+import { keepProbing } from './readiness.ts';
 
 export interface ReadinessWatchDeps {
   readonly clock: Clock;
@@ -23,7 +25,7 @@ export class ReadinessWatch {
   #message = '';
   #process: string | undefined;
   #isNew = false;
-  #spec: ReadinessSpec | undefined;
+  #spec: Readiness | undefined;
   #probing: AbortController | undefined;
   #ended: Promise<unknown> = Promise.resolve();
 
@@ -43,7 +45,7 @@ export class ReadinessWatch {
   }
 
   /** Takes what the engine has now, and how to check it: undefined for not at all. */
-  follow(engine: EngineContainer | undefined, spec: ReadinessSpec | undefined): void {
+  follow(engine: EngineContainer | undefined, spec: Readiness | undefined): void {
     if (engine?.state !== 'running') {
       this.#halt();
       this.#process = undefined;
@@ -69,14 +71,20 @@ export class ReadinessWatch {
     await this.#ended;
   }
 
-  #begin(engine: EngineContainer, spec: ReadinessSpec): void {
+  #begin(engine: EngineContainer, spec: Readiness): void {
     const probing = new AbortController();
     this.#probing = probing;
     this.#spec = spec;
-    const targets = probeTargets(spec, engine.ports, this.#advertiseAddress);
+    const targets = probeTargets(spec.check, engine, this.#advertiseAddress);
+    const startedAtMs = engine.startedAt?.getTime() ?? 0;
     const running = keepProbing(
       // What is known to be ready stays so until proven otherwise.
-      { spec, targets, isNew: this.#isNew && this.#state !== 'ready' },
+      {
+        spec,
+        targets,
+        isNew: this.#isNew && this.#state !== 'ready',
+        startsUntilMs: startedAtMs + spec.startPeriodMs,
+      },
       {
         ...this.#deps,
         onVerdict: ({ ready, message }) => {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
-import type { PortBinding, ReadinessSpec } from './model.ts';
+import type { Readiness } from '../../shared/health-check.ts';
 import type { Probe, ProbeFailure, ProbeTarget } from './probe.ts';
 
 /** Result of the checks so far, and why a container is not ready. */
@@ -16,73 +16,62 @@ const delayGrowth = 1.5;
 /** A process that failed a check is looked at again after this at most, to be sure soon. */
 const doubtDelayMs = 1_000;
 
-/**
- * What has to answer before a container is ready; a text says why it never can.
- *
- * Checks go to the address that proxies use, not to the loopback address: there, Docker's userland
- * proxy accepts connections that nothing inside the container accepts, while through an address of the
- * host they reach the container itself. So an established connection means that the process listens.
- */
-export function probeTargets(
-  { check }: ReadinessSpec,
-  ports: readonly PortBinding[],
-  advertiseAddress: string,
-): readonly ProbeTarget[] | string {
-  if (check.kind === 'none') return [];
-  const tcpPorts = ports.filter(({ protocol }) => protocol === 'tcp');
-  const address = ({ hostAddress, hostPort }: PortBinding) => ({
-    host: isAnyAddress(hostAddress) ? advertiseAddress : hostAddress,
-    port: hostPort,
-  });
-  if (check.kind === 'tcp') {
-    return tcpPorts.map((port) => ({ kind: 'tcp', ...address(port) }));
-  }
-  const port =
-    check.port === 0
-      ? tcpPorts[0]
-      : tcpPorts.find(({ containerPort }) => containerPort === check.port);
-  if (port === undefined) {
-    return check.port === 0
-      ? 'its readiness check needs a TCP port, and it has none'
-      : `its readiness check asks port ${check.port}, which is not one of its TCP ports`;
-  }
-  return [{ kind: 'http', ...address(port), path: check.path }];
-}
-
-function isAnyAddress(address: string): boolean {
-  return address === '' || address === '0.0.0.0' || address === '::';
-}
-
 /** How the checks of one process went so far. */
 export interface ProbeHistory {
   /** `unknown`: the process ran before the agent did, so it is ready until proven otherwise. */
   readonly state: 'unknown' | 'never-ready' | 'ready' | 'not-ready';
   readonly failuresInARow: number;
+  readonly successesInARow: number;
   /** Time until the next check. */
   readonly delayMs: number;
 }
 
 /** Where checking a process begins. */
 export function beginProbing(isNew: boolean): ProbeHistory {
-  return { state: isNew ? 'never-ready' : 'unknown', failuresInARow: 0, delayMs: 0 };
+  return { state: isNew ? 'never-ready' : 'unknown', ...noneInARow, delayMs: 0 };
+}
+
+const noneInARow = { failuresInARow: 0, successesInARow: 0 };
+
+/** A check that was made, and whether failures count yet. */
+export interface ProbeResult {
+  readonly succeeded: boolean;
+  readonly isStarting: boolean;
 }
 
 /** Adds the result of a check. */
 export function afterProbe(
   history: ProbeHistory,
-  succeeded: boolean,
-  { intervalMs, failureThreshold }: ReadinessSpec,
+  { succeeded, isStarting }: ProbeResult,
+  spec: Readiness,
 ): ProbeHistory {
-  if (succeeded) return { state: 'ready', failuresInARow: 0, delayMs: intervalMs };
+  return succeeded ? afterSuccess(history, spec) : afterFailure(history, isStarting, spec);
+}
+
+function afterSuccess(history: ProbeHistory, spec: Readiness): ProbeHistory {
+  const { intervalMs, successThreshold } = spec;
+  const successesInARow = Math.min(history.successesInARow + 1, successThreshold);
+  const isSure = history.state === 'ready' || successesInARow >= successThreshold;
+  if (isSure) return { state: 'ready', failuresInARow: 0, successesInARow, delayMs: intervalMs };
+  return { ...history, failuresInARow: 0, successesInARow, delayMs: ceilingOf(intervalMs) };
+}
+
+function afterFailure(history: ProbeHistory, isStarting: boolean, spec: Readiness): ProbeHistory {
+  const { intervalMs, failureThreshold } = spec;
   const failuresInARow = history.failuresInARow + 1;
   if (history.state === 'never-ready') {
     const delayMs = firstDelayMs * delayGrowth ** Math.min(history.failuresInARow, 20);
     const ceilingMs = ceilingOf(intervalMs);
-    return { state: 'never-ready', failuresInARow, delayMs: Math.min(delayMs, ceilingMs) };
+    return { ...begun, failuresInARow, delayMs: Math.min(delayMs, ceilingMs) };
   }
+  const delayMs = Math.min(intervalMs, doubtDelayMs);
+  // What a process that is still starting fails takes nothing back.
+  if (isStarting) return { ...history, failuresInARow: 0, successesInARow: 0, delayMs };
   const state = failuresInARow >= failureThreshold ? 'not-ready' : history.state;
-  return { state, failuresInARow, delayMs: Math.min(intervalMs, doubtDelayMs) };
+  return { state, failuresInARow, successesInARow: 0, delayMs };
 }
+
+const begun = { state: 'never-ready', successesInARow: 0 } as const;
 
 /**
  * Time until the next check. Those of ready processes fall on whole multiples of their interval, so that the
@@ -108,15 +97,17 @@ export interface ProbingDeps {
 }
 
 export interface ProbingOptions {
-  readonly spec: ReadinessSpec;
+  readonly spec: Readiness;
   readonly targets: readonly ProbeTarget[] | string;
   /** False for a process that was there before the agent. */
   readonly isNew: boolean;
+  /** When its start period ends, by the wall clock. */
+  readonly startsUntilMs: number;
 }
 
 /** Checks one process until the signal aborts. */
 export async function keepProbing(
-  { spec, targets, isNew }: ProbingOptions,
+  { spec, targets, isNew, startsUntilMs }: ProbingOptions,
   { clock, probe, onVerdict }: ProbingDeps,
   signal: AbortSignal,
 ): Promise<void> {
@@ -136,7 +127,8 @@ export async function keepProbing(
     );
     if (signal.aborted) return;
     const failure = failures.find((words) => words !== '') ?? '';
-    history = afterProbe(history, failure === '', spec);
+    const result = { succeeded: failure === '', isStarting: clock.now() < startsUntilMs };
+    history = afterProbe(history, result, spec);
     const verdict = verdictOf(history, spec, failure, told);
     if (verdict && (verdict.ready !== told?.ready || verdict.message !== told.message)) {
       onVerdict(verdict);
@@ -149,7 +141,7 @@ export async function keepProbing(
 /** A failure on the way up is worth words only once it lasts: most last a few milliseconds. */
 function verdictOf(
   { state, delayMs }: ProbeHistory,
-  { intervalMs }: ReadinessSpec,
+  { intervalMs }: Readiness,
   failure: ProbeFailure,
   told: Verdict | undefined,
 ): Verdict | undefined {

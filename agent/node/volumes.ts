@@ -34,6 +34,8 @@ export async function watchVolumes(
     await tell();
     const iterator = changes[Symbol.asyncIterator]();
     while ((await iterator.next()).done !== true) await tell();
+    // It ended with the engine, which is not asked again at once.
+    await clock.sleep(backoff.minMs, until);
   };
   // That the engine is away is said by who follows its containers.
   const deps = { clock, random: () => random.fraction(), onFailure: () => undefined };

@@ -16,6 +16,12 @@ export interface OptionFlag {
   readonly keyOf?: (entry: never) => string;
   /** The list is a map, and its entries are pairs. */
   readonly isMap?: boolean;
+  /** Path in a mask, where that is not the one in the message. */
+  readonly mask?: string;
+  /** What the message has around it. */
+  readonly also?: object;
+  /** It takes the field away. */
+  readonly clears?: boolean;
   /** It names entries, by their keys, that are taken out. */
   readonly removes?: boolean;
   /** The only values, and what they are in the message. */
@@ -47,7 +53,7 @@ function addFlag(command: Command, { flags, description, read, keyOf, words }: O
   else if (read !== undefined) option.argParser(read);
   else if (words !== undefined) option.choices(Object.keys(words));
   command.addOption(option);
-  if (!option.isBoolean()) return;
+  if (!option.isBoolean() || option.negate) return;
   command.addOption(new Option(optionOf(flags).long.replace('--', '--no-'), 'the opposite'));
 }
 
@@ -56,6 +62,8 @@ export interface OptionChange {
   /** Path within the spec, in camelCase. */
   readonly path: string;
   readonly value: unknown;
+  readonly mask: string;
+  readonly also: object;
 }
 
 /** What flags change in a spec; entries are added to lists, or replace those of the same key. */
@@ -66,13 +74,17 @@ export function optionChanges(
 ): OptionChange[] {
   const cleared = (values['clear'] ?? []) as readonly string[];
   const changed = new Map<string, unknown>();
+  const about = new Map<string, OptionFlag>();
   for (const flag of groups.flatMap(([, flags]) => flags)) {
     const { long, key } = optionOf(flag.flags);
     const given = values[key];
     const isCleared = cleared.includes(long.slice(2));
-    if (given === undefined && !isCleared) continue;
+    // What begins with --no- is there unless it is given.
+    if (flag.clears === true ? given !== false : given === undefined && !isCleared) continue;
+    about.set(flag.path, flag);
     const { path, keyOf, words } = flag;
-    if (words !== undefined) changed.set(path, words[String(given)]);
+    if (flag.clears === true) changed.set(path, undefined);
+    else if (words !== undefined) changed.set(path, words[String(given)]);
     else if (keyOf === undefined) changed.set(path, given);
     else {
       const before = changed.get(path) ?? valueAt(now, path);
@@ -80,7 +92,16 @@ export function optionChanges(
       changed.set(path, edited(flag, keyOf, isCleared ? [] : before, entries));
     }
   }
-  return [...changed].map(([path, value]) => ({ path, value }));
+  return [...changed].map(([path, value]) => {
+    const { mask = path, also = {} } = about.get(path) ?? {};
+    return { path, value, mask: maskOf(path, mask, value), also };
+  });
+}
+
+/** The alternatives of a check have paths of their own. */
+function maskOf(path: string, mask: string, value: unknown): string {
+  if (!path.endsWith('.check')) return mask;
+  return path.replace(/check$/, (value as { readonly $case: string }).$case);
 }
 
 /** A list, or a map, with entries added or taken out. */

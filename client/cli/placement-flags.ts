@@ -31,6 +31,10 @@ export const placementFlags: readonly FlagGroup[] = [
     ],
   ],
   [
+    'Order:',
+    [{ flags: '--sequential', description: 'start one after the other', path: 'sequential' }],
+  ],
+  [
     'Asked of a node:',
     [
       {

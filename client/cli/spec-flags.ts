@@ -5,6 +5,7 @@ import type { Link, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/ser
 import { containerFlags } from './container-flags.ts';
 import { environment } from './context.ts';
 import { addOptionFlags, listsOf, type FlagGroup } from './option-flags.ts';
+import { healthFlags } from './health-flags.ts';
 import { placementFlags } from './placement-flags.ts';
 import {
   collect,
@@ -18,6 +19,7 @@ import {
   readLink,
   readPublish,
   readReadiness,
+  readRestart,
   readVariable,
   readVariables,
 } from './values.ts';
@@ -25,7 +27,11 @@ import {
 type Pair = readonly [string, string];
 
 /** The flags that stand for one field each. */
-export const optionGroups: readonly FlagGroup[] = [...placementFlags, ...containerFlags];
+export const optionGroups: readonly FlagGroup[] = [
+  ...placementFlags,
+  ...containerFlags,
+  ...healthFlags,
+];
 
 /** The flags that define a service, as they are given to create, run and set. */
 export interface SpecFlags {
@@ -40,7 +46,7 @@ export interface SpecFlags {
   readonly link?: readonly Link[];
   readonly tag?: readonly string[];
   readonly strategy?: string;
-  readonly restart?: string;
+  readonly restart?: { readonly policy: string; readonly limit: number };
   readonly readiness?: NonNullable<Readiness['check']>;
   readonly readinessInterval?: number;
   readonly readinessTimeout?: number;
@@ -124,11 +130,9 @@ function addContentFlags(command: Command): void {
       ),
     )
     .addOption(
-      new Option('--restart <policy>', 'when a process ends by itself').choices([
-        'no',
-        'on-failure',
-        'always',
-      ]),
+      new Option('--restart <no|on-failure[:n]|always>', 'when a process ends by itself').argParser(
+        readRestart,
+      ),
     )
     .addOption(
       new Option('--role <role>', "what its containers may do with Fairlead's API").choices([
@@ -164,7 +168,7 @@ function addReplacementFlags(command: Command): void {
     .optionsGroup('Readiness and replacement:')
     .addOption(
       new Option(
-        '--readiness <tcp|none|http:/path[:port]>',
+        '--readiness <tcp[:port]|none|http:/path[:port]|grpc[:port]|cmd:command>',
         'when a container may take traffic',
       ).argParser(readReadiness),
     )

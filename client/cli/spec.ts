@@ -75,11 +75,11 @@ function isMessage(value: unknown): value is object {
 }
 
 /** Paths in a mask are the names of the contract: in snake_case. */
-function changeOfOption({ path, value }: OptionChange): Change {
+function changeOfOption({ path, value, mask, also }: OptionChange): Change {
   const names = path.split('.');
   const fields = names.reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
-  const maskPath = path.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return { path: maskPath, fields: fields as Fields };
+  const maskPath = mask.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return { path: maskPath, fields: merge(also, fields as Fields) };
 }
 
 /** A change if there is a value for it. */
@@ -97,7 +97,8 @@ function contentChanges(flags: SpecFlags & ListEditFlags, command: readonly stri
     ...change('entrypoint', listOr(flags.entrypoint, cleared('entrypoint')), (words) => ({
       entrypoint: words,
     })),
-    ...change('restart', flags.restart, (name) => ({ restart: restarts[name] ?? 0 })),
+    ...change('restart', flags.restart, ({ policy }) => ({ restart: restarts[policy] ?? 0 })),
+    ...change('restart_limit', flags.restart, ({ limit }) => ({ restartLimit: limit })),
     ...change('api_role', flags.role, (name) => ({ apiRole: roles[name] ?? 0 })),
   ];
 }

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import type { Link, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/service.ts';
+import type { Link, Liveness, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 
 // Readers of flag values. What is wrong is said in words that show a right one; ranges are the
 // coordinator's to check, so that there is one place for each rule.
@@ -126,22 +126,63 @@ export function readVariables(
 }
 
 function splitAssignment(text: string): readonly [string, string?] {
-  const at = text.indexOf('=');
+  return splitAt(text, '=');
+}
+
+function splitAt(text: string, separator: string): readonly [string, string?] {
+  const at = text.indexOf(separator);
   return at === -1 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** `tcp`, `none`, `http:/path` or `http:/path:8080`. */
+/** `tcp`, `none`, `http:/path`, `grpc` or `cmd:COMMAND`, the first and the third and fourth with a port. */
 export function readReadiness(text: string): NonNullable<Readiness['check']> {
-  if (text === 'tcp') return { $case: 'tcp', value: {} };
-  if (text === 'none') return { $case: 'none', value: {} };
-  const match = /^http:(?<path>\/(?!\/).*?)(?::(?<port>\d+))?$/.exec(text);
-  if (match?.groups === undefined) {
+  const check = text === 'none' ? { $case: 'none' as const, value: {} } : readCheck(text);
+  if (check === undefined) {
     throw new InvalidArgumentError(
-      'A readiness check is tcp, none or http:PATH[:PORT], such as http:/healthz or http:/healthz:8080.',
+      'A readiness check is tcp, none, http:PATH[:PORT], grpc[:PORT] or cmd:COMMAND, such as http:/healthz or http:/healthz:8080.',
     );
   }
-  const { path = '', port } = match.groups;
-  return { $case: 'http', value: { path, port: port === undefined ? 0 : readPort(port) } };
+  return check;
+}
+
+type Check = NonNullable<Liveness['check']>;
+
+/** What follows the kind of a check, read; undefined if it is not right. */
+const checks: ReadonlyMap<string, (rest: string) => Check | undefined> = new Map([
+  ['tcp', (rest: string) => ifPort(rest, (port) => ({ $case: 'tcp', value: { port } }))],
+  [
+    'grpc',
+    (rest: string) => ifPort(rest, (port) => ({ $case: 'grpc', value: { port, service: '' } })),
+  ],
+  ['cmd', readCommandCheck],
+  ['http', readHttpCheck],
+]);
+
+/** The same but `none`; undefined if it is no check. */
+export function readCheck(text: string): Check | undefined {
+  const [kind, rest = ''] = splitAt(text, ':');
+  return checks.get(kind)?.(rest);
+}
+
+function ifPort(rest: string, check: (port: number) => Check): Check | undefined {
+  return /^\d*$/.test(rest) ? check(portOr0(rest)) : undefined;
+}
+
+function readCommandCheck(rest: string): Check | undefined {
+  if (rest === '') return undefined;
+  return { $case: 'command', value: { command: ['/bin/sh', '-c', rest] } };
+}
+
+function readHttpCheck(rest: string): Check | undefined {
+  const match = /^(?<path>\/(?!\/).*?)(?::(?<port>\d+))?$/.exec(rest);
+  if (match?.groups === undefined) return undefined;
+  const { path = '', port = '' } = match.groups;
+  const details = { method: '', host: '', headers: {}, statuses: [] };
+  return { $case: 'http', value: { path, port: portOr0(port), ...details } };
+}
+
+function portOr0(text: string): number {
+  return text === '' ? 0 : readPort(text);
 }
 
 /** For options that may be given more than once: each value is read and added to a list. */
@@ -154,4 +195,14 @@ export function collect<T>(
 /** As `collect`, for words that may also be given in one, with commas between them. */
 export function collectWords(text: string, before: readonly string[] = []): string[] {
   return [...before, ...text.split(',').filter((word) => word !== '')];
+}
+
+/** `no`, `always`, `on-failure`, or `on-failure:3` for three restarts at most. */
+export function readRestart(text: string): { policy: string; limit: number } {
+  const match = /^(?:(?<policy>no|always|on-failure)|on-failure:(?<limit>\d{1,9}))$/.exec(text);
+  if (match?.groups === undefined) {
+    throw new InvalidArgumentError('It is no, on-failure, on-failure:N or always.');
+  }
+  const { policy = 'on-failure', limit = '0' } = match.groups;
+  return { policy, limit: Number(limit) };
 }

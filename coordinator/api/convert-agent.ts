@@ -11,9 +11,10 @@ import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedPhase } from '../model.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
+import { livenessToProto, readinessToProto } from './convert-health.ts';
 import type { PeerCertificate } from './peer.ts';
 import type { UpgradeFailure, UpgradeHello } from '../upgrades/node-upgrades.ts';
-import { portToProto, readinessToProto } from './spec-parts.ts';
+import { portToProto } from './spec-parts.ts';
 import { restartToProto } from './convert-spec.ts';
 
 /** What an agent says first, as the dispatcher takes it. */
@@ -76,6 +77,7 @@ export function statusFromProto(status: proto.ContainerStatus): InventoryEntry[]
         message: status.message,
         engineId: status.engineId,
         restarts: status.restarts,
+        awaitsDrain: status.awaitsDrain,
         startedAtMs: status.startedAt?.getTime() ?? null,
         endedAtMs: status.endedAt?.getTime() ?? null,
       },
@@ -94,6 +96,7 @@ export function assignmentsToProto(set: AssignmentSet, tokens: TokenIssuer): pro
         containerId,
         wanted: WantedPhase.REMOVED,
         definition: undefined,
+        drained: false,
       })),
     ],
     forgotten: [...set.forgotten],
@@ -101,7 +104,7 @@ export function assignmentsToProto(set: AssignmentSet, tokens: TokenIssuer): pro
 }
 
 function assignmentToProto(
-  { containerId, wanted, container, definition }: Assignment,
+  { containerId, wanted, container, definition, drained }: Assignment,
   tokens: TokenIssuer,
 ): proto.Assignment {
   const { tokenId, environment } = definition;
@@ -109,6 +112,7 @@ function assignmentToProto(
   return {
     containerId,
     wanted: wantedPhases[wanted],
+    drained,
     definition: {
       name: container.name,
       service: container.name.slice(0, container.name.lastIndexOf('-')),
@@ -124,7 +128,10 @@ function assignmentToProto(
       ports: definition.ports.map(portToProto),
       hosts: [...definition.hosts],
       restart: restartToProto(definition.restart),
+      restartLimit: definition.restartLimit,
       readiness: readinessToProto(definition.readiness),
+      liveness: livenessToProto(definition.liveness),
+      drainTimeoutMs: definition.drainTimeoutMs,
       stopGraceMs: definition.stopGraceMs,
       options: optionsToProto(definition.options),
       volumes: definition.volumes.map(volumeToProto),

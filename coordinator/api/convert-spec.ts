@@ -5,6 +5,7 @@ import {
   RestartPolicy,
   ServiceSpec as ProtoServiceSpec,
 } from '../../shared/gen/fairlead/v1/service.ts';
+import type { Liveness, Readiness } from '../../shared/health-check.ts';
 import type { ServiceSpec } from '../model.ts';
 import { portOnHost } from '../routing/routes.ts';
 import { optionsFromProto, optionsToProto } from './convert-options.ts';
@@ -15,6 +16,12 @@ import {
   volumesFromProto,
   volumeToProto,
 } from './convert-volumes.ts';
+import {
+  livenessFromProto,
+  livenessToProto,
+  readinessFromProto,
+  readinessToProto,
+} from './convert-health.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
   argumentsFromProto,
@@ -23,8 +30,6 @@ import {
   linksFromProto,
   portsFromProto,
   portToProto,
-  readinessFromProto,
-  readinessToProto,
   updateFromProto,
   updateToProto,
 } from './spec-parts.ts';
@@ -113,7 +118,22 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     reservation: reservationFromProto(spec.reservation, `${field}.reservation`, into),
     maxPerNode: spec.maxPerNode,
     platforms: platformsFromProto(spec.platforms, `${field}.platforms`, into),
+    restartLimit: restartLimitFromProto(spec, `${field}.restart_limit`, into),
+    sequential: spec.sequential,
+    liveness: livenessFromProto(spec.liveness, { field: `${field}.liveness`, ports }, into),
   };
+}
+
+function restartLimitFromProto(
+  { restart, restartLimit }: ProtoServiceSpec,
+  field: string,
+  into: FieldViolation[],
+): number {
+  validateRange(restartLimit, { min: 0, max: 1000, field }, into);
+  if (restartLimit !== 0 && restart !== RestartPolicy.ON_FAILURE) {
+    into.push({ field, rule: 'must only be set with the restart policy ON_FAILURE' });
+  }
+  return restartLimit;
 }
 
 function replicasFromProto(
@@ -155,6 +175,9 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     reservation: { ...spec.reservation },
     maxPerNode: spec.maxPerNode,
     platforms: [...spec.platforms],
+    restartLimit: spec.restartLimit,
+    liveness: livenessToProto(spec.liveness),
+    sequential: spec.sequential,
   };
 }
 
@@ -186,11 +209,14 @@ export function needsNewContainers(before: ServiceSpec, after: ServiceSpec): boo
 
 /** What a container is made of, written so that equal definitions are equal strings. */
 function definitionOf(spec: ServiceSpec): string {
-  const { readiness, ports } = spec;
-  const { check } = readiness;
+  const { ports } = spec;
   // The order of the ports says nothing but which one is checked when none is named.
   const firstTcp = ports.find(({ protocol }) => protocol === 'tcp')?.containerPort;
-  const checkedPort = check.kind === 'http' && check.port === 0 ? firstTcp : undefined;
+  const checked = (checks: Readiness | Liveness | null) => {
+    const check = checks?.check;
+    const isFirst = (check?.kind === 'http' || check?.kind === 'grpc') && check.port === 0;
+    return isFirst ? { ...checks, check: { ...check, port: firstTcp } } : checks;
+  };
   return JSON.stringify([
     spec.image,
     spec.command,
@@ -205,8 +231,9 @@ function definitionOf(spec: ServiceSpec): string {
       ]),
     ),
     spec.restart,
-    check.kind === 'http' ? [check.path, checkedPort ?? check.port] : check.kind,
-    [readiness.intervalMs, readiness.timeoutMs, readiness.failureThreshold],
+    checked(spec.readiness),
+    spec.restartLimit,
+    checked(spec.liveness),
     spec.stopGraceMs,
     spec.apiRole,
     spec.container,

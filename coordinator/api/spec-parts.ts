@@ -6,10 +6,9 @@ import {
   UpdateOrder,
   type Link as ProtoLink,
   type PortSpec as ProtoPort,
-  type Readiness as ProtoReadiness,
   type UpdatePolicy as ProtoUpdatePolicy,
 } from '../../shared/gen/fairlead/v1/service.ts';
-import type { Amount, Link, Port, Readiness, ReadinessCheck, UpdatePolicy } from '../model.ts';
+import type { Amount, Link, Port, UpdatePolicy } from '../model.ts';
 import { templateRule } from '../orchestrator/templates.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
@@ -32,7 +31,6 @@ const maxValueBytes = 32 * 1024;
 const maxPorts = 100;
 const maxLinks = 1000;
 const maxPort = 65_535;
-const maxPathLength = 1024;
 
 const protocols: EnumWords<PortProtocol, Port['protocol']> = [
   [PortProtocol.TCP, 'tcp'],
@@ -203,75 +201,6 @@ export function linkFromProto(
   validateName(link.service, `${field}.service`, into);
   if (link.alias !== '') validateName(link.alias, `${field}.alias`, into);
   return { service: link.service, alias: link.alias === '' ? link.service : link.alias };
-}
-
-/** When a container may take traffic; `ports` are those of the spec, which a check may name. */
-export function readinessFromProto(
-  readiness: ProtoReadiness | undefined,
-  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
-  into: FieldViolation[],
-): Readiness {
-  const { check, intervalMs = 5_000, timeoutMs = 2_000, failureThreshold = 3 } = readiness ?? {};
-  validateRange(intervalMs, { min: 100, max: 600_000, field: `${field}.interval_ms` }, into);
-  validateRange(timeoutMs, { min: 50, max: 60_000, field: `${field}.timeout_ms` }, into);
-  validateRange(failureThreshold, { min: 1, max: 100, field: `${field}.failure_threshold` }, into);
-  return {
-    check: checkFromProto(check, { field, ports }, into),
-    intervalMs,
-    timeoutMs,
-    failureThreshold,
-  };
-}
-
-function checkFromProto(
-  check: ProtoReadiness['check'],
-  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
-  into: FieldViolation[],
-): ReadinessCheck {
-  switch (check?.$case) {
-    case undefined:
-    case 'tcp':
-      return { kind: 'tcp' };
-    case 'none':
-      return { kind: 'none' };
-    case 'http': {
-      const { path, port } = check.value;
-      const wrong = pathRule(path);
-      if (wrong !== undefined) into.push({ field: `${field}.http.path`, rule: wrong });
-      const tcpPorts = ports.filter(({ protocol }) => protocol === 'tcp');
-      if (port === 0 && tcpPorts.length === 0) {
-        into.push({ field: `${field}.http.port`, rule: 'needs a TCP port in spec.ports' });
-      } else if (port !== 0 && !tcpPorts.some(({ containerPort }) => containerPort === port)) {
-        into.push({
-          field: `${field}.http.port`,
-          rule: `must be the container port of a TCP port in spec.ports, or 0 for the first, and is ${port}`,
-        });
-      }
-      return { kind: 'http', path, port };
-    }
-  }
-}
-
-function pathRule(path: string): string | undefined {
-  if (path === '') return 'is required';
-  if (path.length > maxPathLength) return `must have at most ${maxPathLength} characters`;
-  if (/^\/[!"$-~]*$/.test(path)) return undefined;
-  return `must begin with "/" and have no space, no "#" and only ASCII characters, and is ${quote(path)}`;
-}
-
-export function readinessToProto({ check, ...rest }: Readiness): ProtoReadiness {
-  return { check: checkToProto(check), ...rest };
-}
-
-function checkToProto(check: ReadinessCheck): ProtoReadiness['check'] {
-  switch (check.kind) {
-    case 'tcp':
-      return { $case: 'tcp', value: {} };
-    case 'http':
-      return { $case: 'http', value: { path: check.path, port: check.port } };
-    case 'none':
-      return { $case: 'none', value: {} };
-  }
 }
 
 /** How containers are replaced. */

@@ -5,6 +5,8 @@ import {
   ResourceLimits,
 } from '../../shared/gen/fairlead/v1/container_options.ts';
 import {
+  HttpCheck,
+  Liveness,
   Readiness,
   Reservation,
   ServiceSpec,
@@ -22,6 +24,7 @@ type Fields = Record<string, unknown>;
 const messages: ReadonlyMap<string, Fields> = new Map<string, Fields>([
   ['', { ...ServiceSpec.create() }],
   ['readiness', { ...Readiness.create() }],
+  ['liveness', { ...Liveness.create() }],
   ['update', { ...UpdatePolicy.create() }],
   ['reservation', { ...Reservation.create() }],
   ['container', { ...ContainerOptions.create() }],
@@ -37,8 +40,12 @@ const copies: ReadonlyMap<string, Copy> = new Map([
       .filter((name) => name !== 'check')
       .map((name) => fieldOf(path, name)),
   ),
-  ...(['tcp', 'http', 'none'] as const).map((kind) => checkField(kind)),
-  ...httpFields(['path', 'port']),
+  ...(['tcp', 'http', 'command', 'grpc', 'none'] as const).map((kind) =>
+    checkField('readiness', kind),
+  ),
+  ...(['tcp', 'http', 'command', 'grpc'] as const).map((kind) => checkField('liveness', kind)),
+  ...httpFields('readiness'),
+  ...httpFields('liveness'),
 ]);
 
 /**
@@ -103,34 +110,35 @@ function fieldOf(parent: string, name: string): [string, Copy] {
   ];
 }
 
-type Check = NonNullable<Readiness['check']>;
+type Check = NonNullable<(Readiness | Liveness)['check']>;
 
 /** Naming one of the checks sets it; naming one that the change doesn't have takes it away. */
-function checkField(kind: Check['$case']): [string, Copy] {
+function checkField(of: 'readiness' | 'liveness', kind: Check['$case']): [string, Copy] {
   return [
-    `readiness.${kind}`,
+    `${of}.${kind}`,
     (to, from) => {
-      const given = from.readiness?.check;
-      const kept = to.readiness?.check;
+      const given = from[of]?.check;
+      const kept = to[of]?.check;
       const check = given?.$case === kind ? given : kept?.$case === kind ? undefined : kept;
-      to.readiness = { ...to.readiness, check };
+      Object.assign(to, { [of]: { ...messages.get(of), ...to[of], check } });
     },
   ];
 }
 
-function httpFields(names: readonly ('path' | 'port')[]): [string, Copy][] {
+function httpFields(of: 'readiness' | 'liveness'): [string, Copy][] {
+  const names = Object.keys(HttpCheck.create()) as (keyof HttpCheck)[];
   return names.map((name) => [
-    `readiness.http.${name}`,
+    `${of}.http.${name}`,
     (to, from) => {
-      const given = httpOf(from.readiness)[name];
-      const value = { ...httpOf(to.readiness), [name]: given };
-      to.readiness = { ...to.readiness, check: { $case: 'http', value } };
+      const value = { ...httpOf(to[of]), [name]: httpOf(from[of])[name] };
+      const check = { $case: 'http', value };
+      Object.assign(to, { [of]: { ...messages.get(of), ...to[of], check } });
     },
   ]);
 }
 
-function httpOf(readiness: Readiness | undefined): { path: string; port: number } {
-  return readiness?.check?.$case === 'http' ? readiness.check.value : { path: '', port: 0 };
+function httpOf(checked: Readiness | Liveness | undefined): HttpCheck {
+  return checked?.check?.$case === 'http' ? checked.check.value : HttpCheck.create();
 }
 
 /** Proto field names have no upper-case letters, so that both forms can be told from one another. */

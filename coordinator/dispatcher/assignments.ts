@@ -7,6 +7,8 @@ export interface Assignment {
   readonly wanted: 'running' | 'stopped' | 'removed';
   readonly container: Container;
   readonly definition: ContainerDefinition;
+  /** It awaits its drain to be restarted, and no load balancer uses it any more. */
+  readonly drained: boolean;
 }
 
 /**
@@ -18,6 +20,7 @@ export interface Assignment {
 export function assignmentOf(
   container: Container,
   observed: Observed | undefined,
+  isDrained: (container: Container) => boolean,
 ): Assignment | null {
   const { id: containerId, definition, nodeId } = container;
   if (definition === null || nodeId === null) return null;
@@ -25,11 +28,14 @@ export function assignmentOf(
     case 'running':
     case 'draining':
       if (hasEnded(observed)) return null;
-      return { containerId, wanted: 'running', container, definition };
+      return {
+        ...{ containerId, wanted: 'running', container, definition },
+        drained: observed?.awaitsDrain === true && isDrained(container),
+      };
     case 'stopped':
-      return { containerId, wanted: 'stopped', container, definition };
+      return { containerId, wanted: 'stopped', container, definition, drained: false };
     case 'removed':
-      return { containerId, wanted: 'removed', container, definition };
+      return { containerId, wanted: 'removed', container, definition, drained: false };
   }
 }
 

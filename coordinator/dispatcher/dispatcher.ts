@@ -4,6 +4,7 @@ import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Node, NodeDescription, Orphan, ShownCertificate } from '../model.ts';
 import type { ObservedState, ReportedContainer } from '../observed/observed-state.ts';
+import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import { explainClock } from './clock-skew.ts';
@@ -61,6 +62,8 @@ export interface DispatcherDeps {
   readonly store: Store;
   readonly observed: ObservedState;
   readonly upgrades: Pick<NodeUpgrades, 'patienceMs' | 'warning' | 'forget'>;
+  /** What the load balancers have of a container. */
+  readonly routing: Pick<Routing, 'admissionOf' | 'subscribe'>;
   readonly clock: Clock;
   readonly newId: () => string;
   readonly log: Logger;
@@ -85,6 +88,7 @@ export class Dispatcher {
   readonly #graceMs: number;
   readonly #startedAtMs: number;
   readonly #nodes = new Map<NodeId, Liveness>();
+  readonly #awaitingDrain = new Set<ContainerId>();
   readonly #events: NodeEvents;
 
   constructor(deps: DispatcherDeps, { downGraceMs }: { readonly downGraceMs: number }) {
@@ -96,11 +100,19 @@ export class Dispatcher {
 
   /** Follows the store, and notices nodes that fall silent, until aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, clock } = this.#deps;
+    const { store, clock, observed, routing } = this.#deps;
     using _store = store.subscribe((changes) => {
       for (const { table, id } of changes) {
         if (table === 'containers') this.#changed(id);
         if (table === 'nodes') this.#noticeJoining(store.nodes.get(id as NodeId));
+      }
+    });
+    using _observed = observed.subscribe((observation) => {
+      if (observation.kind === 'container') this.#noticeDrain(observation.id);
+    });
+    using _routing = routing.subscribe((services) => {
+      for (const id of services) {
+        for (const container of store.containersOf(id)) this.#noticeDrain(container.id);
       }
     });
     for (const node of store.nodes.values()) this.#noticeJoining(node);
@@ -116,7 +128,7 @@ export class Dispatcher {
    * identity and is alive.
    */
   attach(nodeId: NodeId, hello: NodeHello, close: (reason: string) => void): NodeLink {
-    const { store, observed, clock, newId } = this.#deps;
+    const { store, observed, routing, clock, newId } = this.#deps;
     const liveness = this.#liveness(nodeId);
     this.#claim(liveness, hello);
     liveness.link?.close('SESSION_REPLACED');
@@ -124,6 +136,7 @@ export class Dispatcher {
       containersOn: (node) => store.containersOn(node),
       container: (id) => store.containers.get(id),
       observed: (id) => observed.container(id),
+      isDrained: (container) => routing.admissionOf(container).drained,
     });
     liveness.link = link;
     liveness.bootId = hello.bootId;
@@ -290,6 +303,13 @@ export class Dispatcher {
       nowMs: this.#deps.clock.monotonic(),
       holderHeardAtMs: heardAtMs,
     });
+  }
+
+  /** Few await a drain at any time: the others cost a look. That one does no more is told too. */
+  #noticeDrain(id: ContainerId): void {
+    if (this.#deps.observed.container(id)?.awaitsDrain === true) this.#awaitingDrain.add(id);
+    else if (!this.#awaitingDrain.delete(id)) return;
+    this.#changed(id);
   }
 
   #describe(nodeId: NodeId, hello: NodeHello): void {

@@ -25,7 +25,11 @@ export interface NodeLinkDeps {
   readonly containersOn: (node: NodeId) => readonly Container[];
   readonly container: (id: ContainerId) => Container | undefined;
   readonly observed: (id: ContainerId) => Observed | undefined;
+  readonly isDrained: (container: Container) => boolean;
 }
+
+/** What a node was told of a container last. */
+type Told = Assignment['wanted'] | 'drained';
 
 /** One session of one node: what it was told, and what is still to be told. */
 export class NodeLink {
@@ -34,7 +38,7 @@ export class NodeLink {
   readonly wakeup = new Wakeup();
   readonly close: (reason: string) => void;
   readonly #deps: NodeLinkDeps;
-  readonly #told = new Map<ContainerId, Assignment['wanted']>();
+  readonly #told = new Map<ContainerId, Told>();
   readonly #changed = new Set<ContainerId>();
   readonly #discarded = new Set<ContainerId>();
   #upgrade: Upgrade | null = null;
@@ -98,9 +102,9 @@ export class NodeLink {
         continue;
       }
       if (container.nodeId !== this.nodeId) continue;
-      const assignment = assignmentOf(container, this.#deps.observed(id));
-      if (assignment === null || this.#told.get(id) === assignment.wanted) continue;
-      this.#told.set(id, assignment.wanted);
+      const assignment = this.#assignmentOf(container);
+      if (assignment === null || this.#told.get(id) === wordOf(assignment)) continue;
+      this.#told.set(id, wordOf(assignment));
       assignments.push(assignment);
     }
     this.#changed.clear();
@@ -114,11 +118,18 @@ export class NodeLink {
     this.#changed.clear();
     this.#told.clear();
     const assignments = this.#deps.containersOn(this.nodeId).flatMap((container) => {
-      return assignmentOf(container, this.#deps.observed(container.id)) ?? [];
+      return this.#assignmentOf(container) ?? [];
     });
-    for (const { containerId, wanted } of assignments) this.#told.set(containerId, wanted);
+    for (const assignment of assignments) {
+      this.#told.set(assignment.containerId, wordOf(assignment));
+    }
     const discarded = this.#takeDiscarded();
     return { complete: true, sequence: ++this.#sequence, assignments, forgotten: [], discarded };
+  }
+
+  #assignmentOf(container: Container): Assignment | null {
+    const { observed, isDrained } = this.#deps;
+    return assignmentOf(container, observed(container.id), isDrained);
   }
 
   /** Those that were adopted meanwhile are not to be removed. */
@@ -130,4 +141,8 @@ export class NodeLink {
     for (const id of discarded) this.#told.set(id, 'removed');
     return discarded;
   }
+}
+
+function wordOf({ wanted, drained }: Assignment): Told {
+  return drained ? 'drained' : wanted;
 }

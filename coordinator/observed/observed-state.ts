@@ -124,6 +124,7 @@ function sameObservation(a: Observed, b: Observed): boolean {
     a.message === b.message &&
     a.engineId === b.engineId &&
     a.restarts === b.restarts &&
+    a.awaitsDrain === b.awaitsDrain &&
     a.exitCode === b.exitCode &&
     a.startedAtMs === b.startedAtMs &&
     a.endedAtMs === b.endedAtMs &&

@@ -1,10 +1,11 @@
 import { groupBy } from '../../shared/collections.ts';
 import { carryOnRetirements } from './leaving.ts';
 import { SlotPlanner } from './replacing.ts';
-import { fitSlots } from './scaling.ts';
+import { recover } from './restart.ts';
+import { fitSlots, type MissingSlot } from './scaling.ts';
 import { holdsSlot } from './standing.ts';
 import { PlanDraft, type Plan } from './steps.ts';
-import type { ContainerView, ServiceView } from './views.ts';
+import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
 /**
  * Compares a service with its containers and returns the steps that bring them together.
@@ -50,5 +51,22 @@ function converge(
 ): void {
   const slots = groupBy(containers.filter(holdsSlot), ({ slot }) => slot);
   const missing = fitSlots(service, slots, draft);
-  new SlotPlanner({ service, containers, nowMs }, draft).converge(slots, missing);
+  const next = service.sequential ? nextInTurn(service, containers, missing) : missing;
+  new SlotPlanner({ service, containers, nowMs }, draft).converge(slots, next);
+}
+
+/** The next slot to add, once every container that is there has come to something. */
+function nextInTurn(
+  service: ServiceView,
+  containers: readonly ContainerView[],
+  missing: readonly MissingSlot[],
+): readonly MissingSlot[] {
+  const isOnItsWay = containers.some(
+    (container) =>
+      container.wanted === 'running' &&
+      !container.arrived &&
+      !container.lost &&
+      (isAlive(container) || recover(container, service, 0).kind !== 'leave'),
+  );
+  return isOnItsWay ? [] : missing.slice(0, 1);
 }

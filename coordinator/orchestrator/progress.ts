@@ -113,7 +113,7 @@ function stopped([waiting]: readonly ContainerView[]): Progress {
  */
 function isSettled(container: ContainerView, service: ServiceView): boolean {
   if (container.ready && (container.admitted || container.arrived)) return true;
-  return !isAlive(container) && recover(container, service.restart, 0).kind === 'leave';
+  return !isAlive(container) && recover(container, service, 0).kind === 'leave';
 }
 
 /** Lost with its node, and another takes its place. */
@@ -131,8 +131,9 @@ function failureOf(
   if (container.lost)
     return isGivenUp(container) ? [] : [`${container.name}: ${container.message}`];
   if (!isAlive(container)) {
-    if (recover(container, service.restart, nowMs).kind !== 'give-up') return [];
-    return [`${container.name} failed ${maxAttempts} times: ${container.message}`];
+    if (recover(container, service, nowMs).kind !== 'give-up') return [];
+    const often = container.attempt < maxAttempts ? 'for good' : `${maxAttempts} times`;
+    return [`${container.name} failed ${often}: ${container.message}`];
   }
   // Of what is on a node that is not heard of, nothing is known: that comes back, or counts as lost.
   if (isSettled(container, service) || container.away) return [];

@@ -186,7 +186,7 @@ export class SlotPlanner {
   #recover(succession: Succession): void {
     const { kept, aim } = succession;
     const { slot, pinnedTo } = kept;
-    const recovery = recover(kept, this.#service.restart, this.#nowMs);
+    const recovery = recover(kept, this.#service, this.#nowMs);
     switch (recovery.kind) {
       case 'leave':
         return;
@@ -244,7 +244,7 @@ export class SlotPlanner {
 
   #isLeft(container: ContainerView): boolean {
     if (isAlive(container)) return false;
-    const { kind } = recover(container, this.#service.restart, this.#nowMs);
+    const { kind } = recover(container, this.#service, this.#nowMs);
     return kind === 'leave' || kind === 'give-up';
   }
 }

@@ -1,5 +1,4 @@
-import type { RestartPolicy } from '../model.ts';
-import { isAlive, type ContainerView } from './views.ts';
+import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
 /** Attempts to fill a slot with one revision before it is given up. */
 export const maxAttempts = 3;
@@ -17,16 +16,23 @@ export type Recovery =
   | { readonly kind: 'leave' }
   | { readonly kind: 'give-up' };
 
+type Policy = Pick<ServiceView, 'restart' | 'restartLimit'>;
+
 /** What to do about a container that ended although it should run. */
-export function recover(container: ContainerView, policy: RestartPolicy, nowMs: number): Recovery {
-  if (isAlive(container)) return { kind: 'leave' };
-  const endedAsAllowed =
-    container.everRan &&
-    (policy === 'never' || (policy === 'on-failure' && container.exitCode === 0));
-  if (endedAsAllowed) return { kind: 'leave' };
+export function recover(container: ContainerView, policy: Policy, nowMs: number): Recovery {
+  if (isAlive(container) || hasEndedAsAllowed(container, policy)) return { kind: 'leave' };
   const proven = container.everRan && container.sinceMs - container.createdAtMs >= provenMs;
   const attempt = proven ? 0 : container.attempt;
-  if (attempt >= maxAttempts) return { kind: 'give-up' };
+  if (attempt >= maxAttempts || isGivenUpByEngine(container, policy)) return { kind: 'give-up' };
   const atMs = container.sinceMs + (proven ? 0 : (waitsMs[attempt - 1] ?? 0));
   return nowMs >= atMs ? { kind: 'now', attempt: attempt + 1 } : { kind: 'later', atMs };
+}
+
+function hasEndedAsAllowed({ everRan, exitCode }: ContainerView, { restart }: Policy): boolean {
+  return everRan && (restart === 'never' || (restart === 'on-failure' && exitCode === 0));
+}
+
+/** The engine has tried as often as it may; one whose process never was is another matter. */
+function isGivenUpByEngine({ everRan }: ContainerView, { restart, restartLimit }: Policy): boolean {
+  return everRan && restart === 'on-failure' && restartLimit > 0;
 }

@@ -184,7 +184,7 @@ function isEverywhere(
   });
 }
 
-function isThere(container: ContainerView, { restart }: ServiceView): boolean {
+function isThere(container: ContainerView, service: ServiceView): boolean {
   if (isAlive(container)) return container.arrived && serves(container);
-  return recover(container, restart, 0).kind === 'leave';
+  return recover(container, service, 0).kind === 'leave';
 }

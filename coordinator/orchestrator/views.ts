@@ -36,7 +36,11 @@ export interface ServiceView {
   /** Slots that may fail before `onFailure` is done. */
   readonly failureBudget: number;
   readonly onFailure: FailureAction;
+  /** New slots are filled one after the other. */
+  readonly sequential: boolean;
   readonly restart: RestartPolicy;
+  /** With on-failure: after so many restarts a container has failed for good; 0: never. */
+  readonly restartLimit: number;
 }
 
 /** The part of a container that planning depends on. */
@@ -106,12 +110,14 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
     replicas: spec.replicas,
     everyNode,
     order: effectiveOrder(service),
-    parallelism: Math.max(1, countOf(spec.update.parallelism, wanted)),
+    parallelism: spec.sequential ? 1 : Math.max(1, countOf(spec.update.parallelism, wanted)),
+    sequential: spec.sequential,
     deadlineMs: spec.update.deadlineMs,
     settleMs: spec.update.settleMs,
     failureBudget: countOf(spec.update.failureBudget, wanted),
     onFailure: spec.update.onFailure,
     restart: spec.restart,
+    restartLimit: spec.restartLimit,
   };
 }
 

@@ -61,7 +61,14 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     tags: [],
     strategy: 'emptiest-node',
     restart: 'always',
-    readiness: { check: { kind: 'tcp' }, intervalMs: 1_000, timeoutMs: 2_000, failureThreshold: 3 },
+    readiness: {
+      check: { kind: 'tcp', port: 0 },
+      intervalMs: 1_000,
+      timeoutMs: 2_000,
+      failureThreshold: 3,
+      successThreshold: 1,
+      startPeriodMs: 0,
+    },
     update: anUpdatePolicy(),
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
@@ -72,6 +79,9 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     reservation: { cpuMillis: 0, memoryBytes: 0 },
     maxPerNode: 0,
     platforms: [],
+    restartLimit: 0,
+    liveness: null,
+    sequential: false,
     ...changes,
   };
 }
@@ -103,6 +113,9 @@ export function aDefinition(changes: Partial<ContainerDefinition> = {}): Contain
     hosts: [],
     hostname: 'web-1',
     stopGraceMs: 10_000,
+    restartLimit: 0,
+    liveness: null,
+    drainTimeoutMs: 30_000,
     options: someOptions(),
     volumes: [],
     tokenId: null,
@@ -164,6 +177,7 @@ export function anObservation(changes: Partial<Observed> = {}): Observed {
     message: '',
     engineId: 'engine-1',
     restarts: 0,
+    awaitsDrain: false,
     startedAtMs: 1_000,
     endedAtMs: null,
     sinceMs: 0,
@@ -258,7 +272,9 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     settleMs: 0,
     failureBudget: 0,
     onFailure: 'roll-back',
+    sequential: false,
     restart: 'always',
+    restartLimit: 0,
     ...changes,
   };
 }

@@ -125,9 +125,14 @@ export class FakeCoordinator implements AsyncDisposable {
   }
 
   /** Says what is wanted of a container; without a definition, that of before. */
-  assign(containerId: string, wanted: WantedPhase, definition?: ContainerDefinition): void {
+  assign(
+    containerId: string,
+    wanted: WantedPhase,
+    definition?: ContainerDefinition,
+    drained = false,
+  ): void {
     const known = this.#assignments.get(containerId)?.definition;
-    const assignment = { containerId, wanted, definition: definition ?? known };
+    const assignment = { containerId, wanted, definition: definition ?? known, drained };
     this.#assignments.set(containerId, assignment);
     this.#increment([assignment], []);
   }

@@ -15,7 +15,8 @@ export interface DockerContainer {
   readonly RestartCount?: number;
   readonly Config: { readonly Labels: Readonly<Record<string, string>> | null };
   readonly HostConfig: {
-    readonly RestartPolicy?: { readonly Name: string } | undefined;
+    readonly RestartPolicy?:
+      { readonly Name: string; readonly MaximumRetryCount?: number | undefined } | undefined;
     readonly NetworkMode?: string | undefined;
   };
   readonly State: {
@@ -49,6 +50,7 @@ export function engineContainerOf(docker: DockerContainer): EngineContainer | un
     error: state.Error ?? '',
     outOfMemory: state.OOMKilled,
     restartPolicy: restartPolicyOf(docker.HostConfig.RestartPolicy?.Name ?? ''),
+    restartLimit: docker.HostConfig.RestartPolicy?.MaximumRetryCount ?? 0,
     restarts: docker.RestartCount ?? 0,
     startedAt: timeOf(state.StartedAt),
     endedAt: timeOf(state.FinishedAt),

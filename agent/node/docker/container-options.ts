@@ -23,7 +23,7 @@ export interface CreateOptions extends DockerRunOptions {
   readonly HostConfig: DockerHostOptions &
     DockerMountOptions & {
       readonly PortBindings: Record<string, { HostIp: string; HostPort: string }[]>;
-      readonly RestartPolicy: { Name: string };
+      readonly RestartPolicy: { Name: string; MaximumRetryCount?: number };
     };
 }
 
@@ -82,7 +82,10 @@ export function createOptionsOf(
           [{ HostIp: addressOf(port), HostPort: port.hostPort === 0 ? '' : String(port.hostPort) }],
         ]),
       ),
-      RestartPolicy: { Name: restartPolicies[definition.restart] },
+      RestartPolicy: {
+        Name: restartPolicies[definition.restart],
+        ...(definition.restartLimit > 0 && { MaximumRetryCount: definition.restartLimit }),
+      },
       ...hostOptionsOf(options, definition.hosts),
       ...mountOptionsOf(definition.volumes),
     },

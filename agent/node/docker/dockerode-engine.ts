@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import Docker from 'dockerode';
 import { ChildController, onAbort } from '../../../shared/abort.ts';
 import type { Clock } from '../../../shared/clock.ts';
@@ -21,6 +22,7 @@ import {
   type ContainerEvent,
   type EngineContainer,
   type EngineInfo,
+  type RunningCommand,
 } from './engine.ts';
 import { jsonLines } from './json-lines.ts';
 
@@ -180,6 +182,36 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
     await unlessMissing(stopped);
   }
 
+  async restart(engineId: string, graceMs: number, signal: AbortSignal): Promise<void> {
+    await this.#call(graceMs + limitsMs.stop + limitsMs.start, signal, (abortSignal) =>
+      this.#docker.getContainer(engineId).restart({ t: graceSeconds(graceMs), abortSignal }),
+    );
+  }
+
+  async runCommand(
+    engineId: string,
+    command: readonly string[],
+    signal: AbortSignal,
+  ): Promise<RunningCommand> {
+    const exec = await this.#call(limitsMs.inspect, signal, (abortSignal) =>
+      this.#docker
+        .getContainer(engineId)
+        .exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true, abortSignal }),
+    );
+    const output = await this.#call(limitsMs.start, signal, (abortSignal) =>
+      exec.start({ abortSignal }),
+    );
+    return {
+      exitCode: async (until) => {
+        const { Running, ExitCode } = await this.#call(limitsMs.inspect, until, (abortSignal) =>
+          exec.inspect({ abortSignal }),
+        );
+        return Running ? undefined : (ExitCode ?? undefined);
+      },
+      ended: (until) => abortable(lastWords(output), until),
+    };
+  }
+
   async remove(engineId: string, signal: AbortSignal): Promise<void> {
     await unlessMissing(
       this.#call(limitsMs.remove, signal, (abortSignal) =>
@@ -301,6 +333,28 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
         );
     }
   }
+}
+
+/** How much of what a command says is kept. */
+const maxOutputBytes = 4096;
+
+/** The end of an output; each part has a head of eight bytes. */
+async function lastWords(output: Duplex): Promise<string> {
+  let rest = Buffer.alloc(0);
+  let kept = Buffer.alloc(0);
+  for await (const part of output as AsyncIterable<Buffer>) {
+    rest = Buffer.concat([rest, part]);
+    for (let size = sizeOfPart(rest); size !== undefined; size = sizeOfPart(rest)) {
+      kept = Buffer.concat([kept, rest.subarray(8, 8 + size)]).subarray(-maxOutputBytes);
+      rest = rest.subarray(8 + size);
+    }
+  }
+  return kept.toString().trim();
+}
+
+function sizeOfPart(bytes: Buffer): number | undefined {
+  const size = bytes.length < 8 ? undefined : bytes.readUInt32BE(4);
+  return size === undefined || bytes.length < 8 + size ? undefined : size;
 }
 
 /** Docker's own words, without what dockerode puts around them. */

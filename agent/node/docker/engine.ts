@@ -18,6 +18,8 @@ export interface EngineContainer {
   readonly error: string;
   readonly outOfMemory: boolean;
   readonly restartPolicy: RestartPolicy;
+  /** Restarts at most, of one that fails; 0 is no limit. */
+  readonly restartLimit: number;
   readonly restarts: number;
   readonly startedAt: Date | undefined;
   readonly endedAt: Date | undefined;
@@ -75,6 +77,14 @@ export interface ContainerEngine {
   start(engineId: string, signal: AbortSignal): Promise<void>;
   /** Resolves when the process has ended; no effect on one that is ended or gone. */
   stop(engineId: string, graceMs: number, signal: AbortSignal): Promise<void>;
+  /** Stops its process with the grace, and starts it again. */
+  restart(engineId: string, graceMs: number, signal: AbortSignal): Promise<void>;
+  /** Runs a command in one that runs; resolves when it has begun. */
+  runCommand(
+    engineId: string,
+    command: readonly string[],
+    signal: AbortSignal,
+  ): Promise<RunningCommand>;
   /** Kills it if it runs, and removes it with its anonymous volumes; no effect if it is gone. */
   remove(engineId: string, signal: AbortSignal): Promise<void>;
   /**
@@ -82,6 +92,14 @@ export interface ContainerEngine {
    * missed any more; the iterable throws when the engine ends it.
    */
   events(sinceMs: number, signal: AbortSignal): Promise<AsyncIterable<ContainerEvent>>;
+}
+
+/** A command in an engine container. */
+export interface RunningCommand {
+  /** Its exit status, or undefined while it runs. */
+  exitCode(signal: AbortSignal): Promise<number | undefined>;
+  /** Resolves when it has ended, to the last of what it said. */
+  ended(signal: AbortSignal): Promise<string>;
 }
 
 /** The engine did not answer: it says nothing about any container. Worth trying again. */

@@ -5,6 +5,8 @@ import { volumes } from './0004-volumes.ts';
 import { shownCertificates } from './0005-shown-certificates.ts';
 import { rollouts } from './0006-rollouts.ts';
 import { upgrades } from './0007-upgrades.ts';
+import { health } from './0008-health.ts';
+import { sequential } from './0009-sequential.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -15,4 +17,6 @@ export const migrations: readonly string[] = [
   shownCertificates,
   rollouts,
   upgrades,
+  health,
+  sequential,
 ];

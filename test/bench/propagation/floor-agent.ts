@@ -71,6 +71,12 @@ function statusOf(
     phase === ContainerPhase.RUNNING ? ReadinessState.READY : ReadinessState.NOT_READY;
   return {
     ...{ name, phase, readiness, ports, containerId: name, engineId: name, message: '' },
-    ...{ exitCode: undefined, restarts: 0, startedAt: undefined, endedAt: undefined },
+    ...{
+      exitCode: undefined,
+      restarts: 0,
+      awaitsDrain: false,
+      startedAt: undefined,
+      endedAt: undefined,
+    },
   };
 }

@@ -221,6 +221,7 @@ export class SimulatedNode implements AsyncDisposable {
       engineId: before?.engineId ?? systemRandom.id().repeat(2),
       startedAt: before?.startedAt ?? now,
       restarts: 0,
+      awaitsDrain: false,
       message: '',
     };
     const phase = phaseFor(wanted);

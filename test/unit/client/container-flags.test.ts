@@ -157,3 +157,46 @@ test('reads a tmpfs', () => {
   });
   expect(() => readTmpfs('/run:mode=9')).toThrow('A tmpfs is');
 });
+
+test('checks of liveness have the flags of Docker, and those of HTTP', () => {
+  const args =
+    '--health-cmd /check --health-interval 5s --health-retries 2 --health-start-period 1m';
+  const { spec, mask } = changedSpec(args.split(' '));
+  expect(spec.liveness).toMatchObject({
+    check: { $case: 'command', value: { command: ['/bin/sh', '-c', '/check'] } },
+    ...{ intervalMs: 5_000, failureThreshold: 2, startPeriodMs: 60_000, timeoutMs: undefined },
+  });
+  expect(mask).toEqual([
+    'liveness.command',
+    'liveness.interval_ms',
+    'liveness.failure_threshold',
+    'liveness.start_period_ms',
+  ]);
+  expect(changedSpec(['--no-healthcheck'], { liveness: {} })).toMatchObject({
+    spec: { liveness: undefined },
+    mask: ['liveness'],
+  });
+});
+
+test('details of a check by HTTP go with the check', () => {
+  const args =
+    '--liveness http:/up:80 --liveness-header a=b --liveness-status 204 --liveness-method HEAD';
+  const { spec, mask } = changedSpec(args.split(' '));
+  expect(spec.liveness?.check).toEqual({
+    $case: 'http',
+    value: {
+      path: '/up',
+      port: 80,
+      method: 'HEAD',
+      host: '',
+      headers: { a: 'b' },
+      statuses: [204],
+    },
+  });
+  expect([...mask].sort()).toEqual([
+    'liveness.http',
+    'liveness.http.headers',
+    'liveness.http.method',
+    'liveness.http.statuses',
+  ]);
+});

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { patchOf, specOf } from '../../../client/cli/spec.ts';
-import { PortProtocol, ServiceSpec } from '../../../shared/gen/fairlead/v1/service.ts';
+import { HttpCheck, PortProtocol, ServiceSpec } from '../../../shared/gen/fairlead/v1/service.ts';
 
 const port = (containerPort: number, published = false, hostPort = 0) => ({
   containerPort,
@@ -81,7 +81,7 @@ test.each([
 test('fields of readiness and of the update policy are named one by one', () => {
   const { spec, mask } = patchOf(
     {
-      readiness: { $case: 'http', value: { path: '/', port: 0 } },
+      readiness: { $case: 'http', value: HttpCheck.fromPartial({ path: '/' }) },
       readinessInterval: 500,
       order: 'stop-first',
       updateDeadline: 1_000,

@@ -5,6 +5,7 @@ import {
   readLink,
   readPublish,
   readReadiness,
+  readRestart,
   readVariable,
   readVariables,
 } from '../../../client/cli/values.ts';
@@ -70,19 +71,42 @@ test('reads variables, the value of one without a value being the one that it ha
   ]);
 });
 
+const http = { method: '', host: '', headers: {}, statuses: [] };
+
 test.each([
-  ['tcp', { $case: 'tcp', value: {} }],
+  ['tcp', { $case: 'tcp', value: { port: 0 } }],
+  ['tcp:8080', { $case: 'tcp', value: { port: 8080 } }],
+  ['grpc', { $case: 'grpc', value: { port: 0, service: '' } }],
+  ['cmd:test -e /up', { $case: 'command', value: { command: ['/bin/sh', '-c', 'test -e /up'] } }],
   ['none', { $case: 'none', value: {} }],
-  ['http:/', { $case: 'http', value: { path: '/', port: 0 } }],
-  ['http:/healthz:8080', { $case: 'http', value: { path: '/healthz', port: 8080 } }],
-  ['http:/a:b?c=d', { $case: 'http', value: { path: '/a:b?c=d', port: 0 } }],
+  ['http:/', { $case: 'http', value: { ...http, path: '/', port: 0 } }],
+  ['http:/healthz:8080', { $case: 'http', value: { ...http, path: '/healthz', port: 8080 } }],
+  ['http:/a:b?c=d', { $case: 'http', value: { ...http, path: '/a:b?c=d', port: 0 } }],
 ])('reads the readiness check %s', (text, check) => {
   expect(readReadiness(text)).toEqual(check);
 });
 
-test.each(['http', 'http:healthz', 'http://web/healthz', 'http:/x:70000', 'udp'])(
-  'refuses the readiness check %s',
-  (text) => {
-    expect(() => readReadiness(text)).toThrow();
-  },
-);
+test.each([
+  'http',
+  'http:healthz',
+  'http://web/healthz',
+  'http:/x:70000',
+  'udp',
+  'tcp:x',
+  'cmd:',
+  'grpc:/',
+])('refuses the readiness check %s', (text) => {
+  expect(() => readReadiness(text)).toThrow();
+});
+
+test.each([
+  ['no', { policy: 'no', limit: 0 }],
+  ['on-failure', { policy: 'on-failure', limit: 0 }],
+  ['on-failure:3', { policy: 'on-failure', limit: 3 }],
+])('reads the restart policy %s', (text, restart) => {
+  expect(readRestart(text)).toEqual(restart);
+});
+
+test.each(['', 'never', 'always:3', 'on-failure:'])('refuses the restart policy "%s"', (text) => {
+  expect(() => readRestart(text)).toThrow('on-failure:N');
+});

@@ -12,7 +12,15 @@ import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
 import { ContainerOptions } from "./container_options.ts";
 import { NodeDescription } from "./node.ts";
-import { PortSpec, Readiness, RestartPolicy, restartPolicyFromJSON, restartPolicyToJSON, Volume } from "./service.ts";
+import {
+  Liveness,
+  PortSpec,
+  Readiness,
+  RestartPolicy,
+  restartPolicyFromJSON,
+  restartPolicyToJSON,
+  Volume,
+} from "./service.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -296,6 +304,8 @@ export interface ContainerStatus {
     | undefined;
   /** Its name, from its label: what an unknown container is shown as. */
   name: string;
+  /** True: its liveness check fails, and it is restarted as soon as it is drained. */
+  awaitsDrain: boolean;
 }
 
 /** From coordinator to agent. */
@@ -378,7 +388,11 @@ export interface Assignment {
    * What to run. The same for the container's whole life. Not set for an engine container that the
    * coordinator has no record of and wants removed.
    */
-  definition: ContainerDefinition | undefined;
+  definition:
+    | ContainerDefinition
+    | undefined;
+  /** True: the container has said that it awaits its drain, and it is drained. Good for this once. */
+  drained: boolean;
 }
 
 /** All that an agent needs to run a container. */
@@ -423,6 +437,14 @@ export interface ContainerDefinition {
     | undefined;
   /** Volumes, with the names of this container, and those that it has from other services among them. */
   volumes: Volume[];
+  /** Restarts by the engine at most, with ON_FAILURE; 0: any number. */
+  restartLimit: number;
+  /** When it is restarted although its process lives; all defaults filled in. Not set: never. */
+  liveness:
+    | Liveness
+    | undefined;
+  /** How long a container that is to be restarted may take to drain. */
+  drainTimeoutMs: number;
 }
 
 export interface ContainerDefinition_EnvironmentEntry {
@@ -1758,6 +1780,7 @@ function createBaseContainerStatus(): ContainerStatus {
     startedAt: undefined,
     endedAt: undefined,
     name: "",
+    awaitsDrain: false,
   };
 }
 
@@ -1795,6 +1818,9 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     }
     if (message.name !== "") {
       writer.uint32(90).string(message.name);
+    }
+    if (message.awaitsDrain !== false) {
+      writer.uint32(96).bool(message.awaitsDrain);
     }
     return writer;
   },
@@ -1900,6 +1926,14 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
             message.name = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.awaitsDrain = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1945,6 +1979,11 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
         ? fromJsonTimestamp(object.ended_at)
         : undefined,
       name: isSet(object.name) ? globalThis.String(object.name) : "",
+      awaitsDrain: isSet(object.awaitsDrain)
+        ? globalThis.Boolean(object.awaitsDrain)
+        : isSet(object.awaits_drain)
+        ? globalThis.Boolean(object.awaits_drain)
+        : false,
     };
   },
 
@@ -1983,6 +2022,9 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     if (message.name !== "") {
       obj.name = message.name;
     }
+    if (message.awaitsDrain !== false) {
+      obj.awaitsDrain = message.awaitsDrain;
+    }
     return obj;
   },
 
@@ -2002,6 +2044,7 @@ export const ContainerStatus: MessageFns<ContainerStatus> = {
     message.startedAt = object.startedAt ?? undefined;
     message.endedAt = object.endedAt ?? undefined;
     message.name = object.name ?? "";
+    message.awaitsDrain = object.awaitsDrain ?? false;
     return message;
   },
 };
@@ -2556,7 +2599,7 @@ export const AssignmentSet: MessageFns<AssignmentSet> = {
 };
 
 function createBaseAssignment(): Assignment {
-  return { containerId: "", wanted: 0, definition: undefined };
+  return { containerId: "", wanted: 0, definition: undefined, drained: false };
 }
 
 export const Assignment: MessageFns<Assignment> = {
@@ -2569,6 +2612,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.definition !== undefined) {
       ContainerDefinition.encode(message.definition, writer.uint32(26).fork()).join();
+    }
+    if (message.drained !== false) {
+      writer.uint32(32).bool(message.drained);
     }
     return writer;
   },
@@ -2610,6 +2656,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.definition = ContainerDefinition.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.drained = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2631,6 +2685,7 @@ export const Assignment: MessageFns<Assignment> = {
         : "",
       wanted: isSet(object.wanted) ? wantedPhaseFromJSON(object.wanted) : 0,
       definition: isSet(object.definition) ? ContainerDefinition.fromJSON(object.definition) : undefined,
+      drained: isSet(object.drained) ? globalThis.Boolean(object.drained) : false,
     };
   },
 
@@ -2645,6 +2700,9 @@ export const Assignment: MessageFns<Assignment> = {
     if (message.definition !== undefined) {
       obj.definition = ContainerDefinition.toJSON(message.definition);
     }
+    if (message.drained !== false) {
+      obj.drained = message.drained;
+    }
     return obj;
   },
 
@@ -2658,6 +2716,7 @@ export const Assignment: MessageFns<Assignment> = {
     message.definition = (object.definition !== undefined && object.definition !== null)
       ? ContainerDefinition.fromPartial(object.definition)
       : undefined;
+    message.drained = object.drained ?? false;
     return message;
   },
 };
@@ -2682,6 +2741,9 @@ function createBaseContainerDefinition(): ContainerDefinition {
     stopGraceMs: 0,
     options: undefined,
     volumes: [],
+    restartLimit: 0,
+    liveness: undefined,
+    drainTimeoutMs: 0,
   };
 }
 
@@ -2740,6 +2802,15 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     }
     for (const v of message.volumes) {
       Volume.encode(v!, writer.uint32(146).fork()).join();
+    }
+    if (message.restartLimit !== 0) {
+      writer.uint32(152).uint32(message.restartLimit);
+    }
+    if (message.liveness !== undefined) {
+      Liveness.encode(message.liveness, writer.uint32(162).fork()).join();
+    }
+    if (message.drainTimeoutMs !== 0) {
+      writer.uint32(168).uint32(message.drainTimeoutMs);
     }
     return writer;
   },
@@ -2907,6 +2978,30 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
             message.volumes.push(Volume.decode(reader, reader.uint32()));
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.restartLimit = reader.uint32();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.liveness = Liveness.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.drainTimeoutMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2981,6 +3076,17 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
       volumes: globalThis.Array.isArray(object?.volumes)
         ? object.volumes.map((e: any) => Volume.fromJSON(e))
         : [],
+      restartLimit: isSet(object.restartLimit)
+        ? globalThis.Number(object.restartLimit)
+        : isSet(object.restart_limit)
+        ? globalThis.Number(object.restart_limit)
+        : 0,
+      liveness: isSet(object.liveness) ? Liveness.fromJSON(object.liveness) : undefined,
+      drainTimeoutMs: isSet(object.drainTimeoutMs)
+        ? globalThis.Number(object.drainTimeoutMs)
+        : isSet(object.drain_timeout_ms)
+        ? globalThis.Number(object.drain_timeout_ms)
+        : 0,
     };
   },
 
@@ -3052,6 +3158,15 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
     if (message.volumes?.length) {
       obj.volumes = message.volumes.map((e) => Volume.toJSON(e));
     }
+    if (message.restartLimit !== 0) {
+      obj.restartLimit = Math.round(message.restartLimit);
+    }
+    if (message.liveness !== undefined) {
+      obj.liveness = Liveness.toJSON(message.liveness);
+    }
+    if (message.drainTimeoutMs !== 0) {
+      obj.drainTimeoutMs = Math.round(message.drainTimeoutMs);
+    }
     return obj;
   },
 
@@ -3098,6 +3213,11 @@ export const ContainerDefinition: MessageFns<ContainerDefinition> = {
       ? ContainerOptions.fromPartial(object.options)
       : undefined;
     message.volumes = object.volumes?.map((e) => Volume.fromPartial(e)) || [];
+    message.restartLimit = object.restartLimit ?? 0;
+    message.liveness = (object.liveness !== undefined && object.liveness !== null)
+      ? Liveness.fromPartial(object.liveness)
+      : undefined;
+    message.drainTimeoutMs = object.drainTimeoutMs ?? 0;
     return message;
   },
 };

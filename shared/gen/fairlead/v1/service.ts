@@ -742,6 +742,22 @@ export interface ServiceSpec {
    * Empty: any node is tried.
    */
   platforms: string[];
+  /**
+   * Restarts by the engine of a container that fails, with ON_FAILURE, 0 to 1,000; 0: any number. Then it has
+   * failed, and nothing takes its place until the service is started, redeployed or changed. Must not be set
+   * with another policy.
+   */
+  restartLimit: number;
+  /** When a running container is restarted although its process lives. Not set: never. */
+  liveness:
+    | Liveness
+    | undefined;
+  /**
+   * True: containers are started one after the other, in a start, a scale-up and an update: the next when
+   * the one before takes traffic, or has ended as its restart policy allows. One that cannot be started stops
+   * those that would follow. Default: all at once, and in an update as many as `parallelism`.
+   */
+  sequential: boolean;
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -862,6 +878,12 @@ export interface Readiness {
     | //
     /** Ready as soon as the process runs. */
     { $case: "none"; value: NoCheck }
+    | //
+    /** A command in the container ends with status 0. */
+    { $case: "command"; value: CommandCheck }
+    | //
+    /** The standard health service of gRPC answers SERVING. */
+    { $case: "grpc"; value: GrpcCheck }
     | undefined;
   /**
    * Time between two checks of a container, 100 to 600,000 ms. Default 5,000. Until it is ready for the
@@ -876,19 +898,110 @@ export interface Readiness {
     | number
     | undefined;
   /** Failed checks in a row that make a ready container not ready, 1 to 100. Default 3. */
-  failureThreshold?: number | undefined;
+  failureThreshold?:
+    | number
+    | undefined;
+  /** Passed checks in a row that make a container ready, 1 to 100. Default 1. */
+  successThreshold?:
+    | number
+    | undefined;
+  /**
+   * Time from the start of its process in which failed checks take nothing back: a container that was ready
+   * stays so, 0 to 3,600,000 ms. Default 0.
+   */
+  startPeriodMs?: number | undefined;
 }
 
-/** Every TCP port of the spec accepts a connection. */
+/**
+ * When a running container is restarted although its process lives. Once its check has failed for good, the
+ * container leaves the load balancers; when they have drained it, or the drain timeout has passed, its process
+ * is stopped (stop signal, grace, kill) and started again, in the same container, by its node, whether or not
+ * the coordinator is there, and whatever the restart policy.
+ */
+export interface Liveness {
+  /** The check; required. */
+  check:
+    | //
+    /** A port, or every TCP port of the spec, accepts a connection. */
+    { $case: "tcp"; value: TcpCheck }
+    | //
+    /** An HTTP request is answered as expected. */
+    { $case: "http"; value: HttpCheck }
+    | //
+    /** A command in the container ends with status 0. */
+    { $case: "command"; value: CommandCheck }
+    | //
+    /** The standard health service of gRPC answers SERVING. */
+    { $case: "grpc"; value: GrpcCheck }
+    | undefined;
+  /** Time between two checks, 1,000 to 600,000 ms. Default 10,000. */
+  intervalMs?:
+    | number
+    | undefined;
+  /** Time after which an unanswered check has failed, 50 to 60,000 ms. Default 5,000. */
+  timeoutMs?:
+    | number
+    | undefined;
+  /** Failed checks in a row after which it is restarted, 1 to 100. Default 3. */
+  failureThreshold?:
+    | number
+    | undefined;
+  /** Passed checks in a row after which failed ones before them are forgotten, 1 to 100. Default 1. */
+  successThreshold?:
+    | number
+    | undefined;
+  /**
+   * Time from the start of its process in which failed checks do not count, unless one has passed, 0 to
+   * 3,600,000 ms. Default 60,000.
+   */
+  startPeriodMs?: number | undefined;
+}
+
+/** A TCP port accepts a connection. */
 export interface TcpCheck {
+  /** Container port of a TCP port of the spec. 0: every one of them. */
+  port: number;
 }
 
-/** An HTTP GET answers with a status from 200 to 399; redirects are not followed. */
+/** An HTTP request is answered with a status that is expected; redirects are not followed. */
 export interface HttpCheck {
   /** Absolute path, with query if need be; required. At most 1,024 characters. */
   path: string;
   /** Container port that is asked. 0: the first TCP port of the spec. */
   port: number;
+  /** GET, HEAD, POST, PUT or OPTIONS. Empty: GET. */
+  method: string;
+  /** Value of the header Host, at most 255 characters. Empty: the address and port that are asked. */
+  host: string;
+  /**
+   * More headers, at most 20, values of 1,024 printable characters. Host, Connection, Content-Length and
+   * Transfer-Encoding cannot be set.
+   */
+  headers: { [key: string]: string };
+  /** Statuses that are expected, 100 to 599, at most 50. Empty: 200 to 399. */
+  statuses: number[];
+}
+
+export interface HttpCheck_HeadersEntry {
+  key: string;
+  value: string;
+}
+
+/**
+ * A command in the container ends with status 0. One that does not end in time counts as failed, and no other is
+ * begun while it runs.
+ */
+export interface CommandCheck {
+  /** Program and arguments, at most 100 of 32 KiB each; required. There is no shell, unless it is the program. */
+  command: string[];
+}
+
+/** The standard health service of gRPC, grpc.health.v1.Health, answers SERVING, without TLS. */
+export interface GrpcCheck {
+  /** Container port that is asked. 0: the first TCP port of the spec. */
+  port: number;
+  /** Service that it is asked about, at most 255 characters. Empty: the server as a whole. */
+  service: string;
 }
 
 /** Ready as soon as the process runs. */
@@ -1902,6 +2015,9 @@ function createBaseServiceSpec(): ServiceSpec {
     reservation: undefined,
     maxPerNode: 0,
     platforms: [],
+    restartLimit: 0,
+    liveness: undefined,
+    sequential: false,
   };
 }
 
@@ -1972,6 +2088,15 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     for (const v of message.platforms) {
       writer.uint32(178).string(v!);
+    }
+    if (message.restartLimit !== 0) {
+      writer.uint32(184).uint32(message.restartLimit);
+    }
+    if (message.liveness !== undefined) {
+      Liveness.encode(message.liveness, writer.uint32(194).fork()).join();
+    }
+    if (message.sequential !== false) {
+      writer.uint32(200).bool(message.sequential);
     }
     return writer;
   },
@@ -2171,6 +2296,30 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.platforms.push(reader.string());
             continue;
           }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.restartLimit = reader.uint32();
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.liveness = Liveness.decode(reader, reader.uint32());
+            continue;
+          }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.sequential = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2259,6 +2408,13 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       platforms: globalThis.Array.isArray(object?.platforms)
         ? object.platforms.map((e: any) => globalThis.String(e))
         : [],
+      restartLimit: isSet(object.restartLimit)
+        ? globalThis.Number(object.restartLimit)
+        : isSet(object.restart_limit)
+        ? globalThis.Number(object.restart_limit)
+        : 0,
+      liveness: isSet(object.liveness) ? Liveness.fromJSON(object.liveness) : undefined,
+      sequential: isSet(object.sequential) ? globalThis.Boolean(object.sequential) : false,
     };
   },
 
@@ -2342,6 +2498,15 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.platforms?.length) {
       obj.platforms = message.platforms;
     }
+    if (message.restartLimit !== 0) {
+      obj.restartLimit = Math.round(message.restartLimit);
+    }
+    if (message.liveness !== undefined) {
+      obj.liveness = Liveness.toJSON(message.liveness);
+    }
+    if (message.sequential !== false) {
+      obj.sequential = message.sequential;
+    }
     return obj;
   },
 
@@ -2396,6 +2561,11 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       : undefined;
     message.maxPerNode = object.maxPerNode ?? 0;
     message.platforms = object.platforms?.map((e) => e) || [];
+    message.restartLimit = object.restartLimit ?? 0;
+    message.liveness = (object.liveness !== undefined && object.liveness !== null)
+      ? Liveness.fromPartial(object.liveness)
+      : undefined;
+    message.sequential = object.sequential ?? false;
     return message;
   },
 };
@@ -3277,7 +3447,14 @@ export const Link: MessageFns<Link> = {
 };
 
 function createBaseReadiness(): Readiness {
-  return { check: undefined, intervalMs: undefined, timeoutMs: undefined, failureThreshold: undefined };
+  return {
+    check: undefined,
+    intervalMs: undefined,
+    timeoutMs: undefined,
+    failureThreshold: undefined,
+    successThreshold: undefined,
+    startPeriodMs: undefined,
+  };
 }
 
 export const Readiness: MessageFns<Readiness> = {
@@ -3292,6 +3469,12 @@ export const Readiness: MessageFns<Readiness> = {
       case "none":
         NoCheck.encode(message.check.value, writer.uint32(26).fork()).join();
         break;
+      case "command":
+        CommandCheck.encode(message.check.value, writer.uint32(58).fork()).join();
+        break;
+      case "grpc":
+        GrpcCheck.encode(message.check.value, writer.uint32(66).fork()).join();
+        break;
     }
     if (message.intervalMs !== undefined) {
       writer.uint32(32).uint32(message.intervalMs);
@@ -3301,6 +3484,12 @@ export const Readiness: MessageFns<Readiness> = {
     }
     if (message.failureThreshold !== undefined) {
       writer.uint32(48).uint32(message.failureThreshold);
+    }
+    if (message.successThreshold !== undefined) {
+      writer.uint32(72).uint32(message.successThreshold);
+    }
+    if (message.startPeriodMs !== undefined) {
+      writer.uint32(80).uint32(message.startPeriodMs);
     }
     return writer;
   },
@@ -3342,6 +3531,22 @@ export const Readiness: MessageFns<Readiness> = {
             message.check = { $case: "none", value: NoCheck.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.check = { $case: "command", value: CommandCheck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.check = { $case: "grpc", value: GrpcCheck.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 4: {
             if (tag !== 32) {
               break;
@@ -3366,6 +3571,22 @@ export const Readiness: MessageFns<Readiness> = {
             message.failureThreshold = reader.uint32();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.successThreshold = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.startPeriodMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3386,6 +3607,10 @@ export const Readiness: MessageFns<Readiness> = {
         ? { $case: "http", value: HttpCheck.fromJSON(object.http) }
         : isSet(object.none)
         ? { $case: "none", value: NoCheck.fromJSON(object.none) }
+        : isSet(object.command)
+        ? { $case: "command", value: CommandCheck.fromJSON(object.command) }
+        : isSet(object.grpc)
+        ? { $case: "grpc", value: GrpcCheck.fromJSON(object.grpc) }
         : undefined,
       intervalMs: isSet(object.intervalMs)
         ? globalThis.Number(object.intervalMs)
@@ -3402,6 +3627,16 @@ export const Readiness: MessageFns<Readiness> = {
         : isSet(object.failure_threshold)
         ? globalThis.Number(object.failure_threshold)
         : undefined,
+      successThreshold: isSet(object.successThreshold)
+        ? globalThis.Number(object.successThreshold)
+        : isSet(object.success_threshold)
+        ? globalThis.Number(object.success_threshold)
+        : undefined,
+      startPeriodMs: isSet(object.startPeriodMs)
+        ? globalThis.Number(object.startPeriodMs)
+        : isSet(object.start_period_ms)
+        ? globalThis.Number(object.start_period_ms)
+        : undefined,
     };
   },
 
@@ -3413,6 +3648,10 @@ export const Readiness: MessageFns<Readiness> = {
       obj.http = HttpCheck.toJSON(message.check.value);
     } else if (message.check?.$case === "none") {
       obj.none = NoCheck.toJSON(message.check.value);
+    } else if (message.check?.$case === "command") {
+      obj.command = CommandCheck.toJSON(message.check.value);
+    } else if (message.check?.$case === "grpc") {
+      obj.grpc = GrpcCheck.toJSON(message.check.value);
     }
     if (message.intervalMs !== undefined) {
       obj.intervalMs = Math.round(message.intervalMs);
@@ -3422,6 +3661,12 @@ export const Readiness: MessageFns<Readiness> = {
     }
     if (message.failureThreshold !== undefined) {
       obj.failureThreshold = Math.round(message.failureThreshold);
+    }
+    if (message.successThreshold !== undefined) {
+      obj.successThreshold = Math.round(message.successThreshold);
+    }
+    if (message.startPeriodMs !== undefined) {
+      obj.startPeriodMs = Math.round(message.startPeriodMs);
     }
     return obj;
   },
@@ -3450,20 +3695,287 @@ export const Readiness: MessageFns<Readiness> = {
         }
         break;
       }
+      case "command": {
+        if (object.check?.value !== undefined && object.check?.value !== null) {
+          message.check = { $case: "command", value: CommandCheck.fromPartial(object.check.value) };
+        }
+        break;
+      }
+      case "grpc": {
+        if (object.check?.value !== undefined && object.check?.value !== null) {
+          message.check = { $case: "grpc", value: GrpcCheck.fromPartial(object.check.value) };
+        }
+        break;
+      }
     }
     message.intervalMs = object.intervalMs ?? undefined;
     message.timeoutMs = object.timeoutMs ?? undefined;
     message.failureThreshold = object.failureThreshold ?? undefined;
+    message.successThreshold = object.successThreshold ?? undefined;
+    message.startPeriodMs = object.startPeriodMs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseLiveness(): Liveness {
+  return {
+    check: undefined,
+    intervalMs: undefined,
+    timeoutMs: undefined,
+    failureThreshold: undefined,
+    successThreshold: undefined,
+    startPeriodMs: undefined,
+  };
+}
+
+export const Liveness: MessageFns<Liveness> = {
+  encode(message: Liveness, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.check?.$case) {
+      case "tcp":
+        TcpCheck.encode(message.check.value, writer.uint32(10).fork()).join();
+        break;
+      case "http":
+        HttpCheck.encode(message.check.value, writer.uint32(18).fork()).join();
+        break;
+      case "command":
+        CommandCheck.encode(message.check.value, writer.uint32(26).fork()).join();
+        break;
+      case "grpc":
+        GrpcCheck.encode(message.check.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    if (message.intervalMs !== undefined) {
+      writer.uint32(40).uint32(message.intervalMs);
+    }
+    if (message.timeoutMs !== undefined) {
+      writer.uint32(48).uint32(message.timeoutMs);
+    }
+    if (message.failureThreshold !== undefined) {
+      writer.uint32(56).uint32(message.failureThreshold);
+    }
+    if (message.successThreshold !== undefined) {
+      writer.uint32(64).uint32(message.successThreshold);
+    }
+    if (message.startPeriodMs !== undefined) {
+      writer.uint32(72).uint32(message.startPeriodMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Liveness {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLiveness();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.check = { $case: "tcp", value: TcpCheck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.check = { $case: "http", value: HttpCheck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.check = { $case: "command", value: CommandCheck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.check = { $case: "grpc", value: GrpcCheck.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.intervalMs = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.timeoutMs = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.failureThreshold = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.successThreshold = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.startPeriodMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Liveness {
+    return {
+      check: isSet(object.tcp)
+        ? { $case: "tcp", value: TcpCheck.fromJSON(object.tcp) }
+        : isSet(object.http)
+        ? { $case: "http", value: HttpCheck.fromJSON(object.http) }
+        : isSet(object.command)
+        ? { $case: "command", value: CommandCheck.fromJSON(object.command) }
+        : isSet(object.grpc)
+        ? { $case: "grpc", value: GrpcCheck.fromJSON(object.grpc) }
+        : undefined,
+      intervalMs: isSet(object.intervalMs)
+        ? globalThis.Number(object.intervalMs)
+        : isSet(object.interval_ms)
+        ? globalThis.Number(object.interval_ms)
+        : undefined,
+      timeoutMs: isSet(object.timeoutMs)
+        ? globalThis.Number(object.timeoutMs)
+        : isSet(object.timeout_ms)
+        ? globalThis.Number(object.timeout_ms)
+        : undefined,
+      failureThreshold: isSet(object.failureThreshold)
+        ? globalThis.Number(object.failureThreshold)
+        : isSet(object.failure_threshold)
+        ? globalThis.Number(object.failure_threshold)
+        : undefined,
+      successThreshold: isSet(object.successThreshold)
+        ? globalThis.Number(object.successThreshold)
+        : isSet(object.success_threshold)
+        ? globalThis.Number(object.success_threshold)
+        : undefined,
+      startPeriodMs: isSet(object.startPeriodMs)
+        ? globalThis.Number(object.startPeriodMs)
+        : isSet(object.start_period_ms)
+        ? globalThis.Number(object.start_period_ms)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Liveness): unknown {
+    const obj: any = {};
+    if (message.check?.$case === "tcp") {
+      obj.tcp = TcpCheck.toJSON(message.check.value);
+    } else if (message.check?.$case === "http") {
+      obj.http = HttpCheck.toJSON(message.check.value);
+    } else if (message.check?.$case === "command") {
+      obj.command = CommandCheck.toJSON(message.check.value);
+    } else if (message.check?.$case === "grpc") {
+      obj.grpc = GrpcCheck.toJSON(message.check.value);
+    }
+    if (message.intervalMs !== undefined) {
+      obj.intervalMs = Math.round(message.intervalMs);
+    }
+    if (message.timeoutMs !== undefined) {
+      obj.timeoutMs = Math.round(message.timeoutMs);
+    }
+    if (message.failureThreshold !== undefined) {
+      obj.failureThreshold = Math.round(message.failureThreshold);
+    }
+    if (message.successThreshold !== undefined) {
+      obj.successThreshold = Math.round(message.successThreshold);
+    }
+    if (message.startPeriodMs !== undefined) {
+      obj.startPeriodMs = Math.round(message.startPeriodMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Liveness>): Liveness {
+    return Liveness.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Liveness>): Liveness {
+    const message = createBaseLiveness();
+    switch (object.check?.$case) {
+      case "tcp": {
+        if (object.check?.value !== undefined && object.check?.value !== null) {
+          message.check = { $case: "tcp", value: TcpCheck.fromPartial(object.check.value) };
+        }
+        break;
+      }
+      case "http": {
+        if (object.check?.value !== undefined && object.check?.value !== null) {
+          message.check = { $case: "http", value: HttpCheck.fromPartial(object.check.value) };
+        }
+        break;
+      }
+      case "command": {
+        if (object.check?.value !== undefined && object.check?.value !== null) {
+          message.check = { $case: "command", value: CommandCheck.fromPartial(object.check.value) };
+        }
+        break;
+      }
+      case "grpc": {
+        if (object.check?.value !== undefined && object.check?.value !== null) {
+          message.check = { $case: "grpc", value: GrpcCheck.fromPartial(object.check.value) };
+        }
+        break;
+      }
+    }
+    message.intervalMs = object.intervalMs ?? undefined;
+    message.timeoutMs = object.timeoutMs ?? undefined;
+    message.failureThreshold = object.failureThreshold ?? undefined;
+    message.successThreshold = object.successThreshold ?? undefined;
+    message.startPeriodMs = object.startPeriodMs ?? undefined;
     return message;
   },
 };
 
 function createBaseTcpCheck(): TcpCheck {
-  return {};
+  return { port: 0 };
 }
 
 export const TcpCheck: MessageFns<TcpCheck> = {
-  encode(_: TcpCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: TcpCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.port !== 0) {
+      writer.uint32(8).uint32(message.port);
+    }
     return writer;
   },
 
@@ -3480,6 +3992,14 @@ export const TcpCheck: MessageFns<TcpCheck> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3492,26 +4012,30 @@ export const TcpCheck: MessageFns<TcpCheck> = {
     }
   },
 
-  fromJSON(_: any): TcpCheck {
-    return {};
+  fromJSON(object: any): TcpCheck {
+    return { port: isSet(object.port) ? globalThis.Number(object.port) : 0 };
   },
 
-  toJSON(_: TcpCheck): unknown {
+  toJSON(message: TcpCheck): unknown {
     const obj: any = {};
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
     return obj;
   },
 
   create(base?: DeepPartial<TcpCheck>): TcpCheck {
     return TcpCheck.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<TcpCheck>): TcpCheck {
+  fromPartial(object: DeepPartial<TcpCheck>): TcpCheck {
     const message = createBaseTcpCheck();
+    message.port = object.port ?? 0;
     return message;
   },
 };
 
 function createBaseHttpCheck(): HttpCheck {
-  return { path: "", port: 0 };
+  return { path: "", port: 0, method: "", host: "", headers: {}, statuses: [] };
 }
 
 export const HttpCheck: MessageFns<HttpCheck> = {
@@ -3521,6 +4045,22 @@ export const HttpCheck: MessageFns<HttpCheck> = {
     }
     if (message.port !== 0) {
       writer.uint32(16).uint32(message.port);
+    }
+    if (message.method !== "") {
+      writer.uint32(26).string(message.method);
+    }
+    if (message.host !== "") {
+      writer.uint32(34).string(message.host);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      HttpCheck_HeadersEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    if (message.statuses.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.statuses) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -3554,6 +4094,51 @@ export const HttpCheck: MessageFns<HttpCheck> = {
             message.port = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.method = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = HttpCheck_HeadersEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.headers[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.statuses.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.statuses.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3570,6 +4155,23 @@ export const HttpCheck: MessageFns<HttpCheck> = {
     return {
       path: isSet(object.path) ? globalThis.String(object.path) : "",
       port: isSet(object.port) ? globalThis.Number(object.port) : 0,
+      method: isSet(object.method) ? globalThis.String(object.method) : "",
+      host: isSet(object.host) ? globalThis.String(object.host) : "",
+      headers: isObject(object.headers)
+        ? (globalThis.Object.entries(object.headers) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      statuses: globalThis.Array.isArray(object?.statuses) ? object.statuses.map((e: any) => globalThis.Number(e)) : [],
     };
   },
 
@@ -3581,6 +4183,24 @@ export const HttpCheck: MessageFns<HttpCheck> = {
     if (message.port !== 0) {
       obj.port = Math.round(message.port);
     }
+    if (message.method !== "") {
+      obj.method = message.method;
+    }
+    if (message.host !== "") {
+      obj.host = message.host;
+    }
+    if (message.headers) {
+      const entries = globalThis.Object.entries(message.headers) as [string, string][];
+      if (entries.length > 0) {
+        obj.headers = {};
+        entries.forEach(([k, v]) => {
+          obj.headers[k] = v;
+        });
+      }
+    }
+    if (message.statuses?.length) {
+      obj.statuses = message.statuses.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -3591,6 +4211,257 @@ export const HttpCheck: MessageFns<HttpCheck> = {
     const message = createBaseHttpCheck();
     message.path = object.path ?? "";
     message.port = object.port ?? 0;
+    message.method = object.method ?? "";
+    message.host = object.host ?? "";
+    message.headers = (globalThis.Object.entries(object.headers ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.statuses = object.statuses?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseHttpCheck_HeadersEntry(): HttpCheck_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const HttpCheck_HeadersEntry: MessageFns<HttpCheck_HeadersEntry> = {
+  encode(message: HttpCheck_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HttpCheck_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHttpCheck_HeadersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HttpCheck_HeadersEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: HttpCheck_HeadersEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HttpCheck_HeadersEntry>): HttpCheck_HeadersEntry {
+    return HttpCheck_HeadersEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HttpCheck_HeadersEntry>): HttpCheck_HeadersEntry {
+    const message = createBaseHttpCheck_HeadersEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseCommandCheck(): CommandCheck {
+  return { command: [] };
+}
+
+export const CommandCheck: MessageFns<CommandCheck> = {
+  encode(message: CommandCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.command) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommandCheck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommandCheck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.command.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CommandCheck {
+    return {
+      command: globalThis.Array.isArray(object?.command) ? object.command.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: CommandCheck): unknown {
+    const obj: any = {};
+    if (message.command?.length) {
+      obj.command = message.command;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CommandCheck>): CommandCheck {
+    return CommandCheck.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CommandCheck>): CommandCheck {
+    const message = createBaseCommandCheck();
+    message.command = object.command?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseGrpcCheck(): GrpcCheck {
+  return { port: 0, service: "" };
+}
+
+export const GrpcCheck: MessageFns<GrpcCheck> = {
+  encode(message: GrpcCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.port !== 0) {
+      writer.uint32(8).uint32(message.port);
+    }
+    if (message.service !== "") {
+      writer.uint32(18).string(message.service);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GrpcCheck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGrpcCheck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GrpcCheck {
+    return {
+      port: isSet(object.port) ? globalThis.Number(object.port) : 0,
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+    };
+  },
+
+  toJSON(message: GrpcCheck): unknown {
+    const obj: any = {};
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GrpcCheck>): GrpcCheck {
+    return GrpcCheck.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GrpcCheck>): GrpcCheck {
+    const message = createBaseGrpcCheck();
+    message.port = object.port ?? 0;
+    message.service = object.service ?? "";
     return message;
   },
 };

@@ -12,7 +12,7 @@ import {
   NetworkMode,
   PidMode,
 } from '../../../../shared/gen/fairlead/v1/container_options.ts';
-import { RestartPolicy, Volume } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { HttpCheck, RestartPolicy, Volume } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { FakeCoordinator, nodeId } from '../../../support/fake-coordinator.ts';
 import { prepareImages } from '../../../support/lab/images.ts';
@@ -115,7 +115,7 @@ describeWithLab('a node agent with a real engine', () => {
       hosts: [{ name: 'db', address: '192.0.2.9' }],
       readiness: {
         ...tcpReadiness,
-        check: { $case: 'http', value: { path: '/healthz', port: 8080 } },
+        check: { $case: 'http', value: HttpCheck.fromPartial({ path: '/healthz', port: 8080 }) },
       },
     });
     const status = coordinator.status(id)!;
@@ -240,6 +240,54 @@ describeWithLab('a node agent with a real engine', () => {
     });
   });
 
+  test('restarts a process that lives but fails its liveness, once it is drained', async () => {
+    const definition = aDefinition({
+      image: hello,
+      ports: [published(80)],
+      volumes: [
+        Volume.fromPartial({
+          containerPath: '/run',
+          source: { $case: 'tmpfs', value: { sizeBytes: 65_536 } },
+        }),
+      ],
+      liveness: {
+        check: { $case: 'command', value: { command: ['sh', '-c', 'test ! -e /run/sick'] } },
+        ...{ intervalMs: 200, timeoutMs: 5_000, failureThreshold: 2 },
+        ...{ successThreshold: 1, startPeriodMs: 0 },
+      },
+      drainTimeoutMs: 3_600_000,
+    });
+    const id = await runHello(definition);
+    const before = coordinator.status(id)!;
+    const fallSick = () => host.docker(['exec', before.engineId, 'touch', '/run/sick'], signal);
+    const waiting = { readiness: ReadinessState.NOT_READY, awaitsDrain: true };
+    await fallSick();
+    const sick = await becomes(id, { ...waiting, phase: ContainerPhase.RUNNING });
+    expect(sick.message).toBe(
+      'its liveness check fails: the command "sh -c test ! -e /run/sick" ended with status 1; it is restarted once it is drained',
+    );
+    expect(sick.startedAt).toEqual(before.startedAt);
+
+    const isBack = async (than: ContainerStatus) =>
+      await eventually(() => {
+        const status = coordinator.status(id)!;
+        expect(status).toMatchObject({ readiness: ReadinessState.READY, awaitsDrain: false });
+        expect(status.startedAt!.getTime()).toBeGreaterThan(than.startedAt!.getTime());
+        return status;
+      });
+    coordinator.assign(id, WantedPhase.RUNNING, definition, true);
+    const after = await isBack(before);
+    expect(after.engineId).toBe(before.engineId);
+    expect(phasesOf(id)).not.toContain(ContainerPhase.FAILED);
+
+    // What was drained once is drained anew, by the coordinator or by the clock.
+    await fallSick();
+    await becomes(id, waiting);
+    expect(coordinator.status(id)!.startedAt).toEqual(after.startedAt);
+    coordinator.assign(id, WantedPhase.RUNNING, { ...definition, drainTimeoutMs: 1 });
+    await isBack(after);
+  });
+
   test('is not ready before its check passes, and not ready again when it fails', async () => {
     const id = idOf(++containerNumber);
     const definition = aDefinition({
@@ -248,7 +296,7 @@ describeWithLab('a node agent with a real engine', () => {
       environment: { READY_AFTER_MS: '1500' },
       readiness: {
         ...tcpReadiness,
-        check: { $case: 'http', value: { path: '/healthz', port: 0 } },
+        check: { $case: 'http', value: HttpCheck.fromPartial({ path: '/healthz', port: 0 }) },
       },
     });
     coordinator.assign(id, WantedPhase.RUNNING, definition);

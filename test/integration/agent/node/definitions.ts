@@ -13,7 +13,7 @@ export function idOf(number: number): string {
 
 /** Readiness by TCP, checked often so that tests are quick. */
 export const tcpReadiness: Readiness = {
-  check: { $case: 'tcp', value: {} },
+  check: { $case: 'tcp', value: { port: 0 } },
   intervalMs: 100,
   timeoutMs: 1_000,
   failureThreshold: 3,
@@ -40,6 +40,9 @@ export function aDefinition(
     readiness: tcpReadiness,
     stopGraceMs: 5_000,
     options: undefined,
+    restartLimit: 0,
+    liveness: undefined,
+    drainTimeoutMs: 30_000,
     volumes: [],
     ...definition,
   };

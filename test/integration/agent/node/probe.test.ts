@@ -1,10 +1,19 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
+import { promisify } from 'node:util';
+import {
+  Server as GrpcServer,
+  ServerCredentials,
+  status as grpcStatus,
+  type sendUnaryData,
+  type ServerUnaryCall,
+} from '@grpc/grpc-js';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { probe, type ProbeTarget } from '../../../../agent/node/probe.ts';
+import { probeWith, type ProbeTarget } from '../../../../agent/node/probe.ts';
 
 const never = new AbortController().signal;
+const probe = probeWith(() => Promise.reject(new Error('no command here')));
 const host = '127.0.0.1';
 
 /** A server on a free port, gone with the test. */
@@ -25,7 +34,10 @@ async function freePort(): Promise<number> {
   return server.port;
 }
 
-const http = (port: number, path = '/healthz'): ProbeTarget => ({ kind: 'http', host, port, path });
+const http = (port: number, path = '/healthz', details: object = {}): ProbeTarget => ({
+  ...{ kind: 'http', host, port, path, method: 'GET', headers: {}, statuses: [] },
+  ...details,
+});
 
 describe('a TCP check', () => {
   test('passes when the connection is accepted, even if it is closed at once', async () => {
@@ -53,7 +65,87 @@ describe('a TCP check', () => {
   });
 });
 
+describe('a gRPC check', () => {
+  /** A server whose health service answers this. */
+  async function serveHealth(answer: (service: string) => number | undefined) {
+    const server = new GrpcServer();
+    const text = (bytes: Buffer) => bytes.subarray(2).toString();
+    server.addService(
+      {
+        check: {
+          path: '/grpc.health.v1.Health/Check',
+          requestStream: false,
+          responseStream: false,
+          requestSerialize: (service: string) => Buffer.from(service),
+          requestDeserialize: text,
+          responseSerialize: (status: number) => Buffer.from([0x08, status]),
+          responseDeserialize: (bytes: Buffer) => bytes[1] ?? 0,
+        },
+      },
+      {
+        check: (call: ServerUnaryCall<string, number>, done: sendUnaryData<number>) => {
+          const status = answer(call.request);
+          if (status === undefined) done({ code: grpcStatus.NOT_FOUND });
+          else done(null, status);
+        },
+      },
+    );
+    const port = await promisify(server.bindAsync.bind(server))(
+      `${host}:0`,
+      ServerCredentials.createInsecure(),
+    );
+    return {
+      target: (service = ''): ProbeTarget => ({ kind: 'grpc', host, port, service }),
+      [Symbol.dispose]: () => {
+        server.forceShutdown();
+      },
+    };
+  }
+
+  test('passes when the service is serving', async () => {
+    using server = await serveHealth((service) => (service === 'web.v1' ? 1 : 2));
+    expect(await probe(server.target('web.v1'), 5_000, never)).toBe('');
+    expect(await probe(server.target('other'), 5_000, never)).toMatch(
+      /other answered not serving$/,
+    );
+  });
+
+  test('says what is wrong', async () => {
+    using server = await serveHealth(() => undefined);
+    expect(await probe(server.target('x'), 5_000, never)).toMatch(/ knows no such service$/);
+    await using silent = await serve(
+      createServer((socket) => {
+        socket.on('error', () => undefined).resume();
+      }),
+    );
+    const target: ProbeTarget = { kind: 'grpc', host, port: silent.port, service: '' };
+    expect(await probe(target, 100, never)).toMatch(/ did not answer within 100 ms$/);
+    const web = createHttpServer((_, response) => response.end('hello'));
+    await using other = await serve(web);
+    expect(await probe({ ...target, port: other.port }, 5_000, never)).toMatch(
+      / (cannot be asked|closed the connection)/,
+    );
+    const nobody: ProbeTarget = { ...target, port: await freePort() };
+    expect(await probe(nobody, 5_000, never)).toMatch(/ refuses connections$/);
+  });
+});
+
 describe('an HTTP check', () => {
+  test('asks as it is told, and expects what it is told', async () => {
+    const asked: unknown[] = [];
+    const answering = createHttpServer((request, response) => {
+      const { method, url, headers } = request;
+      asked.push([method, url, headers.host, headers['x-token']]);
+      response.writeHead(418).end();
+    });
+    await using server = await serve(answering);
+    const details = { method: 'POST', headers: { host: 'web', 'x-token': 'a' }, statuses: [418] };
+    expect(await probe(http(server.port, '/up', details), 1_000, never)).toBe('');
+    expect(asked).toEqual([['POST', '/up', 'web', 'a']]);
+    const picky = http(server.port, '/up', { ...details, statuses: [200] });
+    expect(await probe(picky, 1_000, never)).toMatch(/answered with status 418$/);
+  });
+
   test.each([
     [200, ''],
     [204, ''],

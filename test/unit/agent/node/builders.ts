@@ -6,8 +6,8 @@ import type {
   ContainerStatus,
   PortBinding,
   PortSpec,
-  ReadinessSpec,
 } from '../../../../agent/node/model.ts';
+import type { Readiness } from '../../../../shared/health-check.ts';
 import type { ContainerId, NodeId } from '../../../../shared/ids.ts';
 import { someOptions } from '../../../support/container-options.ts';
 
@@ -30,12 +30,14 @@ export function aBinding(binding: Partial<PortBinding> = {}): PortBinding {
   };
 }
 
-export function aReadinessSpec(spec: Partial<ReadinessSpec> = {}): ReadinessSpec {
+export function aReadinessSpec(spec: Partial<Readiness> = {}): Readiness {
   return {
-    check: { kind: 'tcp' },
+    check: { kind: 'tcp', port: 0 },
     intervalMs: 1_000,
     timeoutMs: 2_000,
     failureThreshold: 3,
+    successThreshold: 1,
+    startPeriodMs: 0,
     ...spec,
   };
 }
@@ -56,7 +58,10 @@ export function aDefinition(definition: Partial<ContainerDefinition> = {}): Cont
     ports: [aPort()],
     hosts: [],
     restart: 'always',
+    restartLimit: 0,
     readiness: aReadinessSpec(),
+    liveness: undefined,
+    drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
     options: someOptions(),
     volumes: [],
@@ -65,7 +70,13 @@ export function aDefinition(definition: Partial<ContainerDefinition> = {}): Cont
 }
 
 export function anAssignment(assignment: Partial<Assignment> = {}): Assignment {
-  return { containerId, wanted: 'running', definition: aDefinition(), ...assignment };
+  return {
+    containerId,
+    wanted: 'running',
+    definition: aDefinition(),
+    drained: false,
+    ...assignment,
+  };
 }
 
 export function anEngineContainer(container: Partial<EngineContainer> = {}): EngineContainer {
@@ -77,6 +88,7 @@ export function anEngineContainer(container: Partial<EngineContainer> = {}): Eng
     error: '',
     outOfMemory: false,
     restartPolicy: 'always',
+    restartLimit: 0,
     restarts: 0,
     startedAt,
     endedAt: undefined,
@@ -96,6 +108,7 @@ export function aStatus(status: Partial<ContainerStatus> = {}): ContainerStatus 
     message: '',
     engineId: 'e'.repeat(64),
     restarts: 0,
+    awaitsDrain: false,
     startedAt,
     endedAt: undefined,
     ...status,
@@ -117,6 +130,8 @@ export function aView(view: Partial<View> = {}): View {
     mayReturn: false,
     readiness: 'not-ready',
     readinessMessage: '',
+    livenessMessage: '',
+    mayRestart: false,
     last: undefined,
     ...view,
   };

@@ -38,6 +38,8 @@ const definition = {
     failureThreshold: 1,
   },
   stopGraceMs: 7_000,
+  restartLimit: 2,
+  drainTimeoutMs: 9_000,
   options: { network: NetworkMode.HOST, capAdd: ['NET_ADMIN'] },
   volumes: [
     { containerPath: '/a', readOnly: true },
@@ -65,6 +67,7 @@ describe('assignments', () => {
         {
           containerId,
           wanted: 'running',
+          drained: false,
           definition: {
             ...definition,
             ports: [
@@ -82,11 +85,19 @@ describe('assignments', () => {
               },
             ],
             readiness: {
-              check: { kind: 'http', path: '/healthz', port: 80 },
+              check: {
+                ...{ kind: 'http', path: '/healthz', port: 80, method: '', host: '' },
+                ...{ headers: {}, statuses: [] },
+              },
               intervalMs: 500,
               timeoutMs: 100,
               failureThreshold: 1,
+              successThreshold: 1,
+              startPeriodMs: 0,
             },
+            liveness: undefined,
+            restartLimit: 2,
+            drainTimeoutMs: 9_000,
           },
         },
       ],
@@ -98,7 +109,7 @@ describe('assignments', () => {
     [WantedPhase.REMOVED, 'removed'],
   ] as const)('may come without a definition: %i', (wanted, phase) => {
     expect(decode({ assignments: [{ containerId, wanted }] }).assignments).toEqual([
-      { containerId, wanted: phase, definition: undefined },
+      { containerId, wanted: phase, definition: undefined, drained: false },
     ]);
   });
 
@@ -123,7 +134,7 @@ describe('assignments', () => {
     expect(assignments[0]?.definition).toMatchObject({
       restart: 'always',
       readiness: {
-        check: { kind: 'tcp' },
+        check: { kind: 'tcp', port: 0 },
         intervalMs: 1_000,
         timeoutMs: 2_000,
         failureThreshold: 3,

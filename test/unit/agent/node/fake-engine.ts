@@ -16,7 +16,8 @@ import type { ContainerId } from '../../../../shared/ids.ts';
 import { Wakeup } from '../../../../shared/wakeup.ts';
 import { aBinding, startedAt } from './builders.ts';
 
-type Method = 'ping' | 'inspect' | 'hasImage' | 'pull' | 'create' | 'start' | 'stop' | 'remove';
+type Method =
+  'ping' | 'inspect' | 'hasImage' | 'pull' | 'create' | 'start' | 'restart' | 'stop' | 'remove';
 
 const readers: readonly Method[] = ['ping', 'inspect', 'hasImage'];
 
@@ -111,6 +112,7 @@ export class FakeEngine implements ContainerEngine {
       error: '',
       outOfMemory: false,
       restartPolicy: restartPolicyOf(options.HostConfig.RestartPolicy.Name),
+      restartLimit: 0,
       restarts: 0,
       startedAt: undefined,
       endedAt: undefined,
@@ -127,6 +129,17 @@ export class FakeEngine implements ContainerEngine {
   async stop(engineId: string, graceMs: number, signal: AbortSignal): Promise<void> {
     await this.#do('stop', `${this.#nameOf(engineId)} ${graceMs}`, signal);
     this.end(engineId, 143, 'ended');
+  }
+
+  async restart(engineId: string, graceMs: number, signal: AbortSignal): Promise<void> {
+    this.tell(engineId, { kind: 'signalled', signalNumber: 15 });
+    this.end(engineId, 143, 'ended');
+    await this.#do('restart', `${this.#nameOf(engineId)} ${graceMs}`, signal);
+    this.run(engineId);
+  }
+
+  runCommand(): Promise<never> {
+    return Promise.reject(new Error('there are no processes in memory'));
   }
 
   async remove(engineId: string, signal: AbortSignal): Promise<void> {

@@ -1,16 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ProbeTarget } from '../../../../agent/node/probe.ts';
+import { probeTargets } from '../../../../agent/node/probe-targets.ts';
 import {
   afterProbe,
   beginProbing,
   keepProbing,
-  probeTargets,
   untilNextProbe,
   type ProbeHistory,
+  type ProbeResult,
   type Verdict,
 } from '../../../../agent/node/readiness.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import type { PortBinding } from '../../../../agent/node/model.ts';
+import type { HttpCheck, Readiness } from '../../../../shared/health-check.ts';
 import { aBinding, aReadinessSpec } from './builders.ts';
 
 const here = '192.0.2.7';
@@ -22,9 +25,16 @@ describe('the targets of a readiness check', () => {
     aBinding({ containerPort: 9000, hostPort: 49_154, hostAddress: '192.0.2.8', published: false }),
     aBinding({ containerPort: 90, hostPort: 49_155, hostAddress: '::' }),
   ];
+  const http: HttpCheck = {
+    kind: 'http',
+    ...{ path: '/', port: 0, method: 'GET', host: '' },
+    ...{ headers: {}, statuses: [] },
+  };
+  const targetsOf = (check: Readiness['check'], bound: readonly PortBinding[] = ports) =>
+    probeTargets(check, { engineId: 'e', ports: bound }, here);
 
   test('are all TCP ports, at the address that proxies use', () => {
-    expect(probeTargets(aReadinessSpec(), ports, here)).toEqual([
+    expect(targetsOf({ kind: 'tcp', port: 0 })).toEqual([
       { kind: 'tcp', host: here, port: 49_153 },
       { kind: 'tcp', host: '192.0.2.8', port: 49_154 },
       { kind: 'tcp', host: here, port: 49_155 },
@@ -32,32 +42,55 @@ describe('the targets of a readiness check', () => {
   });
 
   test('are none without TCP ports, or without a check', () => {
-    expect(probeTargets(aReadinessSpec(), ports.slice(0, 1), here)).toEqual([]);
-    expect(probeTargets(aReadinessSpec({ check: { kind: 'none' } }), ports, here)).toEqual([]);
+    expect(targetsOf({ kind: 'tcp', port: 0 }, ports.slice(0, 1))).toEqual([]);
+    expect(targetsOf({ kind: 'none' })).toEqual([]);
   });
 
   test.each([
     [0, 49_153],
     [9000, 49_154],
   ])('of HTTP on port %i is one', (port, hostPort) => {
-    const spec = aReadinessSpec({ check: { kind: 'http', path: '/healthz?a=1', port } });
-    const [target] = probeTargets(spec, ports, here) as ProbeTarget[];
+    const [target] = targetsOf({ ...http, path: '/healthz?a=1', port }) as ProbeTarget[];
     expect(target).toMatchObject({ kind: 'http', port: hostPort, path: '/healthz?a=1' });
   });
 
+  test('have all that a request needs', () => {
+    const details = { method: 'POST', host: 'web', headers: { a: 'b' }, statuses: [418] };
+    expect(targetsOf({ ...http, ...details })).toEqual([
+      {
+        ...{ kind: 'http', host: here, port: 49_153, path: '/', method: 'POST', statuses: [418] },
+        headers: { a: 'b', host: 'web' },
+      },
+    ]);
+  });
+
+  test('are the container for a command, and the port for gRPC', () => {
+    const command = ['true'];
+    expect(targetsOf({ kind: 'command', command })).toEqual([
+      { kind: 'command', engineId: 'e', command },
+    ]);
+    expect(targetsOf({ kind: 'grpc', port: 9000, service: 'web' })).toEqual([
+      { kind: 'grpc', host: '192.0.2.8', port: 49_154, service: 'web' },
+    ]);
+    expect(targetsOf({ kind: 'tcp', port: 90 })).toEqual([
+      { kind: 'tcp', host: here, port: 49_155 },
+    ]);
+  });
+
   test('say what is wrong when there is no such port', () => {
-    const check = (port: number) => aReadinessSpec({ check: { kind: 'http', path: '/', port } });
-    expect(probeTargets(check(81), ports, here)).toContain('asks port 81');
-    expect(probeTargets(check(53), ports, here)).toContain('asks port 53');
-    expect(probeTargets(check(0), [], here)).toContain('needs a TCP port');
+    expect(targetsOf({ ...http, port: 81 })).toContain('asks port 81');
+    expect(targetsOf({ ...http, port: 53 })).toContain('asks port 53');
+    expect(targetsOf(http, [])).toContain('needs a TCP port');
   });
 });
 
 describe('the history of checks', () => {
+  const passed = { succeeded: true, isStarting: false };
+  const failed = { succeeded: false, isStarting: false };
   const spec = aReadinessSpec({ intervalMs: 1_000, failureThreshold: 3 });
   const after = (isNew: boolean, results: readonly boolean[]) =>
     results.reduce<ProbeHistory>(
-      (history, succeeded) => afterProbe(history, succeeded, spec),
+      (history, succeeded) => afterProbe(history, { succeeded, isStarting: false }, spec),
       beginProbing(isNew),
     );
 
@@ -88,13 +121,35 @@ describe('the history of checks', () => {
 
   test('has the next one soon after a failure, however long the interval is', () => {
     const rare = aReadinessSpec({ intervalMs: 60_000, failureThreshold: 2 });
-    const doubted = afterProbe(afterProbe(beginProbing(true), true, rare), false, rare);
+    const doubted = afterProbe(afterProbe(beginProbing(true), passed, rare), failed, rare);
     expect(doubted).toMatchObject({ state: 'ready', delayMs: 1_000 });
-    expect(afterProbe(doubted, false, rare)).toMatchObject({ state: 'not-ready', delayMs: 1_000 });
+    expect(afterProbe(doubted, failed, rare)).toMatchObject({ state: 'not-ready', delayMs: 1_000 });
+  });
+
+  test('needs as many passed checks in a row as are asked for', () => {
+    const strict = aReadinessSpec({ successThreshold: 2, failureThreshold: 1 });
+    const states = [passed, failed, passed, passed, failed, passed, passed].map(
+      (
+        (history) => (result: ProbeResult) =>
+          (history = afterProbe(history, result, strict)).state
+      )(beginProbing(true)),
+    );
+    expect(states).toEqual([
+      ...['never-ready', 'never-ready', 'never-ready', 'ready'],
+      ...['not-ready', 'not-ready', 'ready'],
+    ]);
+  });
+
+  test('takes nothing back from a process that is starting', () => {
+    const once = aReadinessSpec({ failureThreshold: 1 });
+    const ready = afterProbe(beginProbing(true), passed, once);
+    const starting = { succeeded: false, isStarting: true };
+    expect(afterProbe(afterProbe(ready, starting, once), starting, once).state).toBe('ready');
+    expect(afterProbe(afterProbe(ready, starting, once), failed, once).state).toBe('not-ready');
   });
 
   test('of processes that are ready come due together', () => {
-    const ready = afterProbe(beginProbing(true), true, aReadinessSpec({ intervalMs: 5_000 }));
+    const ready = afterProbe(beginProbing(true), passed, aReadinessSpec({ intervalMs: 5_000 }));
     const due = [10_000.5, 12_345.25, 14_999].map((nowMs) => nowMs + untilNextProbe(ready, nowMs));
     expect(due).toEqual([15_000, 15_000, 15_000]);
     expect(untilNextProbe(ready, 15_000)).toBe(5_000);
@@ -110,7 +165,7 @@ describe('the history of checks', () => {
           const hasty = aReadinessSpec({ intervalMs });
           let history = beginProbing(isNew);
           for (const succeeded of results) {
-            history = afterProbe(history, succeeded, hasty);
+            history = afterProbe(history, { succeeded, isStarting: false }, hasty);
             expect(history.delayMs).toBeLessThanOrEqual(intervalMs);
             const waitMs = untilNextProbe(history, 1_234_567);
             expect(waitMs).toBeGreaterThan(0);
@@ -137,7 +192,7 @@ describe('probing', () => {
     const verdicts: [number, Verdict][] = [];
     const stop = new AbortController();
     const probing = keepProbing(
-      { spec, targets: [target], isNew: true, ...options },
+      { spec, targets: [target], isNew: true, startsUntilMs: 0, ...options },
       {
         clock,
         probe: (asked) => Promise.resolve(failureAt(clock.monotonic(), asked)),
@@ -188,7 +243,7 @@ describe('probing', () => {
   test('wants every target to answer', async () => {
     const targets = [target, { ...target, port: 2 }];
     const verdicts = await verdictsOf(
-      (ms, { port }) => (port === 2 && ms < 1_000 ? 'port 2 refuses' : ''),
+      (ms, asked) => ('port' in asked && asked.port === 2 && ms < 1_000 ? 'port 2 refuses' : ''),
       3_000,
       { targets },
     );

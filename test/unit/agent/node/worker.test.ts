@@ -10,10 +10,11 @@ import type {
   WantedPhase,
 } from '../../../../agent/node/model.ts';
 import { Worker } from '../../../../agent/node/worker.ts';
+import type { Liveness } from '../../../../shared/health-check.ts';
 import type { ContainerId } from '../../../../shared/ids.ts';
 import { createLogger } from '../../../../shared/logger.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
-import { aDefinition, anEngineContainer, nodeId, startedAt } from './builders.ts';
+import { aDefinition, anEngineContainer, aReadinessSpec, nodeId, startedAt } from './builders.ts';
 import { FakeEngine } from './fake-engine.ts';
 
 const idOf = (number: number) => `${number}`.padStart(8, '0').padEnd(32, 'f') as ContainerId;
@@ -60,7 +61,7 @@ describe('a worker', () => {
     definition: Partial<ContainerDefinition> = {},
   ): Assignment {
     const named = aDefinition({ name: `web-${number}`, ...definition });
-    return { containerId: idOf(number), wanted, definition: named };
+    return { containerId: idOf(number), wanted, definition: named, drained: false };
   }
 
   async function order(...assignments: readonly Assignment[]): Promise<void> {
@@ -100,6 +101,66 @@ describe('a worker', () => {
       'stop web-1 1234',
       'remove web-1',
     ]);
+  });
+
+  describe('a container whose liveness fails', () => {
+    const liveness: Liveness = {
+      check: { kind: 'command', command: ['check'] },
+      ...{ intervalMs: 1_000, timeoutMs: 500, failureThreshold: 2 },
+      ...{ successThreshold: 1, startPeriodMs: 0 },
+    };
+    const readiness = aReadinessSpec({ check: { kind: 'none' } });
+    const sick = { liveness, readiness, drainTimeoutMs: 30_000, stopGraceMs: 1_234 };
+
+    async function fallSick(changes: Partial<ContainerDefinition> = {}): Promise<void> {
+      await follow();
+      await order(assignment(1, 'running', { ...sick, ...changes }));
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+      probeFailure = 'hangs';
+      await clock.advance(2_500);
+      expect(last(1)).toMatchObject({
+        ...{ phase: 'running', readiness: 'not-ready', awaitsDrain: true },
+        message: 'its liveness check fails: hangs; it is restarted once it is drained',
+      });
+      expect(engine.calls).not.toContain('restart web-1 1234');
+    }
+
+    test('leaves the load balancers, and is restarted when they have drained it', async () => {
+      await fallSick();
+      probeFailure = '';
+      await order({ ...assignment(1, 'running', sick), drained: true });
+      await clock.advance(1_000);
+      expect(engine.calls.at(-1)).toBe('restart web-1 1234');
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready', awaitsDrain: false });
+      const phases = new Set(statuses.map(({ phase }) => phase));
+      expect([...phases]).toEqual(['starting', 'running']);
+    });
+
+    test('is restarted after its drain timeout, whatever its restart policy', async () => {
+      await fallSick({ restart: 'never' });
+      await clock.advance(27_000);
+      expect(engine.calls).not.toContain('restart web-1 1234');
+      probeFailure = '';
+      await clock.advance(3_000);
+      expect(engine.calls.at(-1)).toBe('restart web-1 1234');
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+    });
+
+    test('is drained anew the next time', async () => {
+      await fallSick();
+      await order({ ...assignment(1, 'running', sick), drained: true });
+      await clock.advance(10_000);
+      expect(last(1)).toMatchObject({ readiness: 'not-ready', awaitsDrain: true });
+      expect(engine.calls.filter((call) => call.startsWith('restart'))).toHaveLength(1);
+    });
+
+    test('is stopped when it is to stop, and not restarted then', async () => {
+      await fallSick();
+      await order(assignment(1, 'stopped', sick));
+      await clock.advance(60_000);
+      expect(last(1)).toMatchObject({ phase: 'stopped', awaitsDrain: false });
+      expect(engine.calls).not.toContain('restart web-1 1234');
+    });
   });
 
   test('creates and starts at most four at the same time', async () => {

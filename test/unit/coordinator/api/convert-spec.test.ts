@@ -55,7 +55,11 @@ test('fills in every default', () => {
     tags: [],
     strategy: 'emptiest-node',
     restart: 'always',
-    readiness: { check: { kind: 'tcp' }, intervalMs: 5_000, timeoutMs: 2_000, failureThreshold: 3 },
+    readiness: {
+      check: { kind: 'tcp', port: 0 },
+      ...{ intervalMs: 5_000, timeoutMs: 2_000, failureThreshold: 3 },
+      ...{ successThreshold: 1, startPeriodMs: 0 },
+    },
     update: anUpdatePolicy({ order: 'default', parallelism: 1 }),
     drainTimeoutMs: 30_000,
     stopGraceMs: 10_000,
@@ -66,6 +70,9 @@ test('fills in every default', () => {
     reservation: { cpuMillis: 0, memoryBytes: 0 },
     maxPerNode: 0,
     platforms: [],
+    restartLimit: 0,
+    liveness: null,
+    sequential: false,
   });
 });
 
@@ -97,7 +104,7 @@ test('keeps what is set, zeros too', () => {
     ],
     strategy: 'high-availability',
     restart: 'on-failure',
-    readiness: { check: { kind: 'http', path: '/health', port: 80 }, failureThreshold: 1 },
+    readiness: { check: { ...checked, path: '/health', port: 80 }, failureThreshold: 1 },
     update: anUpdatePolicy({ order: 'stop-first', parallelism: 5 }),
     drainTimeoutMs: 0,
     stopGraceMs: 0,
@@ -463,6 +470,12 @@ describe('any spec', () => {
   });
 });
 
+/** A check by HTTP with its defaults. */
+const checked = {
+  ...({ kind: 'http', method: 'GET', host: '' } as const),
+  ...{ headers: {}, statuses: [] },
+};
+
 describe('mergeSpec', () => {
   const current = valid({
     replicas: 8,
@@ -541,10 +554,12 @@ describe('mergeSpec', () => {
       { readiness: { intervalMs: 200, timeoutMs: 300 } },
       {
         readiness: {
-          check: { kind: 'http', path: '/health', port: 80 },
+          check: { ...checked, path: '/health', port: 80 },
           intervalMs: 200,
           timeoutMs: 300,
           failureThreshold: 3,
+          successThreshold: 1,
+          startPeriodMs: 0,
         },
       },
     ],
@@ -561,7 +576,7 @@ describe('mergeSpec', () => {
       ['readiness.http'],
       {},
       {
-        readiness: { ...current.readiness, check: { kind: 'tcp' } },
+        readiness: { ...current.readiness, check: { kind: 'tcp', port: 0 } },
       },
     ],
     ['no check by naming one that neither has', ['readiness.tcp'], {}, {}],
@@ -570,7 +585,7 @@ describe('mergeSpec', () => {
       ['readiness.http.path'],
       { readiness: http('/ready', 443) },
       {
-        readiness: { ...current.readiness, check: { kind: 'http', path: '/ready', port: 80 } },
+        readiness: { ...current.readiness, check: { ...checked, path: '/ready', port: 80 } },
       },
     ],
     [
@@ -679,6 +694,8 @@ describe('needsNewContainers', () => {
     ['readiness port', { readiness: http('/', 81) }],
     ['readiness kind', { readiness: { check: { $case: 'none', value: {} } } }],
     ['readiness times', { readiness: { ...http('/', 80), intervalMs: 500 } }],
+    ['liveness', { liveness: http('/', 80) }],
+    ['restart limit', { restart: RestartPolicy.ON_FAILURE, restartLimit: 1 }],
     ['stop grace', { stopGraceMs: 1 }],
     ['API role', { apiRole: ApiRole.VIEWER }],
     ['user', { container: { user: 'nobody' } }],
@@ -710,6 +727,7 @@ describe('needsNewContainers', () => {
       },
     ],
     ['drain timeout', { drainTimeoutMs: 1 }],
+    ['the order of starting', { sequential: true }],
     ['reservation', { reservation: { cpuMillis: 500 } }],
     ['what nodes may have', { maxPerNode: 1, platforms: ['linux/amd64'] }],
     ['the order of variables', { environment: { B: '2', A: '1' } }],

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import {
   ServiceSpec as ProtoSpec,
+  type Liveness,
   type Readiness,
 } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { anyOptions, validOptions } from './option-specs.ts';
@@ -45,10 +46,31 @@ const optional = (min: number, max: number) =>
 
 const checks = fc.constantFrom<Readiness['check']>(
   undefined,
-  { $case: 'tcp', value: {} },
+  { $case: 'tcp', value: { port: 0 } },
   { $case: 'none', value: {} },
-  { $case: 'http', value: { path: '/health?deep=1', port: 0 } },
+  {
+    $case: 'http',
+    value: {
+      ...{ path: '/health?deep=1', port: 0, method: 'HEAD', host: 'web:80' },
+      ...{ headers: { 'x-a': 'b' }, statuses: [200, 418] },
+    },
+  },
+  { $case: 'command', value: { command: ['test', '-e', '/up'] } },
+  { $case: 'grpc', value: { port: 0, service: 'web' } },
 );
+
+const livenessChecks = checks.filter(
+  (check): check is NonNullable<Liveness['check']> => check !== undefined && check.$case !== 'none',
+);
+
+const validLiveness = fc.record({
+  check: livenessChecks,
+  intervalMs: optional(1_000, 600_000),
+  timeoutMs: optional(50, 60_000),
+  failureThreshold: optional(1, 100),
+  successThreshold: optional(1, 100),
+  startPeriodMs: optional(0, 3_600_000),
+});
 
 /** Specs that break no rule, most fields at times empty. */
 export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
@@ -67,12 +89,17 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     tags: fc.uniqueArray(names, { maxLength: 3 }),
     strategy: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
     restart: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
+    restartLimit: fc.constantFrom(0, 3),
+    sequential: fc.boolean(),
+    liveness: fc.option(validLiveness, { nil: undefined }),
     readiness: fc.option(
       fc.record({
         check: checks,
         intervalMs: optional(100, 600_000),
         timeoutMs: optional(50, 60_000),
         failureThreshold: optional(1, 100),
+        successThreshold: optional(1, 100),
+        startPeriodMs: optional(0, 3_600_000),
       }),
       { nil: undefined },
     ),
@@ -98,6 +125,8 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     ...spec,
     replicas: spec.strategy === 30 ? undefined : spec.replicas,
     readiness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.readiness : undefined,
+    liveness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.liveness : undefined,
+    restartLimit: spec.restart === 20 ? spec.restartLimit : 0,
   }));
 
 const anyNumber = fc.oneof(
@@ -107,6 +136,24 @@ const anyNumber = fc.oneof(
 );
 const anyText = fc.string({ unit: 'binary', maxLength: 20 });
 const anyEnum = fc.oneof(anyNumber, fc.constantFrom(0, 10, 20, 30, 40)) as fc.Arbitrary<never>;
+
+const anyHttp = fc.record({
+  ...{ path: anyText, port: anyNumber, method: anyText, host: anyText },
+  headers: fc.dictionary(anyText, anyText),
+  statuses: fc.array(anyNumber, { maxLength: 3 }),
+});
+const anyLiveness = fc.record({
+  check: fc.oneof(
+    livenessChecks,
+    anyHttp.map((value) => ({ $case: 'http' as const, value })),
+    fc.array(anyText).map((command) => ({ $case: 'command' as const, value: { command } })),
+  ),
+  intervalMs: fc.option(anyNumber, { nil: undefined }),
+  timeoutMs: fc.option(anyNumber, { nil: undefined }),
+  failureThreshold: fc.option(anyNumber, { nil: undefined }),
+  successThreshold: fc.option(anyNumber, { nil: undefined }),
+  startPeriodMs: fc.option(anyNumber, { nil: undefined }),
+});
 
 /** Messages of the right shape with whatever in their fields. */
 export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
@@ -128,18 +175,20 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   tags: fc.array(anyText),
   strategy: anyEnum,
   restart: anyEnum,
+  restartLimit: anyNumber,
+  sequential: fc.boolean(),
+  liveness: fc.option(anyLiveness, { nil: undefined }),
   readiness: fc.option(
     fc.record({
       check: fc.oneof(
         checks,
-        fc.record({ path: anyText, port: anyNumber }).map((value) => ({
-          $case: 'http' as const,
-          value,
-        })),
+        anyHttp.map((value) => ({ $case: 'http' as const, value })),
       ),
       intervalMs: fc.option(anyNumber, { nil: undefined }),
       timeoutMs: fc.option(anyNumber, { nil: undefined }),
       failureThreshold: fc.option(anyNumber, { nil: undefined }),
+      successThreshold: fc.option(anyNumber, { nil: undefined }),
+      startPeriodMs: fc.option(anyNumber, { nil: undefined }),
     }),
     { nil: undefined },
   ),

@@ -39,6 +39,12 @@ const description = {
   agentVersion: '1',
 };
 
+/** Load balancers that have drained whatever is asked. */
+const routing = {
+  admissionOf: () => ({ admitted: true, drained: true }),
+  subscribe: () => ({ [Symbol.dispose]: () => undefined }),
+};
+
 let clock: FakeClock;
 let store: Store;
 let observed: ObservedState;
@@ -60,7 +66,7 @@ beforeEach(() => {
   let ids = 0;
   const newId = () => `session-${++ids}`;
   upgrades = new NodeUpgrades();
-  const deps = { store, observed, upgrades, clock, newId, log };
+  const deps = { store, observed, routing, upgrades, clock, newId, log };
   dispatcher = new Dispatcher(deps, { downGraceMs: 60_000 });
   stop = new AbortController();
   running = dispatcher.run(stop.signal);
@@ -104,6 +110,27 @@ const entry = (changes: Partial<ReportedContainer> = {}, id = web1): InventoryEn
 
 const phase = () => observed.container(web1)?.phase;
 const state = (): NodeState => observed.node(node1).state;
+
+test('a node is told that a container is drained when it awaits that, whoever notices first', () => {
+  const link = attach({ inventory: [entry()] });
+  link.nextMessage();
+  const drained = () => link.nextMessage()?.assignments.map((one) => one.drained);
+  dispatcher.report(link, 2, [entry({ awaitsDrain: true })], null);
+  expect(drained()).toEqual([true]);
+  dispatcher.report(link, 3, [entry()], null);
+  expect(drained()).toEqual([false]);
+  dispatcher.report(link, 4, [entry({ message: 'something' })], null);
+  expect(drained()).toBeUndefined();
+});
+
+test('the volumes of a node are kept with it', () => {
+  const link = attach();
+  dispatcher.volumes(link, ['b', 'a']);
+  expect(store.nodes.get(node1)?.volumes).toEqual(['a', 'b']);
+  attach({ bootId: 'boot-2' });
+  dispatcher.volumes(link, []);
+  expect(store.nodes.get(node1)?.volumes).toEqual(['a', 'b']);
+});
 
 describe('a node that says hello', () => {
   test('is ready, and described by what it says', () => {
@@ -447,7 +474,7 @@ describe('a node that has joined', () => {
   test('is joining also when the coordinator was started again meanwhile', async () => {
     join();
     const again = new ObservedState(new Map(), { clock });
-    const deps = { store, observed: again, upgrades, clock, newId: () => 'x', log };
+    const deps = { store, observed: again, routing, upgrades, clock, newId: () => 'x', log };
     const until = new AbortController();
     const other = new Dispatcher(deps, { downGraceMs: 60_000 }).run(until.signal);
     expect(again.node(node2).state).toBe('joining');

@@ -11,6 +11,7 @@ const here = nodeId('node-1');
 class Fleet {
   readonly containers = new Map<ContainerId, Container>();
   readonly observed = new Map<ContainerId, Observed>();
+  readonly drained = new Set<ContainerId>();
   readonly link = new NodeLink(
     { nodeId: here, sessionId: 'session' as SessionId },
     () => undefined,
@@ -18,6 +19,7 @@ class Fleet {
       containersOn: (node) => [...this.containers.values()].filter((c) => c.nodeId === node),
       container: (id) => this.containers.get(id),
       observed: (id) => this.observed.get(id),
+      isDrained: ({ id }) => this.drained.has(id),
     },
   );
 
@@ -60,6 +62,23 @@ describe('a session is told', () => {
     fleet.remove('a');
     expect(fleet.next()).toEqual(['more 3', 'forget a']);
     expect(fleet.next()).toBeNull();
+  });
+
+  test('that a container is drained once it awaits that, and when it does no more', () => {
+    const fleet = new Fleet();
+    const id = containerId('a');
+    fleet.put('a');
+    const drained = () => fleet.link.nextMessage()?.assignments.map((one) => one.drained);
+    expect(drained()).toEqual([false]);
+    fleet.observed.set(id, anObservation({ awaitsDrain: true }));
+    fleet.link.changed(id);
+    expect(drained()).toBeUndefined();
+    fleet.drained.add(id);
+    fleet.link.changed(id);
+    expect(drained()).toEqual([true]);
+    fleet.observed.set(id, anObservation());
+    fleet.link.changed(id);
+    expect(drained()).toEqual([false]);
   });
 
   test('an empty set when there is nothing: the agent waits for it', () => {

@@ -47,6 +47,7 @@ describe('a report', () => {
     { message: 'its port does not answer' },
     { engineId: 'another' },
     { restarts: 1 },
+    { awaitsDrain: true },
     { exitCode: 1 },
     { startedAtMs: 2 },
     { endedAtMs: 3 },

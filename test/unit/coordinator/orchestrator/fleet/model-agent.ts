@@ -18,6 +18,8 @@ interface EngineContainer {
   readonly definition: ContainerDefinition;
   state: 'pulling' | 'starting' | 'running' | 'ended';
   ready: boolean;
+  /** Its liveness check fails: it awaits its drain, and is restarted then. */
+  sick: boolean;
   /** False: not checked since the agent started. */
   probed: boolean;
   hostPort: number;
@@ -43,6 +45,8 @@ export interface ModelAgentDeps {
   readonly next: () => number;
   /** Told before a process ends because that was ordered. */
   readonly onOrderedEnd: (id: ContainerId) => void;
+  /** Told before a process is restarted because it is drained. */
+  readonly onRestart: (id: ContainerId) => void;
 }
 
 /**
@@ -146,6 +150,13 @@ export class ModelAgent {
     if (id !== undefined) this.engine.delete(id);
   }
 
+  /** A liveness check fails for good. */
+  sicken(pick: number): void {
+    const running = [...this.engine.values()].filter(({ state }) => state === 'running');
+    const victim = running[pick % Math.max(1, running.length)];
+    if (victim !== undefined) victim.sick = true;
+  }
+
   /** A readiness check fails, once. */
   blink(pick: number): void {
     const running = [...this.engine.values()].filter(({ ready }) => ready);
@@ -173,7 +184,7 @@ export class ModelAgent {
     else this.#end(assignment);
   }
 
-  #run({ containerId: id, definition }: Assignment): void {
+  #run({ containerId: id, definition, drained }: Assignment): void {
     const engine = this.engine.get(id);
     const reported = this.#reports.get(id);
     if (reported?.phase === 'failed') return;
@@ -187,6 +198,7 @@ export class ModelAgent {
         definition,
         state: 'pulling',
         ready: false,
+        sick: false,
         probed: true,
         hostPort: 0,
         startedAtMs: null,
@@ -194,7 +206,17 @@ export class ModelAgent {
       });
       return;
     }
-    this.#step(id, engine);
+    if (engine.state === 'running' && engine.sick) this.#nurse(id, engine, drained);
+    else this.#step(id, engine);
+  }
+
+  /** Takes no traffic, is drained, and then restarted; what was said before it was sick does not count. */
+  #nurse(id: ContainerId, engine: EngineContainer, drained: boolean): void {
+    engine.ready = false;
+    if (!drained || this.#reports.get(id)?.awaitsDrain !== true) return;
+    this.#deps.onRestart(id);
+    engine.state = 'starting';
+    engine.sick = false;
   }
 
   #step(id: ContainerId, engine: EngineContainer): void {
@@ -265,6 +287,7 @@ export class ModelAgent {
         phase: engine.state === 'ended' ? 'stopped' : engine.state,
         ready: engine.state === 'running' && !engine.probed ? null : engine.ready,
         message: engine.message,
+        awaitsDrain: engine.state === 'running' && engine.sick,
         engineId: engine.engineId,
         startedAtMs: engine.startedAtMs,
         exitCode: engine.state === 'ended' ? 0 : null,
@@ -297,6 +320,7 @@ export class ModelAgent {
       message: '',
       engineId: '',
       restarts: 0,
+      awaitsDrain: false,
       startedAtMs: null,
       endedAtMs: null,
     };

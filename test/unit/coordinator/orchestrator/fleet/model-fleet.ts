@@ -68,6 +68,8 @@ export class ModelFleet implements AsyncDisposable {
   readonly agents: readonly ModelAgent[];
   readonly proxies: readonly ModelProxy[];
   readonly violations: string[] = [];
+  /** Processes that were restarted because their liveness failed. */
+  restarts = 0;
   /** Commits so far: a core at rest makes none. */
   commits = 0;
   /** The most that any update policy allowed to be replaced at a time. */
@@ -85,7 +87,11 @@ export class ModelFleet implements AsyncDisposable {
       clock: this.clock,
       next: () => ++this.#numbers,
       onOrderedEnd: (id: ContainerId) => {
-        this.#checkEnd(id);
+        this.#checkEnd(id, 0);
+      },
+      onRestart: (id: ContainerId) => {
+        this.restarts++;
+        this.#checkEnd(id, Infinity);
       },
     };
     this.agents = range(nodes).map((n) => new ModelAgent(nodeId(`node-${n}`), deps));
@@ -202,7 +208,7 @@ export class ModelFleet implements AsyncDisposable {
     const routing = new Routing({ store, observed, settling, clock });
     const upgrades = new NodeUpgrades();
     const dispatcher = new Dispatcher(
-      { store, observed, upgrades, clock, newId: () => random.id(), log },
+      { store, observed, routing, upgrades, clock, newId: () => random.id(), log },
       { downGraceMs },
     );
     const tokens = new TokenIssuer(Buffer.alloc(32), { pin: 'p'.repeat(43), bundle: '' });
@@ -305,13 +311,14 @@ export class ModelFleet implements AsyncDisposable {
   }
 
   /** Nothing that a proxy sends to ends, and nothing with requests in flight before its deadline. */
-  #checkEnd(id: ContainerId): void {
+  /** `deadlineAtMs`: for what is not being taken away. */
+  #checkEnd(id: ContainerId, deadlineAtMs: number): void {
     const container = this.store.containers.get(id);
     if (container === undefined) {
       this.violations.push(`${id} was ended although nobody knows it`);
       return;
     }
-    if (this.clock.now() >= (container.retirement?.deadlineAtMs ?? 0)) return;
+    if (this.clock.now() >= (container.retirement?.deadlineAtMs ?? deadlineAtMs)) return;
     for (const proxy of this.proxies) {
       const server = proxy.serverOf(id);
       if (server === undefined) continue;

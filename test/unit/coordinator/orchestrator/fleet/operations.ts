@@ -46,6 +46,7 @@ type FaultKind =
   | 'crash'
   | 'lose'
   | 'blink'
+  | 'sicken'
   | 'cut-agent'
   | 'heal-agent'
   | 'restart-agent'
@@ -134,6 +135,7 @@ export const faults: fc.Arbitrary<Fault> = fc.record({
     'crash',
     'lose',
     'blink',
+    'sicken',
     'cut-agent',
     'heal-agent',
     'restart-agent',
@@ -286,6 +288,9 @@ const performers: Performers = {
   },
   blink: (fleet, operation) => {
     agentOf(fleet, operation).blink(operation.pick);
+  },
+  sicken: (fleet, operation) => {
+    agentOf(fleet, operation).sicken(operation.pick);
   },
   'cut-agent': (fleet, operation) => {
     agentOf(fleet, operation).disconnect();

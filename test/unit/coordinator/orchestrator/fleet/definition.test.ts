@@ -1,0 +1,210 @@
+import { describe, expect, test } from 'vitest';
+import { NetworkMode } from '../../../../../shared/gen/fairlead/v1/container_options.ts';
+import {
+  RestartPolicy,
+  ServiceSpec,
+  type DeepPartial,
+  type Volume,
+} from '../../../../../shared/gen/fairlead/v1/service.ts';
+import { nodeId } from '../../../../support/builders.ts';
+import { ModelFleet } from './model-fleet.ts';
+import { begin } from './operations.ts';
+
+// What a definition asks of nodes, from the call to where its containers run: the core is real, agents and
+// engines are models.
+
+async function create(fleet: ModelFleet, name: string, spec: DeepPartial<ServiceSpec>) {
+  const message = ServiceSpec.fromPartial({ image: 'good-1', ...spec });
+  const request = { name, start: true, options: undefined, spec: message };
+  return await fleet.handlers.createService(request, fleet.call);
+}
+
+function giveVolumes(fleet: ModelFleet, node: string, ...volumes: string[]): void {
+  fleet.store.transact((tx) => {
+    const record = tx.nodes.get(nodeId(node))!;
+    tx.nodes.put({ ...record, volumes });
+  });
+}
+
+/** Where the containers of a service are, by their slots; '-' for nowhere. */
+function placesOf(fleet: ModelFleet, name: string): string[] {
+  return fleet.store
+    .containersOf(fleet.service(name).id)
+    .toSorted((a, b) => a.slot - b.slot)
+    .map((container) => container.nodeId ?? '-');
+}
+
+function filtersOf(fleet: ModelFleet, name: string): string[] {
+  const pending = fleet.store
+    .containersOf(fleet.service(name).id)
+    .filter((container) => container.nodeId === null);
+  return pending.flatMap(({ id }) => fleet.reasonsOf(id).map(({ filter }) => filter));
+}
+
+const named = (name: string, external = false): DeepPartial<Volume> => ({
+  containerPath: `/${name}`,
+  source: { $case: 'named', value: { name, external } },
+});
+
+async function aFleet(nodes: number): Promise<ModelFleet> {
+  const fleet = new ModelFleet({ nodes, proxies: 0 });
+  fleet.connectAll();
+  await fleet.pass(1);
+  return fleet;
+}
+
+describe('A13: volumes', () => {
+  test('that must be there and are nowhere are refused, and where they are decides', async () => {
+    await using fleet = await aFleet(3);
+    const spec = { volumes: [named('data', true)] };
+    await expect(create(fleet, 'db', spec)).rejects.toMatchObject({ reason: 'NO_ELIGIBLE_NODE' });
+    giveVolumes(fleet, 'node-2', 'data');
+    await create(fleet, 'db', spec);
+    await fleet.pass(5);
+    expect(placesOf(fleet, 'db')).toEqual(['node-2']);
+  });
+
+  test('of several nodes take a container to one that has all', async () => {
+    await using fleet = await aFleet(3);
+    giveVolumes(fleet, 'node-1', 'a');
+    giveVolumes(fleet, 'node-3', 'a', 'b');
+    await create(fleet, 'db', { volumes: [named('a', true), named('b', true)] });
+    giveVolumes(fleet, 'node-2', 'c');
+    const apart = { volumes: [named('b', true), named('c', true)] };
+    await expect(create(fleet, 'no', apart)).rejects.toMatchObject({ reason: 'NO_ELIGIBLE_NODE' });
+    await fleet.pass(5);
+    expect(placesOf(fleet, 'db')).toEqual(['node-3']);
+  });
+
+  test('keep a service on their node through updates, stop-first', async () => {
+    await using fleet = await aFleet(3);
+    await create(fleet, 'db', { replicas: 2, volumes: [named('new')] });
+    await fleet.pass(5);
+    const [home] = placesOf(fleet, 'db');
+    expect(placesOf(fleet, 'db')).toEqual([home, home]);
+    const request = { service: 'db', options: undefined };
+    await fleet.handlers.redeployService(request, fleet.call);
+    await fleet.pass(1);
+    expect(placesOf(fleet, 'db')).toHaveLength(2);
+    await fleet.pass(30);
+    expect(placesOf(fleet, 'db')).toEqual([home, home]);
+    expect(fleet.status('db').state).toBe('running');
+  });
+
+  test('of another service are mounted where they are', async () => {
+    await using fleet = await aFleet(3);
+    await create(fleet, 'db', { volumes: [named('data')] });
+    await create(fleet, 'backup', { volumesFrom: ['db'] });
+    await fleet.pass(5);
+    expect(placesOf(fleet, 'backup')).toEqual(placesOf(fleet, 'db'));
+    const [backup] = fleet.store.containersOf(fleet.service('backup').id);
+    expect(backup?.definition?.volumes.map(({ containerPath }) => containerPath)).toEqual([
+      '/data',
+    ]);
+    const removal = { service: 'db', options: undefined };
+    await expect(
+      (async () => await fleet.handlers.removeService(removal, fleet.call))(),
+    ).rejects.toMatchObject({ reason: 'SERVICE_VOLUMES_USED' });
+  });
+});
+
+test('S8: reservations are respected, and what is gone frees them', async () => {
+  await using fleet = await aFleet(2);
+  // Each node of the model has one processor.
+  const spec = { replicas: 5, reservation: { cpuMillis: 500 } };
+  await create(fleet, 'web', spec);
+  await fleet.pass(5);
+  expect(placesOf(fleet, 'web').toSorted()).toEqual(['-', 'node-1', 'node-1', 'node-2', 'node-2']);
+  expect(filtersOf(fleet, 'web')).toEqual(['NOT_ENOUGH_CPU', 'NOT_ENOUGH_CPU']);
+  await fleet.handlers.scaleService(
+    { service: 'web', replicas: 4, options: undefined },
+    fleet.call,
+  );
+  await create(fleet, 'other', { reservation: { cpuMillis: 500 } });
+  await fleet.pass(5);
+  expect(placesOf(fleet, 'other')).toEqual(['-']);
+  await fleet.handlers.scaleService(
+    { service: 'web', replicas: 3, options: undefined },
+    fleet.call,
+  );
+  await fleet.pass(40);
+  expect(placesOf(fleet, 'other')).not.toEqual(['-']);
+});
+
+test('S9: an image is not placed on another platform', async () => {
+  await using fleet = await aFleet(2);
+  const spec = { platforms: ['linux/arm64'] };
+  await expect(create(fleet, 'web', spec)).rejects.toMatchObject({ reason: 'NO_ELIGIBLE_NODE' });
+});
+
+test("S10: in the nodes' network one container takes its port on each node", async () => {
+  await using fleet = await aFleet(2);
+  const ports = [{ containerPort: 80 }];
+  await create(fleet, 'web', { replicas: 3, ports, container: { network: NetworkMode.HOST } });
+  await fleet.pass(5);
+  expect(placesOf(fleet, 'web').toSorted()).toEqual(['-', 'node-1', 'node-2']);
+  expect(filtersOf(fleet, 'web')).toEqual(['PORT_TAKEN', 'PORT_TAKEN']);
+});
+
+test('S11: no more containers than may be are on a node', async () => {
+  await using fleet = await aFleet(2);
+  await create(fleet, 'web', { replicas: 3, maxPerNode: 1 });
+  await fleet.pass(5);
+  expect(placesOf(fleet, 'web').toSorted()).toEqual(['-', 'node-1', 'node-2']);
+  expect(filtersOf(fleet, 'web')).toEqual(['MAX_PER_NODE', 'MAX_PER_NODE']);
+});
+
+describe('sequential deployment', () => {
+  test('A10: one container that cannot be started stops those that would follow', async () => {
+    await using fleet = await aFleet(3);
+    await create(fleet, 'web', { image: 'broken-1', replicas: 3, sequential: true });
+    await fleet.pass(60);
+    const slots = fleet.store.containersOf(fleet.service('web').id).map(({ slot }) => slot);
+    expect(new Set(slots)).toEqual(new Set([1]));
+  });
+
+  test('comes to all of them in the end', async () => {
+    await using fleet = await aFleet(3);
+    const spec = { replicas: 3, sequential: true, restart: RestartPolicy.ALWAYS };
+    await create(fleet, 'web', spec);
+    await fleet.pass(1);
+    expect(placesOf(fleet, 'web')).toHaveLength(1);
+    await fleet.pass(60);
+    expect(placesOf(fleet, 'web')).toHaveLength(3);
+    expect(fleet.status('web').state).toBe('running');
+  });
+});
+
+describe('a container whose liveness fails', () => {
+  test('is restarted only when its load balancers have drained it', async () => {
+    await using fleet = new ModelFleet({ nodes: 1, proxies: 1 });
+    await begin(fleet, { replicas: 1 });
+    await fleet.pass(10);
+    const [agent] = fleet.agents;
+    const [proxy] = fleet.proxies;
+    proxy!.begin(0);
+    agent!.sicken(0);
+    await fleet.pass(5);
+    expect(fleet.restarts).toBe(0);
+    const [container] = fleet.store.containersOf(fleet.service('web').id);
+    expect(proxy!.serverOf(container!.id)?.mode).toBe('drain');
+    proxy!.finishAll();
+    await fleet.pass(5);
+    expect(fleet.restarts).toBe(1);
+    expect(proxy!.serverOf(container!.id)?.mode).toBe('ready');
+    expect(fleet.violations).toEqual([]);
+    expect(fleet.status('web').state).toBe('running');
+  });
+
+  test('is drained anew each time, and at once without load balancers', async () => {
+    await using fleet = await aFleet(1);
+    await create(fleet, 'web', { ports: [{ containerPort: 80 }] });
+    await fleet.pass(5);
+    for (const times of [1, 2, 3]) {
+      fleet.agents[0]!.sicken(0);
+      await fleet.pass(5);
+      expect(fleet.restarts).toBe(times);
+    }
+    expect(fleet.status('web').state).toBe('running');
+  });
+});
