@@ -242,6 +242,35 @@ describeWithMachines('installing', () => {
     },
   );
 
+  test('a host with Node runs the small bundle as a service, installed by another shell', async () => {
+    await using noded = await boot('noded', true);
+    await using shop = await serve(lab.gateway, () => readFileSync(process.execPath));
+    await noded.paste(
+      `wget -qO /usr/local/bin/node ${shop.url}/node && chmod 755 /usr/local/bin/node`,
+      signal,
+    );
+    const before = await noded.files(signal);
+    const args = [...address(), '--form', 'bundle', '--tag', 'bundled'];
+    const input = readFileSync(packages.join('install.sh'), 'utf8');
+    const env = { FAIRLEAD_TOKEN: await fleet.joinToken() };
+    const posix = ['--posix', '-s', '--', ...args];
+    expect(await noded.run('bash', posix, { input, env }, signal)).toContain('the agent runs');
+    const { id, tags } = await readyNode('noded');
+    expect(tags).toContain('bundled');
+    expect(await service(noded, 'ExecStart')).toContain('/usr/local/bin/node');
+    const pid = await service(noded, 'MainPID');
+    const processes = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
+    expect(await noded.paste(processes, signal)).toContain(
+      '/usr/local/bin/node /usr/local/libexec/fairlead/fairlead-agent.cjs',
+    );
+    // Again without a form: it stays what it is, and who it is.
+    await install(noded, { args: ['--from', fleet.httpUrl] });
+    expect(await service(noded, 'MainPID')).not.toBe(pid);
+    expect((await readyNode('noded')).id).toBe(id);
+    await install(noded, { args: ['--uninstall', '--purge'] });
+    expect(await noded.files(signal)).toEqual(before);
+  });
+
   test('a line whose script was changed on the way does nothing', async () => {
     await using other = await boot('other', true);
     const before = await other.files(signal);
@@ -259,7 +288,21 @@ describeWithMachines('installing', () => {
       { name: 'tiny', root: root.path, systemd: false },
       signal,
     );
-    const said = await tiny.paste(await joinLine(), signal);
+    // Without a library that Node needs, as where another C library is in its place.
+    const library = (
+      await tiny.paste('find /usr/lib /lib -name "libstdc++*" | head -n 1', signal)
+    ).trim();
+    const everything = () => tiny.paste('find / -xdev ! -path "/tmp/*" | sort', signal);
+    const before = await everything();
+    const line = await joinLine();
+    await tiny.paste(`mv ${library} /run/`, signal);
+    const foreign = await failureOf(tiny.paste(line, signal));
+    expect(foreign).toContain('what was downloaded does not run on this host');
+    expect(foreign).toContain('install Node 20.11 or later, then try again with --form bundle');
+    await tiny.paste(`mv /run/libstdc++* ${library}`, signal);
+    expect(await everything()).toBe(before);
+
+    const said = await tiny.paste(line, signal);
     expect(said).toContain('/usr/local/libexec/fairlead/run-agent');
     await tiny.paste('/usr/local/libexec/fairlead/run-agent > /run/agent.log 2>&1 &', signal);
     await readyNode('tiny');
@@ -270,6 +313,67 @@ describeWithMachines('installing', () => {
         .paste('find /usr/local /etc/fairlead /var/lib/fairlead 2> /dev/null', signal)
         .catch(() => ''),
     ).not.toContain('fairlead');
+  });
+
+  test('the images are built from what is packed, and make a fleet of their own', async () => {
+    const docker = (...args: readonly string[]) => host().docker(args, signal);
+    const listed = await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}');
+    const base = listed.split('\n').find((tag) => tag.startsWith('fairlead-lab/base:')) ?? '';
+    for (const name of ['coordinator', 'agent', 'proxy']) {
+      const context = packages.join('images', name);
+      await docker(
+        'build',
+        '--quiet',
+        '--build-arg',
+        `BASE=${base}`,
+        '--tag',
+        `own/${name}`,
+        context,
+      );
+      expect(await docker('run', '--rm', `own/${name}`, '--version')).toMatch(/^\d+\.\d+\.\d+$/m);
+    }
+    const run = (name: string, ...args: readonly string[]) =>
+      docker('run', '--detach', '--name', name, '--network', 'host', ...args);
+    const cli = (...args: readonly string[]) => docker('exec', 'coordinator', 'fairlead', ...args);
+    const where = `${host().address}:7600`;
+    const admin = '/var/lib/fairlead/coordinator/admin.token';
+    const asAdmin = [
+      '--env',
+      `FAIRLEAD_TOKEN_FILE=${admin}`,
+      '--env',
+      'FAIRLEAD_ADDRESS=127.0.0.1:7600',
+    ];
+    await run('coordinator', ...asAdmin, '--env', `FAIRLEAD_ADVERTISE=${where}`, 'own/coordinator');
+    const token = await eventually(
+      () => cli('token', 'create', 'hosts', '--role', 'node'),
+      { timeoutMs: 30_000 },
+      signal,
+    );
+    const dial = [
+      '--env',
+      `FAIRLEAD_COORDINATOR=${where}`,
+      '--env',
+      `FAIRLEAD_TOKEN=${token.trim()}`,
+    ];
+    const socket = ['--volume', `${host().dockerSocket}:/var/run/docker.sock`];
+    const state = ['--volume', 'agent-state:/var/lib/fairlead/agent'];
+    await run('agent', ...dial, ...socket, ...state, '--env', 'FAIRLEAD_NAME=imaged', 'own/agent');
+    const ready = async () => {
+      const nodes = JSON.parse(await cli('node', 'ls', '--json')) as {
+        name: string;
+        state: string;
+      }[];
+      expect(nodes.map(({ name, state }) => `${name} ${state}`)).toEqual([
+        'imaged NODE_STATE_READY',
+      ]);
+    };
+    await eventually(ready, { timeoutMs: 30_000 }, signal);
+    // Another container with the same volume is the same node; and so is the coordinator after a restart.
+    await docker('rm', '--force', 'agent');
+    await docker('restart', 'coordinator');
+    await run('agent', ...dial, ...socket, ...state, 'own/agent');
+    await eventually(ready, { timeoutMs: 30_000 }, signal);
+    await docker('rm', '--force', '--volumes', 'agent', 'coordinator');
   });
 
   test('bad input is refused before anything is done', async () => {
