@@ -134,7 +134,7 @@ class NodeAgent {
     };
     this.#reporter = new Reporter(notify);
     this.#worker = this.#createWorker(config, member);
-    this.#keeper = this.#createKeeper(config, member);
+    this.#keeper = this.#createKeeper(config, member, bootId);
     this.#upgrader = new Upgrader(standing, {
       ...{ clock, random, onFailure: notify },
       log: log.child({ component: 'upgrade' }),
@@ -180,13 +180,18 @@ class NodeAgent {
     }
   }
 
-  #createKeeper({ coordinator, stateDir }: NodeAgentConfig, { nodeId, ...identity }: Member) {
+  #createKeeper(
+    { coordinator, stateDir }: NodeAgentConfig,
+    { nodeId, ...identity }: Member,
+    bootId: string,
+  ) {
     const { clock, random, log } = this.#deps;
     const file = new IdentityFile(stateDir);
     return new IdentityKeeper(
       {
         ...{ clock, random, log: log.child({ component: 'identity' }) },
-        ask: (current, request, signal) => renew(coordinator, { current, request, clock }, signal),
+        ask: (current, request, signal) =>
+          renew(coordinator, { current, request, bootId, clock }, signal),
         keep: (current) => file.store({ nodeId, ...current }),
         onRenewed: () => {
           this.#session.renew();

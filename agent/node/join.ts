@@ -99,13 +99,15 @@ export interface RenewOptions {
   readonly current: Identity;
   /** Signing request for the next key. */
   readonly request: string;
+  /** This run of the agent, as its hello names it. */
+  readonly bootId: string;
   readonly clock: Clock;
 }
 
 /** Asks for the node's next certificate, by the one that it has. */
 export async function renew(
   coordinator: string,
-  { current, request, clock }: RenewOptions,
+  { current, request, bootId, clock }: RenewOptions,
   signal: AbortSignal,
 ): Promise<IssuedCertificate> {
   using limit = new ChildController(signal);
@@ -121,7 +123,7 @@ export async function renew(
   try {
     const client = createClient(AgentServiceDefinition, channel);
     const options = { signal: limit.signal };
-    const answer = await client.renewCertificate({ signingRequestPem: request }, options);
+    const answer = await client.renewCertificate({ signingRequestPem: request, bootId }, options);
     if (answer.certificate === undefined) throw withoutCertificate();
     return answer.certificate;
   } finally {

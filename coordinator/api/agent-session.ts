@@ -1,26 +1,23 @@
 import type { CallContext } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { DomainError, type FieldViolation } from '../../shared/errors.ts';
+import { DomainError } from '../../shared/errors.ts';
 import type {
   AgentServiceImplementation,
-  JoinRequest,
   NodeSessionRequest,
   NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
-import type { NodeId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { pingVerb } from '../../shared/rpc/lease.ts';
 import { heartbeatMs, leaseMs, type Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { NodeLink } from '../dispatcher/node-link.ts';
 import type { Authority } from '../identity/authority.ts';
-import { hashSecret, type TokenIssuer } from '../identity/tokens.ts';
-import type { Node, Token } from '../model.ts';
+import type { TokenIssuer } from '../identity/tokens.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import type { Authenticator } from './authentication.ts';
-import type { Principal } from './call.ts';
+import type { NodePrincipal, Principal } from './call.ts';
 import {
   assignmentsToProto,
   helloFromProto,
@@ -30,11 +27,10 @@ import {
 } from './convert-agent.ts';
 import type { PrincipalContext } from './gate.ts';
 import type { Leases } from './leases.ts';
-import { certificateFor, renewNode } from './enrolment.ts';
-import { countUse, requireTagsAllowed, requireUsesLeft } from './join.ts';
-import { cut, sessionLoop } from './session-loop.ts';
+import { renewNode } from './enrolment.ts';
+import { join } from './join.ts';
+import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
-import { throwIfInvalid, validateGivenTags, validateName } from './validate.ts';
 
 /** Version of the protocol that agents and proxies speak. */
 export const protocolVersion = 1;
@@ -63,83 +59,16 @@ export function agentService(deps: AgentApiDeps): AgentServiceImplementation<Pri
   };
 }
 
-async function join(deps: AgentApiDeps, request: JoinRequest, { principal }: Context) {
-  const { store, authority, random, log } = deps;
-  const { name, tags } = request;
-  const key = await authority.keyIn(request.signingRequestPem);
-  const token = requireToken(principal, store);
-  const joinKeyHash = hashSecret(key.toString('base64'));
-  const known = [...store.nodes.values()].find(
-    (node) => node.joinKeyHash === joinKeyHash && node.joinTokenId === token.id,
-  );
-  // The answer to the same request before this one was lost.
-  if (known !== undefined) return await certify(deps, known.id, key);
-  requireUsesLeft(token);
-  const violations: FieldViolation[] = [];
-  validateName(name, 'name', violations);
-  validateGivenTags(tags, 'tags', violations);
-  throwIfInvalid(violations);
-  requireTagsAllowed(token, tags);
-  if (store.nodeNamed(name) !== undefined) {
-    throw new DomainError(
-      'already-exists',
-      `a node is already called ${name}; choose another name, or remove that node`,
-      { reason: 'NODE_NAME_TAKEN' },
-    );
-  }
-  const id = random.id() as NodeId;
-  store.transact((tx) => {
-    const node: Node = {
-      id,
-      name,
-      clusterId: token.clusterId,
-      tags: [...new Set(tags)],
-      availability: 'active',
-      version: 1,
-      joinTokenId: token.id,
-      joinKeyHash,
-      description: null,
-      advertiseAddress: '',
-      publicAddress: '',
-      volumes: [],
-      certificate: { authority: authority.pin, untilMs: authority.issuedUntilMs },
-      joinedAtMs: tx.nowMs,
-    };
-    tx.nodes.put(node);
-    countUse(tx, token);
-    tx.event({
-      type: 'node.joined',
-      objectId: id,
-      objectName: name,
-      actionId: '',
-      message: `with the token ${token.name}`,
-    });
-  });
-  log.info({ node: name, tags }, 'node joined');
-  return await certify(deps, id, key);
-}
-
-async function certify(deps: AgentApiDeps, id: NodeId, key: Buffer) {
-  return { nodeId: id, certificate: await certificateFor(deps, { kind: 'node', id }, key) };
-}
-
-function requireToken(principal: Principal, store: Store): Token {
-  const token = principal.kind === 'token' ? store.tokens.get(principal.id) : undefined;
-  if (token !== undefined) return token;
-  throw new Error(`the table of who may call what lets ${principal.kind} in`);
-}
-
 async function* nodeSession(
   deps: AgentApiDeps,
   requests: AsyncIterable<NodeSessionRequest>,
-  { principal, peer, signal }: Context,
+  { principal: caller, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, dispatcher, upgrades, tokens, leases, clock } = deps;
-  if (principal.kind !== 'node') {
-    throw new Error(`the table of who may call what lets ${principal.kind} in`);
-  }
+  const { store, authenticator, dispatcher, upgrades, tokens, leases, clock } = deps;
+  const principal = requireNode(caller);
   const iterator = requests[Symbol.asyncIterator]();
-  const hello = await firstMessage(iterator);
+  const hello = helloIn(await firstRequest(iterator, { clock, leaseMs }, signal));
+  requireKnown(principal, store);
   using controller = new ChildController(signal);
   let reason: string | undefined;
   const cutWith = (why: string) => {
@@ -199,9 +128,18 @@ function nextMessage(
   return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
 }
 
-async function firstMessage(iterator: AsyncIterator<NodeSessionRequest>) {
-  const first = await iterator.next();
-  const message = first.done === true ? undefined : first.value.message;
+function requireNode(principal: Principal): NodePrincipal {
+  if (principal.kind === 'node') return principal;
+  throw new Error(`the table of who may call what lets ${principal.kind} in`);
+}
+
+/** The node may have been removed between the opening of its stream and its hello. */
+function requireKnown({ id }: NodePrincipal, store: Store): void {
+  if (store.nodes.get(id) === undefined) throw cut('NODE_REMOVED');
+}
+
+function helloIn(first: NodeSessionRequest | undefined) {
+  const message = first?.message;
   if (message?.$case !== 'hello') {
     throw new DomainError('precondition', 'the first message of a session must be a hello', {
       reason: 'HELLO_EXPECTED',

@@ -26,11 +26,11 @@ import { protocolVersion } from './agent-session.ts';
 import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
-import { enrolProxy } from './enrolment.ts';
+import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
-import { cut, sessionLoop } from './session-loop.ts';
+import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
 
 export interface ProxyApiDeps {
@@ -50,9 +50,10 @@ type Context = CallContext & PrincipalContext;
 
 /** Answers proxy agents. */
 export function proxyService(deps: ProxyApiDeps): ProxyServiceImplementation<PrincipalContext> {
+  const enrolment = new ProxyEnrolment(deps);
   return {
-    enrol: (request, context) => enrolProxy(deps, request, context),
-    renewProxyCertificate: (request, context) => enrolProxy(deps, request, context),
+    enrol: (request, context) => enrolment.enrol(request, context),
+    renewProxyCertificate: (request, context) => enrolment.renew(request, context),
     proxySession: (requests, context) => proxySession(deps, requests, context),
   };
 }
@@ -65,7 +66,7 @@ async function* proxySession(
   const { store, authenticator, routing, leases, clock, log } = deps;
   const principal = requireProxy(context.principal);
   const iterator = requests[Symbol.asyncIterator]();
-  const hello = await firstMessage(iterator);
+  const hello = helloIn(await firstRequest(iterator, { clock, leaseMs }, context.signal));
   const service = loadBalancer(store, principal, hello);
   if (principal.containerId !== null && principal.containerId !== hello.proxyId) {
     throw new DomainError('forbidden', 'the token of a container speaks for that container only', {
@@ -140,9 +141,8 @@ function requireProxy(principal: Principal): TokenPrincipal & { certificate: Pee
   throw new Error(`the table of who may call what lets ${principal.kind} in`);
 }
 
-async function firstMessage(iterator: AsyncIterator<ProxySessionRequest>): Promise<ProxyHello> {
-  const first = await iterator.next();
-  const message = first.done === true ? undefined : first.value.message;
+function helloIn(first: ProxySessionRequest | undefined): ProxyHello {
+  const message = first?.message;
   if (message?.$case !== 'hello' || message.value.proxyId === '') {
     throw new DomainError('precondition', 'the first message of a session must be a hello', {
       reason: 'HELLO_EXPECTED',

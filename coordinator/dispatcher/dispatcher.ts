@@ -230,6 +230,22 @@ export class Dispatcher {
     );
   }
 
+  /**
+   * Throws 'conflict' if another run of the node's agent is the one that counts. An agent of before this was
+   * asked says no boot id, and is taken for it.
+   */
+  requireHolder(nodeId: NodeId, bootId: string): void {
+    const liveness = this.#nodes.get(nodeId);
+    const holder = liveness?.claims.holder ?? null;
+    if (liveness === undefined || holder === null || bootId === '') return;
+    if (holder.run.bootId === bootId || !this.#holderLives(liveness)) return;
+    throw new DomainError(
+      'conflict',
+      `the session of this node is that of another agent, on ${nameOfHost(holder.run)}: that one alone renews the certificate`,
+      { reason: 'IDENTITY_SHARED' },
+    );
+  }
+
   /** Ends the session of a node that was removed. */
   expel(nodeId: NodeId): void {
     this.#nodes.get(nodeId)?.link?.close('NODE_REMOVED');

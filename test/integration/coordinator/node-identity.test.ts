@@ -1,4 +1,4 @@
-import { cpSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { NodeState, type Node } from '../../../client/index.ts';
 import { systemClock, type Clock } from '../../../shared/clock.ts';
@@ -74,6 +74,24 @@ test('a copy of the disk on another host is refused, named, and disturbs nobody'
   expect(copy.logged('session begins')).toHaveLength(0);
   const [told] = copy.logged('session is with another agent');
   expect(told?.['reason']).toContain('move its state directory away');
+});
+
+test('a copy of the disk gets no certificate of its own', async () => {
+  await using first = await startAgent('first');
+  await connected(first);
+  copyDisk('first', 'copy');
+  const path = installation.directory.join('copy', 'node.json');
+  const identity = JSON.parse(readFileSync(path, 'utf8')) as object;
+  const due = JSON.stringify({ ...identity, renewAtMs: 0 });
+  writeFileSync(path, due);
+  await using copy = await startAgent('copy', { address: '127.0.0.2' });
+  await eventually(() => {
+    const [refused, again] = copy.logged('certificate not renewed yet');
+    expect(refused?.['reason']).toContain('that one alone renews the certificate');
+    expect(again).toBeDefined();
+  });
+  expect(readFileSync(path, 'utf8')).toBe(due);
+  expect(copy.logged('certificate renewed')).toEqual([]);
 });
 
 test('two agents that look the same do not take turns for ever', { timeout: 90_000 }, async () => {

@@ -153,6 +153,11 @@ export interface JoinResponse {
 export interface RenewCertificateRequest {
   /** Certificate signing request for a new key, as in JoinRequest; required. */
   signingRequestPem: string;
+  /**
+   * Id of this run of the agent, as in its hello. ABORTED with IDENTITY_SHARED if the session of the node
+   * is another run's: a copy of a disk keeps no certificate. Empty: not compared.
+   */
+  bootId: string;
 }
 
 /** Answers RenewCertificate. */
@@ -662,13 +667,16 @@ export const JoinResponse: MessageFns<JoinResponse> = {
 };
 
 function createBaseRenewCertificateRequest(): RenewCertificateRequest {
-  return { signingRequestPem: "" };
+  return { signingRequestPem: "", bootId: "" };
 }
 
 export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
   encode(message: RenewCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.signingRequestPem !== "") {
       writer.uint32(10).string(message.signingRequestPem);
+    }
+    if (message.bootId !== "") {
+      writer.uint32(18).string(message.bootId);
     }
     return writer;
   },
@@ -694,6 +702,14 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
             message.signingRequestPem = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bootId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -713,6 +729,11 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
         : isSet(object.signing_request_pem)
         ? globalThis.String(object.signing_request_pem)
         : "",
+      bootId: isSet(object.bootId)
+        ? globalThis.String(object.bootId)
+        : isSet(object.boot_id)
+        ? globalThis.String(object.boot_id)
+        : "",
     };
   },
 
@@ -720,6 +741,9 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
     const obj: any = {};
     if (message.signingRequestPem !== "") {
       obj.signingRequestPem = message.signingRequestPem;
+    }
+    if (message.bootId !== "") {
+      obj.bootId = message.bootId;
     }
     return obj;
   },
@@ -730,6 +754,7 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
   fromPartial(object: DeepPartial<RenewCertificateRequest>): RenewCertificateRequest {
     const message = createBaseRenewCertificateRequest();
     message.signingRequestPem = object.signingRequestPem ?? "";
+    message.bootId = object.bootId ?? "";
     return message;
   },
 };

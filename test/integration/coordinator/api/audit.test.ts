@@ -1,11 +1,17 @@
 import { readFile } from 'node:fs/promises';
+import type { Channel } from 'nice-grpc';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connect, Role, type FairleadClient } from '../../../../client/index.ts';
+import { ActionState, connect, Role, type FairleadClient } from '../../../../client/index.ts';
 import { contractRegistry } from '../../../../coordinator/api/contract.ts';
 import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
+import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { Availability } from '../../../../shared/gen/fairlead/v1/node.ts';
+import { ProxyServiceDefinition } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { authorizedClients, openChannel } from '../../../../shared/rpc/client.ts';
+import { makePrivateKey, signingRequest } from '../../../../shared/rpc/signing-request.ts';
+import { trustOf } from '../../../../shared/rpc/trust.ts';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { aContainer, aNode, aService, aSpec, nodeId } from '../../../support/builders.ts';
 import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
@@ -166,6 +172,75 @@ describe('a change is an action that says who, from where, what and how it went'
   });
 });
 
+describe('who comes in is an action too', () => {
+  const tls = { clock: systemClock, timeoutMs: 5_000 };
+  const never = new AbortController().signal;
+
+  async function withToken<T>(
+    token: string,
+    ask: (channel: Channel, clients: ReturnType<typeof authorizedClients>) => Promise<T>,
+  ): Promise<T> {
+    const where = { address: coordinator.address, trust: trustOf(token) };
+    const channel = await openChannel(where, tls, never);
+    try {
+      return await ask(channel, authorizedClients(token));
+    } finally {
+      channel.close();
+    }
+  }
+
+  const request = () => ({ signingRequestPem: signingRequest(makePrivateKey()) });
+  const actionsOf = async (wanted: string) =>
+    (await admin.control.listActions({})).actions.filter(({ method }) => method === wanted);
+  const messagesOf = async (wanted: string) =>
+    (await admin.control.listEvents({ limit: 1_000 })).events.filter(({ type }) => type === wanted);
+
+  test('a host that joins, once; one that is refused is an event', async () => {
+    const wish = { name: 'joiner', role: Role.NODE, maxUses: 1 };
+    const { secret } = await admin.control.createToken(wish);
+    const join = (name: string, more = request()) =>
+      withToken(secret, (channel, clients) =>
+        clients.create(AgentServiceDefinition, channel).join({ name, tags: [], ...more }),
+      );
+    const same = request();
+    const { nodeId: id } = await join('host-9', same);
+    // Its answer was lost.
+    await join('host-9', same);
+    const actions = await actionsOf('Join');
+    expect(actions).toMatchObject([
+      {
+        ...{ targetKind: 'node', targetId: id, targetName: 'host-9', principal: 'joiner' },
+        state: ActionState.SUCCEEDED,
+        peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/) as string,
+      },
+    ]);
+    expect(await messagesOf('node.joined')).toMatchObject([{ actionId: actions[0]?.id }]);
+
+    await expect(join('host-10')).rejects.toThrow('is used up');
+    expect(await actionsOf('Join')).toHaveLength(1);
+    const refused = await messagesOf('access.refused');
+    expect(refused.at(-1)).toMatchObject({
+      objectName: 'joiner',
+      message: expect.stringMatching(/^Join from 127\.0\.0\.1:\d+: .*is used up/) as string,
+    });
+  });
+
+  test('a proxy that enrols, though not each time that it is started over and over', async () => {
+    const wish = { name: 'edge-proxy', role: Role.PROXY, services: ['web'] };
+    const { secret } = await admin.control.createToken(wish);
+    for (let i = 0; i < 3; i++) {
+      await withToken(secret, (channel, clients) =>
+        clients.create(ProxyServiceDefinition, channel).enrol(request()),
+      );
+    }
+    const actions = await actionsOf('Enrol');
+    expect(actions).toMatchObject([
+      { targetKind: 'token', targetName: 'edge-proxy', principal: 'edge-proxy' },
+    ]);
+    expect(await messagesOf('proxy.enrolled')).toMatchObject([{ actionId: actions[0]?.id }]);
+  });
+});
+
 test('what was refused for want of rights is an event, once a minute for each caller', async () => {
   for (let i = 0; i < 5; i++) {
     await expect(viewer.control.scaleService({ service: 'web', replicas: 9 })).rejects.toThrow();
@@ -175,7 +250,9 @@ test('what was refused for want of rights is an event, once a minute for each ca
   await expect(viewer.control.listTokens({})).rejects.toThrow();
 
   const { events } = await admin.control.listEvents({ limit: 1_000 });
-  const refused = events.filter(({ type }) => type === 'access.refused');
+  const refused = events.filter(
+    ({ type, objectName }) => type === 'access.refused' && objectName !== 'joiner',
+  );
   expect(refused.map(({ objectName }) => objectName)).toEqual(['ci-viewer', 'of-web']);
   expect(refused[0]?.message).toMatch(
     /^ScaleService from 127\.0\.0\.1:\d+: token "ci-viewer" of the role viewer may not call ScaleService/,

@@ -508,6 +508,37 @@ describe('events', () => {
   });
 });
 
+describe('a certificate', () => {
+  const renew = (bootId: string) => {
+    dispatcher.requireHolder(node1, bootId);
+  };
+
+  test('is renewed by the run that has the session, and by no other', () => {
+    attach({ bootId: 'boot-1' });
+    expect(() => {
+      renew('boot-1');
+    }).not.toThrow();
+    expect(() => {
+      renew('boot-2');
+    }).toThrow('that one alone renews the certificate');
+  });
+
+  test('is renewed by an agent that does not say which run it is', () => {
+    attach({ bootId: 'boot-1' });
+    expect(() => {
+      renew('');
+    }).not.toThrow();
+  });
+
+  test('is renewed by a run that takes over from one that is gone', () => {
+    const link = attach({ bootId: 'boot-1' });
+    dispatcher.detach(link);
+    expect(() => {
+      renew('boot-2');
+    }).not.toThrow();
+  });
+});
+
 describe('a clock', () => {
   const minutes = (count: number) => clock.now() + count * 60_000;
 
