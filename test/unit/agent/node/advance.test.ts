@@ -295,6 +295,7 @@ class World {
         this.#see({ engine: { ...engine, state: 'created' } });
         return;
       case 'start':
+      case 'restart':
         this.#see({ engine: { ...engine, state: 'running', startedAt: new Date(++this.#runs) } });
         return;
       case 'stop':
