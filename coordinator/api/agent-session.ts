@@ -29,11 +29,9 @@ import type { PrincipalContext } from './gate.ts';
 import type { Leases } from './leases.ts';
 import { renewNode } from './enrolment.ts';
 import { join } from './join.ts';
+import { requireProtocol } from './protocol.ts';
 import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
-
-/** Version of the protocol that agents and proxies speak. */
-export const protocolVersion = 1;
 
 export interface AgentApiDeps {
   readonly store: Store;
@@ -145,13 +143,8 @@ function helloIn(first: NodeSessionRequest | undefined) {
       reason: 'HELLO_EXPECTED',
     });
   }
-  if (message.value.protocolVersion !== protocolVersion) {
-    throw new DomainError(
-      'precondition',
-      `this coordinator speaks protocol ${protocolVersion}, the agent ${message.value.protocolVersion}; install the same version on both`,
-      { reason: 'PROTOCOL_UNKNOWN' },
-    );
-  }
+  const { protocolVersion, description } = message.value;
+  requireProtocol({ what: 'agent', version: description?.agentVersion ?? '', protocolVersion });
   return message.value;
 }
 

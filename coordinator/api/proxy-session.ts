@@ -22,7 +22,6 @@ import type { ProxyRecord } from '../routing/proxy-record.ts';
 import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
-import { protocolVersion } from './agent-session.ts';
 import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
@@ -30,6 +29,7 @@ import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
+import { requireProtocol } from './protocol.ts';
 import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
 
@@ -148,13 +148,8 @@ function helloIn(first: ProxySessionRequest | undefined): ProxyHello {
       reason: 'HELLO_EXPECTED',
     });
   }
-  if (message.value.protocolVersion !== protocolVersion) {
-    throw new DomainError(
-      'precondition',
-      `this coordinator speaks protocol ${protocolVersion}, the proxy ${message.value.protocolVersion}; install the same version on both`,
-      { reason: 'PROTOCOL_UNKNOWN' },
-    );
-  }
+  const { protocolVersion, agentVersion } = message.value;
+  requireProtocol({ what: 'proxy agent', version: agentVersion, protocolVersion });
   return message.value;
 }
 
