@@ -43,6 +43,7 @@ import { Downloads } from './http/downloads.ts';
 import { serveHttp } from './http/server.ts';
 import { Authority } from './identity/authority.ts';
 import { tellRetired } from './identity/authority-events.ts';
+import { firstInvitation } from './identity/first-invitation.ts';
 import { createFirstToken, repinFirstToken } from './identity/first-token.ts';
 import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
 import { serverNames } from './identity/server-names.ts';
@@ -62,6 +63,8 @@ export interface CoordinatorDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Says something to the person who started it, and to nobody else; left out if there is none. */
+  readonly tell?: (text: string) => void;
 }
 
 /** Largest request body over HTTP; the same as over gRPC. */
@@ -104,6 +107,7 @@ export async function runCoordinator(
     { listen: config.listen.host, port: grpc.port, httpPort: http.port, nodes: store.nodes.size },
     'coordinator started',
   );
+  invite({ ...deps, ...parts, store, tokens });
   const loops = parts.loops.map((loop) => loop.run(inner.signal));
   const backups = serveBackups(
     config.stateDir,
@@ -131,6 +135,24 @@ function followPin(stateDir: string, authority: Authority, log: Logger): Disposa
   };
   follow();
   return authority.subscribe(follow);
+}
+
+/** Has the first hosts join by one line. It holds a secret, so it is told to a person and never logged. */
+function invite(
+  deps: Omit<CoordinatorDeps, 'clock'> & {
+    readonly store: Store;
+    readonly tokens: TokenIssuer;
+    readonly api: ApiAddresses;
+    readonly downloads: Downloads;
+  },
+): void {
+  const { store, log, tell, downloads } = deps;
+  if (store.nodes.size > 0) return;
+  const scriptSha256 = downloads.scriptSha256;
+  const words = tell === undefined ? null : firstInvitation({ ...deps, scriptSha256 });
+  if (words !== null) tell?.(words);
+  else
+    log.info('there is no node yet; "fairlead node invite" prints the line that makes a host one');
 }
 
 /** What outlives the process, opened. */

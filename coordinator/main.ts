@@ -12,5 +12,9 @@ export async function run(
 ): Promise<void> {
   const config = readCoordinatorConfig({ flags, env });
   const log = createLogger({ level: config.logLevel, process: 'coordinator' });
-  await runCoordinator(config, { clock: systemClock, random: systemRandom, log }, signal);
+  // What has a secret in it is for a terminal: anything else may be kept, by systemd say.
+  const terminal = process.stderr.isTTY ? process.stderr : undefined;
+  const tell = terminal && ((text: string) => void terminal.write(`\n${text}\n`));
+  const deps = { clock: systemClock, random: systemRandom, log, ...(tell && { tell }) };
+  await runCoordinator(config, deps, signal);
 }

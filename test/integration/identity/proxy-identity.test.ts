@@ -183,10 +183,30 @@ describe('a damaged file of a proxy', () => {
   });
 
   test.each([
-    ['list.json', (path: string) => { truncateSync(path, 40); }],
-    ['list.json', (path: string) => { writeFileSync(path, '{"format":1}'); }],
-    ['trust.json', (path: string) => { truncateSync(path, 40); }],
-    ['trust.json', (path: string) => { writeFileSync(path, '[]'); }],
+    [
+      'list.json',
+      (path: string) => {
+        truncateSync(path, 40);
+      },
+    ],
+    [
+      'list.json',
+      (path: string) => {
+        writeFileSync(path, '{"format":1}');
+      },
+    ],
+    [
+      'trust.json',
+      (path: string) => {
+        truncateSync(path, 40);
+      },
+    ],
+    [
+      'trust.json',
+      (path: string) => {
+        writeFileSync(path, '[]');
+      },
+    ],
   ] as const)('%s is named and had anew from the coordinator (%#)', async (name, damage) => {
     const id = (await proxy())?.id;
     damage(`${haproxy.path}/${name}`);
