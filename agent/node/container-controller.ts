@@ -58,6 +58,8 @@ export class ContainerController {
   #failure = '';
   #trouble = '';
   #last: ContainerStatus | undefined;
+  readonly #unlogged: { readonly level: 'info' | 'warn'; readonly fields: object }[] = [];
+  #logTimer: Disposable | undefined;
   /** Counts the events: what was inspected before the last one is out of date. */
   #events = 0;
   /** A report was made and may not have gone out yet. */
@@ -143,6 +145,7 @@ export class ContainerController {
       }
     }
     await Promise.all([this.#readiness.stop(), this.#liveness.stop()]);
+    this.#logNow();
   }
 
   async #settle(signal: AbortSignal): Promise<void> {
@@ -260,9 +263,18 @@ export class ContainerController {
   /** Balancers hear of it first. */
   #logLater({ phase, exitCode, message }: ContainerStatus): void {
     const fields = { ...this.#logFields(), phase, exitCode, reason: message || undefined };
-    this.#deps.clock.after(quietMs, () => {
-      this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
+    this.#unlogged.push({ level: phase === 'failed' ? 'warn' : 'info', fields });
+    this.#logTimer ??= this.#deps.clock.after(quietMs, () => {
+      this.#logNow();
     });
+  }
+
+  #logNow(): void {
+    this.#logTimer?.[Symbol.dispose]();
+    this.#logTimer = undefined;
+    for (const { level, fields } of this.#unlogged.splice(0)) {
+      this.#deps.log[level](fields, 'container changed');
+    }
   }
 
   async #act(action: Work, signal: AbortSignal): Promise<Outcome> {
