@@ -11,6 +11,8 @@ import { answer, malformed, udpLimit, type Zone } from './answer.ts';
 const headerBytes = 12;
 /** A connection that asks nothing is closed (RFC 7766, section 6.2.3). */
 const idleMs = 10_000;
+/** However slowly somebody asks, a connection is free again by then. */
+const connectionLifeMs = 30_000;
 const maxConnections = 256;
 /** Ports that both kinds have free are looked for so often when any free one will do. */
 const bindAttempts = 10;
@@ -20,7 +22,7 @@ export interface DnsServerOptions {
   /** 0: any that is free for both UDP and TCP. */
   readonly port: number;
   readonly zone: Zone;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'after'>;
   readonly log: Logger;
 }
 
@@ -48,7 +50,13 @@ export async function serveDns(
   tcp.maxConnections = maxConnections;
   tcp.on('connection', (socket) => {
     connections.add(socket);
-    socket.on('close', () => connections.delete(socket));
+    const life = options.clock.after(connectionLifeMs, () => {
+      socket.destroy();
+    });
+    socket.on('close', () => {
+      life[Symbol.dispose]();
+      connections.delete(socket);
+    });
     serveConnection(socket, responder);
   });
   tcp.on('error', (err) => {

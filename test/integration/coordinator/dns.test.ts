@@ -6,9 +6,10 @@ import { decode, encode, streamEncode } from 'dns-packet';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { serveDns } from '../../../coordinator/dns/dns-server.ts';
-import { systemClock } from '../../../shared/clock.ts';
+import { systemClock, type Clock } from '../../../shared/clock.ts';
 import { createLogger } from '../../../shared/logger.ts';
 import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
 
 const log = createLogger({ level: 'silent', process: 'coordinator' });
@@ -16,10 +17,10 @@ const many = Array.from({ length: 200 }, (_, index) => `198.51.100.${index + 1}`
 const name = 'web.fairlead.internal';
 
 /** A server of one name with 200 addresses. */
-async function start() {
+async function start(clock: Pick<Clock, 'now' | 'after'> = systemClock) {
   const life = new AbortController();
   const zone = { name: 'fairlead.internal', ttlSeconds: 5, lookup: () => many };
-  const options = { host: '127.0.0.1', port: 0, zone, clock: systemClock, log };
+  const options = { host: '127.0.0.1', port: 0, zone, clock, log };
   const server = await serveDns(options, life.signal);
   return {
     port: server.port,
@@ -85,6 +86,25 @@ test('answers many questions on one connection, however they are cut', async () 
     if (ids.length === 3) break;
   }
   expect(ids).toEqual([1, 2, 3]);
+});
+
+test('who asks a byte at a time is cut, however busy he looks', async () => {
+  const clock = new FakeClock();
+  await using server = await start(clock);
+  const socket = connect(server.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.write(Buffer.from([0]));
+  // Its answer shows that the connection was taken in before time moves.
+  await exchange(server.port, query(1));
+  const other = connect(server.port, '127.0.0.1');
+  await once(other, 'connect');
+  other.write(streamEncode({ type: 'query', id: 2, questions: [{ type: 'A', name }] }));
+  await once(other, 'data');
+  other.destroy();
+  const closed = once(socket, 'close');
+  await clock.advance(30_000);
+  await closed;
 });
 
 test('whatever comes in, it answers the next question, and no answers', async () => {
