@@ -6,7 +6,7 @@ import type { NodeId } from '../../shared/ids.ts';
 import type { Identity } from '../../shared/rpc/identity-keeper.ts';
 import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
 import { certificatesIn } from '../../shared/rpc/trust.ts';
-import { writeDurably } from './durable-file.ts';
+import { writeDurably } from '../../shared/durable-file.ts';
 
 /** Who this node is: the id is given once by the coordinator, for ever. */
 export interface NodeIdentity extends Identity {

@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, rename, rm, stat, chmod } from 'node:fs/promises';
+import { mkdir, readFile, stat, chmod } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
+import { writeDurably } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 
@@ -94,14 +95,9 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
 
 /** Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.tmp`;
   try {
-    await using file = await open(temporary, 'w', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-    await rename(temporary, path);
+    await writeDurably(path, text);
   } catch (error) {
-    await rm(temporary, { force: true });
     throw new DomainError(
       'precondition',
       `${path} cannot be written: ${messageOf(error)}; free space on its disk, or see that it may be written to`,

@@ -1,15 +1,6 @@
-import {
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { writeDurablySync } from '../../shared/durable-file.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Address } from '../../shared/rpc/client.ts';
 import { CommandFailure, exitStatus } from './exit-status.ts';
@@ -52,10 +43,8 @@ export class ContextFile {
     const text = `${JSON.stringify({ version: formatVersion, current, contexts }, undefined, 2)}\n`;
     try {
       mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-      writeDurably(temporary, text);
-      renameSync(temporary, this.path);
+      writeDurablySync(this.path, text, { temporary });
     } catch (error) {
-      rmSync(temporary, { force: true });
       throw new CommandFailure(
         exitStatus.failed,
         `${this.path} cannot be written: ${messageOf(error)}; nothing was saved`,
@@ -91,16 +80,4 @@ function areContexts(value: unknown): value is Contexts['contexts'] {
   return Object.values(value as Record<string, Partial<Address> | null>).every(
     (context) => typeof context?.address === 'string' && typeof context.token === 'string',
   );
-}
-
-function writeDurably(path: string, text: string): void {
-  const file = openSync(path, 'w', 0o600);
-  try {
-    // The mode of a file that was there already stays otherwise.
-    fchmodSync(file, 0o600);
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

@@ -2,6 +2,7 @@ import { createConnection, type Socket } from 'node:net';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { onAbort } from '../../shared/abort.ts';
+import { syncDirectory } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import { readArchive, type Manifest } from './archive.ts';
 import { backupSocket } from './state-files.ts';
@@ -70,14 +71,5 @@ async function dial(stateDir: string): Promise<Socket> {
       `no coordinator that runs on ${stateDir} can be asked for a backup (${messageOf(error)}); name its --state-dir, and be its user`,
       { reason: 'COORDINATOR_UNREACHABLE', cause: error },
     );
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

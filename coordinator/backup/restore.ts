@@ -1,6 +1,7 @@
-import { chown, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { chown, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
+import { syncDirectory } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import { prepareStateDirectory } from '../identity/key-files.ts';
 import { checkDatabase, refuseIfInUse } from '../store/database.ts';
@@ -81,15 +82,6 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch {
     return false;
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

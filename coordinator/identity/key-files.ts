@@ -1,16 +1,7 @@
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
+import { writeDurablySync } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 
 const keyBytes = 32;
@@ -68,25 +59,9 @@ export function writeSecretFile(path: string, content: string): void {
 }
 
 function writeFile(path: string, content: string, mode: number): void {
-  const temporary = `${path}.new`;
   try {
-    const file = openSync(temporary, 'w', mode);
-    try {
-      // One that is written in part only, as on a disk that is nearly full, is no success.
-      writeFileSync(file, content);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-    const directory = openSync(dirname(path), 'r');
-    try {
-      fsyncSync(directory);
-    } finally {
-      closeSync(directory);
-    }
+    writeDurablySync(path, content, { mode });
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw new DomainError(
       'unavailable',
       `${path} cannot be written: ${messageOf(error)}; free space on its disk, or see that it may be written to`,

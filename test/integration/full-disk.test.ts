@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { connect, Role, type FairleadClient } from '../../client/index.ts';
+import { ContextFile } from '../../client/cli/context-file.ts';
 import { FairleadError } from '../../client/fairlead-error.ts';
 import { takeBackup } from '../../coordinator/backup/backup.ts';
 import { restoreBackup } from '../../coordinator/backup/restore.ts';
@@ -256,9 +257,11 @@ describeWithMounts('while the disk is full', () => {
       }, patience);
     }
     await using agent = new AgentInProcess(flags);
+    // Each renewal, every three seconds here, begins another.
     await eventually(() => {
-      expect(agent.logged('session begins').length).toBe(1);
+      expect(agent.logged('session begins')).not.toEqual([]);
     }, patience);
+    expect(agent.logged('session refused')).toEqual([]);
     await isReady();
   });
 
@@ -333,7 +336,21 @@ describeWithMounts('while the disk is full', () => {
       expect(list()).toContain('web-2');
       expect(coordinator.statuses.at(-1)?.message).toBe('');
     }, patience);
-    expect(readdirSync(stateDir).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    expect(readdirSync(stateDir).filter((name) => name.endsWith('.new'))).toEqual([]);
     expect((await get(port)).body).toBe('two');
+  });
+  test('the command line keeps the contexts that it had, whole, when a part of the new ones fits', async () => {
+    await using disk = await SmallDisk.mount(1);
+    const file = new ContextFile(disk.join('contexts.json'));
+    const address = (length: number) => ({ address: 'x'.repeat(length), token: 'flt_1' });
+    file.store({ current: 'one', contexts: { one: address(10) } });
+    writeFileSync(disk.join('spare'), 'x');
+    disk.fill();
+    rmSync(disk.join('spare'));
+    expect(() => {
+      file.store({ current: 'two', contexts: { two: address(10_000) } });
+    }).toThrow(/contexts\.json cannot be written: ENOSPC.*; nothing was saved/);
+    expect(file.load()).toEqual({ current: 'one', contexts: { one: address(10) } });
+    expect(readdirSync(disk.path).sort()).toEqual(['contexts.json', 'filler']);
   });
 });

@@ -15,7 +15,7 @@ import type { Clock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import { coordinatorName } from '../../../shared/rpc/trust.ts';
 import { backoffMs } from '../../../shared/retry.ts';
-import { syncDirectory } from '../durable-file.ts';
+import { syncDirectory } from '../../../shared/durable-file.ts';
 import type { Program } from './program.ts';
 import { Versions } from './versions.ts';
 

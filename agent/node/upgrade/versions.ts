@@ -1,7 +1,7 @@
 import { renameSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncDirectory, writeDurably } from '../durable-file.ts';
+import { syncDirectory, writeDurably } from '../../../shared/durable-file.ts';
 
 /** An upgrade that was given up, as the launcher left it. */
 export interface GivenUp {

@@ -1,0 +1,73 @@
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** For a file's owner alone. */
+const ownerOnly = 0o600;
+
+/** Writes a file of mode 0600: all of it or nothing, whatever happens in between, and for good. */
+export async function writeDurably(path: string, text: string): Promise<void> {
+  const temporary = `${path}.new`;
+  try {
+    await using file = await open(temporary, 'w', ownerOnly);
+    await file.writeFile(text);
+    await file.chmod(ownerOnly);
+    await file.sync();
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Makes what was renamed in a directory outlive a loss of power. */
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r');
+  await directory.sync();
+}
+
+export interface DurableFileOptions {
+  /** Mode of the file; 0600 if left out. */
+  readonly mode?: number;
+  /** Beside the file; where several processes may write it, a name of each one's own. */
+  readonly temporary?: string;
+}
+
+/** The same as `writeDurably`, for who cannot go on before it is done. */
+export function writeDurablySync(
+  path: string,
+  text: string,
+  { mode = ownerOnly, temporary = `${path}.new` }: DurableFileOptions = {},
+): void {
+  try {
+    withFile(openSync(temporary, 'w', mode), (file) => {
+      // The mode of a file that was there already stays otherwise.
+      fchmodSync(file, mode);
+      // One write of the system may take a part alone, as on a disk that is nearly full.
+      writeFileSync(file, text);
+      fsyncSync(file);
+    });
+    renameSync(temporary, path);
+    withFile(openSync(dirname(path), 'r'), fsyncSync);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function withFile(file: number, use: (file: number) => void): void {
+  try {
+    use(file);
+  } finally {
+    closeSync(file);
+  }
+}
