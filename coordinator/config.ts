@@ -20,6 +20,20 @@ const hostPort = z
   )
   .check(z.refine(({ port }) => port <= 65_535, 'must have a port of at most 65535'));
 
+/** A whole number of seconds. */
+function seconds({ min, max, preset }: { min: number; max: number; preset: number }) {
+  return z._default(
+    z.coerce
+      .number({ error: 'must be a number of seconds' })
+      .check(
+        z.refine(Number.isInteger, 'must be a whole number'),
+        z.gte(min, `must be at least ${min}`),
+        z.lte(max, `must be at most ${max}`),
+      ),
+    preset,
+  );
+}
+
 const schema = z.object({
   stateDir: z._default(z.string(), '/var/lib/fairlead/coordinator'),
   listen: z.prefault(hostPort, '127.0.0.1:7600'),
@@ -35,36 +49,9 @@ const schema = z.object({
     'fairlead.internal',
   ),
   dnsListen: z.optional(hostPort),
-  dnsTtlSeconds: z._default(
-    z.coerce
-      .number({ error: 'must be a number of seconds' })
-      .check(
-        z.refine(Number.isInteger, 'must be a whole number'),
-        z.gte(1, 'must be at least 1'),
-        z.lte(3_600, 'must be at most 3600'),
-      ),
-    5,
-  ),
-  nodeGraceSeconds: z._default(
-    z.coerce
-      .number({ error: 'must be a number of seconds' })
-      .check(
-        z.refine(Number.isInteger, 'must be a whole number'),
-        z.gte(5, 'must be at least 5'),
-        z.lte(86_400, 'must be at most 86400'),
-      ),
-    8,
-  ),
-  certificateLifeSeconds: z._default(
-    z.coerce
-      .number({ error: 'must be a number of seconds' })
-      .check(
-        z.refine(Number.isInteger, 'must be a whole number'),
-        z.gte(4, 'must be at least 4'),
-        z.lte(maxCertificateLifeSeconds, `must be at most ${maxCertificateLifeSeconds}`),
-      ),
-    2_592_000,
-  ),
+  dnsTtlSeconds: seconds({ min: 1, max: 3_600, preset: 5 }),
+  nodeGraceSeconds: seconds({ min: 5, max: 86_400, preset: 8 }),
+  certificateLifeSeconds: seconds({ min: 4, max: maxCertificateLifeSeconds, preset: 2_592_000 }),
   packagesDir: z.optional(z.string()),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });
