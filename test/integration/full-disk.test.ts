@@ -250,7 +250,10 @@ describeWithMounts('while the disk is full', () => {
         ) as string,
       });
       expect(file()).toBe(written);
-      expect(readdirSync(disk.join('agent'))).toEqual(['node.json']);
+      // It tries again for ever: between two attempts nothing of them is left.
+      await eventually(() => {
+        expect(readdirSync(disk.join('agent'))).toEqual(['node.json']);
+      }, patience);
       disk.free();
       await eventually(() => {
         expect(file()).not.toBe(written);
@@ -336,7 +339,9 @@ describeWithMounts('while the disk is full', () => {
       expect(list()).toContain('web-2');
       expect(coordinator.statuses.at(-1)?.message).toBe('');
     }, patience);
-    expect(readdirSync(stateDir).filter((name) => name.endsWith('.new'))).toEqual([]);
+    await eventually(() => {
+      expect(readdirSync(stateDir).filter((name) => name.endsWith('.new'))).toEqual([]);
+    }, patience);
     expect((await get(port)).body).toBe('two');
   });
   test('the command line keeps the contexts that it had, whole, when a part of the new ones fits', async () => {
