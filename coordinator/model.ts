@@ -358,8 +358,10 @@ export interface Token {
   readonly id: TokenId;
   readonly name: string;
   readonly role: Role;
-  /** Empty: all services. */
+  /** Empty: all services; none if it is limited to clusters. */
   readonly serviceIds: readonly ServiceId[];
+  /** Node clusters that it is limited to; empty: all. */
+  readonly clusterIds: readonly NodeClusterId[];
   /** For the role node: tags that it may give; empty: any. */
   readonly tags: readonly string[];
   /** For the role node: the cluster that a host joins with it; null: none. */

@@ -309,7 +309,8 @@ export const tokenKind: Kind<Token> = {
   columns: [
     { title: 'NAME', cell: ({ name }) => name },
     { title: 'ROLE', cell: ({ role }) => roleWords(role) },
-    { title: 'SERVICES', cell: ({ serviceIds }) => serviceIds.join(' ') || 'all' },
+    { title: 'SERVICES', cell: servicesOf },
+    { title: 'CLUSTERS', cell: ({ clusterIds }) => clusterIds.join(' '), optional: true },
     { title: 'TAGS', cell: ({ tags }) => tags.join(' '), optional: true },
     { title: 'JOINED', cell: joinsOf, optional: true },
     { title: 'AGE', cell: ({ createdAt }, nowMs) => age(createdAt, nowMs) },
@@ -318,6 +319,11 @@ export const tokenKind: Kind<Token> = {
     { title: 'ID', cell: ({ id }) => id },
   ],
 };
+
+/** Who is limited to node clusters reaches no service that is not named. */
+function servicesOf({ serviceIds, clusterIds }: Token): string {
+  return serviceIds.join(' ') || (clusterIds.length === 0 ? 'all' : 'none');
+}
 
 /** How many nodes joined with it, and of how many. */
 function joinsOf({ uses, maxUses }: Token): string {

@@ -97,9 +97,11 @@ export class Authenticator {
 
   #admit(token: Token, certificate: PeerCertificate | null): TokenPrincipal {
     this.#lastUsed.set(token.id, this.#clock.now());
-    const { id, name, role, containerId } = token;
+    const { id, name, role, containerId, clusterIds } = token;
     const scope = this.#scopeOf(token);
-    return { kind: 'token', id, name, role, containerId, scope, certificate };
+    // One that is gone is never everything: ids are not used again.
+    const clusters = clusterIds.length === 0 ? null : new Set(clusterIds);
+    return { kind: 'token', id, name, role, containerId, scope, clusters, certificate };
   }
 
   /** Resolves when the token has been revoked or has expired, or when the signal aborts. */
@@ -141,7 +143,7 @@ export class Authenticator {
 
   /** A container's token reaches its service and what that is linked to at the moment. */
   #scopeOf(token: Token): Set<ServiceId> | null {
-    if (token.serviceIds.length === 0) return null;
+    if (token.serviceIds.length === 0) return token.clusterIds.length === 0 ? null : new Set();
     const scope = new Set(token.serviceIds);
     if (token.containerId !== null || token.role === 'proxy') {
       for (const id of token.serviceIds) {

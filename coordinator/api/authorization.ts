@@ -2,9 +2,9 @@ import { DomainError } from '../../shared/errors.ts';
 import type { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import type { ControlServiceDefinition } from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
-import type { ServiceId } from '../../shared/ids.ts';
+import type { NodeClusterId, ServiceId } from '../../shared/ids.ts';
 import type { Role } from '../model.ts';
-import type { Call, Principal } from './call.ts';
+import type { Call, Principal, TokenPrincipal } from './call.ts';
 
 /**
  * What a call amounts to. The scope of a token is checked besides, against each object that is named.
@@ -15,7 +15,8 @@ import type { Call, Principal } from './call.ts';
  * - `read-fleet`: look at nodes and their clusters
  * - `run`: start, stop, scale, redeploy
  * - `define`: change what is to run
- * - `administer`: nodes, their clusters, tokens, the certificate authority
+ * - `administer-fleet`: change nodes and node clusters that are there
+ * - `administer`: everything else: make and remove node clusters, tokens, the certificate authority
  * - `join`: make a host a node
  * - `enrol`: get the certificate of a proxy
  * - `be-node`, `be-proxy`: speak as a node, as a proxy
@@ -27,6 +28,7 @@ export type Access =
   | 'read-fleet'
   | 'run'
   | 'define'
+  | 'administer-fleet'
   | 'administer'
   | 'join'
   | 'enrol'
@@ -67,8 +69,8 @@ const control: RulesOf<ControlServiceDefinition> = {
   GetNode: 'read-fleet',
   ListNodes: 'read-fleet',
   WatchNodes: 'read-fleet',
-  UpdateNode: 'administer',
-  RemoveNode: 'administer',
+  UpdateNode: 'administer-fleet',
+  RemoveNode: 'administer-fleet',
   UpgradeNodes: 'administer',
   AdoptOrphan: 'administer',
   DiscardOrphan: 'administer',
@@ -76,7 +78,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   GetNodeCluster: 'read-fleet',
   ListNodeClusters: 'read-fleet',
   WatchNodeClusters: 'read-fleet',
-  UpdateNodeCluster: 'administer',
+  UpdateNodeCluster: 'administer-fleet',
   RemoveNodeCluster: 'administer',
   ListEndpoints: 'read',
   WatchEndpoints: 'read',
@@ -130,6 +132,7 @@ const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
   'read-fleet': people,
   run: ['operator', 'admin'],
   define: ['operator', 'admin'],
+  'administer-fleet': ['admin'],
   administer: ['admin'],
   join: ['node'],
   'be-node': ['node-identity'],
@@ -150,9 +153,14 @@ export function authorize(path: string, principal: Principal): void {
   if (access === 'define' && principal.containerId !== null) {
     throw forbidden('the token of a container may not change definitions');
   }
-  if (access === 'administer' && principal.scope !== null) {
-    throw forbidden(`token "${principal.name}" is limited to some services`);
+  if (principal.scope !== null && isBeyond(access, principal)) {
+    throw forbidden(`token "${principal.name}" is limited to some services or node clusters`);
   }
+}
+
+/** Who is limited to node clusters may change those, and each is looked at besides; nothing else of a fleet. */
+function isBeyond(access: Access, { clusters }: TokenPrincipal): boolean {
+  return access === 'administer' || (access === 'administer-fleet' && clusters === null);
 }
 
 function standingOf(principal: Principal): Standing {
@@ -180,10 +188,31 @@ export function requireScope(
   throw forbidden(`token "${call.principal.name}" does not reach the service ${service.name}`);
 }
 
+/** Whether the caller's token reaches a node cluster, or a node that is in one; null: in none. */
+export function inClusters(
+  { principal }: Pick<Call, 'principal'>,
+  cluster: NodeClusterId | null,
+): boolean {
+  const { clusters } = principal;
+  return clusters === null || (cluster !== null && clusters.has(cluster));
+}
+
+/** Throws 'forbidden' unless the caller's token reaches the node cluster that something is in. */
+export function requireClusters(
+  call: Pick<Call, 'principal'>,
+  cluster: NodeClusterId | null,
+  what: string,
+): void {
+  if (inClusters(call, cluster)) return;
+  throw forbidden(`token "${call.principal.name}" does not reach ${what}`);
+}
+
 /** Throws 'forbidden' if the caller's token is limited to some services. */
 export function requireUnlimited({ principal }: Pick<Call, 'principal'>, what: string): void {
   if (principal.scope === null) return;
-  throw forbidden(`token "${principal.name}" is limited to some services and may not ${what}`);
+  throw forbidden(
+    `token "${principal.name}" is limited to some services or node clusters and may not ${what}`,
+  );
 }
 
 function forbidden(message: string): DomainError {

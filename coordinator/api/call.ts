@@ -1,4 +1,4 @@
-import type { ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type { ContainerId, NodeClusterId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
 import type { Role } from '../model.ts';
 import type { PeerCertificate } from './peer.ts';
 
@@ -10,6 +10,8 @@ export interface TokenPrincipal {
   readonly role: Role;
   /** Services it is limited to; null: all. */
   readonly scope: ReadonlySet<ServiceId> | null;
+  /** Node clusters that it is limited to; null: all. */
+  readonly clusters: ReadonlySet<NodeClusterId> | null;
   /** The container that the token was made for; null: a person or a script. */
   readonly containerId: ContainerId | null;
   /** Null: the caller showed the token itself. */

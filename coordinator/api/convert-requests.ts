@@ -44,6 +44,8 @@ export interface TokenWish {
   readonly role: Role;
   /** Names or ids. */
   readonly services: readonly string[];
+  /** Node clusters that it is limited to, by name or id. */
+  readonly clusters: readonly string[];
   readonly tags: readonly string[];
   /** Name or id of the cluster that a host joins with it; empty: none. */
   readonly cluster: string;
@@ -54,7 +56,8 @@ export interface TokenWish {
 }
 
 export function tokenWishFromProto(request: CreateTokenRequest, into: FieldViolation[]): TokenWish {
-  const { name, role: protoRole, services, tags, cluster, maxUses, lifetimeSeconds } = request;
+  const { name, role: protoRole, services, clusters, tags } = request;
+  const { cluster, maxUses, lifetimeSeconds } = request;
   if (name === '') into.push({ field: 'name', rule: 'is required' });
   validateText(name, { maxBytes: maxTokenNameBytes, field: 'name', line: true }, into);
   const role = roleFromProto(protoRole);
@@ -63,11 +66,15 @@ export function tokenWishFromProto(request: CreateTokenRequest, into: FieldViola
     into.push({ field: 'services', rule: 'is required for the role PROXY' });
   }
   if (role !== 'node') refuseJoinFields(request, into);
+  if (clusters.length > 0 && (role === 'node' || role === 'proxy')) {
+    into.push({ field: 'clusters', rule: 'must not be set for the roles NODE and PROXY' });
+  }
   validateGivenTags(tags, 'tags', into);
   validateRange(maxUses, { min: 0, max: maxJoins, field: 'max_uses' }, into);
   const lifetime = { min: 0, max: maxUint32, field: 'lifetime_seconds' };
   validateRange(lifetimeSeconds, lifetime, into);
-  return { name, role: role ?? 'viewer', services, tags, cluster, maxUses, lifetimeSeconds };
+  const scope = { services, clusters };
+  return { name, role: role ?? 'viewer', ...scope, tags, cluster, maxUses, lifetimeSeconds };
 }
 
 /** What only a token has that hosts join with. */

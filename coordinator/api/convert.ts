@@ -171,6 +171,7 @@ export function tokenToProto(token: Token, lastUsedAtMs: number | null): ProtoTo
     name: token.name,
     role: roles[token.role],
     serviceIds: [...token.serviceIds],
+    clusterIds: [...token.clusterIds],
     tags: [...token.tags],
     clusterId: token.clusterId ?? '',
     maxUses: token.maxUses,

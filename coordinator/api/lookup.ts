@@ -1,7 +1,7 @@
 import { DomainError } from '../../shared/errors.ts';
 import type { Action, Container, Node, NodeCluster, Service, Token } from '../model.ts';
 import type { Store } from '../store/store.ts';
-import { requireScope } from './authorization.ts';
+import { requireClusters, requireScope } from './authorization.ts';
 import type { Call } from './call.ts';
 
 /** Finds what requests name, within the caller's scope; throws 'not-found' or 'forbidden'. */
@@ -46,16 +46,24 @@ export class Lookup {
     return { container, service };
   }
 
-  node(nameOrId: string): Node {
+  node(call: Pick<Call, 'principal'>, nameOrId: string): Node {
     const node = this.#store.nodeNamed(required(nameOrId, 'node'));
     if (node === undefined) throw notFound('node', nameOrId);
+    requireClusters(call, node.clusterId, `the node ${node.name}`);
     return node;
   }
 
   /** `field`: what the request calls it. */
-  cluster(nameOrId: string, field: 'cluster' | 'node_cluster'): NodeCluster {
+  cluster(
+    call: Pick<Call, 'principal'>,
+    nameOrId: string,
+    field: 'cluster' | 'clusters' | 'node_cluster',
+  ): NodeCluster {
     const cluster = this.#store.clusterNamed(required(nameOrId, field));
-    if (cluster !== undefined) return cluster;
+    if (cluster !== undefined) {
+      requireClusters(call, cluster.id, `the node cluster ${cluster.name}`);
+      return cluster;
+    }
     throw new DomainError(
       'not-found',
       `no node cluster is called "${nameOrId}" or has that id; make one by "fairlead cluster create"`,

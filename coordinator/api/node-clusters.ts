@@ -38,9 +38,10 @@ export class NodeClusterApi {
     this.#deps = deps;
   }
 
-  getNodeCluster({ nodeCluster }: GetNodeClusterRequest) {
+  getNodeCluster({ nodeCluster }: GetNodeClusterRequest, call: Call) {
     const { presenter, lookup } = this.#deps;
-    return { nodeCluster: presenter.nodeCluster(lookup.cluster(nodeCluster, 'node_cluster')) };
+    const cluster = lookup.cluster(call, nodeCluster, 'node_cluster');
+    return { nodeCluster: presenter.nodeCluster(cluster) };
   }
 
   createNodeCluster(request: CreateNodeClusterRequest, call: Call) {
@@ -88,7 +89,7 @@ export class NodeClusterApi {
     throwIfInvalid(violations);
     const replayed = mutations.replayed('UpdateNodeCluster', call, options);
     if (replayed !== undefined) return this.#replay(replayed);
-    const before = lookup.cluster(request.nodeCluster, 'node_cluster');
+    const before = lookup.cluster(call, request.nodeCluster, 'node_cluster');
     requireVersion(options, before);
     const after: NodeCluster = {
       ...before,
@@ -127,7 +128,7 @@ export class NodeClusterApi {
     throwIfInvalid(violations);
     const replayed = mutations.replayed('RemoveNodeCluster', call, options);
     if (replayed !== undefined) return this.#replay(replayed);
-    const cluster = lookup.cluster(request.nodeCluster, 'node_cluster');
+    const cluster = lookup.cluster(call, request.nodeCluster, 'node_cluster');
     requireVersion(options, cluster);
     requireEmpty(cluster, store);
     const shown = presenter.nodeCluster(cluster);

@@ -62,7 +62,7 @@ export class NodeUpgradeApi {
         { reason: 'PACKAGES_MISSING' },
       );
     }
-    const nodes = this.#inOrder(names);
+    const nodes = this.#inOrder(call, names);
     const roll: Roll = {
       version: packages.version,
       parallelism: parallelism === 0 ? defaultParallelism : parallelism,
@@ -89,9 +89,9 @@ export class NodeUpgradeApi {
   }
 
   /** Those first whose agents have least to look after: one of them tries the version for all. */
-  #inOrder(names: readonly string[]): Node[] {
+  #inOrder(call: Call, names: readonly string[]): Node[] {
     const { store, lookup } = this.#deps;
-    const named = names.map((name) => lookup.node(name));
+    const named = names.map((name) => lookup.node(call, name));
     const nodes = [...new Set(named.length > 0 ? named : store.nodes.values())];
     const load = ({ id }: Node) => store.containersOn(id).length;
     return nodes.sort((a, b) => load(a) - load(b) || a.name.localeCompare(b.name, 'en'));

@@ -8,6 +8,7 @@ import type { Action, Node } from '../model.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
+import { requireClusters } from './authorization.ts';
 import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';
 import { nodeChangeFromProto } from './convert-nodes.ts';
@@ -36,8 +37,8 @@ export class NodeApi {
     this.#deps = deps;
   }
 
-  getNode({ node }: GetNodeRequest) {
-    return { node: this.#deps.presenter.node(this.#deps.lookup.node(node)) };
+  getNode({ node }: GetNodeRequest, call: Call) {
+    return { node: this.#deps.presenter.node(this.#deps.lookup.node(call, node)) };
   }
 
   updateNode(request: UpdateNodeRequest, call: Call) {
@@ -48,7 +49,7 @@ export class NodeApi {
     throwIfInvalid(violations);
     const replayed = mutations.replayed('UpdateNode', call, options);
     if (replayed !== undefined) return this.#replay(replayed);
-    const before = lookup.node(request.node);
+    const before = lookup.node(call, request.node);
     requireVersion(options, before);
     const { cluster } = change;
     const after: Node = {
@@ -60,9 +61,10 @@ export class NodeApi {
           ? before.clusterId
           : cluster === null
             ? null
-            : lookup.cluster(cluster, 'cluster').id,
+            : lookup.cluster(call, cluster, 'cluster').id,
       version: before.version + 1,
     };
+    requireClusters(call, after.clusterId, 'nodes in no cluster');
     if (options.dryRun) {
       const plan = { steps: previews.planWith({ node: after }) };
       return { node: presenter.node(before), action: undefined, plan };
@@ -90,7 +92,7 @@ export class NodeApi {
     throwIfInvalid(violations);
     const replayed = mutations.replayed('RemoveNode', call, options);
     if (replayed !== undefined) return this.#replay(replayed);
-    const node = lookup.node(request.node);
+    const node = lookup.node(call, request.node);
     requireVersion(options, node);
     const shown = presenter.node(node);
     const containers = store.containersOn(node.id);

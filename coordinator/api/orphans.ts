@@ -46,7 +46,7 @@ export class OrphanApi {
     const options = this.#options(request);
     const replayed = mutations.replayed('AdoptOrphan', call, options);
     if (replayed !== undefined) return this.#replay(replayed);
-    const node = lookup.node(request.node);
+    const node = lookup.node(call, request.node);
     const orphan = this.#orphan(node, request.orphan);
     const { container, service } = this.#adoption(node, orphan);
     const none = { container: undefined, action: undefined, plan: { steps: [] } };
@@ -81,7 +81,7 @@ export class OrphanApi {
     if (replayed !== undefined) {
       return { orphan: undefined, action: actionToProto(replayed), plan: undefined };
     }
-    const node = lookup.node(request.node);
+    const node = lookup.node(call, request.node);
     const entry = this.#orphan(node, request.orphan);
     const { containerId, name, reported } = entry;
     const running = reported.phase === 'running';

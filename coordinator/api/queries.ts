@@ -9,7 +9,7 @@ import type { Routing } from '../routing/routing.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
-import { inScope, requireScope, requireUnlimited } from './authorization.ts';
+import { inClusters, inScope, requireScope, requireUnlimited } from './authorization.ts';
 import type { Call } from './call.ts';
 import type { ChangeLog, Topic } from './change-log.ts';
 import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
@@ -56,8 +56,9 @@ export class QueryApi {
     return this.#watch('containers', this.#containerList(request, call), request.cursor, call);
   }
 
-  listNodes({ tags }: proto.ListNodesRequest) {
+  listNodes({ tags }: proto.ListNodesRequest, call: Call) {
     const nodes = [...this.#deps.store.nodes.values()]
+      .filter(({ clusterId }) => inClusters(call, clusterId))
       .filter((node) => {
         const { all } = tagsOf(node, this.#deps.store.clusterOf(node));
         return tags.every((tag) => all.includes(tag));
@@ -70,20 +71,22 @@ export class QueryApi {
   watchNodes(request: proto.WatchNodesRequest, call: Call) {
     // When a node was last heard of changes all the time; by itself it is no news.
     const list = () =>
-      this.listNodes(request).nodes.map((node) => ({ ...node, lastSeenAt: undefined }));
+      this.listNodes(request, call).nodes.map((node) => ({ ...node, lastSeenAt: undefined }));
     return this.#watch('nodes', list, request.cursor, call);
   }
 
-  listNodeClusters() {
+  listNodeClusters(call: Call) {
     const { store, presenter } = this.#deps;
     const nodeClusters = [...store.clusters.values()]
+      .filter(({ id }) => inClusters(call, id))
       .map((cluster) => presenter.nodeCluster(cluster))
       .sort((a, b) => byName(a.name, b.name));
     return { nodeClusters };
   }
 
   watchNodeClusters({ cursor }: proto.WatchNodeClustersRequest, call: Call) {
-    return this.#watch('nodeClusters', () => this.listNodeClusters().nodeClusters, cursor, call);
+    const list = () => this.listNodeClusters(call).nodeClusters;
+    return this.#watch('nodeClusters', list, cursor, call);
   }
 
   listEndpoints(request: proto.ListEndpointsRequest, call: Call) {
@@ -197,7 +200,7 @@ export class QueryApi {
   #containerList(request: proto.ListContainersRequest, call: Call) {
     const { store, presenter, lookup } = this.#deps;
     const selected = this.#selection(request.services, call);
-    const nodes = new Set(request.nodes.map((node) => lookup.node(node).id));
+    const nodes = new Set(request.nodes.map((node) => lookup.node(call, node).id));
     return () =>
       selected()
         .flatMap(({ id }) => store.containersOf(id))

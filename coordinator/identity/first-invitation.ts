@@ -56,8 +56,14 @@ function makeToken({ store, random, tokens }: InvitationDeps): string {
     const before = store.tokenNamed(tokenName);
     if (before !== undefined) tx.tokens.delete(before.id);
     tx.tokens.put({
-      ...{ id, name: tokenName, role: 'node', serviceIds: [], tags: [], clusterId: null },
-      ...{ maxUses: maxHosts, uses: 0, hash: hashSecret(secret), containerId: null },
+      ...{ id, name: tokenName, role: 'node', serviceIds: [], clusterIds: [], tags: [] },
+      ...{
+        clusterId: null,
+        maxUses: maxHosts,
+        uses: 0,
+        hash: hashSecret(secret),
+        containerId: null,
+      },
       ...{ createdAtMs: tx.nowMs, expiresAtMs: tx.nowMs + lifeMs },
     });
     tx.event({

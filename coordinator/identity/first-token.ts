@@ -42,6 +42,7 @@ export function createFirstToken(
       name: 'admin',
       role: 'admin',
       serviceIds: [],
+      clusterIds: [],
       tags: [],
       clusterId: null,
       maxUses: 0,

@@ -212,6 +212,7 @@ export class Placement {
       name: `container:${container.name}:${container.id.slice(0, 8)}`,
       role,
       serviceIds: [service.id],
+      clusterIds: [],
       tags: [],
       clusterId: null,
       maxUses: 0,

@@ -229,6 +229,7 @@ export function aToken(changes: Partial<Token> = {}): Token {
     name: 'somebody',
     role: 'viewer',
     serviceIds: [],
+    clusterIds: [],
     tags: [],
     clusterId: null,
     maxUses: 0,

@@ -3,6 +3,7 @@ import { CreateTokenResponse } from '../../../shared/gen/fairlead/v1/control_ser
 import { shortId } from '../../../shared/ids.ts';
 import { systemRandom } from '../../../shared/random.ts';
 import { Role } from '../../../shared/gen/fairlead/v1/token.ts';
+import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { tokenKind } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
@@ -24,7 +25,7 @@ interface CreateFlags {
   readonly service?: readonly string[];
   readonly tag?: readonly string[];
   readonly lifetime?: number;
-  readonly cluster?: string;
+  readonly cluster?: readonly string[];
   readonly maxUses?: number;
 }
 
@@ -54,7 +55,12 @@ function addCreate(token: Command): void {
         collectWords,
       ),
     )
-    .addOption(new Option('--cluster <cluster>', 'node cluster that a host joins with it'))
+    .addOption(
+      new Option(
+        '--cluster <cluster>',
+        'of the role node: node cluster that a host joins with it; of others: only for this node cluster and its nodes, repeatable',
+      ).argParser(collectWords),
+    )
     .addOption(
       new Option(
         '--max-uses <n>',
@@ -74,7 +80,8 @@ function addCreate(token: Command): void {
 Examples:
   fairlead token create --role node --cluster web --max-uses 4 --lifetime 1h > web.token
   fairlead token create node-1 --role node --tag web --max-uses 1 > node-1.token
-  fairlead token create ci --role operator --service web --json`,
+  fairlead token create ci --role operator --service web --json
+  fairlead token create edge-admin --role admin --cluster edge`,
     )
     .action(connected<MutationFlags & CreateFlags>(create));
 }
@@ -126,16 +133,25 @@ function requestOf({
     role: roles[flags.role],
     services: [...(flags.service ?? [])],
     tags: [...(flags.tag ?? [])],
-    cluster: flags.cluster ?? '',
+    ...clustersOf(flags),
     maxUses: flags.maxUses ?? 0,
     lifetimeSeconds: Math.ceil((flags.lifetime ?? 0) / 1_000),
     options: { requestId: flags.requestId ?? '', dryRun: flags.dryRun === true },
   };
 }
 
+/** A host joins one cluster; others may be limited to several. */
+function clustersOf({ role, cluster = [] }: CreateFlags) {
+  if (role !== 'node') return { cluster: '', clusters: [...cluster] };
+  if (cluster.length > 1) {
+    throw new CommandFailure(exitStatus.usage, 'a host joins one cluster: give --cluster once');
+  }
+  return { cluster: cluster[0] ?? '', clusters: [] };
+}
+
 /** Tells apart the tokens that were made for the same. */
 function nameFor({ role, cluster }: CreateFlags): string {
-  return `${cluster ?? role}-${shortId(systemRandom.id())}`;
+  return `${cluster?.[0] ?? role}-${shortId(systemRandom.id())}`;
 }
 
 /** Not sent again when the answer is lost: the secret is in the first answer only. */

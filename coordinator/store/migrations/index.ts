@@ -7,6 +7,7 @@ import { rollouts } from './0006-rollouts.ts';
 import { upgrades } from './0007-upgrades.ts';
 import { health } from './0008-health.ts';
 import { sequential } from './0009-sequential.ts';
+import { tokenClusters } from './0010-token-clusters.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -19,4 +20,5 @@ export const migrations: readonly string[] = [
   upgrades,
   health,
   sequential,
+  tokenClusters,
 ];

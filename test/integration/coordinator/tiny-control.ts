@@ -36,7 +36,7 @@ export function collectLog(): {
 export const openGate: Gate = async function* (call, context) {
   const principal = {
     ...({ kind: 'token', id: 'a' as TokenId, name: 'anybody', role: 'admin' } as const),
-    ...{ scope: null, containerId: null, certificate: null },
+    ...{ scope: null, clusters: null, containerId: null, certificate: null },
   };
   return yield* call.next(call.request, { ...context, principal });
 };

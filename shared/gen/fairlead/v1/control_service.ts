@@ -1026,6 +1026,11 @@ export interface CreateTokenRequest {
   cluster: string;
   /** How many nodes may join with it, at most 10,000. 0: any number. Only with the role NODE. */
   maxUses: number;
+  /**
+   * Node clusters that it is limited to, by name or id: it sees and changes those and their nodes alone,
+   * and no service that is not named. Empty: all. Only with the roles VIEWER, OPERATOR and ADMIN.
+   */
+  clusters: string[];
   /** Lock, retry id, dry run. */
   options: MutationOptions | undefined;
 }
@@ -10416,7 +10421,17 @@ export const WatchEventsResponse: MessageFns<WatchEventsResponse> = {
 };
 
 function createBaseCreateTokenRequest(): CreateTokenRequest {
-  return { name: "", role: 0, services: [], tags: [], lifetimeSeconds: 0, cluster: "", maxUses: 0, options: undefined };
+  return {
+    name: "",
+    role: 0,
+    services: [],
+    tags: [],
+    lifetimeSeconds: 0,
+    cluster: "",
+    maxUses: 0,
+    clusters: [],
+    options: undefined,
+  };
 }
 
 export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
@@ -10441,6 +10456,9 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     }
     if (message.maxUses !== 0) {
       writer.uint32(56).uint32(message.maxUses);
+    }
+    for (const v of message.clusters) {
+      writer.uint32(66).string(v!);
     }
     if (message.options !== undefined) {
       MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
@@ -10517,6 +10535,14 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
             message.maxUses = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.clusters.push(reader.string());
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -10554,6 +10580,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
         : isSet(object.max_uses)
         ? globalThis.Number(object.max_uses)
         : 0,
+      clusters: globalThis.Array.isArray(object?.clusters) ? object.clusters.map((e: any) => globalThis.String(e)) : [],
       options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
     };
   },
@@ -10581,6 +10608,9 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     if (message.maxUses !== 0) {
       obj.maxUses = Math.round(message.maxUses);
     }
+    if (message.clusters?.length) {
+      obj.clusters = message.clusters;
+    }
     if (message.options !== undefined) {
       obj.options = MutationOptions.toJSON(message.options);
     }
@@ -10599,6 +10629,7 @@ export const CreateTokenRequest: MessageFns<CreateTokenRequest> = {
     message.lifetimeSeconds = object.lifetimeSeconds ?? 0;
     message.cluster = object.cluster ?? "";
     message.maxUses = object.maxUses ?? 0;
+    message.clusters = object.clusters?.map((e) => e) || [];
     message.options = (object.options !== undefined && object.options !== null)
       ? MutationOptions.fromPartial(object.options)
       : undefined;

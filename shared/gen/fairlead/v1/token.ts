@@ -116,6 +116,11 @@ export interface Token {
   maxUses: number;
   /** How many nodes have joined with it. */
   uses: number;
+  /**
+   * Ids of the node clusters that it is limited to: it sees and changes those and their nodes alone, and
+   * no service but those in service_ids. Empty: all.
+   */
+  clusterIds: string[];
 }
 
 function createBaseToken(): Token {
@@ -131,6 +136,7 @@ function createBaseToken(): Token {
     clusterId: "",
     maxUses: 0,
     uses: 0,
+    clusterIds: [],
   };
 }
 
@@ -168,6 +174,9 @@ export const Token: MessageFns<Token> = {
     }
     if (message.uses !== 0) {
       writer.uint32(88).uint32(message.uses);
+    }
+    for (const v of message.clusterIds) {
+      writer.uint32(98).string(v!);
     }
     return writer;
   },
@@ -273,6 +282,14 @@ export const Token: MessageFns<Token> = {
             message.uses = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.clusterIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -322,6 +339,11 @@ export const Token: MessageFns<Token> = {
         ? globalThis.Number(object.max_uses)
         : 0,
       uses: isSet(object.uses) ? globalThis.Number(object.uses) : 0,
+      clusterIds: globalThis.Array.isArray(object?.clusterIds)
+        ? object.clusterIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.cluster_ids)
+        ? object.cluster_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -360,6 +382,9 @@ export const Token: MessageFns<Token> = {
     if (message.uses !== 0) {
       obj.uses = Math.round(message.uses);
     }
+    if (message.clusterIds?.length) {
+      obj.clusterIds = message.clusterIds;
+    }
     return obj;
   },
 
@@ -379,6 +404,7 @@ export const Token: MessageFns<Token> = {
     message.clusterId = object.clusterId ?? "";
     message.maxUses = object.maxUses ?? 0;
     message.uses = object.uses ?? 0;
+    message.clusterIds = object.clusterIds?.map((e) => e) || [];
     return message;
   },
 };

@@ -12,11 +12,12 @@ import { systemClock } from '../../../../shared/clock.ts';
 import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { ProxyServiceDefinition } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
-import type { ActionId, TokenId } from '../../../../shared/ids.ts';
+import type { ActionId, NodeClusterId, TokenId } from '../../../../shared/ids.ts';
 import { createLogger } from '../../../../shared/logger.ts';
 import { makePrivateKey, signingRequest } from '../../../../shared/rpc/signing-request.ts';
 import type { AgentIdentity } from '../../../../coordinator/identity/agent-identity.ts';
 import {
+  aCluster,
   aContainer,
   aNode,
   aService,
@@ -34,7 +35,10 @@ import { TestAuthority } from '../../../support/test-authority.ts';
 const secret = 's'.repeat(43);
 const never = 'n'.repeat(43);
 
-/** Everybody who may come along. `web` is in the scope of those whose name says so, `other` of others. */
+/**
+ * Everybody who may come along. `web` is in the scope of those whose name says so, `other` of others; the node
+ * cluster `edge`, with the one node, in that of some, `far` in that of others.
+ */
 const tokens = {
   viewer: { role: 'viewer' },
   operator: { role: 'operator' },
@@ -45,6 +49,12 @@ const tokens = {
   viewerOfOther: { role: 'viewer', services: ['other'] },
   operatorOfOther: { role: 'operator', services: ['other'] },
   adminOfOther: { role: 'admin', services: ['other'] },
+  viewerOfEdge: { role: 'viewer', clusters: ['edge'] },
+  operatorOfEdge: { role: 'operator', clusters: ['edge'] },
+  adminOfEdge: { role: 'admin', clusters: ['edge'] },
+  adminOfFar: { role: 'admin', clusters: ['far'] },
+  // Of both: it sees the service, and the nodes of the cluster alone.
+  operatorOfWebAtFar: { role: 'operator', services: ['web'], clusters: ['far'] },
   joiner: { role: 'node' },
   // Linked to web.
   proxyOfLb: { role: 'proxy', services: ['lb'] },
@@ -54,7 +64,12 @@ const tokens = {
   program: { role: 'operator', services: ['lb'], container: 'lb-1-id' },
 } as const satisfies Record<
   string,
-  { role: Role; services?: readonly string[]; container?: string }
+  {
+    role: Role;
+    services?: readonly string[];
+    clusters?: readonly string[];
+    container?: string;
+  }
 >;
 
 /** Those who show the certificate of an agent; a proxy's has the name of the token that it was made for. */
@@ -94,11 +109,19 @@ const limited: readonly Known[] = [
 const proxies: readonly Known[] = [
   ...(['proxyOfLb', 'proxyOfOther', 'proxyInContainer', 'proxyInOtherContainer'] as const),
 ];
-const whoReads: readonly Known[] = [...people, ...limited, ...proxies];
-const whoReadsWeb: readonly Known[] = whoReads.filter((who) => !who.endsWith('OfOther'));
-const whoReadsNodes: readonly Known[] = [...people, ...limited];
+const ofEdge: readonly Known[] = ['viewerOfEdge', 'operatorOfEdge', 'adminOfEdge'];
+const ofFar: readonly Known[] = ['adminOfFar', 'operatorOfWebAtFar'];
+const whoReads: readonly Known[] = [...people, ...limited, ...ofEdge, ...ofFar, ...proxies];
+const noneOfWeb: readonly Known[] = [...ofEdge, 'adminOfFar'];
+const whoReadsWeb: readonly Known[] = whoReads.filter(
+  (who) => !who.endsWith('OfOther') && !noneOfWeb.includes(who),
+);
+/** Of this cluster and its node. */
+const whoReadsEdge: readonly Known[] = [...people, ...limited, ...ofEdge];
+const whoReadsNodes: readonly Known[] = [...whoReadsEdge, ...ofFar];
 const whoRunsWeb: readonly Known[] = [
   ...(['operator', 'admin', 'operatorOfWeb', 'adminOfWeb', 'program'] as const),
+  'operatorOfWebAtFar',
 ];
 const whoDefinesWeb = whoRunsWeb.filter((who) => who !== 'program');
 
@@ -143,11 +166,14 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/StopContainer': [{ container: 'web-1', options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RedeployContainer': [{ container: 'web-1', options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RemoveContainer': [{ container: 'web-1', options }, whoRunsWeb],
-  '/fairlead.v1.ControlService/GetNode': [{ node: 'node-1' }, whoReadsNodes],
+  '/fairlead.v1.ControlService/GetNode': [{ node: 'node-1' }, whoReadsEdge],
   '/fairlead.v1.ControlService/ListNodes': [{}, whoReadsNodes],
   '/fairlead.v1.ControlService/WatchNodes': [{}, whoReadsNodes],
-  '/fairlead.v1.ControlService/UpdateNode': [{ node: 'node-1', options }, ['admin']],
-  '/fairlead.v1.ControlService/RemoveNode': [{ node: 'node-1', options }, ['admin']],
+  '/fairlead.v1.ControlService/UpdateNode': [
+    { node: 'node-1', updateMask: ['tags'], options },
+    ['admin', 'adminOfEdge'],
+  ],
+  '/fairlead.v1.ControlService/RemoveNode': [{ node: 'node-1', options }, ['admin', 'adminOfEdge']],
   '/fairlead.v1.ControlService/UpgradeNodes': [{ nodes: ['node-1'], options }, ['admin']],
   '/fairlead.v1.ControlService/AdoptOrphan': [{ node: 'node-1', orphan: 'x', options }, ['admin']],
   '/fairlead.v1.ControlService/DiscardOrphan': [
@@ -155,10 +181,13 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
     ['admin'],
   ],
   '/fairlead.v1.ControlService/CreateNodeCluster': [{ name: 'new', options }, ['admin']],
-  '/fairlead.v1.ControlService/GetNodeCluster': [{ nodeCluster: 'edge' }, whoReadsNodes],
+  '/fairlead.v1.ControlService/GetNodeCluster': [{ nodeCluster: 'edge' }, whoReadsEdge],
   '/fairlead.v1.ControlService/ListNodeClusters': [{}, whoReadsNodes],
   '/fairlead.v1.ControlService/WatchNodeClusters': [{}, whoReadsNodes],
-  '/fairlead.v1.ControlService/UpdateNodeCluster': [{ nodeCluster: 'edge', options }, ['admin']],
+  '/fairlead.v1.ControlService/UpdateNodeCluster': [
+    { nodeCluster: 'edge', updateMask: ['tags'], options },
+    ['admin', 'adminOfEdge'],
+  ],
   '/fairlead.v1.ControlService/RemoveNodeCluster': [{ nodeCluster: 'edge', options }, ['admin']],
   '/fairlead.v1.ControlService/ListEndpoints': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/WatchEndpoints': [{ services: ['web'] }, whoReadsWeb],
@@ -215,7 +244,9 @@ function furnish(stateDir: string): string {
     tx.services.put(aService());
     tx.services.put(aService({ name: 'other' }));
     tx.services.put(aService({ name: 'lb', spec: aSpec({ apiRole: 'proxy', links }) }));
-    tx.nodes.put(aNode({ id: nodeId('a'.repeat(32)) }));
+    tx.clusters.put(aCluster({ id: clusterId('edge') }));
+    tx.clusters.put(aCluster({ id: clusterId('far'), name: 'far' }));
+    tx.nodes.put(aNode({ id: nodeId('a'.repeat(32)), clusterId: clusterId('edge') }));
     tx.containers.put(aContainer({ nodeId: nodeId('a'.repeat(32)) }));
     for (const slot of [1, 2]) {
       const id = containerId(`lb-${slot}-id`);
@@ -236,12 +267,17 @@ function furnish(stateDir: string): string {
       put(name, {
         role: token.role,
         serviceIds: services.map((service) => serviceId(`${service}-id`)),
+        clusterIds: 'clusters' in token ? token.clusters.map(clusterId) : [],
         containerId: 'container' in token ? containerId(token.container) : null,
       });
     }
     put('expired', { id: tokenId('eeeeeeeeeeeeeeee'), role: 'admin', expiresAtMs: 1 });
   });
   return store.installationId(() => 'cd'.repeat(16));
+}
+
+function clusterId(name: string): NodeClusterId {
+  return `${name}-cluster-id` as NodeClusterId;
 }
 
 interface Method {
@@ -370,7 +406,10 @@ async function httpOutcomeOf(path: string, request: object, who: string): Promis
       ...(isWatch && { accept: 'application/x-ndjson' }),
       ...(authorization !== undefined && { authorization }),
     },
-    body: JSON.stringify(request),
+    // In JSON a mask is one string.
+    body: JSON.stringify(request, (key, value: unknown) =>
+      key === 'updateMask' ? String(value) : value,
+    ),
   });
   response.cancel();
   // 429: a stranger who knocks too often.
@@ -409,6 +448,19 @@ test('the table names every method of every service, and no other', () => {
   expect(Object.keys(rules).sort(), 'and this test tries each').toEqual(everyMethod());
 });
 
+test('an administrator of a node cluster takes no node out of it, nor puts it elsewhere', async () => {
+  const update = async (who: string, cluster: string) => {
+    const path = '/fairlead.v1.ControlService/UpdateNode';
+    const request = { node: 'node-1', cluster, updateMask: 'cluster', options };
+    return await httpOutcomeOf(path, request, who);
+  };
+  for (const cluster of ['far', '']) {
+    expect(await update('adminOfEdge', cluster), cluster).toBe('PERMISSION_DENIED');
+    expect(await update('admin', cluster), cluster).toBe('let in');
+  }
+  expect(await update('adminOfEdge', 'edge')).toBe('let in');
+});
+
 describe('over gRPC', () => {
   test.each(Object.entries(rules))('%s lets in whom it should', async (path, [request, who]) => {
     const outcomes = everyCaller.map(async (caller) => [
@@ -433,7 +485,7 @@ describe('over HTTP', () => {
   });
 });
 
-test('of other services nothing is told in a list', async () => {
+test('of other services and node clusters nothing is told in a list', async () => {
   const list = async (method: string, who: string) => {
     const response = await coordinator.fetch(`/fairlead.v1.ControlService/${method}`, {
       method: 'POST',
@@ -448,5 +500,14 @@ test('of other services nothing is told in a list', async () => {
   for (const method of ['ListServices', 'ListContainers', 'ListActions']) {
     expect(await list(method, 'viewer'), method).toContain('web');
     expect(await list(method, 'viewerOfOther'), method).not.toContain('web');
+    expect(await list(method, 'viewerOfEdge'), method).not.toContain('web');
   }
+  for (const [method, name] of [
+    ['ListNodes', 'node-1'],
+    ['ListNodeClusters', 'edge'],
+  ] as const) {
+    expect(await list(method, 'viewerOfEdge'), method).toContain(name);
+    expect(await list(method, 'adminOfFar'), method).not.toContain(name);
+  }
+  expect(await list('ListNodeClusters', 'viewerOfEdge')).not.toContain('far');
 });

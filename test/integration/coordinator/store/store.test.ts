@@ -300,7 +300,7 @@ describe('the schema', () => {
       },
     ]);
     expect([...store.tokens.values()]).toEqual([
-      { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0 },
+      { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0, clusterIds: [] },
     ]);
     expect(store.clusters.size).toBe(0);
   });

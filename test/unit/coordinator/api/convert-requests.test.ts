@@ -51,7 +51,7 @@ describe('a token', () => {
       convert({ name: 'ci', role: Role.OPERATOR, services: ['web'], lifetimeSeconds: 60 }),
     ).toEqual([
       {
-        ...{ name: 'ci', role: 'operator', services: ['web'], tags: [] },
+        ...{ name: 'ci', role: 'operator', services: ['web'], clusters: [], tags: [] },
         ...{ cluster: '', maxUses: 0, lifetimeSeconds: 60 },
       },
       [],
@@ -71,6 +71,10 @@ describe('a token', () => {
     [
       { name: 'x', role: Role.VIEWER, tags: ['a'], cluster: 'edge', maxUses: 1 },
       ['tags', 'cluster', 'max_uses'].map((field) => `${field} must only be set for the role NODE`),
+    ],
+    [
+      { name: 'x', role: Role.NODE, clusters: ['edge'] },
+      ['clusters must not be set for the roles NODE and PROXY'],
     ],
     [
       { name: 'x', role: Role.NODE, tags: ['os=linux'], maxUses: 10_001 },

@@ -119,6 +119,7 @@ export class ModelFleet implements AsyncDisposable {
       name: 'admin',
       role: 'admin',
       scope: null,
+      clusters: null,
       containerId: null,
       certificate: null,
     } as const;

@@ -206,6 +206,7 @@ export async function begin(fleet: ModelFleet, options: ServiceOptions): Promise
       name: 'proxies',
       role: Role.PROXY,
       services: ['lb'],
+      clusters: [],
       tags: [],
       cluster: '',
       maxUses: 0,
