@@ -1,7 +1,7 @@
 import { connectivityState } from '@grpc/grpc-js';
 import type { Channel } from 'nice-grpc';
 import { Status, type ClientMiddleware, type Metadata } from 'nice-grpc-common';
-import { ChildController, onAbort } from '../shared/abort.ts';
+import { abortable, ChildController } from '../shared/abort.ts';
 import type { Clock } from '../shared/clock.ts';
 import {
   ControlServiceDefinition,
@@ -157,16 +157,4 @@ function failures(address: string): ClientMiddleware {
       throw toFairleadError(error, address, trailer);
     }
   };
-}
-
-/** The promise's outcome, or the signal's reason as soon as it aborts. */
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort!: (reason: Error) => void;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    abort = reject;
-  });
-  using _subscription = onAbort(signal, () => {
-    abort(signal.reason as Error);
-  });
-  return await Promise.race([promise, aborted]);
 }

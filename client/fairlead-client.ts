@@ -5,7 +5,9 @@ import type { Address } from '../shared/rpc/client.ts';
 import type { Action } from '../shared/gen/fairlead/v1/action.ts';
 import type { Container } from '../shared/gen/fairlead/v1/container.ts';
 import type {
+  ContainerLogsRequest,
   DeepPartial,
+  ServiceLogsRequest,
   WatchActionsRequest,
   WatchContainersRequest,
   WatchEndpointsRequest,
@@ -18,12 +20,14 @@ import type {
 } from '../shared/gen/fairlead/v1/control_service.ts';
 import type { Endpoint, Event } from '../shared/gen/fairlead/v1/event.ts';
 import type { Proxy } from '../shared/gen/fairlead/v1/load_balancer.ts';
+import type { LogPosition } from '../shared/gen/fairlead/v1/log.ts';
 import type { Node } from '../shared/gen/fairlead/v1/node.ts';
 import type { NodeCluster } from '../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service } from '../shared/gen/fairlead/v1/service.ts';
 import type { Token } from '../shared/gen/fairlead/v1/token.ts';
 import { Connection, type Control } from './connection.ts';
 import { FairleadError } from './fairlead-error.ts';
+import { readLog, type LogMessage } from './log-reader.ts';
 import { whyUnreachable } from './unreachable.ts';
 import { waitForAction, type WaitOptions } from './wait-for-action.ts';
 import {
@@ -222,6 +226,30 @@ export class FairleadClient implements AsyncDisposable {
     for await (const { events } of responses) yield* events;
   }
 
+  /** What a container wrote; a lost connection is resumed with no line lost or doubled. */
+  containerLogs(
+    request: DeepPartial<ContainerLogsRequest>,
+    signal: AbortSignal = never(),
+  ): AsyncIterable<LogMessage> {
+    return this.#log(
+      (after, scope) => this.control.containerLogs({ ...request, ...after }, scope),
+      request,
+      signal,
+    );
+  }
+
+  /** What the containers of a service wrote, in the order of time; resumed as that of a container is. */
+  serviceLogs(
+    request: DeepPartial<ServiceLogsRequest>,
+    signal: AbortSignal = never(),
+  ): AsyncIterable<LogMessage> {
+    return this.#log(
+      (after, scope) => this.control.serviceLogs({ ...request, ...after }, scope),
+      request,
+      signal,
+    );
+  }
+
   /** Ends the connection and everything that goes on over it. */
   async close(): Promise<void> {
     await this.#connection.close();
@@ -229,6 +257,23 @@ export class FairleadClient implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async *#log<M extends LogMessage>(
+    open: (from: { after?: LogPosition[] }, scope: CallScope) => AsyncIterable<M>,
+    { follow = false }: { readonly follow?: boolean | undefined },
+    signal: AbortSignal,
+  ): AsyncGenerator<LogMessage, void, undefined> {
+    using scope = this.#scope(signal);
+    yield* readLog(
+      {
+        open: (places, attempt) =>
+          open(places.length > 0 ? { after: places } : {}, { signal: attempt }),
+        follow,
+      },
+      this.#resumeDeps,
+      scope.signal,
+    );
   }
 
   async *#view<M extends WatchMessage, T extends { readonly id: string }>(

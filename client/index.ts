@@ -6,6 +6,7 @@ export { connect, FairleadClient, type ConnectOptions } from './fairlead-client.
 export type { CallExtras, Control } from './connection.ts';
 export { FairleadError, type FairleadErrorOptions } from './fairlead-error.ts';
 export { ActionError, type WaitOptions } from './wait-for-action.ts';
+export type { LogMessage } from './log-reader.ts';
 export type { View } from './watch.ts';
 export type { Address } from '../shared/rpc/client.ts';
 export type { FieldViolation } from '../shared/errors.ts';
@@ -45,6 +46,13 @@ export {
   TargetHealth,
   TargetMode,
 } from '../shared/gen/fairlead/v1/load_balancer.ts';
+export {
+  LogEntry,
+  LogPosition,
+  LogSource,
+  LogSourceState,
+  LogStream,
+} from '../shared/gen/fairlead/v1/log.ts';
 export {
   Availability,
   Node,

@@ -58,6 +58,7 @@ import { Settling } from './routing/settling.ts';
 import { Store } from './store/store.ts';
 import { NodeUpgrades } from './upgrades/node-upgrades.ts';
 import { Roller } from './upgrades/roller.ts';
+import { NodeStreams } from './streams/node-streams.ts';
 
 export interface CoordinatorDeps {
   readonly clock: Clock;
@@ -187,6 +188,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const packages = downloads;
   const rolling = { store, observed, upgrades, packages, api, clock };
   const roller = new Roller({ ...rolling, ...child('upgrades') });
+  const streams = new NodeStreams({ dispatcher, clock, random });
   const handlers = controlHandlers({
     ...{
       ...reconciling,
@@ -198,7 +200,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       tokens,
       authority,
     },
-    ...{ api, roller, packages, installScriptSha256: downloads.scriptSha256 },
+    ...{ streams, api, roller, packages, installScriptSha256: downloads.scriptSha256 },
   });
   const connections = new Connections();
   const leases = new Leases({ connections, clock });
@@ -214,7 +216,14 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       refusals: new Refusals({ store, clock, ...child('access') }),
     }),
     control: guard(handlers, { authenticator, store }),
-    agents: agentService({ ...sessions, dispatcher, upgrades, tokens, ...child('agents') }),
+    agents: agentService({
+      ...sessions,
+      dispatcher,
+      upgrades,
+      streams,
+      tokens,
+      ...child('agents'),
+    }),
     proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),
   };
 }

@@ -9,11 +9,12 @@ import { keepRunning } from '../../shared/retry.ts';
 import { IdentityKeeper } from '../../shared/rpc/identity-keeper.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import { detectAdvertiseAddress } from './advertise-address.ts';
+import { AgentStreams } from './agent-streams.ts';
 import { readJoinToken, type NodeAgentConfig } from './config.ts';
 import { ContainerWork } from './container-work.ts';
 import { watchEngine, type EngineChange } from './docker/container-events.ts';
 import { DockerodeEngine } from './docker/dockerode-engine.ts';
-import type { ContainerEngine, EngineInfo } from './docker/engine.ts';
+import type { EngineInfo } from './docker/engine.ts';
 import { IdentityFile, type NodeIdentity } from './identity.ts';
 import { Images } from './images.ts';
 import { join, renew } from './join.ts';
@@ -25,7 +26,7 @@ import { NodeSession } from './session.ts';
 import { programOf } from './upgrade/program.ts';
 import { standingOf, Upgrader, type Standing } from './upgrade/upgrader.ts';
 import { agentVersion } from './version.ts';
-import { watchVolumes, type EngineVolumes } from './volumes.ts';
+import { watchVolumes } from './volumes.ts';
 import { Worker } from './worker.ts';
 
 export interface NodeAgentDeps {
@@ -111,12 +112,13 @@ interface Member extends NodeIdentity {
 /** Everything that runs once it is known who and where the node is. */
 class NodeAgent {
   readonly #deps: NodeAgentDeps;
-  readonly #engine: ContainerEngine & EngineVolumes;
+  readonly #engine: DockerodeEngine;
   readonly #reporter: Reporter;
   readonly #worker: Worker;
   readonly #keeper: IdentityKeeper;
   readonly #session: NodeSession;
   readonly #upgrader: Upgrader;
+  readonly #streams: AgentStreams;
   /** Notified when the engine has answered, or has not. */
   readonly #asked = new Wakeup();
   #engineInfo: EngineInfo | undefined;
@@ -140,6 +142,14 @@ class NodeAgent {
       log: log.child({ component: 'upgrade' }),
       trustPem: () => this.#keeper.current.trustPem,
     });
+    const { coordinator } = config;
+    this.#streams = new AgentStreams(
+      {
+        ...{ clock, engine: this.#engine, keeper: this.#keeper },
+        log: log.child({ component: 'streams' }),
+      },
+      { coordinator },
+    );
     this.#session = new NodeSession(
       {
         ...{ clock, random, wakeup, reporter: this.#reporter, keeper: this.#keeper },
@@ -147,6 +157,9 @@ class NodeAgent {
         log: log.child({ component: 'session' }),
         apply: (set) => {
           this.#worker.apply(set);
+        },
+        offered: (ticket) => {
+          this.#streams.take(ticket);
         },
         greeting: () => ({
           bootId,
@@ -157,7 +170,7 @@ class NodeAgent {
           upgrades: this.#upgrader.greeting,
         }),
       },
-      { coordinator: config.coordinator },
+      { coordinator },
     );
     log.info({ nodeId, bootId, advertiseAddress, agentVersion }, 'agent begins');
   }
@@ -175,6 +188,7 @@ class NodeAgent {
       const engine = (until: AbortSignal) => this.#followEngine(until);
       await together([engine, renewal, session, volumes, upgrade], signal);
     } finally {
+      await this.#streams.stop();
       await this.#worker.stop();
       this.#deps.log.info('agent ended');
     }

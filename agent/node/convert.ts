@@ -33,6 +33,8 @@ import type { Picture, Report } from './reporter.ts';
 import type { UpgradeGreeting } from './upgrade/upgrader.ts';
 
 const protocolVersion = 1;
+/** What this agent can do beyond that. */
+const verbs = [pingVerb, 'logs'];
 
 const phases: Readonly<Record<Phase, ContainerPhase>> = {
   pulling: ContainerPhase.PULLING,
@@ -74,7 +76,7 @@ export function helloOf(
   return {
     ...greeting,
     protocolVersion,
-    verbs: upgrades.package === '' ? [pingVerb] : [pingVerb, 'upgrade'],
+    verbs: upgrades.package === '' ? verbs : [...verbs, 'upgrade'],
     package: upgrades.package,
     upgradeObstacle: upgrades.obstacle,
     upgradeFailure: upgrades.failure ?? undefined,

@@ -1,4 +1,4 @@
-import { abortable } from './abortable.ts';
+import { abortable } from '../../shared/abort.ts';
 import type { ContainerEngine } from './docker/engine.ts';
 
 /** A pull that runs, for everybody who waits for the image. */

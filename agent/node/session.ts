@@ -36,6 +36,8 @@ export interface NodeSessionDeps {
   readonly keeper: IdentityKeeper;
   readonly upgrader: Upgrader;
   readonly apply: (set: AssignmentSet) => void;
+  /** The coordinator asks for a stream of its own. */
+  readonly offered: (ticket: string) => void;
   /** Notified by the reporter when there is something to report. */
   readonly wakeup: Wakeup;
   /** What the agent says of itself now. */
@@ -179,6 +181,8 @@ export class NodeSession {
         this.#deps.keeper.trust(message.value);
       } else if (message?.$case === 'upgrade') {
         this.#deps.upgrader.take(message.value);
+      } else if (message?.$case === 'streamOffer') {
+        this.#deps.offered(message.value.ticket);
       } else {
         this.#take(message, order);
       }

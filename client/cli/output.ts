@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Kind } from './kinds.ts';
 import { describe } from './describe.ts';
 import { oneLine, paint, renderTable, type Tone } from './table.ts';
@@ -5,7 +6,8 @@ import { oneLine, paint, renderTable, type Tone } from './table.ts';
 /** A stream to write to: the process's own, or a test's. */
 export interface Sink {
   readonly isTTY?: boolean;
-  write(text: string): unknown;
+  /** False: it has more than it can take for now, and says 'drain' when it can again. */
+  write(data: string | Uint8Array): unknown;
 }
 
 export interface OutputOptions {
@@ -50,6 +52,15 @@ export class Output {
   /** A plain line of the result. */
   line(text: string): void {
     this.#options.stdout.write(`${text}\n`);
+  }
+
+  /**
+   * Bytes that a program in a container wrote, to the stream that it wrote them to. Resolves when more can
+   * be taken: who pipes us to a slow reader is not to fill our memory.
+   */
+  async bytes(stream: 'stdout' | 'stderr', data: Uint8Array): Promise<void> {
+    const sink = this.#options[stream];
+    if (sink.write(data) === false) await once(sink as unknown as NodeJS.WritableStream, 'drain');
   }
 
   /** A list: an array of documents, or a table. */

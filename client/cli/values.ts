@@ -27,6 +27,16 @@ export function readDuration(text: string): number {
   return Math.round(Number(match?.groups?.['count']) * unitMs);
 }
 
+/** A time: `2026-11-22T14:20:00Z`, a date, or how long ago: `10m`. */
+export function readTime(text: string, nowMs: number): Date {
+  if (/^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/.test(text)) return new Date(nowMs - readDuration(text));
+  const time = new Date(text);
+  if (/^\d{4}-/.test(text) && !Number.isNaN(time.getTime())) return time;
+  throw new InvalidArgumentError(
+    'It must be a time, such as 2026-11-22T14:20:00Z, or how long ago, such as 10m.',
+  );
+}
+
 /** A whole number from 0. */
 export function readCount(text: string): number {
   if (!/^\d{1,9}$/.test(text)) {

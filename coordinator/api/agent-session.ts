@@ -16,6 +16,7 @@ import type { Authority } from '../identity/authority.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
+import type { NodeStreams } from '../streams/node-streams.ts';
 import type { Authenticator } from './authentication.ts';
 import type { NodePrincipal, Principal } from './call.ts';
 import {
@@ -29,6 +30,7 @@ import type { PrincipalContext } from './gate.ts';
 import type { Leases } from './leases.ts';
 import { renewNode } from './enrolment.ts';
 import { join } from './join.ts';
+import { nodeStream } from './node-stream.ts';
 import { requireProtocol } from './protocol.ts';
 import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
@@ -40,6 +42,7 @@ export interface AgentApiDeps {
   readonly dispatcher: Dispatcher;
   readonly leases: Leases;
   readonly upgrades: NodeUpgrades;
+  readonly streams: NodeStreams;
   readonly tokens: TokenIssuer;
   readonly clock: Clock;
   readonly random: Random;
@@ -54,6 +57,7 @@ export function agentService(deps: AgentApiDeps): AgentServiceImplementation<Pri
     join: (request, context) => join(deps, request, context),
     renewCertificate: (request, context) => renewNode(deps, request, context),
     nodeSession: (requests, context) => nodeSession(deps, requests, context),
+    nodeStream: (requests, context) => nodeStream(deps, requests, context),
   };
 }
 
@@ -122,8 +126,15 @@ function nextMessage(
   const upgrade = link.nextUpgrade();
   if (upgrade !== null) return { message: { $case: 'upgrade', value: upgrade } };
   const set = link.nextMessage();
-  if (set === null) return null;
-  return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
+  if (set !== null) {
+    return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
+  }
+  const ticket = link.nextOffer();
+  return ticket === undefined ? null : offerOf(ticket);
+}
+
+function offerOf(ticket: string): NodeSessionResponse {
+  return { message: { $case: 'streamOffer', value: { ticket } } };
 }
 
 function requireNode(principal: Principal): NodePrincipal {

@@ -12,6 +12,7 @@ import type { Call, Principal, TokenPrincipal } from './call.ts';
  * - `probe`: is it there, what does it speak
  * - `know`: who am I talking to
  * - `read`: look at services and what belongs to them
+ * - `read-logs`: look at what containers write
  * - `read-fleet`: look at nodes and their clusters
  * - `run`: start, stop, scale, redeploy
  * - `define`: change what is to run
@@ -25,6 +26,7 @@ export type Access =
   | 'probe'
   | 'know'
   | 'read'
+  | 'read-logs'
   | 'read-fleet'
   | 'run'
   | 'define'
@@ -66,6 +68,8 @@ const control: RulesOf<ControlServiceDefinition> = {
   StopContainer: 'run',
   RedeployContainer: 'run',
   RemoveContainer: 'run',
+  ContainerLogs: 'read-logs',
+  ServiceLogs: 'read-logs',
   GetNode: 'read-fleet',
   ListNodes: 'read-fleet',
   WatchNodes: 'read-fleet',
@@ -102,6 +106,7 @@ const agents: RulesOf<AgentServiceDefinition> = {
   Join: 'join',
   RenewCertificate: 'be-node',
   NodeSession: 'be-node',
+  NodeStream: 'be-node',
 };
 
 const proxies: RulesOf<ProxyServiceDefinition> = {
@@ -129,6 +134,8 @@ const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
   probe: [...people, 'node', 'proxy', 'node-identity', 'proxy-identity'],
   know: [...people, 'node', 'proxy'],
   read: [...people, 'proxy'],
+  // What a program writes is for those who look after it; a balancer needs none of it.
+  'read-logs': people,
   'read-fleet': people,
   run: ['operator', 'admin'],
   define: ['operator', 'admin'],

@@ -9,6 +9,7 @@ import type { Placement } from '../orchestrator/placement.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
 import type { PackageSource, Roller } from '../upgrades/roller.ts';
+import type { NodeStreams } from '../streams/node-streams.ts';
 import { version } from '../version.ts';
 import type { Authenticator } from './authentication.ts';
 import { AuthorityApi, type ReplaceableAuthority } from './authorities.ts';
@@ -16,6 +17,7 @@ import type { ChangeLog } from './change-log.ts';
 import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
 import type { Handlers } from './guard.ts';
+import { LogApi } from './logs.ts';
 import { Lookup } from './lookup.ts';
 import { Mutations } from './mutations.ts';
 import { NodeClusterApi } from './node-clusters.ts';
@@ -40,6 +42,7 @@ export interface ControlDeps {
   readonly dispatcher: Dispatcher;
   readonly roller: Roller;
   readonly packages: PackageSource;
+  readonly streams: NodeStreams;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
   readonly authority: ReplaceableAuthority;
@@ -68,6 +71,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const services = new ServiceApi(shared);
   const rollouts = new RolloutApi(shared);
   const containers = new ContainerApi(shared);
+  const logs = new LogApi(shared);
   const nodes = new NodeApi(shared);
   const nodeUpgrades = new NodeUpgradeApi(shared);
   const orphans = new OrphanApi(shared);
@@ -107,6 +111,8 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     stopContainer: (request, call) => containers.stopContainer(request, call),
     redeployContainer: (request, call) => containers.redeployContainer(request, call),
     removeContainer: (request, call) => containers.removeContainer(request, call),
+    containerLogs: (request, call) => logs.containerLogs(request, call),
+    serviceLogs: (request, call) => logs.serviceLogs(request, call),
     getNode: (request, call) => nodes.getNode(request, call),
     updateNode: (request, call) => nodes.updateNode(request, call),
     removeNode: (request, call) => nodes.removeNode(request, call),

@@ -24,6 +24,7 @@ export function helloFromProto(
 ): NodeHello {
   const { engine } = hello;
   return {
+    verbs: hello.verbs,
     bootId: hello.bootId,
     sequence: hello.sequence,
     description: { ...NodeDescription.create(), ...hello.description },

@@ -9,6 +9,7 @@ import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import { explainClock } from './clock-skew.ts';
 import { NodeEvents } from './node-events.ts';
+import { notConnected, tooOld } from './node-refusals.ts';
 import { NodeLink } from './node-link.ts';
 import {
   claimsOf,
@@ -40,6 +41,8 @@ export interface EngineReport {
 
 /** What an agent says first. */
 export interface NodeHello {
+  /** What the agent can do beyond the first version. */
+  readonly verbs: readonly string[];
   readonly bootId: string;
   readonly sequence: number;
   readonly description: NodeDescription;
@@ -132,7 +135,8 @@ export class Dispatcher {
     const liveness = this.#liveness(nodeId);
     this.#claim(liveness, hello);
     liveness.link?.close('SESSION_REPLACED');
-    const link = new NodeLink({ nodeId, sessionId: newId() as SessionId }, close, {
+    const ids = { nodeId, sessionId: newId() as SessionId };
+    const link = new NodeLink({ ...ids, verbs: hello.verbs }, close, {
       containersOn: (node) => store.containersOn(node),
       container: (id) => store.containers.get(id),
       observed: (id) => observed.container(id),
@@ -221,13 +225,7 @@ export class Dispatcher {
 
   /** Throws 'precondition' while the agent of a node is away. */
   requireConnected(nodeId: NodeId): void {
-    if (this.#nodes.get(nodeId)?.link != null) return;
-    const name = this.#deps.store.nodes.get(nodeId)?.name ?? nodeId;
-    throw new DomainError(
-      'precondition',
-      `the agent of ${name} is not connected; try again when the node is ready`,
-      { reason: 'NODE_NOT_CONNECTED' },
-    );
+    if (!this.isConnected(nodeId)) throw notConnected(this.#nameOf(nodeId));
   }
 
   /**
@@ -244,6 +242,19 @@ export class Dispatcher {
       `the session of this node is that of another agent, on ${nameOfHost(holder.run)}: that one alone renews the certificate`,
       { reason: 'IDENTITY_SHARED' },
     );
+  }
+
+  /** Asks the agent of a node for a stream of its own. Throws 'precondition' if it is away or too old. */
+  offerStream(nodeId: NodeId, verb: string, ticket: string): void {
+    const link = this.#nodes.get(nodeId)?.link;
+    if (link == null) throw notConnected(this.#nameOf(nodeId));
+    if (!link.verbs.includes(verb)) throw tooOld(this.#nameOf(nodeId), verb);
+    link.offer(ticket);
+  }
+
+  /** Whether the agent of a node has a session. */
+  isConnected(nodeId: NodeId): boolean {
+    return this.#nodes.get(nodeId)?.link != null;
   }
 
   /** Ends the session of a node that was removed. */
@@ -449,6 +460,10 @@ export class Dispatcher {
       return { node, seen, rivalry: this.#rivalry(liveness) };
     });
     this.#events.tell(nodes);
+  }
+
+  #nameOf(nodeId: NodeId): string {
+    return this.#deps.store.nodes.get(nodeId)?.name ?? nodeId;
   }
 
   #warnings(nodeId: NodeId): string[] {

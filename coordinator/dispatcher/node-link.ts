@@ -35,6 +35,8 @@ type Told = Assignment['wanted'] | 'drained';
 export class NodeLink {
   readonly nodeId: NodeId;
   readonly sessionId: SessionId;
+  /** What the agent can do beyond the first version. */
+  readonly verbs: readonly string[];
   readonly wakeup = new Wakeup();
   readonly close: (reason: string) => void;
   readonly #deps: NodeLinkDeps;
@@ -43,16 +45,22 @@ export class NodeLink {
   readonly #discarded = new Set<ContainerId>();
   #upgrade: Upgrade | null = null;
   #upgradeIsTold = true;
+  readonly #offers: string[] = [];
   #sequence = 0;
   #complete = true;
 
   constructor(
-    ids: { readonly nodeId: NodeId; readonly sessionId: SessionId },
+    agent: {
+      readonly nodeId: NodeId;
+      readonly sessionId: SessionId;
+      readonly verbs: readonly string[];
+    },
     close: (reason: string) => void,
     deps: NodeLinkDeps,
   ) {
-    this.nodeId = ids.nodeId;
-    this.sessionId = ids.sessionId;
+    this.nodeId = agent.nodeId;
+    this.sessionId = agent.sessionId;
+    this.verbs = agent.verbs;
     this.close = close;
     this.#deps = deps;
   }
@@ -88,6 +96,17 @@ export class NodeLink {
     if (this.#upgradeIsTold) return null;
     this.#upgradeIsTold = true;
     return this.#upgrade;
+  }
+
+  /** Asks for a stream of its own, by this ticket. */
+  offer(ticket: string): void {
+    this.#offers.push(ticket);
+    this.wakeup.notify();
+  }
+
+  /** The ticket of a stream that is still to be asked for. */
+  nextOffer(): string | undefined {
+    return this.#offers.shift();
   }
 
   /** What to send next; null if the agent knows everything. */

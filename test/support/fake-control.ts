@@ -785,7 +785,11 @@ const notPlayed: Methods<
   | 'pauseService'
   | 'resumeService'
   | 'upgradeNodes'
+  | 'containerLogs'
+  | 'serviceLogs'
 > = {
+  containerLogs: refuse,
+  serviceLogs: refuse,
   createNodeCluster: refuse,
   getNodeCluster: refuse,
   updateNodeCluster: refuse,

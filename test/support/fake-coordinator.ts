@@ -177,6 +177,9 @@ export class FakeCoordinator implements AsyncDisposable {
         return { certificate: await this.#issue(signingRequestPem) };
       },
       nodeSession: (requests, context) => this.#serve(requests, context),
+      nodeStream: () => {
+        throw new ServerError(Status.NOT_FOUND, 'no stream was offered');
+      },
     };
   }
 

@@ -1,10 +1,9 @@
 import type { Duplex } from 'node:stream';
 import Docker from 'dockerode';
-import { ChildController, onAbort } from '../../../shared/abort.ts';
+import { abortable, ChildController, onAbort } from '../../../shared/abort.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import type { ContainerId, NodeId } from '../../../shared/ids.ts';
-import { abortable } from '../abortable.ts';
 import type { EngineVolumes } from '../volumes.ts';
 import { negotiateApiVersion } from './api-version.ts';
 import {
@@ -25,6 +24,7 @@ import {
   type RunningCommand,
 } from './engine.ts';
 import { jsonLines } from './json-lines.ts';
+import type { EngineLogQuery, LogLine } from './log-lines.ts';
 
 export interface DockerodeEngineOptions {
   readonly socketPath: string;
@@ -43,6 +43,14 @@ interface DockerInfo {
 interface CreateRequest {
   readonly _query: { readonly name: string };
   readonly _body: CreateOptions;
+}
+
+/** The part of dockerode below its methods; it has no type for it. */
+interface Modem {
+  readonly dial: (
+    request: object,
+    answer: (error: Error | null, stream: NodeJS.ReadableStream) => void,
+  ) => void;
 }
 
 /** How long the engine may take; only what moves much data or waits for a process takes longer. */
@@ -250,6 +258,44 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
       }),
     );
     return this.#lines(stream);
+  }
+
+  /** The lines of a log as the reader takes them: the engine is not read faster. */
+  async *logs(
+    engineId: string,
+    query: EngineLogQuery,
+    signal: AbortSignal,
+  ): AsyncGenerator<LogLine[]> {
+    const { logParser, logRequest } = await import('./log-lines.ts');
+    const container = this.#docker.getContainer(engineId);
+    const { Config: config } = await this.#call(limitsMs.inspect, signal, (abortSignal) =>
+      container.inspect({ abortSignal }),
+    );
+    const parser = logParser({ hasTerminal: config.Tty });
+    const request = { ...logRequest(engineId, query), abortSignal: signal };
+    const stream = await this.#call(limitsMs.inspect, signal, () => this.#stream(request));
+    try {
+      for await (const chunk of stream) {
+        const lines = parser.push(chunk as Buffer);
+        if (lines.length > 0) yield lines;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#engineError(error);
+    }
+    const rest = parser.end();
+    if (rest.length > 0) yield rest;
+  }
+
+  /** An answer that is read as it comes, which dockerode itself would gather whole. */
+  async #stream(request: object): Promise<NodeJS.ReadableStream> {
+    const { modem } = this.#docker as { readonly modem: Modem };
+    return await new Promise((resolve, reject) => {
+      modem.dial(request, (error, stream) => {
+        if (error === null) resolve(stream);
+        else reject(error);
+      });
+    });
   }
 
   async *#readEvents(stream: NodeJS.ReadableStream): AsyncGenerator<ContainerEvent> {

@@ -6,6 +6,7 @@ import { FairleadError } from '../../fairlead-error.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { containerKind } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
+import { addLogFlags, printLog, rangeOf, type LogFlags } from '../logs.ts';
 import { mutateEach } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { required } from '../required.ts';
@@ -76,6 +77,17 @@ export function configure(container: Command): void {
           }),
         );
         output.allDetails(containerKind, found);
+      }),
+    );
+
+  addLogFlags(container.command('logs'))
+    .description('show what a container writes; its output to stdout, its errors to stderr')
+    .argument('<container>', 'name, such as web-3, or id')
+    .action(
+      connected<LogFlags>(async (run) => {
+        const [name = ''] = run.args;
+        const request = { container: name, ...rangeOf(run.flags) };
+        await printLog(run, run.client.containerLogs(request, run.signal), { named: false });
       }),
     );
 

@@ -7,6 +7,7 @@ import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { containerKind, serviceKind } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
+import { addLogFlags, printLog, rangeOf, type LogFlags } from '../logs.ts';
 import { mutate, mutateEach, type Mutation } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { required } from '../required.ts';
@@ -36,6 +37,7 @@ export function configure(service: Command): void {
   addDefinitions(service);
   addViews(service);
   addRevisionViews(service);
+  addLogs(service);
   addSet(service);
   addVerbs(service);
   addRollback(service);
@@ -130,6 +132,19 @@ function addViews(service: Command): void {
           list: async () => (await client.control.listContainers(request, { signal })).containers,
           watch: (scope) => client.watchContainers(request, scope),
         });
+      }),
+    );
+}
+
+function addLogs(service: Command): void {
+  addLogFlags(service.command('logs'))
+    .description('show what the containers of a service write, in the order of time')
+    .argument('<service>', 'name or id')
+    .action(
+      connected<LogFlags>(async (run) => {
+        const [name = ''] = run.args;
+        const request = { service: name, ...rangeOf(run.flags) };
+        await printLog(run, run.client.serviceLogs(request, run.signal), { named: true });
       }),
     );
 }

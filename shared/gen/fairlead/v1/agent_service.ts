@@ -11,6 +11,7 @@ import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
 import { ContainerOptions } from "./container_options.ts";
+import { LogPosition, LogStream, logStreamFromJSON, logStreamToJSON } from "./log.ts";
 import { NodeDescription } from "./node.ts";
 import {
   Liveness,
@@ -128,6 +129,61 @@ export function wantedPhaseToJSON(object: WantedPhase): string {
   }
 }
 
+/** What kind of failure. */
+export const NodeStreamFailureKind = {
+  /** UNSPECIFIED - Not set. */
+  UNSPECIFIED: 0,
+  /** ENGINE_AWAY - The engine does not answer: try again later. */
+  ENGINE_AWAY: 10,
+  /** MISSING - The engine has no such container. */
+  MISSING: 20,
+  /** REFUSED - The engine refuses. */
+  REFUSED: 30,
+} as const;
+
+export type NodeStreamFailureKind = typeof NodeStreamFailureKind[keyof typeof NodeStreamFailureKind];
+
+export namespace NodeStreamFailureKind {
+  export type UNSPECIFIED = typeof NodeStreamFailureKind.UNSPECIFIED;
+  export type ENGINE_AWAY = typeof NodeStreamFailureKind.ENGINE_AWAY;
+  export type MISSING = typeof NodeStreamFailureKind.MISSING;
+  export type REFUSED = typeof NodeStreamFailureKind.REFUSED;
+}
+
+export function nodeStreamFailureKindFromJSON(object: any): NodeStreamFailureKind {
+  switch (object) {
+    case 0:
+    case "NODE_STREAM_FAILURE_KIND_UNSPECIFIED":
+      return NodeStreamFailureKind.UNSPECIFIED;
+    case 10:
+    case "NODE_STREAM_FAILURE_KIND_ENGINE_AWAY":
+      return NodeStreamFailureKind.ENGINE_AWAY;
+    case 20:
+    case "NODE_STREAM_FAILURE_KIND_MISSING":
+      return NodeStreamFailureKind.MISSING;
+    case 30:
+    case "NODE_STREAM_FAILURE_KIND_REFUSED":
+      return NodeStreamFailureKind.REFUSED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum NodeStreamFailureKind");
+  }
+}
+
+export function nodeStreamFailureKindToJSON(object: NodeStreamFailureKind): string {
+  switch (object) {
+    case NodeStreamFailureKind.UNSPECIFIED:
+      return "NODE_STREAM_FAILURE_KIND_UNSPECIFIED";
+    case NodeStreamFailureKind.ENGINE_AWAY:
+      return "NODE_STREAM_FAILURE_KIND_ENGINE_AWAY";
+    case NodeStreamFailureKind.MISSING:
+      return "NODE_STREAM_FAILURE_KIND_MISSING";
+    case NodeStreamFailureKind.REFUSED:
+      return "NODE_STREAM_FAILURE_KIND_REFUSED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum NodeStreamFailureKind");
+  }
+}
+
 /** Asks Join. */
 export interface JoinRequest {
   /** Name that the node would like, by default its host name; required. ALREADY_EXISTS if it is taken. */
@@ -212,7 +268,7 @@ export interface NodeHello {
   /**
    * What the agent can do beyond version 1, by name. `ping`: it sends an HTTP/2 ping every second, and gives
    * the connection up if one is not answered in time; so neither side needs heartbeats. `upgrade`: it takes
-   * the message Upgrade.
+   * the message Upgrade. `logs`: NodeStream with LogsOrder.
    */
   verbs: string[];
   /** Id of this run of the agent; with NodeReport.sequence it orders what is reported. */
@@ -335,6 +391,9 @@ export interface NodeSessionResponse {
     | //
     /** Become another version. Only sent to an agent whose hello has the verb `upgrade`. */
     { $case: "upgrade"; value: Upgrade }
+    | //
+    /** Asks the agent to dial a stream of its own. Only sent to agents whose hello has a verb for it. */
+    { $case: "streamOffer"; value: StreamOffer }
     | undefined;
 }
 
@@ -354,6 +413,12 @@ export interface Upgrade {
   sha256: string;
   /** Length of the file in bytes. */
   size: number;
+}
+
+/** Asks for a stream of its own, by NodeStream. */
+export interface StreamOffer {
+  /** What the agent shows on that stream: for this node alone, good once, and for a few seconds. */
+  ticket: string;
 }
 
 /** The first answer of a node session. */
@@ -468,6 +533,105 @@ export interface HostEntry {
   name: string;
   /** The address. */
   address: string;
+}
+
+/** From agent to coordinator, on a stream of its own. */
+export interface NodeStreamRequest {
+  /** What it says. */
+  message:
+    | //
+    /** The first message. */
+    { $case: "hello"; value: NodeStreamHello }
+    | //
+    /** Lines of the log that was asked for, in their order. */
+    { $case: "lines"; value: LogLines }
+    | //
+    /**
+     * All that the log had when it was asked for has been sent; from now on lines come as they are written.
+     * Only of a log that is followed.
+     */
+    { $case: "caughtUp"; value: LogCaughtUp }
+    | //
+    /** It cannot be done, or not to its end. The last message. */
+    { $case: "failure"; value: NodeStreamFailure }
+    | //
+    /** The engine has no more of the log. The last message; a stream that ends without it broke. */
+    { $case: "end"; value: LogEnd }
+    | undefined;
+}
+
+/** The first message of a stream. */
+export interface NodeStreamHello {
+  /** Of the offer. */
+  ticket: string;
+}
+
+/** Lines of a log. */
+export interface LogLines {
+  /** At least one; about 16 KiB of them at most. */
+  lines: LogLine[];
+}
+
+/** One line of a log. */
+export interface LogLine {
+  /** Where it was written to. */
+  stream: LogStream;
+  /** When the engine recorded it, as in LogEntry. */
+  time: string;
+  /** The line, without its end. */
+  data: Buffer;
+  /** True: it goes on in the next one of the same stream. */
+  continued: boolean;
+}
+
+/** All that the log had has been sent. */
+export interface LogCaughtUp {
+  /** The place after it. */
+  position: LogPosition | undefined;
+}
+
+/** The engine has no more of a log. */
+export interface LogEnd {
+}
+
+/** Why what was asked cannot be done. */
+export interface NodeStreamFailure {
+  /** What kind of failure. */
+  kind: NodeStreamFailureKind;
+  /** In words; of the engine, where it refused. */
+  message: string;
+}
+
+/** From coordinator to agent, on a stream of its own. */
+export interface NodeStreamResponse {
+  /** What it says. */
+  message:
+    | //
+    /** Asks for a log. The first message, and the only one. */
+    { $case: "logs"; value: LogsOrder }
+    | undefined;
+}
+
+/** Asks for the log of a container. */
+export interface LogsOrder {
+  /** Our id of it. */
+  containerId: string;
+  /** True: go on after what there is, until the engine ends it. */
+  follow: boolean;
+  /** Only so many of the newest lines that there are. Not set: all. */
+  tail?:
+    | number
+    | undefined;
+  /** Only lines from then on. Not set: from the beginning. */
+  since:
+    | Date
+    | undefined;
+  /** Only lines before. Not set: to the end. */
+  until:
+    | Date
+    | undefined;
+  /** Only lines after this place. tail and since do not count then. Not set: all. */
+  after: LogPosition | undefined;
 }
 
 function createBaseJoinRequest(): JoinRequest {
@@ -2096,6 +2260,9 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       case "upgrade":
         Upgrade.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "streamOffer":
+        StreamOffer.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2153,6 +2320,14 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
             message.message = { $case: "upgrade", value: Upgrade.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "streamOffer", value: StreamOffer.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2177,6 +2352,10 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
         ? { $case: "trust", value: TrustBundle.fromJSON(object.trust) }
         : isSet(object.upgrade)
         ? { $case: "upgrade", value: Upgrade.fromJSON(object.upgrade) }
+        : isSet(object.streamOffer)
+        ? { $case: "streamOffer", value: StreamOffer.fromJSON(object.streamOffer) }
+        : isSet(object.stream_offer)
+        ? { $case: "streamOffer", value: StreamOffer.fromJSON(object.stream_offer) }
         : undefined,
     };
   },
@@ -2193,6 +2372,8 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       obj.trust = TrustBundle.toJSON(message.message.value);
     } else if (message.message?.$case === "upgrade") {
       obj.upgrade = Upgrade.toJSON(message.message.value);
+    } else if (message.message?.$case === "streamOffer") {
+      obj.streamOffer = StreamOffer.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2230,6 +2411,12 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       case "upgrade": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "upgrade", value: Upgrade.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "streamOffer": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "streamOffer", value: StreamOffer.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2367,6 +2554,73 @@ export const Upgrade: MessageFns<Upgrade> = {
     message.url = object.url ?? "";
     message.sha256 = object.sha256 ?? "";
     message.size = object.size ?? 0;
+    return message;
+  },
+};
+
+function createBaseStreamOffer(): StreamOffer {
+  return { ticket: "" };
+}
+
+export const StreamOffer: MessageFns<StreamOffer> = {
+  encode(message: StreamOffer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticket !== "") {
+      writer.uint32(10).string(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamOffer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamOffer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticket = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamOffer {
+    return { ticket: isSet(object.ticket) ? globalThis.String(object.ticket) : "" };
+  },
+
+  toJSON(message: StreamOffer): unknown {
+    const obj: any = {};
+    if (message.ticket !== "") {
+      obj.ticket = message.ticket;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StreamOffer>): StreamOffer {
+    return StreamOffer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StreamOffer>): StreamOffer {
+    const message = createBaseStreamOffer();
+    message.ticket = object.ticket ?? "";
     return message;
   },
 };
@@ -3502,6 +3756,860 @@ export const HostEntry: MessageFns<HostEntry> = {
   },
 };
 
+function createBaseNodeStreamRequest(): NodeStreamRequest {
+  return { message: undefined };
+}
+
+export const NodeStreamRequest: MessageFns<NodeStreamRequest> = {
+  encode(message: NodeStreamRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "hello":
+        NodeStreamHello.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "lines":
+        LogLines.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+      case "caughtUp":
+        LogCaughtUp.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
+      case "failure":
+        NodeStreamFailure.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "end":
+        LogEnd.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStreamRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStreamRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "hello", value: NodeStreamHello.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "lines", value: LogLines.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = { $case: "caughtUp", value: LogCaughtUp.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "failure", value: NodeStreamFailure.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "end", value: LogEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeStreamRequest {
+    return {
+      message: isSet(object.hello)
+        ? { $case: "hello", value: NodeStreamHello.fromJSON(object.hello) }
+        : isSet(object.lines)
+        ? { $case: "lines", value: LogLines.fromJSON(object.lines) }
+        : isSet(object.caughtUp)
+        ? { $case: "caughtUp", value: LogCaughtUp.fromJSON(object.caughtUp) }
+        : isSet(object.caught_up)
+        ? { $case: "caughtUp", value: LogCaughtUp.fromJSON(object.caught_up) }
+        : isSet(object.failure)
+        ? { $case: "failure", value: NodeStreamFailure.fromJSON(object.failure) }
+        : isSet(object.end)
+        ? { $case: "end", value: LogEnd.fromJSON(object.end) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: NodeStreamRequest): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "hello") {
+      obj.hello = NodeStreamHello.toJSON(message.message.value);
+    } else if (message.message?.$case === "lines") {
+      obj.lines = LogLines.toJSON(message.message.value);
+    } else if (message.message?.$case === "caughtUp") {
+      obj.caughtUp = LogCaughtUp.toJSON(message.message.value);
+    } else if (message.message?.$case === "failure") {
+      obj.failure = NodeStreamFailure.toJSON(message.message.value);
+    } else if (message.message?.$case === "end") {
+      obj.end = LogEnd.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeStreamRequest>): NodeStreamRequest {
+    return NodeStreamRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStreamRequest>): NodeStreamRequest {
+    const message = createBaseNodeStreamRequest();
+    switch (object.message?.$case) {
+      case "hello": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "hello", value: NodeStreamHello.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "lines": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "lines", value: LogLines.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "caughtUp": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "caughtUp", value: LogCaughtUp.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "failure": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "failure", value: NodeStreamFailure.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "end": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "end", value: LogEnd.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseNodeStreamHello(): NodeStreamHello {
+  return { ticket: "" };
+}
+
+export const NodeStreamHello: MessageFns<NodeStreamHello> = {
+  encode(message: NodeStreamHello, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticket !== "") {
+      writer.uint32(10).string(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStreamHello {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStreamHello();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticket = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeStreamHello {
+    return { ticket: isSet(object.ticket) ? globalThis.String(object.ticket) : "" };
+  },
+
+  toJSON(message: NodeStreamHello): unknown {
+    const obj: any = {};
+    if (message.ticket !== "") {
+      obj.ticket = message.ticket;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeStreamHello>): NodeStreamHello {
+    return NodeStreamHello.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStreamHello>): NodeStreamHello {
+    const message = createBaseNodeStreamHello();
+    message.ticket = object.ticket ?? "";
+    return message;
+  },
+};
+
+function createBaseLogLines(): LogLines {
+  return { lines: [] };
+}
+
+export const LogLines: MessageFns<LogLines> = {
+  encode(message: LogLines, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lines) {
+      LogLine.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogLines {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogLines();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lines.push(LogLine.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogLines {
+    return { lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => LogLine.fromJSON(e)) : [] };
+  },
+
+  toJSON(message: LogLines): unknown {
+    const obj: any = {};
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => LogLine.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LogLines>): LogLines {
+    return LogLines.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogLines>): LogLines {
+    const message = createBaseLogLines();
+    message.lines = object.lines?.map((e) => LogLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLogLine(): LogLine {
+  return { stream: 0, time: "", data: Buffer.alloc(0), continued: false };
+}
+
+export const LogLine: MessageFns<LogLine> = {
+  encode(message: LogLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stream !== 0) {
+      writer.uint32(8).int32(message.stream);
+    }
+    if (message.time !== "") {
+      writer.uint32(18).string(message.time);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(26).bytes(message.data);
+    }
+    if (message.continued !== false) {
+      writer.uint32(32).bool(message.continued);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stream = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.time = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.continued = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogLine {
+    return {
+      stream: isSet(object.stream) ? logStreamFromJSON(object.stream) : 0,
+      time: isSet(object.time) ? globalThis.String(object.time) : "",
+      data: isSet(object.data) ? Buffer.from(bytesFromBase64(object.data)) : Buffer.alloc(0),
+      continued: isSet(object.continued) ? globalThis.Boolean(object.continued) : false,
+    };
+  },
+
+  toJSON(message: LogLine): unknown {
+    const obj: any = {};
+    if (message.stream !== 0) {
+      obj.stream = logStreamToJSON(message.stream);
+    }
+    if (message.time !== "") {
+      obj.time = message.time;
+    }
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    if (message.continued !== false) {
+      obj.continued = message.continued;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LogLine>): LogLine {
+    return LogLine.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogLine>): LogLine {
+    const message = createBaseLogLine();
+    message.stream = object.stream ?? 0;
+    message.time = object.time ?? "";
+    message.data = object.data ?? Buffer.alloc(0);
+    message.continued = object.continued ?? false;
+    return message;
+  },
+};
+
+function createBaseLogCaughtUp(): LogCaughtUp {
+  return { position: undefined };
+}
+
+export const LogCaughtUp: MessageFns<LogCaughtUp> = {
+  encode(message: LogCaughtUp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.position !== undefined) {
+      LogPosition.encode(message.position, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogCaughtUp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogCaughtUp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.position = LogPosition.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogCaughtUp {
+    return { position: isSet(object.position) ? LogPosition.fromJSON(object.position) : undefined };
+  },
+
+  toJSON(message: LogCaughtUp): unknown {
+    const obj: any = {};
+    if (message.position !== undefined) {
+      obj.position = LogPosition.toJSON(message.position);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LogCaughtUp>): LogCaughtUp {
+    return LogCaughtUp.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogCaughtUp>): LogCaughtUp {
+    const message = createBaseLogCaughtUp();
+    message.position = (object.position !== undefined && object.position !== null)
+      ? LogPosition.fromPartial(object.position)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLogEnd(): LogEnd {
+  return {};
+}
+
+export const LogEnd: MessageFns<LogEnd> = {
+  encode(_: LogEnd, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogEnd {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogEnd();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): LogEnd {
+    return {};
+  },
+
+  toJSON(_: LogEnd): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<LogEnd>): LogEnd {
+    return LogEnd.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<LogEnd>): LogEnd {
+    const message = createBaseLogEnd();
+    return message;
+  },
+};
+
+function createBaseNodeStreamFailure(): NodeStreamFailure {
+  return { kind: 0, message: "" };
+}
+
+export const NodeStreamFailure: MessageFns<NodeStreamFailure> = {
+  encode(message: NodeStreamFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStreamFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStreamFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeStreamFailure {
+    return {
+      kind: isSet(object.kind) ? nodeStreamFailureKindFromJSON(object.kind) : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: NodeStreamFailure): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = nodeStreamFailureKindToJSON(message.kind);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeStreamFailure>): NodeStreamFailure {
+    return NodeStreamFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStreamFailure>): NodeStreamFailure {
+    const message = createBaseNodeStreamFailure();
+    message.kind = object.kind ?? 0;
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseNodeStreamResponse(): NodeStreamResponse {
+  return { message: undefined };
+}
+
+export const NodeStreamResponse: MessageFns<NodeStreamResponse> = {
+  encode(message: NodeStreamResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "logs":
+        LogsOrder.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStreamResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStreamResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "logs", value: LogsOrder.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeStreamResponse {
+    return { message: isSet(object.logs) ? { $case: "logs", value: LogsOrder.fromJSON(object.logs) } : undefined };
+  },
+
+  toJSON(message: NodeStreamResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "logs") {
+      obj.logs = LogsOrder.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeStreamResponse>): NodeStreamResponse {
+    return NodeStreamResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeStreamResponse>): NodeStreamResponse {
+    const message = createBaseNodeStreamResponse();
+    switch (object.message?.$case) {
+      case "logs": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "logs", value: LogsOrder.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseLogsOrder(): LogsOrder {
+  return { containerId: "", follow: false, tail: undefined, since: undefined, until: undefined, after: undefined };
+}
+
+export const LogsOrder: MessageFns<LogsOrder> = {
+  encode(message: LogsOrder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.follow !== false) {
+      writer.uint32(16).bool(message.follow);
+    }
+    if (message.tail !== undefined) {
+      writer.uint32(24).uint32(message.tail);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(34).fork()).join();
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(42).fork()).join();
+    }
+    if (message.after !== undefined) {
+      LogPosition.encode(message.after, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogsOrder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogsOrder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tail = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.after = LogPosition.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogsOrder {
+    return {
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
+      follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+      tail: isSet(object.tail) ? globalThis.Number(object.tail) : undefined,
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+      after: isSet(object.after) ? LogPosition.fromJSON(object.after) : undefined,
+    };
+  },
+
+  toJSON(message: LogsOrder): unknown {
+    const obj: any = {};
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
+    if (message.follow !== false) {
+      obj.follow = message.follow;
+    }
+    if (message.tail !== undefined) {
+      obj.tail = Math.round(message.tail);
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    if (message.after !== undefined) {
+      obj.after = LogPosition.toJSON(message.after);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LogsOrder>): LogsOrder {
+    return LogsOrder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogsOrder>): LogsOrder {
+    const message = createBaseLogsOrder();
+    message.containerId = object.containerId ?? "";
+    message.follow = object.follow ?? false;
+    message.tail = object.tail ?? undefined;
+    message.since = object.since ?? undefined;
+    message.until = object.until ?? undefined;
+    message.after = (object.after !== undefined && object.after !== null)
+      ? LogPosition.fromPartial(object.after)
+      : undefined;
+    return message;
+  },
+};
+
 /** What node agents call. Agents dial; the coordinator never connects to a host. */
 export type AgentServiceDefinition = typeof AgentServiceDefinition;
 export const AgentServiceDefinition = {
@@ -3549,6 +4657,20 @@ export const AgentServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /**
+     * A stream for one thing that was asked of the node, dialled by the agent when its session brings a
+     * stream_offer, and authorized by its certificate. First message of the agent: hello with the ticket of
+     * the offer; of the coordinator: what is to be done. NOT_FOUND with STREAM_UNKNOWN if nobody waits for
+     * that ticket any more, or it was offered to another node. Either side ends it when it is done.
+     */
+    nodeStream: {
+      name: "NodeStream",
+      requestType: NodeStreamRequest as typeof NodeStreamRequest,
+      requestStream: true,
+      responseType: NodeStreamResponse as typeof NodeStreamResponse,
+      responseStream: true,
+      options: {},
+    },
   },
 } as const;
 
@@ -3579,6 +4701,16 @@ export interface AgentServiceImplementation<CallContextExt = {}> {
     request: AsyncIterable<NodeSessionRequest>,
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<NodeSessionResponse>>;
+  /**
+   * A stream for one thing that was asked of the node, dialled by the agent when its session brings a
+   * stream_offer, and authorized by its certificate. First message of the agent: hello with the ticket of
+   * the offer; of the coordinator: what is to be done. NOT_FOUND with STREAM_UNKNOWN if nobody waits for
+   * that ticket any more, or it was offered to another node. Either side ends it when it is done.
+   */
+  nodeStream(
+    request: AsyncIterable<NodeStreamRequest>,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<NodeStreamResponse>>;
 }
 
 export interface AgentServiceClient<CallOptionsExt = {}> {
@@ -3608,6 +4740,24 @@ export interface AgentServiceClient<CallOptionsExt = {}> {
     request: AsyncIterable<DeepPartial<NodeSessionRequest>>,
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<NodeSessionResponse>;
+  /**
+   * A stream for one thing that was asked of the node, dialled by the agent when its session brings a
+   * stream_offer, and authorized by its certificate. First message of the agent: hello with the ticket of
+   * the offer; of the coordinator: what is to be done. NOT_FOUND with STREAM_UNKNOWN if nobody waits for
+   * that ticket any more, or it was offered to another node. Either side ends it when it is done.
+   */
+  nodeStream(
+    request: AsyncIterable<DeepPartial<NodeStreamRequest>>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<NodeStreamResponse>;
+}
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

@@ -14,6 +14,7 @@ import { Trust } from "./authority.ts";
 import { Container } from "./container.ts";
 import { Endpoint, Event } from "./event.ts";
 import { Proxy } from "./load_balancer.ts";
+import { LogEntry, LogPosition, LogSource } from "./log.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
 import { NodeCluster } from "./node_cluster.ts";
 import { FieldChange, Link, Revision, Service, ServiceSpec } from "./service.ts";
@@ -553,6 +554,72 @@ export interface RemoveContainerResponse {
     | undefined;
   /** What would be done; only with dry_run. */
   plan: Plan | undefined;
+}
+
+/** Asks ContainerLogs. */
+export interface ContainerLogsRequest {
+  /** Name (`web-3`) or id; required. Of two that share a name, the newer. */
+  container: string;
+  /** True: go on after what there is. */
+  follow: boolean;
+  /** Only so many of the newest lines that there are, at most 100,000. Not set: all. */
+  tail?:
+    | number
+    | undefined;
+  /** Only lines from then on. Not set: from the beginning. */
+  since:
+    | Date
+    | undefined;
+  /** Only lines before; what is followed ends then. Not set: to the end. */
+  until:
+    | Date
+    | undefined;
+  /** Where to go on: the place after what was received before. tail counts no more then. */
+  after: LogPosition[];
+}
+
+/** Answers ContainerLogs. */
+export interface ContainerLogsResponse {
+  /** Lines, in their order. */
+  entries: LogEntry[];
+  /** The container, when its standing changed; in the first message always. */
+  sources: LogSource[];
+}
+
+/** Asks ServiceLogs. */
+export interface ServiceLogsRequest {
+  /** Name or id; required. */
+  service: string;
+  /** True: go on after what there is. */
+  follow: boolean;
+  /**
+   * Only so many of the newest lines that there are, of all containers together, at most 10,000 and at most
+   * 4 MiB of them. Not set: all.
+   */
+  tail?:
+    | number
+    | undefined;
+  /** Only lines from then on. Not set: from the beginning. */
+  since:
+    | Date
+    | undefined;
+  /** Only lines before; what is followed ends then. Not set: to the end. */
+  until:
+    | Date
+    | undefined;
+  /**
+   * Where to go on, for each container that something was received or heard of: the place after it. Those
+   * that are not named begin where since says; tail counts no more then.
+   */
+  after: LogPosition[];
+}
+
+/** Answers ServiceLogs. */
+export interface ServiceLogsResponse {
+  /** Lines, by their time; of lines that are followed, as they come. */
+  entries: LogEntry[];
+  /** Containers whose standing changed; in the first message all of them. */
+  sources: LogSource[];
 }
 
 /** Asks GetNode. */
@@ -6033,6 +6100,474 @@ export const RemoveContainerResponse: MessageFns<RemoveContainerResponse> = {
       ? Action.fromPartial(object.action)
       : undefined;
     message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseContainerLogsRequest(): ContainerLogsRequest {
+  return { container: "", follow: false, tail: undefined, since: undefined, until: undefined, after: [] };
+}
+
+export const ContainerLogsRequest: MessageFns<ContainerLogsRequest> = {
+  encode(message: ContainerLogsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.container !== "") {
+      writer.uint32(10).string(message.container);
+    }
+    if (message.follow !== false) {
+      writer.uint32(16).bool(message.follow);
+    }
+    if (message.tail !== undefined) {
+      writer.uint32(24).uint32(message.tail);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(34).fork()).join();
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(42).fork()).join();
+    }
+    for (const v of message.after) {
+      LogPosition.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerLogsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerLogsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tail = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.after.push(LogPosition.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ContainerLogsRequest {
+    return {
+      container: isSet(object.container) ? globalThis.String(object.container) : "",
+      follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+      tail: isSet(object.tail) ? globalThis.Number(object.tail) : undefined,
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+      after: globalThis.Array.isArray(object?.after) ? object.after.map((e: any) => LogPosition.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ContainerLogsRequest): unknown {
+    const obj: any = {};
+    if (message.container !== "") {
+      obj.container = message.container;
+    }
+    if (message.follow !== false) {
+      obj.follow = message.follow;
+    }
+    if (message.tail !== undefined) {
+      obj.tail = Math.round(message.tail);
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    if (message.after?.length) {
+      obj.after = message.after.map((e) => LogPosition.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ContainerLogsRequest>): ContainerLogsRequest {
+    return ContainerLogsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContainerLogsRequest>): ContainerLogsRequest {
+    const message = createBaseContainerLogsRequest();
+    message.container = object.container ?? "";
+    message.follow = object.follow ?? false;
+    message.tail = object.tail ?? undefined;
+    message.since = object.since ?? undefined;
+    message.until = object.until ?? undefined;
+    message.after = object.after?.map((e) => LogPosition.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseContainerLogsResponse(): ContainerLogsResponse {
+  return { entries: [], sources: [] };
+}
+
+export const ContainerLogsResponse: MessageFns<ContainerLogsResponse> = {
+  encode(message: ContainerLogsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.entries) {
+      LogEntry.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.sources) {
+      LogSource.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerLogsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerLogsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entries.push(LogEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sources.push(LogSource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ContainerLogsResponse {
+    return {
+      entries: globalThis.Array.isArray(object?.entries) ? object.entries.map((e: any) => LogEntry.fromJSON(e)) : [],
+      sources: globalThis.Array.isArray(object?.sources) ? object.sources.map((e: any) => LogSource.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ContainerLogsResponse): unknown {
+    const obj: any = {};
+    if (message.entries?.length) {
+      obj.entries = message.entries.map((e) => LogEntry.toJSON(e));
+    }
+    if (message.sources?.length) {
+      obj.sources = message.sources.map((e) => LogSource.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ContainerLogsResponse>): ContainerLogsResponse {
+    return ContainerLogsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContainerLogsResponse>): ContainerLogsResponse {
+    const message = createBaseContainerLogsResponse();
+    message.entries = object.entries?.map((e) => LogEntry.fromPartial(e)) || [];
+    message.sources = object.sources?.map((e) => LogSource.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseServiceLogsRequest(): ServiceLogsRequest {
+  return { service: "", follow: false, tail: undefined, since: undefined, until: undefined, after: [] };
+}
+
+export const ServiceLogsRequest: MessageFns<ServiceLogsRequest> = {
+  encode(message: ServiceLogsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.follow !== false) {
+      writer.uint32(16).bool(message.follow);
+    }
+    if (message.tail !== undefined) {
+      writer.uint32(24).uint32(message.tail);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(34).fork()).join();
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(42).fork()).join();
+    }
+    for (const v of message.after) {
+      LogPosition.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceLogsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceLogsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tail = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.after.push(LogPosition.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServiceLogsRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+      tail: isSet(object.tail) ? globalThis.Number(object.tail) : undefined,
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+      after: globalThis.Array.isArray(object?.after) ? object.after.map((e: any) => LogPosition.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ServiceLogsRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.follow !== false) {
+      obj.follow = message.follow;
+    }
+    if (message.tail !== undefined) {
+      obj.tail = Math.round(message.tail);
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    if (message.after?.length) {
+      obj.after = message.after.map((e) => LogPosition.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServiceLogsRequest>): ServiceLogsRequest {
+    return ServiceLogsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceLogsRequest>): ServiceLogsRequest {
+    const message = createBaseServiceLogsRequest();
+    message.service = object.service ?? "";
+    message.follow = object.follow ?? false;
+    message.tail = object.tail ?? undefined;
+    message.since = object.since ?? undefined;
+    message.until = object.until ?? undefined;
+    message.after = object.after?.map((e) => LogPosition.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseServiceLogsResponse(): ServiceLogsResponse {
+  return { entries: [], sources: [] };
+}
+
+export const ServiceLogsResponse: MessageFns<ServiceLogsResponse> = {
+  encode(message: ServiceLogsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.entries) {
+      LogEntry.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.sources) {
+      LogSource.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceLogsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceLogsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entries.push(LogEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sources.push(LogSource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServiceLogsResponse {
+    return {
+      entries: globalThis.Array.isArray(object?.entries) ? object.entries.map((e: any) => LogEntry.fromJSON(e)) : [],
+      sources: globalThis.Array.isArray(object?.sources) ? object.sources.map((e: any) => LogSource.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ServiceLogsResponse): unknown {
+    const obj: any = {};
+    if (message.entries?.length) {
+      obj.entries = message.entries.map((e) => LogEntry.toJSON(e));
+    }
+    if (message.sources?.length) {
+      obj.sources = message.sources.map((e) => LogSource.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServiceLogsResponse>): ServiceLogsResponse {
+    return ServiceLogsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceLogsResponse>): ServiceLogsResponse {
+    const message = createBaseServiceLogsResponse();
+    message.entries = object.entries?.map((e) => LogEntry.fromPartial(e)) || [];
+    message.sources = object.sources?.map((e) => LogSource.fromPartial(e)) || [];
     return message;
   },
 };
@@ -12035,6 +12570,32 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * What a container wrote, as fast as the caller reads. Ends with its log; a log that is followed ends when
+     * the container does, restarts by its engine not counted. FAILED_PRECONDITION with NODE_NOT_CONNECTED while
+     * its node is away, with CONTAINER_NOT_BEGUN if it has no log yet, unless it is followed: then it waits.
+     */
+    containerLogs: {
+      name: "ContainerLogs",
+      requestType: ContainerLogsRequest as typeof ContainerLogsRequest,
+      requestStream: false,
+      responseType: ContainerLogsResponse as typeof ContainerLogsResponse,
+      responseStream: true,
+      options: {},
+    },
+    /**
+     * What the containers of a service wrote, in the order of time, as fast as the caller reads. Followed, it
+     * goes on over redeploys and moves: containers that are new join, those that end leave. Ends with UNAVAILABLE
+     * when the coordinator stops; asked again with the positions of what was received, it goes on from there.
+     */
+    serviceLogs: {
+      name: "ServiceLogs",
+      requestType: ServiceLogsRequest as typeof ServiceLogsRequest,
+      requestStream: false,
+      responseType: ServiceLogsResponse as typeof ServiceLogsResponse,
+      responseStream: true,
+      options: {},
+    },
     /** One node. */
     getNode: {
       name: "GetNode",
@@ -12464,6 +13025,24 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RemoveContainerRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RemoveContainerResponse>>;
+  /**
+   * What a container wrote, as fast as the caller reads. Ends with its log; a log that is followed ends when
+   * the container does, restarts by its engine not counted. FAILED_PRECONDITION with NODE_NOT_CONNECTED while
+   * its node is away, with CONTAINER_NOT_BEGUN if it has no log yet, unless it is followed: then it waits.
+   */
+  containerLogs(
+    request: ContainerLogsRequest,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<ContainerLogsResponse>>;
+  /**
+   * What the containers of a service wrote, in the order of time, as fast as the caller reads. Followed, it
+   * goes on over redeploys and moves: containers that are new join, those that end leave. Ends with UNAVAILABLE
+   * when the coordinator stops; asked again with the positions of what was received, it goes on from there.
+   */
+  serviceLogs(
+    request: ServiceLogsRequest,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<ServiceLogsResponse>>;
   /** One node. */
   getNode(request: GetNodeRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetNodeResponse>>;
   /** All nodes that the caller may see, by name. */
@@ -12760,6 +13339,24 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RemoveContainerRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RemoveContainerResponse>;
+  /**
+   * What a container wrote, as fast as the caller reads. Ends with its log; a log that is followed ends when
+   * the container does, restarts by its engine not counted. FAILED_PRECONDITION with NODE_NOT_CONNECTED while
+   * its node is away, with CONTAINER_NOT_BEGUN if it has no log yet, unless it is followed: then it waits.
+   */
+  containerLogs(
+    request: DeepPartial<ContainerLogsRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<ContainerLogsResponse>;
+  /**
+   * What the containers of a service wrote, in the order of time, as fast as the caller reads. Followed, it
+   * goes on over redeploys and moves: containers that are new join, those that end leave. Ends with UNAVAILABLE
+   * when the coordinator stops; asked again with the positions of what was received, it goes on from there.
+   */
+  serviceLogs(
+    request: DeepPartial<ServiceLogsRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<ServiceLogsResponse>;
   /** One node. */
   getNode(request: DeepPartial<GetNodeRequest>, options?: CallOptions & CallOptionsExt): Promise<GetNodeResponse>;
   /** All nodes that the caller may see, by name. */

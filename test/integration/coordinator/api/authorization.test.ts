@@ -119,6 +119,7 @@ const whoReadsWeb: readonly Known[] = whoReads.filter(
 /** Of this cluster and its node. */
 const whoReadsEdge: readonly Known[] = [...people, ...limited, ...ofEdge];
 const whoReadsNodes: readonly Known[] = [...whoReadsEdge, ...ofFar];
+const whoReadsLogsOfWeb = whoReadsWeb.filter((who) => !proxies.includes(who));
 const whoRunsWeb: readonly Known[] = [
   ...(['operator', 'admin', 'operatorOfWeb', 'adminOfWeb', 'program'] as const),
   'operatorOfWebAtFar',
@@ -166,6 +167,8 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/StopContainer': [{ container: 'web-1', options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RedeployContainer': [{ container: 'web-1', options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RemoveContainer': [{ container: 'web-1', options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/ContainerLogs': [{ container: 'web-1' }, whoReadsLogsOfWeb],
+  '/fairlead.v1.ControlService/ServiceLogs': [{ service: 'web' }, whoReadsLogsOfWeb],
   '/fairlead.v1.ControlService/GetNode': [{ node: 'node-1' }, whoReadsEdge],
   '/fairlead.v1.ControlService/ListNodes': [{}, whoReadsNodes],
   '/fairlead.v1.ControlService/WatchNodes': [{}, whoReadsNodes],
@@ -210,6 +213,11 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.AgentService/Join': [{ name: '' }, ['joiner']],
   '/fairlead.v1.AgentService/RenewCertificate': [{}, ['node']],
   '/fairlead.v1.AgentService/NodeSession': [{}, ['node']],
+  // Let in, and then refused for the ticket.
+  '/fairlead.v1.AgentService/NodeStream': [
+    { message: { $case: 'hello', value: { ticket: 'none' } } },
+    ['node'],
+  ],
   '/fairlead.v1.ProxyService/Enrol': [{}, proxies],
   '/fairlead.v1.ProxyService/RenewProxyCertificate': [
     {},
@@ -398,7 +406,7 @@ async function outcomeOf(path: string, request: object, who: string): Promise<Ou
 /** The same over HTTP, where the public API is served alone. */
 async function httpOutcomeOf(path: string, request: object, who: string): Promise<Outcome> {
   const authorization = authorizationOf(who);
-  const isWatch = path.includes('/Watch');
+  const isWatch = path.includes('/Watch') || path.endsWith('Logs');
   const response = await coordinator.fetch(path, {
     method: 'POST',
     headers: {

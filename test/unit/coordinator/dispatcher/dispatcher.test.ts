@@ -85,6 +85,7 @@ function attach(hello: Partial<NodeHello> = {}): NodeLink {
   return dispatcher.attach(
     node1,
     {
+      verbs: ['logs'],
       bootId: 'boot-1',
       sequence: 1,
       description,
@@ -499,7 +500,8 @@ describe('events', () => {
     attach();
     await clock.advance(1_000);
     expect(eventTypes()).toEqual([]);
-    const hello = { bootId: 'b', sequence: 1, description, inventory: [], clockMs: null };
+    const seen = { description, inventory: [], clockMs: null };
+    const hello = { verbs: [], bootId: 'b', sequence: 1, ...seen };
     const addresses = { advertiseAddress: '10.0.0.6', publicAddress: '', certificate };
     const engine = { reachable: true, message: '' };
     dispatcher.attach(nodeId('node-2'), { ...hello, ...addresses, engine }, () => undefined);

@@ -13,7 +13,7 @@ class Fleet {
   readonly observed = new Map<ContainerId, Observed>();
   readonly drained = new Set<ContainerId>();
   readonly link = new NodeLink(
-    { nodeId: here, sessionId: 'session' as SessionId },
+    { nodeId: here, sessionId: 'session' as SessionId, verbs: [] },
     () => undefined,
     {
       containersOn: (node) => [...this.containers.values()].filter((c) => c.nodeId === node),

@@ -86,6 +86,7 @@ export class ModelAgent {
       bootId: String(this.#bootId),
       sequence: ++this.#sequence,
       description,
+      verbs: [],
       advertiseAddress: this.address,
       publicAddress: this.address,
       engine: { reachable: true, message: '' },

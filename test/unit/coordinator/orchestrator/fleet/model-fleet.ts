@@ -16,6 +16,7 @@ import { Settling } from '../../../../../coordinator/routing/settling.ts';
 import { Store, type Transaction } from '../../../../../coordinator/store/store.ts';
 import { NodeUpgrades } from '../../../../../coordinator/upgrades/node-upgrades.ts';
 import { Roller } from '../../../../../coordinator/upgrades/roller.ts';
+import { NodeStreams } from '../../../../../coordinator/streams/node-streams.ts';
 import { groupBy } from '../../../../../shared/collections.ts';
 import { DomainError } from '../../../../../shared/errors.ts';
 import type { ContainerId, NodeId } from '../../../../../shared/ids.ts';
@@ -221,6 +222,7 @@ export class ModelFleet implements AsyncDisposable {
     const roller = new Roller({ store, observed, upgrades, packages, api, clock, log });
     const handlers = controlHandlers({
       ...{ ...deps, roller, packages, orchestrator, dispatcher, installationId: 'model' },
+      streams: new NodeStreams({ dispatcher, clock, random }),
       ...{ api, installScriptSha256: null },
       authenticator: new Authenticator({
         store,
