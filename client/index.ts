@@ -42,6 +42,9 @@ export {
 export { Endpoint, EndpointKind, Event } from '../shared/gen/fairlead/v1/event.ts';
 export {
   Proxy,
+  ProxyHistory,
+  ProxyLoading,
+  ProxyLoadingKind,
   ProxyServer,
   TargetHealth,
   TargetMode,

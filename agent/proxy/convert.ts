@@ -1,5 +1,9 @@
 import { isIP, SocketAddress } from 'node:net';
-import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import {
+  ProxyLoadingKind,
+  TargetHealth,
+  TargetMode,
+} from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import {
   FrontendMode,
   type BackendDelta,
@@ -30,6 +34,11 @@ const protocolVersion = 1;
 /** HAProxy takes these names, and nothing in them ends a word of a command or a file. */
 const namePattern = /^[A-Za-z0-9_.:-]{1,200}$/;
 const healthCodes = { up: TargetHealth.UP, down: TargetHealth.DOWN } as const;
+const loadingKinds = {
+  adopt: ProxyLoadingKind.ADOPT,
+  start: ProxyLoadingKind.START,
+  reload: ProxyLoadingKind.RELOAD,
+} as const;
 
 /** What a proxy says of itself when it opens a session. */
 export interface Greeting {
@@ -107,7 +116,13 @@ export function requestOf(outgoing: Outgoing): ProxySessionRequest {
     }
     case 'targets':
       return {
-        message: { $case: 'targets', value: { targets: outgoing.targets.map(targetToProto) } },
+        message: {
+          $case: 'targets',
+          value: {
+            targets: outgoing.targets.map(targetToProto),
+            clientConnections: outgoing.clientConnections,
+          },
+        },
       };
     case 'status':
       return { message: { $case: 'status', value: statusToProto(outgoing.status) } };
@@ -115,9 +130,10 @@ export function requestOf(outgoing: Outgoing): ProxySessionRequest {
 }
 
 function targetToProto(status: TargetStatus): ProtoTargetStatus {
-  const { targetId, health, inFlight, requests, drained } = status;
+  const { targetId, health, healthMessage, inFlight, requests, drained } = status;
   return {
     targetId,
+    healthMessage,
     health: health === undefined ? TargetHealth.UNSPECIFIED : healthCodes[health],
     inFlight,
     requests,
@@ -125,8 +141,24 @@ function targetToProto(status: TargetStatus): ProtoTargetStatus {
   };
 }
 
-function statusToProto({ version, pid, message }: HaproxyStatus): ProxyStatus {
-  return { haproxyVersion: version, haproxyPid: pid, message };
+function statusToProto({ version, pid, message, history }: HaproxyStatus): ProxyStatus {
+  const { reloads, restarts, loadings, lastError } = history;
+  return {
+    haproxyVersion: version,
+    haproxyPid: pid,
+    message,
+    history: {
+      reloads,
+      restarts,
+      loadings: loadings.map(({ atMs, kind, reason }) => ({
+        at: new Date(atMs),
+        kind: loadingKinds[kind],
+        reason,
+      })),
+      lastError: lastError?.words ?? '',
+      lastErrorAt: lastError && new Date(lastError.atMs),
+    },
+  };
 }
 
 function targetsOf(messages: readonly ProtoTarget[]): {

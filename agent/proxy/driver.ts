@@ -196,10 +196,13 @@ export class HaproxyDriver {
         this.#useStored(adoptServers(stored, live.servers, live.backends));
       }
       await this.#untilList(signal);
-      this.#deps.log.info(
-        { haproxyPid: live.connection.info.pid },
-        'adopted the HAProxy that runs',
-      );
+      const { log, outbox } = this.#deps;
+      const isFirst = outbox.status.history.loadings.length === 0;
+      const reason = isFirst
+        ? 'it ran when the agent began'
+        : 'somebody else made another worker serve, or its socket was lost';
+      outbox.noteLoading('adopt', reason);
+      log.info({ haproxyPid: live.connection.info.pid }, 'adopted the HAProxy that runs');
       return live;
     } catch (error) {
       live.close();
@@ -218,7 +221,10 @@ export class HaproxyDriver {
     }
     const list = await this.#untilList(signal);
     const live = await this.#restructurer.start(list, signal);
-    this.#deps.log.info({ haproxyPid: live.connection.info.pid }, 'started HAProxy');
+    const { log, outbox } = this.#deps;
+    const isFirst = outbox.status.history.loadings.length === 0;
+    outbox.noteLoading('start', isFirst ? 'none ran' : 'the one before ended');
+    log.info({ haproxyPid: live.connection.info.pid }, 'started HAProxy');
     return live;
   }
 

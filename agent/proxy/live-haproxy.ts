@@ -11,6 +11,7 @@ import {
   parseServersState,
   parseStreams,
   type KnownServer,
+  type Counters,
   type ServerCounters,
 } from './server-state.ts';
 import type { ServerHost } from './target-applier.ts';
@@ -106,9 +107,9 @@ export class LiveHaproxy implements ServerHost {
     return refusals;
   }
 
-  /** Counters of all servers of the worker that serves. */
-  async counters(): Promise<ServerCounters[]> {
-    return parseCounters(await this.#connection.client.query('show stat -1 4 -1'));
+  /** Counters of all frontends and servers of the worker that serves. */
+  async counters(): Promise<Counters> {
+    return parseCounters(await this.#connection.client.query('show stat -1 5 -1'));
   }
 
   /** For the next worker: which servers are down, or in drain. */
@@ -124,7 +125,9 @@ export class LiveHaproxy implements ServerHost {
     const known = paths.flatMap((path) => this.#servers.get(path) ?? []);
     const replies = await this.#connection.client.sendAll(this.#readingCommands(known));
     const counters = new Map(
-      replies.flatMap(({ text }) => parseCounters(text)).map((row) => [pathOf(row), row.inFlight]),
+      replies
+        .flatMap(({ text }) => parseCounters(text).servers)
+        .map((row) => [pathOf(row), row.inFlight]),
     );
     const unknown = new Set(known.map(pathOf).filter((path) => !counters.has(path)));
     const sums = new Map(
@@ -167,9 +170,9 @@ export class LiveHaproxy implements ServerHost {
   }
 
   /** A worker that ended meanwhile has nothing in flight. */
-  async #oldCounters(pid: number, signal: AbortSignal): Promise<ServerCounters[]> {
+  async #oldCounters(pid: number, signal: AbortSignal): Promise<readonly ServerCounters[]> {
     const text = await this.#haproxy.askMaster(`@!${pid} show stat -1 4 -1`, signal);
-    if (text.startsWith('# pxname')) return parseCounters(text);
+    if (text.startsWith('# pxname')) return parseCounters(text).servers;
     await this.refreshOldWorkers(signal);
     if (this.#oldWorkers.has(pid)) throw new Error(`old worker ${pid} said "${text.trim()}"`);
     return [];

@@ -1,3 +1,4 @@
+import type { Clock } from '../../shared/clock.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 
 /** A version that took effect, and the targets that could not be brought into it. */
@@ -12,6 +13,8 @@ export interface AppliedVersion {
 export interface TargetStatus {
   readonly targetId: string;
   readonly health: 'up' | 'down' | undefined;
+  /** Why it is down; empty if it is not. */
+  readonly healthMessage: string;
   readonly inFlight: number;
   readonly requests: number;
   /** In drain, with nothing in flight in two readings in a row, and in maintenance now. */
@@ -25,12 +28,37 @@ export interface HaproxyStatus {
   readonly pid: number;
   /** What is wrong, in words. */
   readonly message: string;
+  readonly history: HaproxyHistory;
 }
+
+/** How a HAProxy came to its configuration, and why. */
+export interface Loading {
+  readonly atMs: number;
+  readonly kind: 'adopt' | 'start' | 'reload';
+  readonly reason: string;
+}
+
+/** What became of HAProxy since the agent began. */
+export interface HaproxyHistory {
+  readonly reloads: number;
+  /** Starts because it had ended. */
+  readonly restarts: number;
+  /** The newest first. */
+  readonly loadings: readonly Loading[];
+  /** The last thing that was wrong, whether it is well again or not. */
+  readonly lastError: { readonly atMs: number; readonly words: string } | undefined;
+}
+
+const maxLoadings = 8;
 
 /** One thing to tell the coordinator. */
 export type Outgoing =
   | { readonly kind: 'applied'; readonly applied: AppliedVersion }
-  | { readonly kind: 'targets'; readonly targets: readonly TargetStatus[] }
+  | {
+      readonly kind: 'targets';
+      readonly targets: readonly TargetStatus[];
+      readonly clientConnections: number;
+    }
   | { readonly kind: 'status'; readonly status: HaproxyStatus };
 
 /**
@@ -42,11 +70,23 @@ export class Outbox {
   readonly wakeup = new Wakeup();
   #applied: AppliedVersion | undefined;
   #appliedPending = false;
-  #status: HaproxyStatus = { version: '', pid: 0, message: '' };
+  #status: HaproxyStatus = {
+    version: '',
+    pid: 0,
+    message: '',
+    history: { reloads: 0, restarts: 0, loadings: [], lastError: undefined },
+  };
   #statusPending = false;
+  #clientConnections = 0;
+  #clientConnectionsPending = false;
   readonly #problems = new Map<string, string>();
   readonly #targets = new Map<string, TargetStatus>();
   readonly #targetsPending = new Set<string>();
+  readonly #clock: Pick<Clock, 'now'>;
+
+  constructor(clock: Pick<Clock, 'now'>) {
+    this.#clock = clock;
+  }
 
   get status(): HaproxyStatus {
     return this.#status;
@@ -81,21 +121,52 @@ export class Outbox {
     this.#targetsPending.delete(targetId);
   }
 
+  setClientConnections(count: number): void {
+    if (count === this.#clientConnections) return;
+    this.#clientConnections = count;
+    this.#clientConnectionsPending = true;
+    this.wakeup.notify();
+  }
+
+  /** HAProxy came to another configuration, or to life. */
+  noteLoading(kind: Loading['kind'], reason: string): void {
+    const { history } = this.#status;
+    const { reloads, restarts, loadings } = history;
+    // The first start is none that anybody has to ask about.
+    const isRestart = kind === 'start' && loadings.length > 0;
+    this.#setStatus({
+      ...this.#status,
+      history: {
+        ...history,
+        reloads: reloads + (kind === 'reload' ? 1 : 0),
+        restarts: restarts + (isRestart ? 1 : 0),
+        loadings: [{ atMs: this.#clock.now(), kind, reason }, ...loadings].slice(0, maxLoadings),
+      },
+    });
+  }
+
   setHaproxy(haproxy: { readonly version: string; readonly pid: number }): void {
     this.#setStatus({ ...this.#status, ...haproxy });
   }
 
   /** Says what is wrong with one matter, or with undefined that it is well again. */
   setProblem(matter: string, words: string | undefined): void {
+    const isNews = words !== undefined && words !== this.#problems.get(matter);
     if (words === undefined) this.#problems.delete(matter);
     else this.#problems.set(matter, words);
-    this.#setStatus({ ...this.#status, message: [...this.#problems.values()].join('; ') });
+    const { history } = this.#status;
+    this.#setStatus({
+      ...this.#status,
+      message: [...this.#problems.values()].join('; '),
+      history: isNews ? { ...history, lastError: { atMs: this.#clock.now(), words } } : history,
+    });
   }
 
   /** To be called when a session opens: the new peer knows what the hello says, and nothing else. */
   startOver(): void {
     this.#appliedPending = false;
     for (const id of this.#targets.keys()) this.#targetsPending.add(id);
+    this.#clientConnectionsPending = this.#clientConnections > 0;
     this.#statusPending = false;
     this.wakeup.notify();
   }
@@ -106,10 +177,11 @@ export class Outbox {
       this.#appliedPending = false;
       return { kind: 'applied', applied: this.#applied };
     }
-    if (this.#targetsPending.size > 0) {
+    if (this.#targetsPending.size > 0 || this.#clientConnectionsPending) {
       const targets = [...this.#targetsPending].flatMap((id) => this.#targets.get(id) ?? []);
       this.#targetsPending.clear();
-      return { kind: 'targets', targets };
+      this.#clientConnectionsPending = false;
+      return { kind: 'targets', targets, clientConnections: this.#clientConnections };
     }
     if (!this.#statusPending) return undefined;
     this.#statusPending = false;
@@ -122,7 +194,8 @@ export class Outbox {
     if (
       before.version === status.version &&
       before.pid === status.pid &&
-      before.message === status.message
+      before.message === status.message &&
+      before.history === status.history
     ) {
       return;
     }
@@ -134,6 +207,7 @@ export class Outbox {
 function sameStatus(a: TargetStatus, b: TargetStatus): boolean {
   return (
     a.health === b.health &&
+    a.healthMessage === b.healthMessage &&
     a.inFlight === b.inFlight &&
     a.requests === b.requests &&
     a.drained === b.drained

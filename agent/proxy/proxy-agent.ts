@@ -91,7 +91,7 @@ async function build(
   );
   const configStore = new ConfigStore(paths, config, haproxy);
   const listFile = new ListFile(paths.list, log);
-  const outbox = new Outbox();
+  const outbox = new Outbox(clock);
   const driver = new HaproxyDriver({
     clock,
     random: () => random.fraction(),

@@ -143,8 +143,10 @@ export class Restructurer {
     this.#notBefore = clock.monotonic() + reloadEveryMs;
     onSwap();
     const next = await this.#swap(live, list, wanted, signal);
-    if (next !== undefined)
+    if (next !== undefined) {
+      outbox.noteLoading('reload', reason);
       log.info({ reason, haproxyPid: next.connection.info.pid }, 'reloaded HAProxy');
+    }
     return next;
   }
 

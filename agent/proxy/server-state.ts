@@ -32,6 +32,15 @@ export interface ServerCounters {
   readonly requests: number;
   /** By its checks; undefined while they say nothing. */
   readonly health: 'up' | 'down' | undefined;
+  /** Why it is down, in HAProxy's words. */
+  readonly healthMessage: string;
+}
+
+/** What `show stat` says. */
+export interface Counters {
+  readonly servers: readonly ServerCounters[];
+  /** Connections of clients by frontend. */
+  readonly frontends: ReadonlyMap<string, number>;
 }
 
 /** What `show info` says of the worker that answers. */
@@ -89,10 +98,12 @@ export function parseServersState(text: string): KnownServer[] {
   });
 }
 
-/** Reads the servers of `show stat`; rows of frontends and backends are left out. */
-export function parseCounters(text: string): ServerCounters[] {
+/** Reads the servers and frontends of `show stat`; rows of backends are left out. */
+export function parseCounters(text: string): Counters {
   const [header, ...lines] = text.split('\n').filter((line) => line !== '');
-  if (header === undefined) return [];
+  const servers: ServerCounters[] = [];
+  const frontends = new Map<string, number>();
+  if (header === undefined) return { servers, frontends };
   const columns = columnsOf(header.replace(/^# */, ''), ',', [
     'pxname',
     'svname',
@@ -101,20 +112,28 @@ export function parseCounters(text: string): ServerCounters[] {
     'stot',
     'status',
     'type',
+    'check_status',
   ]);
-  const counters: ServerCounters[] = [];
+  const wordsColumn = columnsOf(header, ',', ['last_chk']);
   for (const line of lines) {
-    const [backend, id, queued, current, total, status, type] = pick(line, ',', columns);
+    const [backend = '', id = '', queued, current, total, status = '', type, check = ''] = pick(
+      line,
+      ',',
+      columns,
+    );
+    if (type === '0') frontends.set(backend, Number(current));
     if (type !== '2') continue;
-    counters.push({
-      backend: backend ?? '',
-      id: id ?? '',
+    const health = healthOf(status);
+    servers.push({
+      backend,
+      id,
       inFlight: Number(queued) + Number(current),
       requests: Number(total),
-      health: healthOf(status ?? ''),
+      health,
+      healthMessage: health === 'down' ? whyDown(check, wordsIn(line, wordsColumn)) : '',
     });
   }
-  return counters;
+  return { servers, frontends };
 }
 
 /** Reads `show info`. */
@@ -179,6 +198,34 @@ function healthOf(status: string): 'up' | 'down' | undefined {
     return 'up';
   }
   return status.startsWith('DOWN') ? 'down' : undefined;
+}
+
+/** What checks meet, by HAProxy's names of it. */
+const checkResults: Readonly<Record<string, string>> = {
+  L4TOUT: 'does not answer connections',
+  L4CON: 'refuses connections',
+  L6TOUT: 'does not answer the TLS handshake',
+  L6RSP: 'answers the TLS handshake wrongly',
+  L7TOUT: 'does not answer the check in time',
+  L7RSP: 'answers the check with something that is no HTTP',
+  L7STS: 'answers the check with another status',
+  L7OKC: 'says that it is not ready',
+  SOCKERR: 'cannot be connected to from here',
+  HANA: 'failed too many requests',
+};
+
+/** A star stands before the name while the next check is under way. */
+function whyDown(check: string, words: string): string {
+  const name = check.replace(/^\* /, '');
+  const known = checkResults[name] ?? name;
+  return words === '' ? known : `${known}: ${words}`;
+}
+
+/** The words of the last check are the first thing in a line that HAProxy may have to quote. */
+function wordsIn(line: string, column: readonly number[]): string {
+  const [words = ''] = pick(line, ',', column);
+  if (!words.startsWith('"')) return words.trim();
+  return (/"((?:[^"]|"")*)"/.exec(line)?.[1] ?? words).replaceAll('""', '"').trim();
 }
 
 /** Columns are found by name: later versions add some in the middle. */

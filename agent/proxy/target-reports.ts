@@ -1,6 +1,7 @@
 import { pathOf, type Target } from './backend-list.ts';
 import type { Outbox, TargetStatus } from './outbox.ts';
-import type { ServerCounters } from './server-state.ts';
+import type { Counters } from './server-state.ts';
+import { ownPrefix } from './config-file.ts';
 
 export interface TargetReportsDeps {
   readonly outbox: Outbox;
@@ -25,11 +26,17 @@ export class TargetReports {
     this.#deps = deps;
   }
 
-  observe(counters: readonly ServerCounters[]): void {
-    for (const row of counters) {
+  observe({ servers, frontends }: Counters): void {
+    let clientConnections = 0;
+    for (const [name, count] of frontends) {
+      if (!name.startsWith(ownPrefix)) clientConnections += count;
+    }
+    this.#deps.outbox.setClientConnections(clientConnections);
+    for (const row of servers) {
       const path = pathOf(row);
       this.#update(path, {
         health: row.health,
+        healthMessage: row.healthMessage,
         requests: this.#countRequests(path, row.requests),
         ...(this.#deps.drains(path) ? {} : { inFlight: row.inFlight }),
       });
@@ -61,6 +68,7 @@ export class TargetReports {
     const before = this.#deps.outbox.targets.get(target.id) ?? {
       targetId: target.id,
       health: undefined,
+      healthMessage: '',
       inFlight: 0,
       requests: 0,
       drained: false,

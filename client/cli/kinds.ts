@@ -22,6 +22,7 @@ import {
   nodeStateWords,
   planStepWords,
   protocolWords,
+  proxyLoadingWords,
   roleWords,
   serviceStateWords,
   stateCell,
@@ -239,11 +240,27 @@ export const proxyKind: Kind<Proxy> = {
       title: 'IN FLIGHT',
       cell: ({ servers }) => String(servers.reduce((sum, { inFlight }) => sum + inFlight, 0)),
     },
+    { title: 'CLIENTS', cell: ({ clientConnections }) => String(clientConnections) },
     { title: 'HAPROXY', cell: ({ haproxyVersion }) => haproxyVersion },
+    { title: 'RELOADS', cell: ({ history }) => String(history?.reloads ?? 0) },
+    { title: 'LAST', cell: lastLoading, optional: true },
     { title: 'SEEN', cell: ({ lastSeenAt }, nowMs) => age(lastSeenAt, nowMs) },
-    { title: 'MESSAGE', cell: ({ message }) => message, optional: true },
+    { title: 'MESSAGE', cell: messageOfProxy, optional: true },
   ],
 };
+
+/** Containers that come and go need no reload, so each has a reason that is worth reading. */
+function lastLoading({ history }: Proxy, nowMs: number): string {
+  const [last] = history?.loadings ?? [];
+  if (last === undefined) return '';
+  return `${proxyLoadingWords(last.kind)} ${age(last.at, nowMs)} ago: ${last.reason}`;
+}
+
+/** What is wrong now, else what was wrong last. */
+function messageOfProxy({ message, history }: Proxy, nowMs: number): string {
+  if (message !== '' || history === undefined || history.lastError === '') return message;
+  return `well again; ${age(history.lastErrorAt, nowMs)} ago: ${history.lastError}`;
+}
 
 function proxyState({ connected, appliedVersion, publishedVersion }: Proxy): Cell {
   if (!connected) return { text: 'away', tone: 'bad' };
@@ -279,6 +296,11 @@ export const serverKind: Kind<ServerOfProxy> = {
     { title: 'HEALTH', cell: ({ server }) => stateCell(targetHealthWords(server.health)) },
     { title: 'IN FLIGHT', cell: ({ server }) => String(server.inFlight) },
     { title: 'REQUESTS', cell: ({ server }) => String(server.requests) },
+    {
+      title: 'MESSAGE',
+      cell: ({ server }) => (server.error === '' ? server.healthMessage : server.error),
+      optional: true,
+    },
   ],
 };
 

@@ -1,7 +1,11 @@
 import { ActionState, PlanStepKind } from '../../shared/gen/fairlead/v1/action.ts';
 import { AuthorityState } from '../../shared/gen/fairlead/v1/authority.ts';
 import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
-import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import {
+  ProxyLoadingKind,
+  TargetHealth,
+  TargetMode,
+} from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { Availability, NodeState } from '../../shared/gen/fairlead/v1/node.ts';
 import { NodeClusterState } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import { PortProtocol, RolloutState, ServiceState } from '../../shared/gen/fairlead/v1/service.ts';
@@ -31,6 +35,7 @@ export const rolloutStateWords = wordsFor(RolloutState);
 export const serviceStateWords = wordsFor(ServiceState);
 export const roleWords = wordsFor(Role);
 export const targetModeWords = wordsFor(TargetMode);
+export const proxyLoadingWords = wordsFor(ProxyLoadingKind);
 export const targetHealthWords = wordsFor(TargetHealth);
 export const planStepWords = wordsFor(PlanStepKind);
 

@@ -24,6 +24,7 @@ import type { Routing } from '../routing/routing.ts';
 import { clusterState } from '../scheduler/cluster-state.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
+import { historyToProto } from './convert-proxy.ts';
 import {
   availabilities,
   bindingToProto,
@@ -185,6 +186,8 @@ export class Presenter {
       haproxyVersion: status.haproxyVersion,
       haproxyPid: status.haproxyPid,
       message: status.message === '' ? proxy.firstError : status.message,
+      history: historyToProto(status.history),
+      clientConnections: proxy.clientConnections,
       servers: [...(list?.targets() ?? [])].map((target) => {
         const seen = proxy.target(target.id);
         return {
@@ -196,6 +199,8 @@ export class Presenter {
           health: healths[seen?.health ?? 'unknown'],
           inFlight: seen?.inFlight ?? 0,
           requests: seen?.requests ?? 0,
+          healthMessage: seen?.healthMessage ?? '',
+          error: proxy.errorOf(target.id) ?? '',
         };
       }),
       lastSeenAt: new Date(proxy.lastSeenAtMs),

@@ -27,6 +27,7 @@ import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
 import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
+import { historyFromProto } from './convert-proxy.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
 import { requireProtocol } from './protocol.ts';
@@ -237,6 +238,7 @@ function receive(
       for (const { targetId, health, ...rest } of message.value.targets) {
         record.observe(targetId, { ...rest, health: healthOf(health) });
       }
+      record.clientConnections = message.value.clientConnections;
       routing.acknowledged(record);
       return;
     case 'status':
@@ -267,6 +269,10 @@ function healthOf(health: TargetHealth): 'unknown' | 'up' | 'down' {
 
 function takeStatus(record: ProxyRecord, status: ProxyHello['status']): void {
   if (status === undefined) return;
-  const { haproxyVersion, haproxyPid, message } = status;
-  record.status = { haproxyVersion, haproxyPid, message };
+  const { haproxyVersion, haproxyPid, message, history } = status;
+  // An agent of an earlier version says nothing of it.
+  record.status = {
+    ...{ haproxyVersion, haproxyPid, message },
+    history: history === undefined ? record.status.history : historyFromProto(history),
+  };
 }

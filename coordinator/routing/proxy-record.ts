@@ -7,6 +7,8 @@ import type { BackendList, ListDelta, ListSnapshot } from './backend-list.ts';
 /** What HAProxy sees of one target, as last reported. */
 export interface TargetObservation {
   readonly health: 'unknown' | 'up' | 'down';
+  /** Why it is down, in words. */
+  readonly healthMessage: string;
   readonly inFlight: number;
   readonly requests: number;
   readonly drained: boolean;
@@ -16,7 +18,31 @@ export interface ProxyStatus {
   readonly haproxyVersion: string;
   readonly haproxyPid: number;
   readonly message: string;
+  readonly history: ProxyHistory;
 }
+
+/** What became of a HAProxy since its agent began, by the agent's clock. */
+export interface ProxyHistory {
+  readonly reloads: number;
+  readonly restarts: number;
+  /** The newest first. */
+  readonly loadings: readonly {
+    readonly at: Date;
+    readonly kind: 'unknown' | 'adopt' | 'start' | 'reload';
+    readonly reason: string;
+  }[];
+  readonly lastError: string;
+  /** Undefined: nothing was wrong. */
+  readonly lastErrorAt: Date | undefined;
+}
+
+const noHistory: ProxyHistory = {
+  reloads: 0,
+  restarts: 0,
+  loadings: [],
+  lastError: '',
+  lastErrorAt: undefined,
+};
 
 export interface ProxySession {
   readonly id: SessionId;
@@ -32,7 +58,9 @@ export class ProxyRecord {
   session: ProxySession | null = null;
   /** What its latest session was opened with; null: it had none yet. */
   certificate: ShownCertificate | null = null;
-  status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '' };
+  status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '', history: noHistory };
+  /** Connections that clients have open to it. */
+  clientConnections = 0;
   lastSeenAtMs: number;
   /** On the monotonic clock; for the grace. */
   awaySinceMs = 0;

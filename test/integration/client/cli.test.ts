@@ -15,6 +15,7 @@ import {
   ServiceSpec,
   ServiceState,
   Status,
+  ProxyLoadingKind,
   TargetHealth,
   TargetMode,
   type ScaleServiceRequest,
@@ -589,14 +590,44 @@ describe('the rest', () => {
             inFlight: 2,
             requests: 1_000,
           },
+          {
+            backend: 'web-80',
+            name: 'web-2.00000000.80',
+            container: 'web-2',
+            mode: TargetMode.READY,
+            health: TargetHealth.DOWN,
+            healthMessage: 'refuses connections',
+          },
         ],
+        clientConnections: 3,
+        haproxyVersion: '2.6.12',
+        history: {
+          reloads: 5,
+          loadings: [
+            {
+              at: new Date(Date.now() - 120_000),
+              kind: ProxyLoadingKind.RELOAD,
+              reason: 'frontend "http-81" is new',
+            },
+          ],
+          lastError: 'port 81 is taken',
+          lastErrorAt: new Date(Date.now() - 300_000),
+        },
       }),
     );
     const status = await run(fake, 'lb', 'status');
-    expect(status.stdout).toMatch(/^lb-1 +lb +applying +7\/8 +1\/1 +2$/m);
+    expect(status.stdout).toMatch(
+      /^lb-1 +lb +applying +7\/8 +1\/2 +2 +3 +2.6.12 +5 +reload 2m ago: /m,
+    );
+    expect(status.stdout).toContain('frontend "http-81" is new');
+    expect(status.stdout).toContain('well again; 5m ago: port 81 is taken');
+    expect((await run(fake, 'lb', 'servers')).stdout).toMatch(
+      /web-2 .* down .* refuses connections$/m,
+    );
     const servers = await run(fake, 'lb', 'servers', 'lb', '--json');
     expect(parsed(servers.stdout)).toMatchObject([
       { proxy: 'lb-1', container: 'web-1', mode: 'TARGET_MODE_READY', inFlight: 2 },
+      { container: 'web-2', healthMessage: 'refuses connections' },
     ]);
   });
 

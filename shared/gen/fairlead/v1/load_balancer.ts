@@ -12,6 +12,61 @@ export const protobufPackage = "fairlead.v1";
 
 export const protobufFileName = "fairlead/v1/load_balancer.proto";
 
+/** How a HAProxy came to its configuration. */
+export const ProxyLoadingKind = {
+  /** UNSPECIFIED - Not set. */
+  UNSPECIFIED: 0,
+  /** ADOPT - The agent took over one that ran. */
+  ADOPT: 10,
+  /** START - It was started. */
+  START: 20,
+  /** RELOAD - It went on with another configuration; connections were kept. */
+  RELOAD: 30,
+} as const;
+
+export type ProxyLoadingKind = typeof ProxyLoadingKind[keyof typeof ProxyLoadingKind];
+
+export namespace ProxyLoadingKind {
+  export type UNSPECIFIED = typeof ProxyLoadingKind.UNSPECIFIED;
+  export type ADOPT = typeof ProxyLoadingKind.ADOPT;
+  export type START = typeof ProxyLoadingKind.START;
+  export type RELOAD = typeof ProxyLoadingKind.RELOAD;
+}
+
+export function proxyLoadingKindFromJSON(object: any): ProxyLoadingKind {
+  switch (object) {
+    case 0:
+    case "PROXY_LOADING_KIND_UNSPECIFIED":
+      return ProxyLoadingKind.UNSPECIFIED;
+    case 10:
+    case "PROXY_LOADING_KIND_ADOPT":
+      return ProxyLoadingKind.ADOPT;
+    case 20:
+    case "PROXY_LOADING_KIND_START":
+      return ProxyLoadingKind.START;
+    case 30:
+    case "PROXY_LOADING_KIND_RELOAD":
+      return ProxyLoadingKind.RELOAD;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ProxyLoadingKind");
+  }
+}
+
+export function proxyLoadingKindToJSON(object: ProxyLoadingKind): string {
+  switch (object) {
+    case ProxyLoadingKind.UNSPECIFIED:
+      return "PROXY_LOADING_KIND_UNSPECIFIED";
+    case ProxyLoadingKind.ADOPT:
+      return "PROXY_LOADING_KIND_ADOPT";
+    case ProxyLoadingKind.START:
+      return "PROXY_LOADING_KIND_START";
+    case ProxyLoadingKind.RELOAD:
+      return "PROXY_LOADING_KIND_RELOAD";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ProxyLoadingKind");
+  }
+}
+
 /** What a proxy does with new requests for a target. */
 export const TargetMode = {
   /** UNSPECIFIED - Not set. */
@@ -129,7 +184,44 @@ export interface Proxy {
   /** The servers that it was told of. */
   servers: ProxyServer[];
   /** When it was last heard of. */
-  lastSeenAt: Date | undefined;
+  lastSeenAt:
+    | Date
+    | undefined;
+  /** What became of its HAProxy since its agent began. */
+  history:
+    | ProxyHistory
+    | undefined;
+  /** Connections that clients have open to it now. */
+  clientConnections: number;
+}
+
+/**
+ * How a HAProxy fared since its agent began, by the clock of the agent's host. An agent that takes over a
+ * HAProxy that runs begins at zero.
+ */
+export interface ProxyHistory {
+  /** Times that HAProxy loaded another configuration. Containers that come and go need none. */
+  reloads: number;
+  /** Times that HAProxy was started because it had ended. */
+  restarts: number;
+  /** The latest reloads and starts, the newest first; at most 8. */
+  loadings: ProxyLoading[];
+  /** The last thing that was wrong, in words, whether it is well again or not. Empty: nothing was. */
+  lastError: string;
+  /** When that began. Not set: nothing was wrong. */
+  lastErrorAt: Date | undefined;
+}
+
+/** One reload or start of a HAProxy. */
+export interface ProxyLoading {
+  /** When it was done. */
+  at:
+    | Date
+    | undefined;
+  /** What was done. */
+  kind: ProxyLoadingKind;
+  /** Why: `frontend "http-80" is new`. */
+  reason: string;
 }
 
 /** A target in one HAProxy. */
@@ -150,6 +242,10 @@ export interface ProxyServer {
   inFlight: number;
   /** Requests that it was given since it was added. */
   requests: number;
+  /** Why it is DOWN, in words: what the last check met, or the errors that requests met. Empty if it is not. */
+  healthMessage: string;
+  /** HAProxy's words if it refused this server. Empty if it did not. */
+  error: string;
 }
 
 function createBaseProxy(): Proxy {
@@ -165,6 +261,8 @@ function createBaseProxy(): Proxy {
     message: "",
     servers: [],
     lastSeenAt: undefined,
+    history: undefined,
+    clientConnections: 0,
   };
 }
 
@@ -202,6 +300,12 @@ export const Proxy: MessageFns<Proxy> = {
     }
     if (message.lastSeenAt !== undefined) {
       Timestamp.encode(toTimestamp(message.lastSeenAt), writer.uint32(90).fork()).join();
+    }
+    if (message.history !== undefined) {
+      ProxyHistory.encode(message.history, writer.uint32(98).fork()).join();
+    }
+    if (message.clientConnections !== 0) {
+      writer.uint32(104).uint32(message.clientConnections);
     }
     return writer;
   },
@@ -307,6 +411,22 @@ export const Proxy: MessageFns<Proxy> = {
             message.lastSeenAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.history = ProxyHistory.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.clientConnections = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -354,6 +474,12 @@ export const Proxy: MessageFns<Proxy> = {
         : isSet(object.last_seen_at)
         ? fromJsonTimestamp(object.last_seen_at)
         : undefined,
+      history: isSet(object.history) ? ProxyHistory.fromJSON(object.history) : undefined,
+      clientConnections: isSet(object.clientConnections)
+        ? globalThis.Number(object.clientConnections)
+        : isSet(object.client_connections)
+        ? globalThis.Number(object.client_connections)
+        : 0,
     };
   },
 
@@ -392,6 +518,12 @@ export const Proxy: MessageFns<Proxy> = {
     if (message.lastSeenAt !== undefined) {
       obj.lastSeenAt = message.lastSeenAt.toISOString();
     }
+    if (message.history !== undefined) {
+      obj.history = ProxyHistory.toJSON(message.history);
+    }
+    if (message.clientConnections !== 0) {
+      obj.clientConnections = Math.round(message.clientConnections);
+    }
     return obj;
   },
 
@@ -411,12 +543,271 @@ export const Proxy: MessageFns<Proxy> = {
     message.message = object.message ?? "";
     message.servers = object.servers?.map((e) => ProxyServer.fromPartial(e)) || [];
     message.lastSeenAt = object.lastSeenAt ?? undefined;
+    message.history = (object.history !== undefined && object.history !== null)
+      ? ProxyHistory.fromPartial(object.history)
+      : undefined;
+    message.clientConnections = object.clientConnections ?? 0;
+    return message;
+  },
+};
+
+function createBaseProxyHistory(): ProxyHistory {
+  return { reloads: 0, restarts: 0, loadings: [], lastError: "", lastErrorAt: undefined };
+}
+
+export const ProxyHistory: MessageFns<ProxyHistory> = {
+  encode(message: ProxyHistory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reloads !== 0) {
+      writer.uint32(8).uint32(message.reloads);
+    }
+    if (message.restarts !== 0) {
+      writer.uint32(16).uint32(message.restarts);
+    }
+    for (const v of message.loadings) {
+      ProxyLoading.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.lastError !== "") {
+      writer.uint32(34).string(message.lastError);
+    }
+    if (message.lastErrorAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.lastErrorAt), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProxyHistory {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProxyHistory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.reloads = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.restarts = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.loadings.push(ProxyLoading.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lastError = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lastErrorAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProxyHistory {
+    return {
+      reloads: isSet(object.reloads) ? globalThis.Number(object.reloads) : 0,
+      restarts: isSet(object.restarts) ? globalThis.Number(object.restarts) : 0,
+      loadings: globalThis.Array.isArray(object?.loadings)
+        ? object.loadings.map((e: any) => ProxyLoading.fromJSON(e))
+        : [],
+      lastError: isSet(object.lastError)
+        ? globalThis.String(object.lastError)
+        : isSet(object.last_error)
+        ? globalThis.String(object.last_error)
+        : "",
+      lastErrorAt: isSet(object.lastErrorAt)
+        ? fromJsonTimestamp(object.lastErrorAt)
+        : isSet(object.last_error_at)
+        ? fromJsonTimestamp(object.last_error_at)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ProxyHistory): unknown {
+    const obj: any = {};
+    if (message.reloads !== 0) {
+      obj.reloads = Math.round(message.reloads);
+    }
+    if (message.restarts !== 0) {
+      obj.restarts = Math.round(message.restarts);
+    }
+    if (message.loadings?.length) {
+      obj.loadings = message.loadings.map((e) => ProxyLoading.toJSON(e));
+    }
+    if (message.lastError !== "") {
+      obj.lastError = message.lastError;
+    }
+    if (message.lastErrorAt !== undefined) {
+      obj.lastErrorAt = message.lastErrorAt.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ProxyHistory>): ProxyHistory {
+    return ProxyHistory.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProxyHistory>): ProxyHistory {
+    const message = createBaseProxyHistory();
+    message.reloads = object.reloads ?? 0;
+    message.restarts = object.restarts ?? 0;
+    message.loadings = object.loadings?.map((e) => ProxyLoading.fromPartial(e)) || [];
+    message.lastError = object.lastError ?? "";
+    message.lastErrorAt = object.lastErrorAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseProxyLoading(): ProxyLoading {
+  return { at: undefined, kind: 0, reason: "" };
+}
+
+export const ProxyLoading: MessageFns<ProxyLoading> = {
+  encode(message: ProxyLoading, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(10).fork()).join();
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProxyLoading {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProxyLoading();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProxyLoading {
+    return {
+      at: isSet(object.at) ? fromJsonTimestamp(object.at) : undefined,
+      kind: isSet(object.kind) ? proxyLoadingKindFromJSON(object.kind) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ProxyLoading): unknown {
+    const obj: any = {};
+    if (message.at !== undefined) {
+      obj.at = message.at.toISOString();
+    }
+    if (message.kind !== 0) {
+      obj.kind = proxyLoadingKindToJSON(message.kind);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ProxyLoading>): ProxyLoading {
+    return ProxyLoading.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProxyLoading>): ProxyLoading {
+    const message = createBaseProxyLoading();
+    message.at = object.at ?? undefined;
+    message.kind = object.kind ?? 0;
+    message.reason = object.reason ?? "";
     return message;
   },
 };
 
 function createBaseProxyServer(): ProxyServer {
-  return { backend: "", name: "", container: "", address: "", mode: 0, health: 0, inFlight: 0, requests: 0 };
+  return {
+    backend: "",
+    name: "",
+    container: "",
+    address: "",
+    mode: 0,
+    health: 0,
+    inFlight: 0,
+    requests: 0,
+    healthMessage: "",
+    error: "",
+  };
 }
 
 export const ProxyServer: MessageFns<ProxyServer> = {
@@ -444,6 +835,12 @@ export const ProxyServer: MessageFns<ProxyServer> = {
     }
     if (message.requests !== 0) {
       writer.uint32(64).uint64(message.requests);
+    }
+    if (message.healthMessage !== "") {
+      writer.uint32(74).string(message.healthMessage);
+    }
+    if (message.error !== "") {
+      writer.uint32(82).string(message.error);
     }
     return writer;
   },
@@ -525,6 +922,22 @@ export const ProxyServer: MessageFns<ProxyServer> = {
             message.requests = longToNumber(reader.uint64());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.healthMessage = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -551,6 +964,12 @@ export const ProxyServer: MessageFns<ProxyServer> = {
         ? globalThis.Number(object.in_flight)
         : 0,
       requests: isSet(object.requests) ? globalThis.Number(object.requests) : 0,
+      healthMessage: isSet(object.healthMessage)
+        ? globalThis.String(object.healthMessage)
+        : isSet(object.health_message)
+        ? globalThis.String(object.health_message)
+        : "",
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
     };
   },
 
@@ -580,6 +999,12 @@ export const ProxyServer: MessageFns<ProxyServer> = {
     if (message.requests !== 0) {
       obj.requests = Math.round(message.requests);
     }
+    if (message.healthMessage !== "") {
+      obj.healthMessage = message.healthMessage;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
     return obj;
   },
 
@@ -596,6 +1021,8 @@ export const ProxyServer: MessageFns<ProxyServer> = {
     message.health = object.health ?? 0;
     message.inFlight = object.inFlight ?? 0;
     message.requests = object.requests ?? 0;
+    message.healthMessage = object.healthMessage ?? "";
+    message.error = object.error ?? "";
     return message;
   },
 };

@@ -10,6 +10,7 @@ import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Heartbeat } from "./agent_service.ts";
 import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import {
+  ProxyHistory,
   TargetHealth,
   targetHealthFromJSON,
   targetHealthToJSON,
@@ -157,6 +158,8 @@ export interface ProxyStatus {
   haproxyPid: number;
   /** What is wrong, in words: a refused command, a death, a bad configuration. Empty when all is well. */
   message: string;
+  /** What became of HAProxy since the agent began. */
+  history: ProxyHistory | undefined;
 }
 
 /**
@@ -184,6 +187,8 @@ export interface TargetError {
 export interface TargetReport {
   /** The targets. */
   targets: TargetStatus[];
+  /** Connections that clients have open to HAProxy. */
+  clientConnections: number;
 }
 
 /** What HAProxy sees of one target. */
@@ -198,6 +203,8 @@ export interface TargetStatus {
   requests: number;
   /** True: in DRAIN, and nothing was in flight in two readings in a row; it is in maintenance now. */
   drained: boolean;
+  /** Why it is DOWN, in words. */
+  healthMessage: string;
 }
 
 /** From coordinator to proxy agent. */
@@ -1051,7 +1058,7 @@ export const ProxyHello: MessageFns<ProxyHello> = {
 };
 
 function createBaseProxyStatus(): ProxyStatus {
-  return { haproxyVersion: "", haproxyPid: 0, message: "" };
+  return { haproxyVersion: "", haproxyPid: 0, message: "", history: undefined };
 }
 
 export const ProxyStatus: MessageFns<ProxyStatus> = {
@@ -1064,6 +1071,9 @@ export const ProxyStatus: MessageFns<ProxyStatus> = {
     }
     if (message.message !== "") {
       writer.uint32(26).string(message.message);
+    }
+    if (message.history !== undefined) {
+      ProxyHistory.encode(message.history, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1105,6 +1115,14 @@ export const ProxyStatus: MessageFns<ProxyStatus> = {
             message.message = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.history = ProxyHistory.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1130,6 +1148,7 @@ export const ProxyStatus: MessageFns<ProxyStatus> = {
         ? globalThis.Number(object.haproxy_pid)
         : 0,
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      history: isSet(object.history) ? ProxyHistory.fromJSON(object.history) : undefined,
     };
   },
 
@@ -1144,6 +1163,9 @@ export const ProxyStatus: MessageFns<ProxyStatus> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.history !== undefined) {
+      obj.history = ProxyHistory.toJSON(message.history);
+    }
     return obj;
   },
 
@@ -1155,6 +1177,9 @@ export const ProxyStatus: MessageFns<ProxyStatus> = {
     message.haproxyVersion = object.haproxyVersion ?? "";
     message.haproxyPid = object.haproxyPid ?? 0;
     message.message = object.message ?? "";
+    message.history = (object.history !== undefined && object.history !== null)
+      ? ProxyHistory.fromPartial(object.history)
+      : undefined;
     return message;
   },
 };
@@ -1350,13 +1375,16 @@ export const TargetError: MessageFns<TargetError> = {
 };
 
 function createBaseTargetReport(): TargetReport {
-  return { targets: [] };
+  return { targets: [], clientConnections: 0 };
 }
 
 export const TargetReport: MessageFns<TargetReport> = {
   encode(message: TargetReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.targets) {
       TargetStatus.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.clientConnections !== 0) {
+      writer.uint32(16).uint32(message.clientConnections);
     }
     return writer;
   },
@@ -1382,6 +1410,14 @@ export const TargetReport: MessageFns<TargetReport> = {
             message.targets.push(TargetStatus.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.clientConnections = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1399,6 +1435,11 @@ export const TargetReport: MessageFns<TargetReport> = {
       targets: globalThis.Array.isArray(object?.targets)
         ? object.targets.map((e: any) => TargetStatus.fromJSON(e))
         : [],
+      clientConnections: isSet(object.clientConnections)
+        ? globalThis.Number(object.clientConnections)
+        : isSet(object.client_connections)
+        ? globalThis.Number(object.client_connections)
+        : 0,
     };
   },
 
@@ -1406,6 +1447,9 @@ export const TargetReport: MessageFns<TargetReport> = {
     const obj: any = {};
     if (message.targets?.length) {
       obj.targets = message.targets.map((e) => TargetStatus.toJSON(e));
+    }
+    if (message.clientConnections !== 0) {
+      obj.clientConnections = Math.round(message.clientConnections);
     }
     return obj;
   },
@@ -1416,12 +1460,13 @@ export const TargetReport: MessageFns<TargetReport> = {
   fromPartial(object: DeepPartial<TargetReport>): TargetReport {
     const message = createBaseTargetReport();
     message.targets = object.targets?.map((e) => TargetStatus.fromPartial(e)) || [];
+    message.clientConnections = object.clientConnections ?? 0;
     return message;
   },
 };
 
 function createBaseTargetStatus(): TargetStatus {
-  return { targetId: "", health: 0, inFlight: 0, requests: 0, drained: false };
+  return { targetId: "", health: 0, inFlight: 0, requests: 0, drained: false, healthMessage: "" };
 }
 
 export const TargetStatus: MessageFns<TargetStatus> = {
@@ -1440,6 +1485,9 @@ export const TargetStatus: MessageFns<TargetStatus> = {
     }
     if (message.drained !== false) {
       writer.uint32(40).bool(message.drained);
+    }
+    if (message.healthMessage !== "") {
+      writer.uint32(50).string(message.healthMessage);
     }
     return writer;
   },
@@ -1497,6 +1545,14 @@ export const TargetStatus: MessageFns<TargetStatus> = {
             message.drained = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.healthMessage = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1524,6 +1580,11 @@ export const TargetStatus: MessageFns<TargetStatus> = {
         : 0,
       requests: isSet(object.requests) ? globalThis.Number(object.requests) : 0,
       drained: isSet(object.drained) ? globalThis.Boolean(object.drained) : false,
+      healthMessage: isSet(object.healthMessage)
+        ? globalThis.String(object.healthMessage)
+        : isSet(object.health_message)
+        ? globalThis.String(object.health_message)
+        : "",
     };
   },
 
@@ -1544,6 +1605,9 @@ export const TargetStatus: MessageFns<TargetStatus> = {
     if (message.drained !== false) {
       obj.drained = message.drained;
     }
+    if (message.healthMessage !== "") {
+      obj.healthMessage = message.healthMessage;
+    }
     return obj;
   },
 
@@ -1557,6 +1621,7 @@ export const TargetStatus: MessageFns<TargetStatus> = {
     message.inFlight = object.inFlight ?? 0;
     message.requests = object.requests ?? 0;
     message.drained = object.drained ?? false;
+    message.healthMessage = object.healthMessage ?? "";
     return message;
   },
 };

@@ -2,7 +2,11 @@ import { Agent } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { TargetHealth, TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import {
+  ProxyLoadingKind,
+  TargetHealth,
+  TargetMode,
+} from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
@@ -299,7 +303,18 @@ test('starts HAProxy again when it is killed, with the whole list from its first
   await eventually(() => {
     expect(coordinator.statuses.map(({ haproxyPid }) => haproxyPid)).toContain(0);
     expect(coordinator.status?.haproxyPid).not.toBe(pid);
-    expect(coordinator.status).toMatchObject({ message: '' });
+    expect(coordinator.status).toMatchObject({
+      message: '',
+      history: {
+        reloads: 0,
+        restarts: 1,
+        loadings: [
+          { kind: ProxyLoadingKind.START, reason: 'the one before ended' },
+          { kind: ProxyLoadingKind.START, reason: 'none ran' },
+        ],
+        lastError: expect.stringMatching(/^HAProxy died/) as string,
+      },
+    });
   });
   expect((await directory.info()).pid).toBe(coordinator.status?.haproxyPid);
 });
@@ -501,6 +516,17 @@ test('opens and closes ports by a reload that fails no request', async () => {
   await load.more(60);
   await expect(get(otherPort)).rejects.toThrow('ECONNREFUSED');
   expect((await load.stop()).failures).toEqual([]);
+  await eventually(() => {
+    expect(coordinator.status?.history).toMatchObject({
+      reloads: 2,
+      restarts: 0,
+      loadings: [
+        { kind: ProxyLoadingKind.RELOAD, reason: 'frontend "db" is gone' },
+        { kind: ProxyLoadingKind.RELOAD, reason: 'frontend "db" is new' },
+        { kind: ProxyLoadingKind.START, reason: 'none ran' },
+      ],
+    });
+  });
 });
 
 test('counts a drain also in the workers before a reload, which begin nothing more', async () => {

@@ -17,7 +17,7 @@ export interface SessionFlags {
 /** The sessions of a proxy `lb-1` of the service `lb`, whose list is kept and given to no HAProxy. */
 export class SessionInProcess implements AsyncDisposable {
   readonly list = new BackendList();
-  readonly outbox = new Outbox();
+  readonly outbox = new Outbox(systemClock);
   readonly log: string[] = [];
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;

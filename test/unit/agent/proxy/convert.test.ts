@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest';
-import { deltaOf, helloOf, requestOf, snapshotOf } from '../../../../agent/proxy/convert.ts';
-import { TargetHealth, TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import {
+  deltaOf,
+  helloOf,
+  requestOf,
+  snapshotOf,
+  type Greeting,
+} from '../../../../agent/proxy/convert.ts';
+import {
+  ProxyLoadingKind,
+  TargetHealth,
+  TargetMode,
+} from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import {
   BackendDelta,
   BackendSnapshot,
@@ -123,18 +133,39 @@ test('writes IPv6 addresses as HAProxy does', () => {
 });
 
 test('says hello with what is in effect', () => {
-  const greeting = {
+  const greeting: Omit<Greeting, 'applied'> = {
     proxyId: 'p',
     name: 'lb-1',
     service: 'lb',
-    status: { version: '2.6', pid: 42, message: '' },
+    status: {
+      version: '2.6',
+      pid: 42,
+      message: '',
+      history: {
+        reloads: 1,
+        restarts: 0,
+        loadings: [{ atMs: 5_000, kind: 'reload', reason: 'backend "b" is new' }],
+        lastError: { atMs: 4_000, words: 'port 80 is taken' },
+      },
+    },
   };
   expect(helloOf({ ...greeting, applied: undefined }).message?.value).toMatchObject({
     protocolVersion: 1,
     proxyId: 'p',
     epoch: '',
     version: 0,
-    status: { haproxyVersion: '2.6', haproxyPid: 42 },
+    status: {
+      haproxyVersion: '2.6',
+      haproxyPid: 42,
+      history: {
+        reloads: 1,
+        loadings: [
+          { at: new Date(5_000), kind: ProxyLoadingKind.RELOAD, reason: 'backend "b" is new' },
+        ],
+        lastError: 'port 80 is taken',
+        lastErrorAt: new Date(4_000),
+      },
+    },
   });
   const applied = { epoch: 'e', version: 5, errors: new Map() };
   expect(helloOf({ ...greeting, applied }).message?.value).toMatchObject({
@@ -155,7 +186,13 @@ test('tells what took effect, and how targets are', () => {
       value: { epoch: 'e', version: 5, errors: [{ targetId: 'web-1', message: 'no' }] },
     },
   });
-  const status = { targetId: 'a', inFlight: 1, requests: 2, drained: true } as const;
+  const status = {
+    targetId: 'a',
+    healthMessage: '',
+    inFlight: 1,
+    requests: 2,
+    drained: true,
+  } as const;
   const { message } = requestOf({
     kind: 'targets',
     targets: [
@@ -163,6 +200,7 @@ test('tells what took effect, and how targets are', () => {
       { ...status, health: 'down' },
       { ...status, health: undefined },
     ],
+    clientConnections: 4,
   });
   expect(message).toEqual({
     $case: 'targets',
@@ -171,6 +209,7 @@ test('tells what took effect, and how targets are', () => {
         ...status,
         health,
       })),
+      clientConnections: 4,
     },
   });
 });

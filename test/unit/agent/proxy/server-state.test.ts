@@ -69,17 +69,43 @@ test('refuses a state of another format, or without a column that it needs', () 
 
 test('reads counters of servers, and leaves out the sums', () => {
   const text = [
-    '# pxname,svname,qcur,scur,new,stot,status,type,',
-    'web,web-1,2,3,x,100,UP,2,',
-    'web,web-2,0,0,x,5,DOWN 1/2,2,',
-    'web,BACKEND,2,3,x,105,UP,1,',
-    'http,FRONTEND,,9,x,105,OPEN,0,',
+    '# pxname,svname,qcur,scur,new,stot,status,type,check_status,last_chk,',
+    'web,web-1,2,3,x,100,UP,2,L4OK,,',
+    'web,web-2,0,0,x,5,DOWN 1/2,2,* L4CON,Connection refused,',
+    'web,BACKEND,2,3,x,105,UP,1,,,',
+    'http,FRONTEND,,9,x,105,OPEN,0,,,',
   ].join('\n');
-  expect(parseCounters(text)).toEqual([
-    { backend: 'web', id: 'web-1', inFlight: 5, requests: 100, health: 'up' },
-    { backend: 'web', id: 'web-2', inFlight: 0, requests: 5, health: 'down' },
-  ]);
-  expect(parseCounters('')).toEqual([]);
+  expect(parseCounters(text)).toEqual({
+    servers: [
+      {
+        ...{ backend: 'web', id: 'web-1', inFlight: 5, requests: 100 },
+        ...{ health: 'up', healthMessage: '' },
+      },
+      {
+        ...{ backend: 'web', id: 'web-2', inFlight: 0, requests: 5 },
+        ...{ health: 'down', healthMessage: 'refuses connections: Connection refused' },
+      },
+    ],
+    frontends: new Map([['http', 9]]),
+  });
+  expect(parseCounters('')).toEqual({ servers: [], frontends: new Map() });
+});
+
+test.each([
+  ['L4TOUT', '', 'does not answer connections'],
+  ['L7STS', 'Service Unavailable', 'answers the check with another status: Service Unavailable'],
+  [
+    'HANA',
+    '"Detected 3 errors, ""L4"" last"',
+    'failed too many requests: Detected 3 errors, "L4" last',
+  ],
+  ['NEW', 'what is this', 'NEW: what is this'],
+])('says of a check that met %s (%s) that the server %s', (check, words, said) => {
+  const { servers } = parseCounters(
+    '# pxname,svname,qcur,scur,stot,status,type,check_status,last_chk,x\n' +
+      `web,a,0,0,0,DOWN,2,${check},${words},y\n`,
+  );
+  expect(servers[0]?.healthMessage).toBe(said);
 });
 
 test.each([
@@ -93,8 +119,9 @@ test.each([
   ['no check', undefined],
 ])('takes the status "%s" for %s', (status, health) => {
   const [row] = parseCounters(
-    `# pxname,svname,qcur,scur,stot,status,type\nweb,a,0,0,0,${status},2\n`,
-  );
+    '# pxname,svname,qcur,scur,stot,status,type,check_status,last_chk\n' +
+      `web,a,0,0,0,${status},2,,\n`,
+  ).servers;
   expect(row?.health).toBe(health);
 });
 

@@ -2,10 +2,11 @@ import { expect, test } from 'vitest';
 import { Outbox } from '../../../../agent/proxy/outbox.ts';
 import type { ServerCounters } from '../../../../agent/proxy/server-state.ts';
 import { TargetReports } from '../../../../agent/proxy/target-reports.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
 import { aTarget } from './builders.ts';
 
 function setUp() {
-  const outbox = new Outbox();
+  const outbox = new Outbox(new FakeClock());
   const draining = new Set<string>();
   const reports = new TargetReports({
     outbox,
@@ -16,25 +17,39 @@ function setUp() {
 }
 
 function row(options: Partial<ServerCounters> = {}): ServerCounters {
-  return { backend: 'web', id: 'web-1', inFlight: 0, requests: 0, health: 'up', ...options };
+  const row = { backend: 'web', id: 'web-1', inFlight: 0, requests: 0, healthMessage: '' };
+  return { ...row, health: 'up', ...options };
 }
+
+const noFrontends = new Map<string, number>();
 
 test('reports what HAProxy counts of targets in the list', () => {
   const { outbox, reports, status } = setUp();
-  reports.observe([row({ inFlight: 2, requests: 10 }), row({ id: 'stranger' })]);
+  reports.observe({
+    servers: [row({ inFlight: 2, requests: 10 }), row({ id: 'stranger' })],
+    frontends: new Map([
+      ['http-80', 2],
+      ['http-81', 3],
+      ['fairlead-stats', 9],
+    ]),
+  });
   expect(status()).toEqual({
     targetId: 'web-1',
     health: 'up',
+    healthMessage: '',
     inFlight: 2,
     requests: 10,
     drained: false,
   });
   expect(outbox.targets.size).toBe(1);
+  expect(outbox.take()).toMatchObject({ kind: 'targets', clientConnections: 5 });
 });
 
 test('goes on counting when a new worker begins at zero', () => {
   const { reports, status } = setUp();
-  for (const requests of [10, 15, 3, 4, 0]) reports.observe([row({ requests })]);
+  for (const requests of [10, 15, 3, 4, 0]) {
+    reports.observe({ servers: [row({ requests })], frontends: noFrontends });
+  }
   expect(status()?.requests).toBe(19);
 });
 
@@ -42,8 +57,13 @@ test('leaves what is in flight in a drain to those who read all workers', () => 
   const { reports, draining, status } = setUp();
   draining.add('web/web-1');
   reports.observeInFlight('web/web-1', 7);
-  reports.observe([row({ inFlight: 1, health: 'down' })]);
-  expect(status()).toMatchObject({ inFlight: 7, health: 'down' });
+  const down = row({ inFlight: 1, health: 'down', healthMessage: 'refuses connections' });
+  reports.observe({ servers: [down], frontends: noFrontends });
+  expect(status()).toMatchObject({
+    inFlight: 7,
+    health: 'down',
+    healthMessage: 'refuses connections',
+  });
 });
 
 test('says that a target has drained, and takes it back when that is over', () => {

@@ -28,6 +28,7 @@ function aList(): BackendList {
 
 const seen = (changes: Partial<TargetObservation> = {}): TargetObservation => ({
   health: 'up',
+  healthMessage: '',
   inFlight: 0,
   requests: 0,
   drained: false,

@@ -109,7 +109,8 @@ function apply(record: ProxyRecord): void {
 
 function reportDrained(record: ProxyRecord, drained = true): void {
   for (const { id } of list().targets()) {
-    record.observe(id, { health: 'up', inFlight: drained ? 0 : 1, requests: 0, drained });
+    const seen = { health: 'up', healthMessage: '', inFlight: drained ? 0 : 1 } as const;
+    record.observe(id, { ...seen, requests: 0, drained });
   }
   routing.acknowledged(record);
 }

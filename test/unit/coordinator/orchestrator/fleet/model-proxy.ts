@@ -179,7 +179,7 @@ export class ModelProxy {
       const text = `${inFlight} ${drained}`;
       if (this.#told.get(id) === text) continue;
       this.#told.set(id, text);
-      record.observe(id, { health: 'up', inFlight, requests: 0, drained });
+      record.observe(id, { health: 'up', healthMessage: '', inFlight, requests: 0, drained });
       news = true;
     }
     if (news) this.#routing?.acknowledged(record);
