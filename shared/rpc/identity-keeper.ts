@@ -63,6 +63,9 @@ export function identityFrom(
 export class IdentityKeeper {
   readonly #deps: IdentityKeeperDeps;
   readonly #wakeup = new Wakeup();
+  /** Apart, so that what fails for long on one side does not make the other late. */
+  readonly #keeping: Attempts;
+  readonly #renewing: Attempts;
   #proven: Identity;
   #next: Identity | undefined;
   /** What is written down. */
@@ -70,6 +73,8 @@ export class IdentityKeeper {
 
   constructor(deps: IdentityKeeperDeps, identity: Identity) {
     this.#deps = deps;
+    this.#keeping = new Attempts(deps);
+    this.#renewing = new Attempts(deps);
     this.#proven = identity;
     this.#kept = identity;
   }
@@ -85,12 +90,17 @@ export class IdentityKeeper {
     this.#deps.log.info('certificate renewed');
     this.#proven = identity;
     this.#next = undefined;
+    this.#keeping.succeeded();
+    this.#renewing.succeeded();
     this.#wakeup.notify();
   }
 
-  /** The coordinator refused this identity: the one before may still be good. */
+  /** The coordinator refused this identity: the one before may still be good, and another is asked for. */
   refused(identity: Identity): void {
-    if (identity === this.#next) this.#next = undefined;
+    if (identity !== this.#next) return;
+    this.#next = undefined;
+    this.#failed('the coordinator refused the certificate that it had issued', this.#renewing);
+    this.#wakeup.notify();
   }
 
   /** Whom to trust from now on. A certificate that the first of them did not sign is renewed soon. */
@@ -106,59 +116,78 @@ export class IdentityKeeper {
     this.#wakeup.notify();
   }
 
-  /** Renews and writes down until the signal aborts. */
+  /** Renews and writes down until the signal aborts. A disk that takes nothing does not keep it from renewing. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, log } = this.#deps;
-    let failures = 0;
     while (!signal.aborted) {
-      const dueInMs = Math.max(0, this.#proven.renewAtMs - clock.now());
-      if (this.#kept === this.#proven && (this.#next !== undefined || dueInMs > 0)) {
-        const waitMs = this.#next === undefined ? dueInMs : lookEveryMs;
-        await this.#wakeup.waitFor(Math.min(waitMs, lookEveryMs), clock, signal);
-        continue;
-      }
-      try {
-        await this.#advance(signal);
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        const retryInMs = backoffMs(failures++, backoff, () => random.fraction());
-        log.warn({ reason: messageOf(error), retryInMs }, 'certificate not renewed yet');
-        const stillMs = this.#proven.renewAtMs - clock.now();
-        const waitMs = stillMs > 0 ? Math.min(retryInMs, stillMs) : retryInMs;
-        await this.#wakeup.waitFor(waitMs, clock, signal);
-      }
+      if (this.#keepInMs() === 0) await this.#keep();
+      if (this.#renewInMs() === 0) await this.#renew(signal);
+      const waitMs = Math.min(this.#keepInMs(), this.#renewInMs(), lookEveryMs);
+      await this.#wakeup.waitFor(waitMs, this.#deps.clock, signal);
     }
   }
 
-  /** A disk that takes nothing does not keep the next certificate from being asked for. */
-  async #advance(signal: AbortSignal): Promise<void> {
-    const failure = await this.#keepProven();
-    if (this.#next === undefined && this.#deps.clock.now() >= this.#proven.renewAtMs) {
-      await this.#renew(signal);
-    }
-    if (failure !== undefined) throw failure;
+  #keepInMs(): number {
+    return this.#kept === this.#proven ? Infinity : this.#keeping.waitMs;
   }
 
-  async #renew(signal: AbortSignal): Promise<void> {
-    const privateKeyPem = makePrivateKey();
-    const issued = await this.#deps.ask(this.#proven, signingRequest(privateKeyPem), signal);
-    this.#next = identityFrom(issued, privateKeyPem, this.#deps);
-    this.#deps.onRenewed();
+  #renewInMs(): number {
+    if (this.#next !== undefined) return Infinity;
+    return Math.max(this.#proven.renewAtMs - this.#deps.clock.now(), this.#renewing.waitMs);
   }
 
-  /** Resolves to why it could not be written down, if so. */
-  async #keepProven(): Promise<Error | undefined> {
+  async #keep(): Promise<void> {
     const identity = this.#proven;
-    if (this.#kept === identity) return undefined;
     try {
       await this.#deps.keep(identity);
       this.#kept = identity;
-      return undefined;
+      this.#keeping.succeeded();
     } catch (error) {
-      return new Error(`the new identity is in use and not written down yet: ${messageOf(error)}`, {
-        cause: error,
-      });
+      const reason = `the new identity is in use and not written down yet: ${messageOf(error)}`;
+      this.#failed(reason, this.#keeping);
     }
+  }
+
+  async #renew(signal: AbortSignal): Promise<void> {
+    try {
+      const privateKeyPem = makePrivateKey();
+      const issued = await this.#deps.ask(this.#proven, signingRequest(privateKeyPem), signal);
+      this.#next = identityFrom(issued, privateKeyPem, this.#deps);
+    } catch (error) {
+      if (!signal.aborted) this.#failed(messageOf(error), this.#renewing);
+      return;
+    }
+    this.#deps.onRenewed();
+  }
+
+  #failed(reason: string, attempts: Attempts): void {
+    const retryInMs = attempts.failed();
+    this.#deps.log.warn({ reason, retryInMs }, 'certificate not renewed yet');
+  }
+}
+
+/** When what failed is tried again: each time later, until it succeeds. */
+class Attempts {
+  readonly #deps: Pick<IdentityKeeperDeps, 'clock' | 'random'>;
+  #failures = 0;
+  #notBeforeMs = 0;
+
+  constructor(deps: Pick<IdentityKeeperDeps, 'clock' | 'random'>) {
+    this.#deps = deps;
+  }
+
+  get waitMs(): number {
+    return Math.max(0, this.#notBeforeMs - this.#deps.clock.monotonic());
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#notBeforeMs = 0;
+  }
+
+  failed(): number {
+    const { clock, random } = this.#deps;
+    const retryInMs = backoffMs(this.#failures++, backoff, () => random.fraction());
+    this.#notBeforeMs = clock.monotonic() + retryInMs;
+    return retryInMs;
   }
 }
