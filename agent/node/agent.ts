@@ -16,6 +16,7 @@ import { watchEngine, type EngineChange } from './docker/container-events.ts';
 import { DockerodeEngine } from './docker/dockerode-engine.ts';
 import type { EngineInfo } from './docker/engine.ts';
 import { IdentityFile, type NodeIdentity } from './identity.ts';
+import { watchExits, type ProcessExit } from './docker/exit-events.ts';
 import { Images } from './images.ts';
 import { join, renew } from './join.ts';
 import { Limiter } from './limiter.ts';
@@ -121,6 +122,7 @@ class NodeAgent {
   readonly #streams: AgentStreams;
   /** Notified when the engine has answered, or has not. */
   readonly #asked = new Wakeup();
+  readonly #containerdSockets: readonly string[];
   #engineInfo: EngineInfo | undefined;
   #commands: CommandProbe | undefined;
 
@@ -130,6 +132,7 @@ class NodeAgent {
     const bootId = random.id();
     const wakeup = new Wakeup();
     this.#deps = deps;
+    this.#containerdSockets = config.containerdSockets;
     this.#engine = new DockerodeEngine({ clock }, { socketPath: config.dockerSocket, nodeId });
     const notify = () => {
       wakeup.notify();
@@ -186,7 +189,9 @@ class NodeAgent {
       const volumes = (until: AbortSignal) => this.#followVolumes(until);
       const upgrade = (until: AbortSignal) => this.#upgrader.run(until);
       const engine = (until: AbortSignal) => this.#followEngine(until);
-      await together([engine, renewal, session, volumes, upgrade], signal);
+      const exits = (until: AbortSignal) => this.#followExits(until);
+      const ends = this.#containerdSockets.length === 0 ? [] : [exits];
+      await together([engine, ...ends, renewal, session, volumes, upgrade], signal);
     } finally {
       await this.#streams.stop();
       await this.#worker.stop();
@@ -247,6 +252,15 @@ class NodeAgent {
       this.#worker.handle(change);
       if (change.kind !== 'event') this.#takePresence(change);
     }
+  }
+
+  /** Where containerd can be reached, the end of a process is known before Docker tells of it. */
+  async #followExits(signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    const onExit = (exit: ProcessExit) => {
+      this.#worker.handleExit(exit);
+    };
+    await watchExits(this.#containerdSockets, { clock, random, log, onExit }, signal);
   }
 
   /** Only once the engine was asked for its version: what is asked before that may not be understood. */

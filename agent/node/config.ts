@@ -18,6 +18,7 @@ export const nodeAgentFlags = {
   stateDir: 'one',
   upgradeDir: 'one',
   dockerSocket: 'one',
+  containerdSocket: 'one',
   advertiseAddress: 'one',
   publicAddress: 'one',
   publishAddress: 'one',
@@ -74,6 +75,7 @@ const schema = z.object({
     ),
     '/var/run/docker.sock',
   ),
+  containerdSocket: z.optional(z.string()),
   advertiseAddress: z.optional(address),
   publicAddress: z.optional(z.string()),
   publishAddress: z._default(address, '0.0.0.0'),
@@ -96,6 +98,8 @@ export interface NodeAgentConfig {
   /** Shared with the launcher; undefined: the agent cannot upgrade itself. */
   readonly upgradeDir: string | undefined;
   readonly dockerSocket: string;
+  /** Where Docker's containerd may listen; those that cannot be reached are left alone. */
+  readonly containerdSockets: readonly string[];
   /** Undefined: the address that this host reaches the coordinator from. */
   readonly advertiseAddress: string | undefined;
   /** Undefined: the advertise address. */
@@ -123,6 +127,7 @@ export function readNodeAgentConfig(
     stateDir: values.stateDir,
     upgradeDir: values.upgradeDir,
     dockerSocket: values.dockerSocket,
+    containerdSockets: socketsOf(values.containerdSocket),
     advertiseAddress: values.advertiseAddress,
     publicAddress: values.publicAddress,
     publishAddress: values.publishAddress,
@@ -154,4 +159,15 @@ export function nodeNameOf(host: string): string {
     .slice(0, maxNameLength)
     .replace(/-+$/, '');
   return name === '' ? 'node' : name;
+}
+
+/** Docker's containerd is that of the system, or one that dockerd started itself. */
+const usualContainerdSockets = [
+  '/run/containerd/containerd.sock',
+  '/run/docker/containerd/containerd.sock',
+];
+
+function socketsOf(setting: string | undefined): readonly string[] {
+  if (setting === undefined) return usualContainerdSockets;
+  return setting === 'none' ? [] : [setting.replace(/^unix:\/\//, '')];
 }

@@ -14,6 +14,7 @@ import {
   type ContainerEvent,
   type EngineContainer,
 } from './docker/engine.ts';
+import type { ProcessExit } from './docker/exit-events.ts';
 import type { Assignment, ContainerStatus } from './model.ts';
 import { LivenessWatch } from './liveness-watch.ts';
 import type { Probe } from './probe.ts';
@@ -64,6 +65,8 @@ export class ContainerController {
   #events = 0;
   /** A report was made and may not have gone out yet. */
   #hasJustReported = false;
+  /** The last end of a process that the engine may not know of yet. */
+  #exit: ProcessExit | undefined;
   /** The process ended, and the engine was not asked since. */
   #hasJustEnded = false;
   /** The load balancers have drained this process, which lives no more. */
@@ -96,6 +99,11 @@ export class ContainerController {
     return this.#engine === undefined && this.#wish === undefined;
   }
 
+  /** Undefined while the engine has nothing of it, as far as is known. */
+  get engineId(): string | undefined {
+    return this.#engine?.engineId;
+  }
+
   /** Says what is wanted; undefined says that nothing is: then the container is watched, no more. */
   assign(assignment: Assignment | undefined): void {
     this.#assignment = assignment;
@@ -122,6 +130,17 @@ export class ContainerController {
       this.#hasJustEnded = true;
       this.#decide();
     }
+    this.#wakeup.notify();
+  }
+
+  /** Takes the end of its process before the engine tells of it, and reports it at once. */
+  handleExit(exit: ProcessExit): void {
+    const known = this.#engine;
+    if (known?.pid !== exit.pid) return;
+    this.#exit = exit;
+    this.#accept(known);
+    this.#hasJustEnded = true;
+    this.#decide();
     this.#wakeup.notify();
   }
 
@@ -199,7 +218,11 @@ export class ContainerController {
     }
   }
 
-  #accept(engine: EngineContainer | undefined): void {
+  #accept(found: EngineContainer | undefined): void {
+    // The engine says for some time yet that a process runs which has ended.
+    const exit = this.#exit;
+    const isStale = found !== undefined && exit !== undefined && found.pid === exit.pid;
+    const engine = isStale ? afterEnd(found, exit) : found;
     this.#engine = engine;
     if (engine !== undefined) this.#seen = true;
     this.#patience.follow(engine);

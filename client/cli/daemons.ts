@@ -70,6 +70,10 @@ const agentFlags: Readonly<Record<keyof typeof nodeAgentFlags, DaemonFlag>> = {
   stateDir: { placeholder: 'dir', description: 'identity of the node (/var/lib/fairlead/agent)' },
   upgradeDir: { placeholder: 'dir', description: 'where upgrades are; set by the launcher' },
   dockerSocket: { placeholder: 'path', description: "the engine's socket (/var/run/docker.sock)" },
+  containerdSocket: {
+    placeholder: 'path',
+    description: "socket of Docker's containerd, or none (found by itself, if it can be opened)",
+  },
   advertiseAddress: { placeholder: 'ip', description: 'address for proxies and peers' },
   publicAddress: { placeholder: 'address', description: 'address in endpoints' },
   publishAddress: { placeholder: 'ip', description: 'where published ports bind (0.0.0.0)' },

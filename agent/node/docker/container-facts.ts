@@ -21,6 +21,7 @@ export interface DockerContainer {
   };
   readonly State: {
     readonly Status: string;
+    readonly Pid?: number;
     readonly ExitCode: number;
     readonly Error?: string;
     readonly OOMKilled: boolean;
@@ -46,6 +47,7 @@ export function engineContainerOf(docker: DockerContainer): EngineContainer | un
     engineId: docker.Id,
     identity,
     state: stateOf(state.Status),
+    pid: state.Pid ?? 0,
     exitCode: state.ExitCode,
     error: state.Error ?? '',
     outOfMemory: state.OOMKilled,

@@ -12,6 +12,8 @@ export interface EngineContainer {
   readonly engineId: string;
   readonly identity: ContainerIdentity;
   readonly state: EngineContainerState;
+  /** Process id of its first process on the host; 0 if the engine knows of none. */
+  readonly pid: number;
   /** Exit status of the process that ended last. */
   readonly exitCode: number;
   /** The engine's words on why it could not start the process; empty if it could. */

@@ -1,9 +1,12 @@
 /**
- * The first hop of the floor: every event of a container goes to the relay at once.
+ * The first hop of the floor: every event of a container goes to the relay at once. That a process ended
+ * is taken from containerd, and from Docker if it is first.
  *
- *   floor-agent.ts RELAY TLS_FILE DOCKER_SOCKET LABEL
+ *   floor-agent.ts RELAY TLS_FILE DOCKER_SOCKET LABEL CONTAINERD_SOCKET
  */
+import { Client, credentials } from '@grpc/grpc-js';
 import Docker from 'dockerode';
+import { readEnvelope, type ProcessExit } from '../../../agent/node/docker/exit-events.ts';
 import {
   ReadinessState,
   type ContainerStatus,
@@ -18,7 +21,8 @@ interface RawEvent {
   readonly Actor: { readonly ID: string; readonly Attributes: { readonly name: string } };
 }
 
-const [relay = '', tlsPath = '', socketPath = '', label = ''] = process.argv.slice(2);
+const [relay = '', tlsPath = '', socketPath = '', label = '', containerd = ''] =
+  process.argv.slice(2);
 const docker = new Docker({ socketPath });
 const { path, requestSerialize, responseDeserialize } = nodeSession;
 const call = floorClient(relay, tlsPath).makeBidiStreamRequest(
@@ -30,6 +34,19 @@ const call = floorClient(relay, tlsPath).makeBidiStreamRequest(
 const events = await docker.getEvents({
   filters: { type: ['container'], event: ['die', 'start'], label: [label] },
 });
+const names = new Map<string, string>();
+new Client(`unix:${containerd}`, credentials.createInsecure())
+  .makeServerStreamRequest(
+    '/containerd.services.events.v1.Events/Subscribe',
+    // A SubscribeRequest with one filter.
+    (filter: string) => Buffer.from([10, filter.length, ...Buffer.from(filter)]),
+    readEnvelope,
+    'topic=="/tasks/exit",namespace=="moby"',
+  )
+  .on('data', (exit: ProcessExit | null) => {
+    const name = names.get(exit?.engineId ?? '');
+    if (name !== undefined) send(statusOf(name, ContainerPhase.STARTING, []));
+  });
 console.log('following the engine');
 let rest = '';
 events.on('data', (chunk: Buffer) => {
@@ -40,6 +57,7 @@ events.on('data', (chunk: Buffer) => {
 
 async function handle({ Action: action, Actor: actor }: RawEvent): Promise<void> {
   const { name } = actor.Attributes;
+  names.set(actor.ID, name);
   if (action === 'die') {
     send(statusOf(name, ContainerPhase.STARTING, []));
     return;

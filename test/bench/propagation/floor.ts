@@ -126,7 +126,14 @@ export class Floor implements Side, AsyncDisposable {
       name: 'floor-relay',
     });
     await untilLogged(relay, ['listening'], signal);
-    const agentArgs = script('floor-agent.ts', address, tls, host.dockerSocket, label);
+    const agentArgs = script(
+      'floor-agent.ts',
+      address,
+      tls,
+      host.dockerSocket,
+      label,
+      host.containerdSocket,
+    );
     const agent = await host.spawn(process.execPath, agentArgs, { name: 'floor-agent' });
     const proxyArgs = script('floor-proxy.ts', address, tls, this.#adminSocket);
     await host.spawn(process.execPath, proxyArgs, { name: 'floor-proxy' });

@@ -19,6 +19,7 @@ import { prepareImages } from '../../../support/lab/images.ts';
 import type { LabHost } from '../../../support/lab/lab-host.ts';
 import type { LabProcess } from '../../../support/lab/lab-process.ts';
 import { Lab } from '../../../support/lab/lab.ts';
+import { programOf } from '../../../support/lab/proc.ts';
 import { describeWithLab } from '../../../support/needs.ts';
 import { bundleAgent, startAgent } from './agent-process.ts';
 import { aDefinition, idOf, linked, published, tcpReadiness } from './definitions.ts';
@@ -307,6 +308,23 @@ describeWithLab('a node agent with a real engine', () => {
     await becomes(id, { readiness: ReadinessState.NOT_READY, message: 'is paused' });
     await host.docker(['unpause', engineId], signal);
     await becomes(id, { readiness: ReadinessState.READY, message: '' });
+  });
+
+  test('knows from containerd that a process ended, before Docker says so or if it hangs', async () => {
+    const id = await runHello();
+    const before = coordinator.status(id)!;
+    const pid = Number(await inspect(before.engineId, '{{.State.Pid}}'));
+    const dockerd = host.processes().find((process) => programOf(process.pid) === 'dockerd')!;
+    process.kill(dockerd.pid, 'SIGSTOP');
+    try {
+      process.kill(pid, 'SIGKILL');
+      await becomes(id, { phase: ContainerPhase.STARTING, readiness: ReadinessState.NOT_READY });
+    } finally {
+      process.kill(dockerd.pid, 'SIGCONT');
+    }
+    const after = await becomes(id, { readiness: ReadinessState.READY });
+    expect(after.startedAt!.getTime()).toBeGreaterThan(before.startedAt!.getTime());
+    expect(phasesOf(id)).not.toContain(ContainerPhase.FAILED);
   });
 
   test('takes a container whose process lives but listens no more for not ready', async () => {

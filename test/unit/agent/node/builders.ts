@@ -84,6 +84,7 @@ export function anEngineContainer(container: Partial<EngineContainer> = {}): Eng
     engineId: 'e'.repeat(64),
     identity: { ...aDefinition(), nodeId, containerId },
     state: 'running',
+    pid: 4_242,
     exitCode: 0,
     error: '',
     outOfMemory: false,

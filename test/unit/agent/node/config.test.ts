@@ -15,6 +15,10 @@ describe('the configuration of a node agent', () => {
       tags: [],
       stateDir: '/var/lib/fairlead/agent',
       dockerSocket: '/var/run/docker.sock',
+      containerdSockets: [
+        '/run/containerd/containerd.sock',
+        '/run/docker/containerd/containerd.sock',
+      ],
       advertiseAddress: undefined,
       publicAddress: undefined,
       publishAddress: '0.0.0.0',

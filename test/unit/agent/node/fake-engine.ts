@@ -108,6 +108,7 @@ export class FakeEngine implements ContainerEngine {
       engineId,
       identity,
       state: 'created',
+      pid: 0,
       exitCode: 0,
       error: '',
       outOfMemory: false,
@@ -161,6 +162,7 @@ export class FakeEngine implements ContainerEngine {
     const bindings = [aBinding({ hostPort: 49_000 + this.#starts })];
     this.change(engineId, {
       state: 'running',
+      pid: this.#starts,
       startedAt: new Date(startedAtMs),
       ports: bindings,
     });
@@ -169,7 +171,7 @@ export class FakeEngine implements ContainerEngine {
 
   /** Its process ends, and this is what becomes of it. */
   end(engineId: string, exitCode: number, state: 'ended' | 'restarting'): void {
-    this.change(engineId, { state, exitCode, ports: [] });
+    this.change(engineId, { state, exitCode, pid: 0, ports: [] });
     this.tell(engineId, { kind: 'ended', exitCode });
   }
 

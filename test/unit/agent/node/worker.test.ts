@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ContainerWork } from '../../../../agent/node/container-work.ts';
 import { EngineRefusedError } from '../../../../agent/node/docker/engine.ts';
+import type { ProcessExit } from '../../../../agent/node/docker/exit-events.ts';
 import { Images } from '../../../../agent/node/images.ts';
 import { Limiter } from '../../../../agent/node/limiter.ts';
 import type {
@@ -101,6 +102,49 @@ describe('a worker', () => {
       'stop web-1 1234',
       'remove web-1',
     ]);
+  });
+
+  describe('a process whose end containerd tells of', () => {
+    const exitOf = (number: number, change: Partial<ProcessExit> = {}): ProcessExit => {
+      const engineId = engineIdOf(number);
+      const { pid } = engine.containers.get(engineId)!;
+      const atMs = startedAt.getTime() + 3_600_000;
+      return { engineId, pid, exitCode: 137, atMs, ...change };
+    };
+
+    test('is not ready at once, and stays so while the engine still says that it runs', async () => {
+      await follow();
+      await order(assignment(1, 'running'), assignment(2, 'running'));
+      const engineId = engineIdOf(1);
+      worker.handleExit(exitOf(1));
+      expect(last(1)).toMatchObject({ phase: 'starting', readiness: 'not-ready', exitCode: 137 });
+      expect(last(2)).toMatchObject({ phase: 'running', readiness: 'ready' });
+      await clock.advance(5_000);
+      expect(last(1)).toMatchObject({ phase: 'starting', readiness: 'not-ready' });
+
+      const told = statuses.length;
+      engine.end(engineId, 137, 'restarting');
+      await clock.advance(1_000);
+      expect(statuses.slice(told).map(({ phase }) => phase)).not.toContain('running');
+      engine.run(engineId);
+      await clock.settle();
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+    });
+
+    test('is told of too late, or of a container that is not ours, and changes nothing', async () => {
+      await follow();
+      await order(assignment(1, 'running'));
+      const late = exitOf(1);
+      engine.end(engineIdOf(1), 137, 'restarting');
+      engine.run(engineIdOf(1));
+      await clock.settle();
+      const told = statuses.length;
+      worker.handleExit(late);
+      worker.handleExit(exitOf(1, { engineId: 'f'.repeat(64) }));
+      await clock.advance(5_000);
+      expect(statuses.length).toBe(told);
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+    });
   });
 
   describe('a container whose liveness fails', () => {
