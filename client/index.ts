@@ -50,6 +50,13 @@ export {
   TargetMode,
 } from '../shared/gen/fairlead/v1/load_balancer.ts';
 export {
+  ExecCommand,
+  ExecExit,
+  ExecInput,
+  ExecOutput,
+  TerminalSize,
+} from '../shared/gen/fairlead/v1/exec.ts';
+export {
   LogEntry,
   LogPosition,
   LogSource,

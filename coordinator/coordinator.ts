@@ -50,6 +50,7 @@ import { serverNames } from './identity/server-names.ts';
 import { TokenIssuer } from './identity/tokens.ts';
 import { ObservedState } from './observed/observed-state.ts';
 import { WriteBehind } from './observed/write-behind.ts';
+import { endInterrupted } from './orchestrator/actions.ts';
 import type { ApiAddresses } from './orchestrator/container-environment.ts';
 import { Orchestrator } from './orchestrator/orchestrator.ts';
 import { Placement } from './orchestrator/placement.ts';
@@ -96,6 +97,7 @@ export async function runCoordinator(
   using _repinned = followPin(config.stateDir, authority, log);
   const tokenFile = createFirstToken(store, config.stateDir, { ...deps, tokens });
   if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
+  store.transact(endInterrupted);
   const parts = build(config, { ...deps, store, tokens, authority, installationId });
 
   using inner = new ChildController(signal);

@@ -1,10 +1,13 @@
 import { messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { Random } from '../../shared/random.ts';
 import type { LogEngine } from './read-log.ts';
+import type { ExecEngine } from './run-exec.ts';
 import { SharedChannel, type SharedChannelDeps } from './shared-channel.ts';
 
 export interface AgentStreamsDeps extends SharedChannelDeps {
-  readonly engine: LogEngine;
+  readonly engine: LogEngine & ExecEngine;
+  readonly random: Random;
   readonly log: Logger;
 }
 
@@ -42,7 +45,7 @@ export class AgentStreams {
 
   /** Never rejects: whoever asked went away, or the connection broke, and then they ask again. */
   async #serve(ticket: string): Promise<void> {
-    const { engine, log } = this.#deps;
+    const { engine, random, log } = this.#deps;
     const { signal } = this.#stopping;
     let messages = 0;
     const onSent = () => {
@@ -52,7 +55,7 @@ export class AgentStreams {
       // Loaded when it is first needed: most hosts are never asked.
       const { serveStream } = await import('./node-stream.ts');
       await this.#channel.with(
-        (channel) => serveStream({ engine, channel, ticket, onSent }, signal),
+        (channel) => serveStream({ engine, random, channel, ticket, onSent }, signal),
         signal,
       );
       log.debug({ messages }, 'stream ended');

@@ -148,7 +148,7 @@ class NodeAgent {
     const { coordinator } = config;
     this.#streams = new AgentStreams(
       {
-        ...{ clock, engine: this.#engine, keeper: this.#keeper },
+        ...{ clock, random, engine: this.#engine, keeper: this.#keeper },
         log: log.child({ component: 'streams' }),
       },
       { coordinator },

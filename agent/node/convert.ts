@@ -34,7 +34,7 @@ import type { UpgradeGreeting } from './upgrade/upgrader.ts';
 
 const protocolVersion = 1;
 /** What this agent can do beyond that. */
-const verbs = [pingVerb, 'logs'];
+const verbs = [pingVerb, 'logs', 'exec'];
 
 const phases: Readonly<Record<Phase, ContainerPhase>> = {
   pulling: ContainerPhase.PULLING,

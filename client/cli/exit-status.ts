@@ -17,11 +17,12 @@ export type ExitStatus = (typeof exitStatus)[keyof typeof exitStatus];
 /** Ends the command with a status and words on stderr; without words, quietly. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
-  readonly status: ExitStatus;
+  /** One of ours, or that of a command that was run inside of a container. */
+  readonly status: number;
   /** Lines that follow the message: what to do next. */
   readonly hints: readonly string[];
 
-  constructor(status: ExitStatus, message: string, hints: readonly string[] = []) {
+  constructor(status: number, message: string, hints: readonly string[] = []) {
     super(message);
     this.status = status;
     this.hints = hints;

@@ -22,12 +22,13 @@ const connectTimeoutMs = 5_000;
 /** A handler for commander that is run with a connected client, and whose client is closed after it. */
 export function connected<Flags>(
   handler: (invocation: Invocation<Flags>) => Promise<void>,
+  interruptible: () => Disposable & { readonly signal: AbortSignal } = () => new Interrupts(),
 ): (...params: unknown[]) => Promise<void> {
   return async (...params) => {
     const command = params.at(-1) as Command;
     const flags = command.optsWithGlobals<Flags & GlobalFlags>();
     const output = await openOutput(flags);
-    const interrupts = new Interrupts();
+    const interrupts = interruptible();
     try {
       const connect = await loadConnect();
       await using client = await connect(

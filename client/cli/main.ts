@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from 'commander';
-import { CommandFailure, exitStatus, type ExitStatus } from './exit-status.ts';
+import { CommandFailure, exitStatus } from './exit-status.ts';
 import { openOutput } from './invocation.ts';
 import { packageVersion } from './version.ts';
 
@@ -167,7 +167,7 @@ function programOf(): Command {
   });
 }
 
-async function runCli(argv: readonly string[]): Promise<ExitStatus> {
+async function runCli(argv: readonly string[]): Promise<number> {
   try {
     await programOf().parseAsync([...argv], { from: 'user' });
     return exitStatus.done;
@@ -177,7 +177,7 @@ async function runCli(argv: readonly string[]): Promise<ExitStatus> {
   }
 }
 
-async function report(error: unknown): Promise<ExitStatus> {
+async function report(error: unknown): Promise<number> {
   const { toCommandFailure } = await import('./failures.ts');
   const { status, message, hints } =
     error instanceof CommandFailure ? error : toCommandFailure(error);

@@ -4,7 +4,7 @@ import { systemClock } from '../../shared/clock.ts';
 import { systemRandom } from '../../shared/random.ts';
 import { Status } from 'nice-grpc-common';
 import { FairleadError } from '../fairlead-error.ts';
-import { CommandFailure, exitStatus, type ExitStatus } from './exit-status.ts';
+import { CommandFailure, exitStatus } from './exit-status.ts';
 import { toCommandFailure } from './failures.ts';
 import type { Invocation } from './invocation.ts';
 import { actionKind, planStepKind, type Kind } from './kinds.ts';
@@ -218,7 +218,7 @@ export function printProgress(
 }
 
 function interrupted(signal: AbortSignal, message: string, hints: readonly string[] = []) {
-  const status: ExitStatus =
+  const status =
     signal.reason instanceof CommandFailure ? signal.reason.status : exitStatus.interrupted;
   return new CommandFailure(status, message, hints);
 }

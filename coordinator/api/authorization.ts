@@ -14,6 +14,7 @@ import type { Call, Principal, TokenPrincipal } from './call.ts';
  * - `read`: look at services and what belongs to them
  * - `read-logs`: look at what containers write
  * - `read-fleet`: look at nodes and their clusters
+ * - `enter`: run commands inside of containers
  * - `run`: start, stop, scale, redeploy
  * - `define`: change what is to run
  * - `administer-fleet`: change nodes and node clusters that are there
@@ -28,6 +29,7 @@ export type Access =
   | 'read'
   | 'read-logs'
   | 'read-fleet'
+  | 'enter'
   | 'run'
   | 'define'
   | 'administer-fleet'
@@ -70,6 +72,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   RemoveContainer: 'run',
   ContainerLogs: 'read-logs',
   ServiceLogs: 'read-logs',
+  ExecContainer: 'enter',
   GetNode: 'read-fleet',
   ListNodes: 'read-fleet',
   WatchNodes: 'read-fleet',
@@ -137,6 +140,7 @@ const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
   // What a program writes is for those who look after it; a balancer needs none of it.
   'read-logs': people,
   'read-fleet': people,
+  enter: ['operator', 'admin'],
   run: ['operator', 'admin'],
   define: ['operator', 'admin'],
   'administer-fleet': ['admin'],
@@ -145,6 +149,12 @@ const standingsWith: Readonly<Record<Access, readonly Standing[]>> = {
   'be-node': ['node-identity'],
   enrol: ['proxy'],
   'be-proxy': ['proxy-identity'],
+};
+
+/** What the token of a container may not do, whatever its role. */
+const notFromInside: Readonly<Partial<Record<Access, string>>> = {
+  define: 'change definitions',
+  enter: 'run commands inside of containers',
 };
 
 /** Throws 'forbidden' unless the caller may call the method; `path` is `/package.Service/Method`. */
@@ -156,10 +166,9 @@ export function authorize(path: string, principal: Principal): void {
     throw forbidden(`${describe(principal)} may not call ${method}`);
   }
   if (principal.kind === 'node') return;
-  // A program inside a container runs services; it does not redefine them.
-  if (access === 'define' && principal.containerId !== null) {
-    throw forbidden('the token of a container may not change definitions');
-  }
+  // A program inside a container runs services; it neither redefines nor enters them.
+  const what = principal.containerId === null ? undefined : notFromInside[access];
+  if (what !== undefined) throw forbidden(`the token of a container may not ${what}`);
   if (principal.scope !== null && isBeyond(access, principal)) {
     throw forbidden(`token "${principal.name}" is limited to some services or node clusters`);
   }

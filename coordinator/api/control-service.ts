@@ -16,6 +16,7 @@ import { AuthorityApi, type ReplaceableAuthority } from './authorities.ts';
 import type { ChangeLog } from './change-log.ts';
 import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
+import { ExecApi } from './exec.ts';
 import type { Handlers } from './guard.ts';
 import { LogApi } from './logs.ts';
 import { Lookup } from './lookup.ts';
@@ -72,6 +73,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const rollouts = new RolloutApi(shared);
   const containers = new ContainerApi(shared);
   const logs = new LogApi(shared);
+  const execs = new ExecApi(shared);
   const nodes = new NodeApi(shared);
   const nodeUpgrades = new NodeUpgradeApi(shared);
   const orphans = new OrphanApi(shared);
@@ -113,6 +115,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     removeContainer: (request, call) => containers.removeContainer(request, call),
     containerLogs: (request, call) => logs.containerLogs(request, call),
     serviceLogs: (request, call) => logs.serviceLogs(request, call),
+    execContainer: (requests, call) => execs.execContainer(requests, call),
     getNode: (request, call) => nodes.getNode(request, call),
     updateNode: (request, call) => nodes.updateNode(request, call),
     removeNode: (request, call) => nodes.removeNode(request, call),

@@ -58,8 +58,10 @@ function admission({ authenticator, logins, refusals }: GateDeps): Gate {
   };
 }
 
-function isChange({ requestStream, responseStream, options }: MethodDescriptor): boolean {
-  return !requestStream && !responseStream && options.idempotencyLevel === undefined;
+/** Of streams only one that people call takes requests as well: it runs commands. */
+function isChange({ path, requestStream, responseStream, options }: MethodDescriptor): boolean {
+  if (requestStream) return path.startsWith('/fairlead.v1.ControlService/');
+  return !responseStream && options.idempotencyLevel === undefined;
 }
 
 function endingWithToken(

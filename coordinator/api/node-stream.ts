@@ -1,19 +1,24 @@
 import type { CallContext } from 'nice-grpc';
-import { ChildController, onAbort } from '../../shared/abort.ts';
+import { abortable, ChildController, onAbort } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import {
   NodeStreamFailureKind,
+  type LogCaughtUp,
   type NodeStreamRequest,
   type NodeStreamResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import type { ExecOutput } from '../../shared/gen/fairlead/v1/exec.ts';
 import { LogStream } from '../../shared/gen/fairlead/v1/log.ts';
+import type { LogPosition } from '../../shared/log-place.ts';
 import { leaseMs } from '../dispatcher/dispatcher.ts';
-import type { LogReport } from '../streams/log-line.ts';
-import type { NodeStreams, StreamOrder } from '../streams/node-streams.ts';
+import type { ExecInput, ExecReport } from '../streams/exec-order.ts';
+import type { LogsOrder } from '../streams/log-line.ts';
+import type { NodeStreams, StreamOrder, StreamReport } from '../streams/node-streams.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
 import { dateOf } from './convert.ts';
+import { execOrderToProto, inputToProto } from './convert-exec.ts';
 import type { PrincipalContext } from './gate.ts';
 import { firstRequest } from './session-loop.ts';
 
@@ -53,9 +58,26 @@ export async function* nodeStream(
     },
   });
   yield orderToProto(order);
+  if (order.kind === 'exec') yield* inputsFor(order.inputs, life.signal);
   await new Promise<void>((resolve) => {
     onAbort(life.signal, resolve);
   });
+}
+
+/** Hands on what a command is sent, until either side has enough. */
+async function* inputsFor(
+  inputs: AsyncIterator<ExecInput>,
+  signal: AbortSignal,
+): AsyncGenerator<NodeStreamResponse> {
+  try {
+    for (;;) {
+      const next = await abortable(inputs.next(), signal);
+      if (next.done === true) return;
+      yield { message: { $case: 'execInput', value: inputToProto(next.value) } };
+    }
+  } catch {
+    // The caller went away, or the command ended: whoever waits for its output sees to it.
+  }
 }
 
 function ticketIn(first: NodeStreamRequest | undefined): string {
@@ -66,7 +88,9 @@ function ticketIn(first: NodeStreamRequest | undefined): string {
   });
 }
 
-async function* reportsOf(iterator: AsyncIterator<NodeStreamRequest>): AsyncGenerator<LogReport> {
+async function* reportsOf(
+  iterator: AsyncIterator<NodeStreamRequest>,
+): AsyncGenerator<StreamReport> {
   for (;;) {
     const next = await iterator.next();
     if (next.done === true) return;
@@ -76,7 +100,7 @@ async function* reportsOf(iterator: AsyncIterator<NodeStreamRequest>): AsyncGene
 }
 
 /** Undefined for what this version does not know. */
-function reportFromProto({ message }: NodeStreamRequest): LogReport | undefined {
+function reportFromProto({ message }: NodeStreamRequest): StreamReport | undefined {
   switch (message?.$case) {
     case 'lines': {
       const lines = message.value.lines.map(({ stream, ...line }) => ({
@@ -85,10 +109,8 @@ function reportFromProto({ message }: NodeStreamRequest): LogReport | undefined 
       }));
       return { kind: 'lines', lines };
     }
-    case 'caughtUp': {
-      const { time = '', lines = 0 } = message.value.position ?? {};
-      return { kind: 'caught-up', position: { time, lines } };
-    }
+    case 'caughtUp':
+      return { kind: 'caught-up', position: positionOf(message.value) };
     case 'end':
       return { kind: 'end' };
     case 'failure':
@@ -97,7 +119,27 @@ function reportFromProto({ message }: NodeStreamRequest): LogReport | undefined 
         failure: failures.get(message.value.kind) ?? 'refused',
         message: message.value.message,
       };
+    case 'execStart':
+      return { kind: 'started' };
+    case 'execOutput':
+      return outputFromProto(message.value);
     case 'hello':
+    case undefined:
+      return undefined;
+  }
+}
+
+function positionOf({ position }: LogCaughtUp): LogPosition {
+  return { time: position?.time ?? '', lines: position?.lines ?? 0 };
+}
+
+function outputFromProto({ output }: ExecOutput): ExecReport | undefined {
+  switch (output?.$case) {
+    case 'stdout':
+    case 'stderr':
+      return { kind: output.$case, data: output.value };
+    case 'exit':
+      return { kind: 'exit', code: output.value.code };
     case undefined:
       return undefined;
   }
@@ -108,7 +150,13 @@ const failures = new Map<NodeStreamFailureKind, 'engine-away' | 'missing'>([
   [NodeStreamFailureKind.MISSING, 'missing'],
 ]);
 
-function orderToProto({ order }: StreamOrder): NodeStreamResponse {
+function orderToProto(asked: StreamOrder): NodeStreamResponse {
+  return asked.kind === 'logs'
+    ? logsOrderToProto(asked.order)
+    : { message: { $case: 'exec', value: execOrderToProto(asked.order) } };
+}
+
+function logsOrderToProto(order: LogsOrder): NodeStreamResponse {
   const { containerId, follow, tail, sinceMs, untilMs, after } = order;
   return {
     message: {

@@ -4,7 +4,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import type { Action, Service } from '../model.ts';
-import type { ServiceId } from '../../shared/ids.ts';
+import type { ContainerId, ServiceId } from '../../shared/ids.ts';
 import type { Routing } from '../routing/routing.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
@@ -119,7 +119,7 @@ export class QueryApi {
     throwIfInvalid(violations);
     const actions = [...this.#deps.store.actions.values()]
       .reverse()
-      .filter((action) => reaches(action, call))
+      .filter((action) => this.#reaches(action, call))
       .filter(({ targetId, targetName }) => [targetId, targetName, ''].includes(request.target))
       .map((action) => actionToProto(action))
       .filter(({ state }) => !request.inProgress || state === ActionState.IN_PROGRESS)
@@ -252,9 +252,21 @@ export class QueryApi {
     }
   }
 
+  /** The service that an action is on, or on a container of. */
+  #serviceOf({ serviceId, targetKind, targetId }: Action): ServiceId | null {
+    if (serviceId !== null || targetKind !== 'container') return serviceId;
+    return this.#deps.store.containers.get(targetId as ContainerId)?.serviceId ?? null;
+  }
+
+  #reaches(action: Action, call: Call): boolean {
+    if (call.principal.scope === null) return true;
+    const serviceId = this.#serviceOf(action);
+    return serviceId !== null && inScope(call, serviceId);
+  }
+
   #requireActionScope(action: Action, call: Call): void {
-    const service =
-      action.serviceId === null ? undefined : this.#deps.store.services.get(action.serviceId);
+    const serviceId = this.#serviceOf(action);
+    const service = serviceId === null ? undefined : this.#deps.store.services.get(serviceId);
     if (service === undefined) requireUnlimited(call, 'see this action');
     else requireScope(call, service);
   }
@@ -266,11 +278,6 @@ export class QueryApi {
     if (service === undefined) requireUnlimited(call, 'see events of more than those');
     else requireScope(call, service);
   }
-}
-
-function reaches({ serviceId }: Action, call: Call): boolean {
-  if (call.principal.scope === null) return true;
-  return serviceId !== null && inScope(call, serviceId);
 }
 
 function cursorOf(cursor: string, into: FieldViolation[]): number {

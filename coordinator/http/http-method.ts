@@ -16,6 +16,8 @@ export type HandlerContext = CallContext & CallRecordContext;
 export interface HttpMethod {
   readonly name: string;
   readonly responseStream: boolean;
+  /** It takes a stream of requests, which HTTP/1.1 cannot carry beside that of the answers. */
+  readonly requestStream: boolean;
   /** It can change nothing, and may be asked with GET. */
   readonly readOnly: boolean;
   /** Reads protobuf's binary form. */
@@ -45,7 +47,8 @@ export function httpMethods(
   const handlers = implementation as unknown as Readonly<Record<string, GenericHandler>>;
   const methods = Object.entries(definition.methods as Readonly<Record<string, GenericMethod>>);
   return new Map(
-    methods.map(([key, { name, requestType, responseType, responseStream, options }]) => {
+    methods.map(([key, { name, requestType, responseType, options, ...streams }]) => {
+      const { requestStream, responseStream } = streams;
       const path = `/${definition.fullName}/${name}`;
       const method = { path, requestStream: false, responseStream, options } as const;
       return [
@@ -53,6 +56,7 @@ export function httpMethods(
         {
           name,
           responseStream,
+          requestStream,
           readOnly: options.idempotencyLevel === 'NO_SIDE_EFFECTS',
           decode: (bytes) => requestType.decode(bytes),
           toJson: (response) => responseType.toJSON(response),

@@ -18,6 +18,8 @@ export interface Refusal {
 
 export interface MethodKind {
   readonly responseStream: boolean;
+  /** It takes a stream of requests. */
+  readonly requestStream?: boolean;
   /** It may be asked with GET. */
   readonly readOnly: boolean;
 }
@@ -34,6 +36,13 @@ export function negotiate(
   method: MethodKind,
 ): Form | Refusal {
   const { headers } = request;
+  if (method.requestStream === true) {
+    return refuse(
+      501,
+      'this call is a stream in both directions, which HTTP/1.1 has not: make it over gRPC',
+      {},
+    );
+  }
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
     return refuse(415, 'compressed requests are not supported', { 'accept-encoding': 'identity' });
   }

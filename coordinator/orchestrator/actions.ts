@@ -18,7 +18,7 @@ export interface NewAction {
   readonly targetKind: TargetKind;
   readonly targetId: string;
   readonly targetName: string;
-  /** The service whose convergence ends the action; null: it is done at once. */
+  /** The service whose convergence ends the action; null: it is done at once, or as `roll` and `lasts` say. */
   readonly serviceId: ServiceId | null;
   /** What it rolls over the fleet; its end is that of the action. */
   readonly roll?: Roll | undefined;
@@ -112,5 +112,15 @@ export function activityOf(actions: Iterable<Action>, serviceId: ServiceId): Act
       return 'redeploying';
     default:
       return 'starting';
+  }
+}
+
+/** Ends what went on in the process that was before: commands in containers, changes of the authority. */
+export function endInterrupted(tx: Transaction): void {
+  for (const action of [...tx.actions.values()]) {
+    const { state, serviceId, targetKind } = action;
+    if (state !== 'in-progress' || serviceId !== null) continue;
+    if (targetKind !== 'container' && targetKind !== 'authority') continue;
+    endAction(tx, action, 'failed', 'the coordinator was restarted');
   }
 }

@@ -4,8 +4,8 @@ import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import { LogPlace, type LogPosition } from '../../shared/log-place.ts';
 import type { Wakeup } from '../../shared/wakeup.ts';
-import type { LogNews, LogRange, LogReport } from './log-line.ts';
-import type { NodeStreams } from './node-streams.ts';
+import type { LogNews, LogRange } from './log-line.ts';
+import type { NodeStreams, StreamReport } from './node-streams.ts';
 
 /**
  * Where a container stands as seen by who reads its log: it has none yet, it may yet write, it will write no
@@ -147,7 +147,7 @@ export class ContainerLog {
     }
   }
 
-  *#take(report: LogReport): Generator<LogNews, Ending | undefined> {
+  *#take(report: StreamReport): Generator<LogNews, Ending | undefined> {
     if (report.kind === 'end') return 'end';
     if (report.kind === 'failure') {
       if (report.failure === 'missing') return 'missing';
@@ -162,7 +162,7 @@ export class ContainerLog {
       for (const { time } of report.lines) this.#place.add(time);
       this.#known = this.#place.position;
       yield report;
-    } else {
+    } else if (report.kind === 'caught-up') {
       this.#place = new LogPlace(report.position);
       this.#known = report.position;
       yield report;

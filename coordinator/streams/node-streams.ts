@@ -3,15 +3,26 @@ import { DomainError } from '../../shared/errors.ts';
 import type { NodeId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
+import type { ExecInput, ExecOrder, ExecReport } from './exec-order.ts';
 import type { LogReport, LogsOrder } from './log-line.ts';
 
 /** What a node is asked to do on a stream of its own. */
-export type StreamOrder = { readonly kind: 'logs'; readonly order: LogsOrder };
+export type StreamOrder =
+  | { readonly kind: 'logs'; readonly order: LogsOrder }
+  | {
+      readonly kind: 'exec';
+      readonly order: ExecOrder;
+      /** What it is sent, taken as fast as the node takes it. */
+      readonly inputs: AsyncIterator<ExecInput>;
+    };
+
+/** What a node tells of what it was asked. */
+export type StreamReport = LogReport | ExecReport;
 
 /** The agent's side of a stream. */
 export interface DialledStream {
   /** What the agent tells, read as fast as it is asked for; rejects when the connection breaks. */
-  readonly reports: AsyncIterator<LogReport>;
+  readonly reports: AsyncIterator<StreamReport>;
   /** Ends it, down to the engine. */
   readonly close: () => void;
 }
@@ -117,7 +128,7 @@ function notDialled(): DomainError {
 function tooMany(): DomainError {
   return new DomainError(
     'exhausted',
-    `${maxStreams} logs of containers are read already; try again when some are closed`,
+    `${maxStreams} logs are read and commands run already; try again when some are closed`,
     { reason: 'TOO_MANY_STREAMS' },
   );
 }

@@ -787,7 +787,9 @@ const notPlayed: Methods<
   | 'upgradeNodes'
   | 'containerLogs'
   | 'serviceLogs'
+  | 'execContainer'
 > = {
+  execContainer: refuse,
   containerLogs: refuse,
   serviceLogs: refuse,
   createNodeCluster: refuse,

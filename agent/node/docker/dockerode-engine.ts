@@ -23,6 +23,7 @@ import {
   type EngineInfo,
   type RunningCommand,
 } from './engine.ts';
+import type { DockerExec, ExecCommand } from './docker-exec.ts';
 import { jsonLines } from './json-lines.ts';
 import type { EngineLogQuery, LogLine } from './log-lines.ts';
 
@@ -285,6 +286,21 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
     }
     const rest = parser.end();
     if (rest.length > 0) yield rest;
+  }
+
+  /** Runs a command inside of a container; `mark` tells its processes from others. */
+  async exec(
+    engineId: string,
+    { command, mark }: { readonly command: ExecCommand; readonly mark: string },
+    signal: AbortSignal,
+  ): Promise<DockerExec> {
+    const { DockerExec: Exec, execRequests } = await import('./docker-exec.ts');
+    const requests = execRequests(
+      { docker: this.#docker, engineId },
+      { quick: limitsMs.inspect, start: limitsMs.start },
+      (limitMs, until, request) => this.#call(limitMs, until, request),
+    );
+    return await Exec.start({ requests, clock: this.#clock, mark }, command, signal);
   }
 
   /** An answer that is read as it comes, which dockerode itself would gather whole. */

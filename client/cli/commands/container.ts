@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { Action, MutationOptions, Plan } from '../../../shared/gen/fairlead/v1/action.ts';
 import type { Container } from '../../../shared/gen/fairlead/v1/container.ts';
 import { FairleadError } from '../../fairlead-error.ts';
+import { configureExec } from '../exec.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { containerKind } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
@@ -90,6 +91,8 @@ export function configure(container: Command): void {
         await printLog(run, run.client.containerLogs(request, run.signal), { named: false });
       }),
     );
+
+  configureExec(container.command('exec'));
 
   for (const { name: verb, doing, description, call } of verbs) {
     addMutationFlags(container.command(verb).description(description), { waits: true, lock: false })

@@ -11,6 +11,7 @@ import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { IssuedCertificate, TrustBundle } from "./certificate.ts";
 import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
 import { ContainerOptions } from "./container_options.ts";
+import { ExecCommand, ExecInput, ExecOutput } from "./exec.ts";
 import { LogPosition, LogStream, logStreamFromJSON, logStreamToJSON } from "./log.ts";
 import { NodeDescription } from "./node.ts";
 import {
@@ -269,6 +270,7 @@ export interface NodeHello {
    * What the agent can do beyond version 1, by name. `ping`: it sends an HTTP/2 ping every second, and gives
    * the connection up if one is not answered in time; so neither side needs heartbeats. `upgrade`: it takes
    * the message Upgrade. `logs`: NodeStream with LogsOrder.
+   * `exec`: NodeStream with ExecOrder.
    */
   verbs: string[];
   /** Id of this run of the agent; with NodeReport.sequence it orders what is reported. */
@@ -557,6 +559,12 @@ export interface NodeStreamRequest {
     | //
     /** The engine has no more of the log. The last message; a stream that ends without it broke. */
     { $case: "end"; value: LogEnd }
+    | //
+    /** The command that was asked for runs. */
+    { $case: "execStart"; value: ExecStart }
+    | //
+    /** What comes of it. */
+    { $case: "execOutput"; value: ExecOutput }
     | undefined;
 }
 
@@ -609,7 +617,25 @@ export interface NodeStreamResponse {
     | //
     /** Asks for a log. The first message, and the only one. */
     { $case: "logs"; value: LogsOrder }
+    | //
+    /** Asks for a command to be run. The first message. */
+    { $case: "exec"; value: ExecOrder }
+    | //
+    /** What that command is sent. */
+    { $case: "execInput"; value: ExecInput }
     | undefined;
+}
+
+/** A command runs. */
+export interface ExecStart {
+}
+
+/** Asks for a command to be run inside of a container. It is ended when the stream ends before it does. */
+export interface ExecOrder {
+  /** Our id of the container. */
+  containerId: string;
+  /** The command. */
+  command: ExecCommand | undefined;
 }
 
 /** Asks for the log of a container. */
@@ -3778,6 +3804,12 @@ export const NodeStreamRequest: MessageFns<NodeStreamRequest> = {
       case "end":
         LogEnd.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "execStart":
+        ExecStart.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
+      case "execOutput":
+        ExecOutput.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3835,6 +3867,22 @@ export const NodeStreamRequest: MessageFns<NodeStreamRequest> = {
             message.message = { $case: "end", value: LogEnd.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "execStart", value: ExecStart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "execOutput", value: ExecOutput.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3861,6 +3909,14 @@ export const NodeStreamRequest: MessageFns<NodeStreamRequest> = {
         ? { $case: "failure", value: NodeStreamFailure.fromJSON(object.failure) }
         : isSet(object.end)
         ? { $case: "end", value: LogEnd.fromJSON(object.end) }
+        : isSet(object.execStart)
+        ? { $case: "execStart", value: ExecStart.fromJSON(object.execStart) }
+        : isSet(object.exec_start)
+        ? { $case: "execStart", value: ExecStart.fromJSON(object.exec_start) }
+        : isSet(object.execOutput)
+        ? { $case: "execOutput", value: ExecOutput.fromJSON(object.execOutput) }
+        : isSet(object.exec_output)
+        ? { $case: "execOutput", value: ExecOutput.fromJSON(object.exec_output) }
         : undefined,
     };
   },
@@ -3877,6 +3933,10 @@ export const NodeStreamRequest: MessageFns<NodeStreamRequest> = {
       obj.failure = NodeStreamFailure.toJSON(message.message.value);
     } else if (message.message?.$case === "end") {
       obj.end = LogEnd.toJSON(message.message.value);
+    } else if (message.message?.$case === "execStart") {
+      obj.execStart = ExecStart.toJSON(message.message.value);
+    } else if (message.message?.$case === "execOutput") {
+      obj.execOutput = ExecOutput.toJSON(message.message.value);
     }
     return obj;
   },
@@ -3914,6 +3974,18 @@ export const NodeStreamRequest: MessageFns<NodeStreamRequest> = {
       case "end": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "end", value: LogEnd.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "execStart": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "execStart", value: ExecStart.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "execOutput": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "execOutput", value: ExecOutput.fromPartial(object.message.value) };
         }
         break;
       }
@@ -4389,6 +4461,12 @@ export const NodeStreamResponse: MessageFns<NodeStreamResponse> = {
       case "logs":
         LogsOrder.encode(message.message.value, writer.uint32(10).fork()).join();
         break;
+      case "exec":
+        ExecOrder.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+      case "execInput":
+        ExecInput.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4414,6 +4492,22 @@ export const NodeStreamResponse: MessageFns<NodeStreamResponse> = {
             message.message = { $case: "logs", value: LogsOrder.decode(reader, reader.uint32()) };
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "exec", value: ExecOrder.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = { $case: "execInput", value: ExecInput.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4427,13 +4521,27 @@ export const NodeStreamResponse: MessageFns<NodeStreamResponse> = {
   },
 
   fromJSON(object: any): NodeStreamResponse {
-    return { message: isSet(object.logs) ? { $case: "logs", value: LogsOrder.fromJSON(object.logs) } : undefined };
+    return {
+      message: isSet(object.logs)
+        ? { $case: "logs", value: LogsOrder.fromJSON(object.logs) }
+        : isSet(object.exec)
+        ? { $case: "exec", value: ExecOrder.fromJSON(object.exec) }
+        : isSet(object.execInput)
+        ? { $case: "execInput", value: ExecInput.fromJSON(object.execInput) }
+        : isSet(object.exec_input)
+        ? { $case: "execInput", value: ExecInput.fromJSON(object.exec_input) }
+        : undefined,
+    };
   },
 
   toJSON(message: NodeStreamResponse): unknown {
     const obj: any = {};
     if (message.message?.$case === "logs") {
       obj.logs = LogsOrder.toJSON(message.message.value);
+    } else if (message.message?.$case === "exec") {
+      obj.exec = ExecOrder.toJSON(message.message.value);
+    } else if (message.message?.$case === "execInput") {
+      obj.execInput = ExecInput.toJSON(message.message.value);
     }
     return obj;
   },
@@ -4450,7 +4558,162 @@ export const NodeStreamResponse: MessageFns<NodeStreamResponse> = {
         }
         break;
       }
+      case "exec": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "exec", value: ExecOrder.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "execInput": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "execInput", value: ExecInput.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseExecStart(): ExecStart {
+  return {};
+}
+
+export const ExecStart: MessageFns<ExecStart> = {
+  encode(_: ExecStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ExecStart {
+    return {};
+  },
+
+  toJSON(_: ExecStart): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecStart>): ExecStart {
+    return ExecStart.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ExecStart>): ExecStart {
+    const message = createBaseExecStart();
+    return message;
+  },
+};
+
+function createBaseExecOrder(): ExecOrder {
+  return { containerId: "", command: undefined };
+}
+
+export const ExecOrder: MessageFns<ExecOrder> = {
+  encode(message: ExecOrder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.command !== undefined) {
+      ExecCommand.encode(message.command, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecOrder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecOrder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.command = ExecCommand.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecOrder {
+    return {
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
+      command: isSet(object.command) ? ExecCommand.fromJSON(object.command) : undefined,
+    };
+  },
+
+  toJSON(message: ExecOrder): unknown {
+    const obj: any = {};
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
+    if (message.command !== undefined) {
+      obj.command = ExecCommand.toJSON(message.command);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecOrder>): ExecOrder {
+    return ExecOrder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecOrder>): ExecOrder {
+    const message = createBaseExecOrder();
+    message.containerId = object.containerId ?? "";
+    message.command = (object.command !== undefined && object.command !== null)
+      ? ExecCommand.fromPartial(object.command)
+      : undefined;
     return message;
   },
 };

@@ -13,6 +13,7 @@ import { Action, MutationOptions, Plan } from "./action.ts";
 import { Trust } from "./authority.ts";
 import { Container } from "./container.ts";
 import { Endpoint, Event } from "./event.ts";
+import { ExecCommand, ExecInput, ExecOutput } from "./exec.ts";
 import { Proxy } from "./load_balancer.ts";
 import { LogEntry, LogPosition, LogSource } from "./log.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
@@ -620,6 +621,48 @@ export interface ServiceLogsResponse {
   entries: LogEntry[];
   /** Containers whose standing changed; in the first message all of them. */
   sources: LogSource[];
+}
+
+/** Asks ExecContainer. */
+export interface ExecContainerRequest {
+  /** One of them. */
+  message:
+    | //
+    /** What to run, and where. The first message. */
+    { $case: "start"; value: ExecContainerStart }
+    | //
+    /** What it is sent. All messages after that. */
+    { $case: "input"; value: ExecInput }
+    | undefined;
+}
+
+/** What to run, and where. */
+export interface ExecContainerStart {
+  /** Name (`web-3`) or id; required. Of two that share a name, the newer. */
+  container: string;
+  /** The command; required. */
+  command: ExecCommand | undefined;
+}
+
+/** Answers ExecContainer. */
+export interface ExecContainerResponse {
+  /** One of them. */
+  message:
+    | //
+    /** It runs. The first message. */
+    { $case: "started"; value: ExecContainerStarted }
+    | //
+    /** What comes of it. */
+    { $case: "output"; value: ExecOutput }
+    | undefined;
+}
+
+/** A command runs. */
+export interface ExecContainerStarted {
+  /** Id of the action. */
+  action: string;
+  /** Permanent id of the container. */
+  containerId: string;
 }
 
 /** Asks GetNode. */
@@ -6568,6 +6611,384 @@ export const ServiceLogsResponse: MessageFns<ServiceLogsResponse> = {
     const message = createBaseServiceLogsResponse();
     message.entries = object.entries?.map((e) => LogEntry.fromPartial(e)) || [];
     message.sources = object.sources?.map((e) => LogSource.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseExecContainerRequest(): ExecContainerRequest {
+  return { message: undefined };
+}
+
+export const ExecContainerRequest: MessageFns<ExecContainerRequest> = {
+  encode(message: ExecContainerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "start":
+        ExecContainerStart.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "input":
+        ExecInput.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecContainerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecContainerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "start", value: ExecContainerStart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "input", value: ExecInput.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecContainerRequest {
+    return {
+      message: isSet(object.start)
+        ? { $case: "start", value: ExecContainerStart.fromJSON(object.start) }
+        : isSet(object.input)
+        ? { $case: "input", value: ExecInput.fromJSON(object.input) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ExecContainerRequest): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "start") {
+      obj.start = ExecContainerStart.toJSON(message.message.value);
+    } else if (message.message?.$case === "input") {
+      obj.input = ExecInput.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecContainerRequest>): ExecContainerRequest {
+    return ExecContainerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecContainerRequest>): ExecContainerRequest {
+    const message = createBaseExecContainerRequest();
+    switch (object.message?.$case) {
+      case "start": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "start", value: ExecContainerStart.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "input": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "input", value: ExecInput.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseExecContainerStart(): ExecContainerStart {
+  return { container: "", command: undefined };
+}
+
+export const ExecContainerStart: MessageFns<ExecContainerStart> = {
+  encode(message: ExecContainerStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.container !== "") {
+      writer.uint32(10).string(message.container);
+    }
+    if (message.command !== undefined) {
+      ExecCommand.encode(message.command, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecContainerStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecContainerStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.command = ExecCommand.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecContainerStart {
+    return {
+      container: isSet(object.container) ? globalThis.String(object.container) : "",
+      command: isSet(object.command) ? ExecCommand.fromJSON(object.command) : undefined,
+    };
+  },
+
+  toJSON(message: ExecContainerStart): unknown {
+    const obj: any = {};
+    if (message.container !== "") {
+      obj.container = message.container;
+    }
+    if (message.command !== undefined) {
+      obj.command = ExecCommand.toJSON(message.command);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecContainerStart>): ExecContainerStart {
+    return ExecContainerStart.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecContainerStart>): ExecContainerStart {
+    const message = createBaseExecContainerStart();
+    message.container = object.container ?? "";
+    message.command = (object.command !== undefined && object.command !== null)
+      ? ExecCommand.fromPartial(object.command)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseExecContainerResponse(): ExecContainerResponse {
+  return { message: undefined };
+}
+
+export const ExecContainerResponse: MessageFns<ExecContainerResponse> = {
+  encode(message: ExecContainerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "started":
+        ExecContainerStarted.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "output":
+        ExecOutput.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecContainerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecContainerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "started", value: ExecContainerStarted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "output", value: ExecOutput.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecContainerResponse {
+    return {
+      message: isSet(object.started)
+        ? { $case: "started", value: ExecContainerStarted.fromJSON(object.started) }
+        : isSet(object.output)
+        ? { $case: "output", value: ExecOutput.fromJSON(object.output) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ExecContainerResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "started") {
+      obj.started = ExecContainerStarted.toJSON(message.message.value);
+    } else if (message.message?.$case === "output") {
+      obj.output = ExecOutput.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecContainerResponse>): ExecContainerResponse {
+    return ExecContainerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecContainerResponse>): ExecContainerResponse {
+    const message = createBaseExecContainerResponse();
+    switch (object.message?.$case) {
+      case "started": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "started", value: ExecContainerStarted.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "output": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "output", value: ExecOutput.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseExecContainerStarted(): ExecContainerStarted {
+  return { action: "", containerId: "" };
+}
+
+export const ExecContainerStarted: MessageFns<ExecContainerStarted> = {
+  encode(message: ExecContainerStarted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.action !== "") {
+      writer.uint32(10).string(message.action);
+    }
+    if (message.containerId !== "") {
+      writer.uint32(18).string(message.containerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExecContainerStarted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExecContainerStarted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExecContainerStarted {
+    return {
+      action: isSet(object.action) ? globalThis.String(object.action) : "",
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ExecContainerStarted): unknown {
+    const obj: any = {};
+    if (message.action !== "") {
+      obj.action = message.action;
+    }
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExecContainerStarted>): ExecContainerStarted {
+    return ExecContainerStarted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExecContainerStarted>): ExecContainerStarted {
+    const message = createBaseExecContainerStarted();
+    message.action = object.action ?? "";
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };
@@ -12596,6 +13017,21 @@ export const ControlServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /**
+     * Runs a command inside of a running container. First message of the caller: start; then what the command is
+     * sent, if anything: that the caller sends no more is the end of its input. First message of the answer:
+     * started; then what it writes, and at last how it ended. A caller that goes away ends the command. It is an
+     * action, with who, from where and what, and never with input, output or environment. FAILED_PRECONDITION
+     * with CONTAINER_NOT_RUNNING. Over gRPC alone: HTTP/1.1 has no streams in both directions.
+     */
+    execContainer: {
+      name: "ExecContainer",
+      requestType: ExecContainerRequest as typeof ExecContainerRequest,
+      requestStream: true,
+      responseType: ExecContainerResponse as typeof ExecContainerResponse,
+      responseStream: true,
+      options: {},
+    },
     /** One node. */
     getNode: {
       name: "GetNode",
@@ -13043,6 +13479,17 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: ServiceLogsRequest,
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<ServiceLogsResponse>>;
+  /**
+   * Runs a command inside of a running container. First message of the caller: start; then what the command is
+   * sent, if anything: that the caller sends no more is the end of its input. First message of the answer:
+   * started; then what it writes, and at last how it ended. A caller that goes away ends the command. It is an
+   * action, with who, from where and what, and never with input, output or environment. FAILED_PRECONDITION
+   * with CONTAINER_NOT_RUNNING. Over gRPC alone: HTTP/1.1 has no streams in both directions.
+   */
+  execContainer(
+    request: AsyncIterable<ExecContainerRequest>,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<ExecContainerResponse>>;
   /** One node. */
   getNode(request: GetNodeRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetNodeResponse>>;
   /** All nodes that the caller may see, by name. */
@@ -13357,6 +13804,17 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<ServiceLogsRequest>,
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<ServiceLogsResponse>;
+  /**
+   * Runs a command inside of a running container. First message of the caller: start; then what the command is
+   * sent, if anything: that the caller sends no more is the end of its input. First message of the answer:
+   * started; then what it writes, and at last how it ended. A caller that goes away ends the command. It is an
+   * action, with who, from where and what, and never with input, output or environment. FAILED_PRECONDITION
+   * with CONTAINER_NOT_RUNNING. Over gRPC alone: HTTP/1.1 has no streams in both directions.
+   */
+  execContainer(
+    request: AsyncIterable<DeepPartial<ExecContainerRequest>>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<ExecContainerResponse>;
   /** One node. */
   getNode(request: DeepPartial<GetNodeRequest>, options?: CallOptions & CallOptionsExt): Promise<GetNodeResponse>;
   /** All nodes that the caller may see, by name. */
