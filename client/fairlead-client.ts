@@ -9,6 +9,7 @@ import type {
   DeepPartial,
   ServiceLogsRequest,
   WatchActionsRequest,
+  WatchCertificatesRequest,
   WatchContainersRequest,
   WatchEndpointsRequest,
   WatchEventsRequest,
@@ -24,6 +25,7 @@ import type { LogPosition } from '../shared/gen/fairlead/v1/log.ts';
 import type { Node } from '../shared/gen/fairlead/v1/node.ts';
 import type { NodeCluster } from '../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service } from '../shared/gen/fairlead/v1/service.ts';
+import type { Certificate } from '../shared/gen/fairlead/v1/tls.ts';
 import type { Token } from '../shared/gen/fairlead/v1/token.ts';
 import { Connection, type Control } from './connection.ts';
 import { FairleadError } from './fairlead-error.ts';
@@ -151,6 +153,19 @@ export class FairleadClient implements AsyncDisposable {
     return this.#view(
       (cursor, scope) => this.control.watchNodeClusters({ ...request, cursor }, scope),
       ({ nodeClusters }) => nodeClusters,
+      request.cursor,
+      signal,
+    );
+  }
+
+  /** The certificates, kept up to date until the signal aborts; a lost connection is resumed. */
+  watchCertificates(
+    request: DeepPartial<WatchCertificatesRequest> = {},
+    signal: AbortSignal = never(),
+  ): AsyncIterable<View<Certificate>> {
+    return this.#view(
+      (cursor, scope) => this.control.watchCertificates({ ...request, cursor }, scope),
+      ({ certificates }) => certificates,
       request.cursor,
       signal,
     );

@@ -96,4 +96,5 @@ export {
   UpdatePolicy,
   Volume,
 } from '../shared/gen/fairlead/v1/service.ts';
+export { Certificate, CertificateSource } from '../shared/gen/fairlead/v1/tls.ts';
 export { Role, Token } from '../shared/gen/fairlead/v1/token.ts';

@@ -52,6 +52,7 @@ const schema = z.object({
   dnsTtlSeconds: seconds({ min: 1, max: 3_600, preset: 5 }),
   nodeGraceSeconds: seconds({ min: 5, max: 86_400, preset: 8 }),
   certificateLifeSeconds: seconds({ min: 4, max: maxCertificateLifeSeconds, preset: 2_592_000 }),
+  certificatesFolder: z.optional(z.string()),
   packagesDir: z.optional(z.string()),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });
@@ -87,6 +88,8 @@ export interface CoordinatorConfig {
   readonly nodeGraceMs: number;
   /** How long certificates of agents and its own are valid; they are renewed at half of it. */
   readonly certificateLifeMs: number;
+  /** Whose certificates load balancers show; followed. Undefined: none. */
+  readonly certificatesFolder: string | undefined;
   /** What `npm run package` made, to be served to hosts. */
   readonly packages: {
     readonly directory: string;
@@ -107,6 +110,7 @@ export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig
     });
   }
   const { stateDir, listen, httpListen, advertiseHttp, zone, packagesDir, logLevel } = values;
+  const { certificatesFolder } = values;
   return {
     stateDir,
     listen,
@@ -117,6 +121,7 @@ export function readCoordinatorConfig(sources: ConfigSources): CoordinatorConfig
     dns: values.dnsListen && { listen: values.dnsListen, ttlSeconds: values.dnsTtlSeconds },
     nodeGraceMs: values.nodeGraceSeconds * 1_000,
     certificateLifeMs: values.certificateLifeSeconds * 1_000,
+    certificatesFolder,
     packages: {
       directory: packagesDir ?? builtPackages,
       required: packagesDir !== undefined,

@@ -33,6 +33,10 @@ import { CoordinatorCredentials } from './api/server-credentials.ts';
 import { toStatus } from './api/status.ts';
 import { serveBackups } from './backup/backup-server.ts';
 import { refuseHalfRestored } from './backup/state-files.ts';
+import { CertificateFolder } from './certificates/certificate-folder.ts';
+import { sealedKeys } from './certificates/certificate-records.ts';
+import { ExpiryWatch } from './certificates/expiry-watch.ts';
+import { SealingKey } from './certificates/sealing-key.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import type { Lookup } from './dns/answer.ts';
@@ -92,13 +96,15 @@ export async function runCoordinator(
     { ...config, installationId, names: serverNames(config) },
   );
   const tokens = new TokenIssuer(tokenKey, authority);
+  const sealing = SealingKey.open(config.stateDir, sealedKeys(store.certificates.values()));
   settleRotations({ store, authority });
   using _retired = tellRetired({ ...deps, store, authority, installationId });
   using _repinned = followPin(config.stateDir, authority, log);
   const tokenFile = createFirstToken(store, config.stateDir, { ...deps, tokens });
   if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
   store.transact(endInterrupted);
-  const parts = build(config, { ...deps, store, tokens, authority, installationId });
+  const kept = { store, tokens, sealing, authority, installationId };
+  const parts = build(config, { ...deps, ...kept });
 
   using inner = new ChildController(signal);
   using _changes = parts.changes.follow(parts.observed, parts.routing);
@@ -162,13 +168,14 @@ function invite(
 interface Kept {
   readonly store: Store;
   readonly tokens: TokenIssuer;
+  readonly sealing: SealingKey;
   readonly authority: Authority;
   readonly installationId: string;
 }
 
 /** Builds every part; nothing runs yet. */
 function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
-  const { store, tokens, authority, installationId, clock, random } = deps;
+  const { store, tokens, sealing, authority, installationId, clock, random } = deps;
   const child = (component: string) => ({ log: deps.log.child({ component }) });
   const observed = new ObservedState(store.loadObserved(), deps);
   const settling = new Settling({ store, observed, clock });
@@ -191,17 +198,10 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const rolling = { store, observed, upgrades, packages, api, clock };
   const roller = new Roller({ ...rolling, ...child('upgrades') });
   const streams = new NodeStreams({ dispatcher, clock, random });
+  const certificates = certificateLoops(config, deps);
   const handlers = controlHandlers({
-    ...{
-      ...reconciling,
-      orchestrator,
-      dispatcher,
-      authenticator,
-      changes,
-      installationId,
-      tokens,
-      authority,
-    },
+    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes },
+    ...{ installationId, tokens, sealing, authority, inFolder: certificates.inFolder },
     ...{ streams, api, roller, packages, installScriptSha256: downloads.scriptSha256 },
   });
   const connections = new Connections();
@@ -210,7 +210,10 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   return {
     ...{ observed, routing, changes, writeBehind, api, downloads },
     connections,
-    loops: [dispatcher, routing, orchestrator, writeBehind, authority, leases, roller],
+    loops: [
+      ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller],
+      ...certificates.loops,
+    ],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({
       authenticator,
@@ -227,6 +230,19 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       ...child('agents'),
     }),
     proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),
+  };
+}
+
+/** What follows certificates: their ends, and a folder if there is one. */
+function certificateLoops(
+  { certificatesFolder: path }: CoordinatorConfig,
+  deps: CoordinatorDeps & Kept,
+) {
+  const log = deps.log.child({ component: 'certificates' });
+  const folder = path === undefined ? undefined : new CertificateFolder({ ...deps, log }, path);
+  return {
+    loops: [new ExpiryWatch({ ...deps, log }), ...(folder === undefined ? [] : [folder])],
+    inFolder: (name: string) => folder?.has(name) ?? false,
   };
 }
 

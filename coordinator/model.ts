@@ -2,6 +2,7 @@ import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type { Liveness, Readiness } from '../shared/health-check.ts';
 import type {
   ActionId,
+  CertificateId,
   ContainerId,
   NodeClusterId,
   NodeId,
@@ -378,9 +379,52 @@ export interface Token {
   readonly expiresAtMs: number | null;
 }
 
+/** What a certificate says of itself, and what is to be said of it. */
+export interface CertificateFacts {
+  /** Host names and addresses that it is for, in lower case. */
+  readonly hosts: readonly string[];
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serialNumber: string;
+  /** SHA-256 of the server's own, hexadecimal. */
+  readonly fingerprint: string;
+  readonly notBeforeMs: number;
+  /** The earliest end in its chain. */
+  readonly notAfterMs: number;
+  readonly keyType: string;
+  readonly chainLength: number;
+  /** What is odd about it although it can be used, in words. */
+  readonly warnings: readonly string[];
+}
+
+/** What load balancers show to clients. */
+export interface Certificate {
+  readonly id: CertificateId;
+  readonly name: string;
+  readonly source: 'caller' | 'folder';
+  /** Load balancer services that it is limited to; empty: every one that serves one of its hosts. */
+  readonly serviceIds: readonly ServiceId[];
+  readonly chainPem: string;
+  /** Encrypted by the sealing key, for this record alone. */
+  readonly sealedKey: string;
+  readonly facts: CertificateFacts;
+  /** Days that were left when its end was last told; null: not yet. */
+  readonly toldDays: number | null;
+  readonly version: number;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
 export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded';
 export type TargetKind =
-  'service' | 'container' | 'node' | 'node-cluster' | 'token' | 'authority' | 'fleet';
+  | 'service'
+  | 'container'
+  | 'node'
+  | 'node-cluster'
+  | 'token'
+  | 'certificate'
+  | 'authority'
+  | 'fleet';
 
 /** Where a node stands in a roll: waiting → told → upgraded or failed; same and left need nothing, or can't. */
 export type RollMemberState = 'waiting' | 'told' | 'upgraded' | 'same' | 'failed' | 'left';

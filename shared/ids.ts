@@ -6,6 +6,7 @@ export type ContainerId = Brand<string, 'ContainerId'>;
 export type NodeId = Brand<string, 'NodeId'>;
 export type NodeClusterId = Brand<string, 'NodeClusterId'>;
 export type ActionId = Brand<string, 'ActionId'>;
+export type CertificateId = Brand<string, 'CertificateId'>;
 export type TokenId = Brand<string, 'TokenId'>;
 export type ProxyId = Brand<string, 'ProxyId'>;
 export type SessionId = Brand<string, 'SessionId'>;

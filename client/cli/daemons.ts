@@ -52,6 +52,10 @@ const coordinator: Daemon = {
       placeholder: 'seconds',
       description: 'how long certificates are valid (2592000)',
     },
+    certificatesFolder: {
+      placeholder: 'dir',
+      description: 'certificates for load balancers, followed (none)',
+    },
     packagesDir: {
       placeholder: 'dir',
       description: 'what hosts install (packages, beside the program)',

@@ -46,6 +46,12 @@ const nouns: readonly Noun[] = [
     load: async () => (await import('./commands/lb.ts')).configure,
   },
   {
+    name: 'certificate',
+    group: 'Services:',
+    description: 'put, look at and remove the certificates that load balancers show',
+    load: async () => (await import('./commands/certificate.ts')).configure,
+  },
+  {
     name: 'explain',
     group: 'What happens:',
     description: 'say why a service or a container is as it is',

@@ -16,7 +16,7 @@ import type { Call, Principal, TokenPrincipal } from './call.ts';
  * - `read-fleet`: look at nodes and their clusters
  * - `enter`: run commands inside of containers
  * - `run`: start, stop, scale, redeploy
- * - `define`: change what is to run
+ * - `define`: change what is to run, and the certificates that load balancers show
  * - `administer-fleet`: change nodes and node clusters that are there
  * - `administer`: everything else: make and remove node clusters, tokens, the certificate authority
  * - `join`: make a host a node
@@ -100,6 +100,11 @@ const control: RulesOf<ControlServiceDefinition> = {
   ListTokens: 'administer',
   WatchTokens: 'administer',
   RevokeToken: 'administer',
+  PutCertificate: 'define',
+  GetCertificate: 'read-fleet',
+  ListCertificates: 'read-fleet',
+  WatchCertificates: 'read-fleet',
+  RemoveCertificate: 'define',
   GetTrust: 'administer',
   RotateAuthority: 'administer',
   FinishRotation: 'administer',
@@ -221,6 +226,26 @@ export function requireClusters(
 ): void {
   if (inClusters(call, cluster)) return;
   throw forbidden(`token "${call.principal.name}" does not reach ${what}`);
+}
+
+/** Whether the caller may know of a certificate: all of them, or those limited to a service in scope. */
+export function reachesCertificate(
+  call: Pick<Call, 'principal'>,
+  { serviceIds }: { readonly serviceIds: readonly ServiceId[] },
+): boolean {
+  return call.principal.scope === null || serviceIds.some((id) => inScope(call, id));
+}
+
+/** Throws 'forbidden' unless the caller reaches everything that a certificate is handed to. */
+export function requireCertificateScope(
+  call: Pick<Call, 'principal'>,
+  { serviceIds }: { readonly serviceIds: readonly ServiceId[] },
+): void {
+  if (call.principal.scope === null) return;
+  if (serviceIds.length > 0 && serviceIds.every((id) => inScope(call, id))) return;
+  throw forbidden(
+    `token "${call.principal.name}" is limited to some services, and the certificate is not limited to those`,
+  );
 }
 
 /** Throws 'forbidden' if the caller's token is limited to some services. */

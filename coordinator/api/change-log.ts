@@ -13,7 +13,8 @@ export type Topic =
   | 'endpoints'
   | 'proxies'
   | 'actions'
-  | 'tokens';
+  | 'tokens'
+  | 'certificates';
 
 /** Changes that a watcher may have missed and still resume from. */
 const keptEntries = 20_000;
@@ -44,6 +45,8 @@ export class ChangeLog {
         for (const { table, id } of changes) {
           this.#add(table === 'clusters' ? 'nodeClusters' : table, id);
           if (table === 'containers') this.#containerChanged(id);
+          if (table === 'services') this.#add('certificates', all);
+          if (table === 'certificates') continue;
           if (table !== 'tokens' && table !== 'actions') this.#add('endpoints', all);
           if (table !== 'tokens' && table !== 'containers') this.#add('services', all);
           if (table === 'nodes') this.#add('nodeClusters', all);

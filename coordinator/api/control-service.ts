@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Random } from '../../shared/random.ts';
+import type { Sealer } from '../certificates/sealing-key.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
@@ -13,6 +14,7 @@ import type { NodeStreams } from '../streams/node-streams.ts';
 import { version } from '../version.ts';
 import type { Authenticator } from './authentication.ts';
 import { AuthorityApi, type ReplaceableAuthority } from './authorities.ts';
+import { CertificateApi } from './certificates.ts';
 import type { ChangeLog } from './change-log.ts';
 import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
@@ -46,6 +48,9 @@ export interface ControlDeps {
   readonly streams: NodeStreams;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
+  readonly sealing: Sealer;
+  /** Whether the watched folder has a certificate of that name. */
+  readonly inFolder: (name: string) => boolean;
   readonly authority: ReplaceableAuthority;
   readonly changes: ChangeLog;
   readonly clock: Clock;
@@ -79,6 +84,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const orphans = new OrphanApi(shared);
   const clusters = new NodeClusterApi(shared);
   const tokens = new TokenApi(shared);
+  const certificates = new CertificateApi(shared);
   const authorities = new AuthorityApi(shared);
   const queries = new QueryApi(shared);
   return {
@@ -128,6 +134,9 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     removeNodeCluster: (request, call) => clusters.removeNodeCluster(request, call),
     createToken: (request, call) => tokens.createToken(request, call),
     revokeToken: (request, call) => tokens.revokeToken(request, call),
+    putCertificate: (request, call) => certificates.putCertificate(request, call),
+    getCertificate: (request, call) => certificates.getCertificate(request, call),
+    removeCertificate: (request, call) => certificates.removeCertificate(request, call),
     getTrust: () => authorities.getTrust(),
     rotateAuthority: (request, call) => authorities.rotateAuthority(request, call),
     finishRotation: (request, call) => authorities.finishRotation(request, call),
@@ -150,5 +159,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     watchEvents: (request, call) => queries.watchEvents(request, call),
     listTokens: (request) => queries.listTokens(request),
     watchTokens: (request, call) => queries.watchTokens(request, call),
+    listCertificates: (_request, call) => queries.listCertificates(call),
+    watchCertificates: (request, call) => queries.watchCertificates(request, call),
   };
 }

@@ -1,5 +1,13 @@
 import { DomainError } from '../../shared/errors.ts';
-import type { Action, Container, Node, NodeCluster, Service, Token } from '../model.ts';
+import type {
+  Action,
+  Certificate,
+  Container,
+  Node,
+  NodeCluster,
+  Service,
+  Token,
+} from '../model.ts';
 import type { Store } from '../store/store.ts';
 import { requireClusters, requireScope } from './authorization.ts';
 import type { Call } from './call.ts';
@@ -75,6 +83,12 @@ export class Lookup {
     const token = this.#store.tokenNamed(required(nameOrId, 'token'));
     if (token === undefined) throw notFound('token', nameOrId);
     return token;
+  }
+
+  certificate(nameOrId: string): Certificate {
+    const certificate = this.#store.certificateNamed(required(nameOrId, 'certificate'));
+    if (certificate === undefined) throw notFound('certificate', nameOrId);
+    return certificate;
   }
 
   action(id: string): Action {

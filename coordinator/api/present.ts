@@ -1,5 +1,9 @@
 import type { Container as ProtoContainer } from '../../shared/gen/fairlead/v1/container.ts';
 import {
+  CertificateSource,
+  type Certificate as ProtoCertificate,
+} from '../../shared/gen/fairlead/v1/tls.ts';
+import {
   EndpointKind,
   type Endpoint as ProtoEndpoint,
 } from '../../shared/gen/fairlead/v1/event.ts';
@@ -11,7 +15,16 @@ import {
 import type { Node as ProtoNode, NodeReason } from '../../shared/gen/fairlead/v1/node.ts';
 import type { NodeCluster as ProtoNodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service as ProtoService } from '../../shared/gen/fairlead/v1/service.ts';
-import type { Container, Node, NodeCluster, Observed, PlacementReason, Service } from '../model.ts';
+import type {
+  Certificate,
+  Container,
+  Node,
+  NodeCluster,
+  Observed,
+  PlacementReason,
+  Service,
+} from '../model.ts';
+import { expiryNotice, expiryWords } from '../certificates/expiry.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
@@ -149,6 +162,28 @@ export class Presenter {
       readyNodes: members.filter(({ id }) => observed.node(id).state === 'ready').length,
       version: cluster.version,
       createdAt: new Date(cluster.createdAtMs),
+    };
+  }
+
+  certificate(certificate: Certificate, nowMs: number): ProtoCertificate {
+    const { facts, source, serviceIds } = certificate;
+    const { notBeforeMs, notAfterMs, warnings, hosts, ...shown } = facts;
+    const services = serviceIds.flatMap((id) => this.#deps.store.services.get(id)?.name ?? []);
+    const isEnding = expiryNotice(facts, nowMs) !== null;
+    return {
+      ...shown,
+      id: certificate.id,
+      name: certificate.name,
+      hosts: [...hosts],
+      notBefore: new Date(notBeforeMs),
+      notAfter: new Date(notAfterMs),
+      source: source === 'folder' ? CertificateSource.FOLDER : CertificateSource.CALLER,
+      services: services.sort(byName),
+      stranded: serviceIds.length > 0 && services.length === 0,
+      warnings: [...(isEnding ? [expiryWords(notAfterMs, nowMs)] : []), ...warnings],
+      version: certificate.version,
+      createdAt: new Date(certificate.createdAtMs),
+      updatedAt: new Date(certificate.updatedAtMs),
     };
   }
 

@@ -9,7 +9,13 @@ import type { Routing } from '../routing/routing.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
-import { inClusters, inScope, requireScope, requireUnlimited } from './authorization.ts';
+import {
+  inClusters,
+  inScope,
+  reachesCertificate,
+  requireScope,
+  requireUnlimited,
+} from './authorization.ts';
 import type { Call } from './call.ts';
 import type { ChangeLog, Topic } from './change-log.ts';
 import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
@@ -145,6 +151,21 @@ export class QueryApi {
   watchTokens(request: proto.WatchTokensRequest, call: Call) {
     const list = () => this.listTokens(request).tokens;
     return this.#watch('tokens', list, request.cursor, call);
+  }
+
+  listCertificates(call: Call) {
+    const { store, presenter, clock } = this.#deps;
+    const nowMs = clock.now();
+    const certificates = [...store.certificates.values()]
+      .filter((certificate) => reachesCertificate(call, certificate))
+      .map((certificate) => presenter.certificate(certificate, nowMs))
+      .sort((a, b) => byName(a.name, b.name));
+    return { certificates };
+  }
+
+  watchCertificates({ cursor }: proto.WatchCertificatesRequest, call: Call) {
+    const list = () => this.listCertificates(call).certificates;
+    return this.#watch('certificates', list, cursor, call);
   }
 
   listEvents(request: proto.ListEventsRequest, call: Call) {

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import type {
   ActionId,
+  CertificateId,
   ContainerId,
   NodeClusterId,
   NodeId,
@@ -10,6 +11,7 @@ import type {
 import type { Clock } from '../../shared/clock.ts';
 import type {
   Action,
+  Certificate,
   Container,
   Event,
   KeptRevision,
@@ -24,7 +26,7 @@ import { EventLog } from './event-log.ts';
 import { IndexMap } from './index-map.ts';
 import { Revisions } from './revisions.ts';
 import { SharedParts } from './shared-parts.ts';
-import { Table, type Change, type ReadonlyTable } from './table.ts';
+import { Table, type Change, type ReadonlyTable, type TableName } from './table.ts';
 
 export type { Change } from './table.ts';
 
@@ -36,6 +38,7 @@ export interface Transaction {
   readonly nodes: Table<NodeId, Node>;
   readonly clusters: Table<NodeClusterId, NodeCluster>;
   readonly tokens: Table<TokenId, Token>;
+  readonly certificates: Table<CertificateId, Certificate>;
   readonly actions: Table<ActionId, Action>;
   containersOf(service: ServiceId): readonly Container[];
   /** Keeps the definition of a service under its current revision; drops the oldest that are too many. */
@@ -61,6 +64,7 @@ export class Store implements Disposable {
   readonly #nodes: Table<NodeId, Node>;
   readonly #clusters: Table<NodeClusterId, NodeCluster>;
   readonly #tokens: Table<TokenId, Token>;
+  readonly #certificates: Table<CertificateId, Certificate>;
   readonly #actions: Table<ActionId, Action>;
   readonly #byService = new IndexMap<ServiceId, Container>((container) => container.serviceId);
   readonly #byNode = new IndexMap<NodeId, Container>((container) => container.nodeId);
@@ -76,16 +80,8 @@ export class Store implements Disposable {
     this.#path = path;
     this.#clock = clock;
     try {
-      this.#services = new Table(database, {
-        name: 'services',
-        columnNames: ['name'],
-        columns: ({ name }) => ({ name }),
-      });
-      this.#clusters = new Table(database, {
-        name: 'clusters',
-        columnNames: ['name'],
-        columns: ({ name }) => ({ name }),
-      });
+      this.#services = namedTable(database, 'services');
+      this.#clusters = namedTable(database, 'clusters');
       this.#nodes = new Table(database, {
         name: 'nodes',
         columnNames: ['name', 'cluster_id'],
@@ -107,11 +103,8 @@ export class Store implements Disposable {
           this.#byNode.update(id, before, after);
         },
       });
-      this.#tokens = new Table(database, {
-        name: 'tokens',
-        columnNames: ['name'],
-        columns: ({ name }) => ({ name }),
-      });
+      this.#tokens = namedTable(database, 'tokens');
+      this.#certificates = namedTable(database, 'certificates');
       this.#actions = new Table(database, {
         name: 'actions',
         columnNames: ['request_id', 'started_at_ms'],
@@ -146,6 +139,10 @@ export class Store implements Disposable {
 
   get tokens(): ReadonlyTable<TokenId, Token> {
     return this.#tokens;
+  }
+
+  get certificates(): ReadonlyTable<CertificateId, Certificate> {
+    return this.#certificates;
   }
 
   get actions(): ReadonlyTable<ActionId, Action> {
@@ -183,6 +180,10 @@ export class Store implements Disposable {
 
   tokenNamed(nameOrId: string): Token | undefined {
     return named(this.#tokens, nameOrId);
+  }
+
+  certificateNamed(nameOrId: string): Certificate | undefined {
+    return named(this.#certificates, nameOrId);
   }
 
   /**
@@ -277,7 +278,7 @@ export class Store implements Disposable {
   #tables() {
     return [
       ...[this.#services, this.#clusters, this.#nodes, this.#containers],
-      ...[this.#tokens, this.#actions],
+      ...[this.#tokens, this.#certificates, this.#actions],
     ];
   }
 
@@ -290,6 +291,7 @@ export class Store implements Disposable {
       nodes: this.#nodes,
       clusters: this.#clusters,
       tokens: this.#tokens,
+      certificates: this.#certificates,
       actions: this.#actions,
       containersOf: (service) => this.#byService.get(service),
       recordRevision: (service, by) => {
@@ -310,6 +312,18 @@ export class Store implements Disposable {
       surplus--;
     }
   }
+}
+
+/** A table of what has a name, and is looked for by nothing else. */
+function namedTable<Id extends string, Row extends { readonly id: Id; readonly name: string }>(
+  database: Database,
+  name: TableName,
+): Table<Id, Row> {
+  return new Table(database, {
+    name,
+    columnNames: ['name'],
+    columns: (row) => ({ name: row.name }),
+  });
 }
 
 function named<Id extends string, Row extends { readonly id: Id; readonly name: string }>(

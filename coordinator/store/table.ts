@@ -1,7 +1,8 @@
 import { DamagedRecordError, type Database } from './database.ts';
 
 /** A record's name in the change feed. */
-export type TableName = 'services' | 'containers' | 'nodes' | 'clusters' | 'tokens' | 'actions';
+export type TableName =
+  'services' | 'containers' | 'nodes' | 'clusters' | 'tokens' | 'certificates' | 'actions';
 
 /** One record that a transaction wrote; `record` is null if it was deleted. */
 export interface Change {

@@ -236,6 +236,7 @@ describe('commands in the documents', () => {
     program.option('--token-file <file>').option('--json');
     for (const noun of [
       ...nouns,
+      'certificate',
       'cluster',
       'node',
       'token',

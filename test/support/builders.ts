@@ -1,4 +1,5 @@
 import type {
+  Certificate,
   Container,
   ContainerDefinition,
   Node,
@@ -16,7 +17,14 @@ import type {
 } from '../../coordinator/model.ts';
 import type { ReportedContainer } from '../../coordinator/observed/observed-state.ts';
 import type { ContainerView, ServiceView } from '../../coordinator/orchestrator/views.ts';
-import type { ContainerId, NodeClusterId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type {
+  CertificateId,
+  ContainerId,
+  NodeClusterId,
+  NodeId,
+  ServiceId,
+  TokenId,
+} from '../../shared/ids.ts';
 import { someOptions } from './container-options.ts';
 
 // Records of the coordinator with everything filled in; a test names only what it is about.
@@ -207,6 +215,34 @@ export function aNode(changes: Partial<Node> = {}): Node {
     volumes: [],
     certificate: null,
     joinedAtMs: 0,
+    ...changes,
+  };
+}
+
+export function aCertificate(changes: Partial<Certificate> = {}): Certificate {
+  return {
+    id: 'site-id' as CertificateId,
+    name: 'site',
+    source: 'caller',
+    serviceIds: [],
+    chainPem: '',
+    sealedKey: '',
+    facts: {
+      hosts: ['www.example.com'],
+      subject: 'CN=www.example.com',
+      issuer: 'CN=authority',
+      serialNumber: '01',
+      fingerprint: 'ab'.repeat(32),
+      notBeforeMs: 0,
+      notAfterMs: 90 * 86_400_000,
+      keyType: 'EC P-256',
+      chainLength: 1,
+      warnings: [],
+    },
+    toldDays: null,
+    version: 1,
+    createdAtMs: 0,
+    updatedAtMs: 0,
     ...changes,
   };
 }

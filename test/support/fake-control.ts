@@ -788,6 +788,11 @@ const notPlayed: Methods<
   | 'containerLogs'
   | 'serviceLogs'
   | 'execContainer'
+  | 'putCertificate'
+  | 'getCertificate'
+  | 'listCertificates'
+  | 'watchCertificates'
+  | 'removeCertificate'
 > = {
   execContainer: refuse,
   containerLogs: refuse,
@@ -807,6 +812,11 @@ const notPlayed: Methods<
   pauseService: refuse,
   resumeService: refuse,
   upgradeNodes: refuse,
+  putCertificate: refuse,
+  getCertificate: refuse,
+  listCertificates: refuse,
+  watchCertificates: refuse,
+  removeCertificate: refuse,
 };
 
 /** A started FakeControl. */

@@ -8,6 +8,7 @@ import { upgrades } from './0007-upgrades.ts';
 import { health } from './0008-health.ts';
 import { sequential } from './0009-sequential.ts';
 import { tokenClusters } from './0010-token-clusters.ts';
+import { certificates } from './0011-certificates.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -21,4 +22,5 @@ export const migrations: readonly string[] = [
   health,
   sequential,
   tokenClusters,
+  certificates,
 ];

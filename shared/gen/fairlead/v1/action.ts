@@ -186,8 +186,8 @@ export interface Action {
   /** The RPC: `ScaleService`, `RedeployService`, … */
   method: string;
   /**
-   * Kind of the object: `service`, `container`, `node`, `node-cluster`, `token`, `authority`; `fleet` for
-   * several nodes.
+   * Kind of the object: `service`, `container`, `node`, `node-cluster`, `token`, `certificate`, `authority`;
+   * `fleet` for several nodes.
    */
   targetKind: string;
   /** Id of the object; for `fleet` that of the installation. */

@@ -19,6 +19,7 @@ import { LogEntry, LogPosition, LogSource } from "./log.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
 import { NodeCluster } from "./node_cluster.ts";
 import { FieldChange, Link, Revision, Service, ServiceSpec } from "./service.ts";
+import { Certificate } from "./tls.ts";
 import { Role, roleFromJSON, roleToJSON, Token } from "./token.ts";
 
 export const protobufPackage = "fairlead.v1";
@@ -1214,6 +1215,114 @@ export interface RevokeTokenResponse {
     | Action
     | undefined;
   /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks PutCertificate. */
+export interface PutCertificateRequest {
+  /**
+   * Unique name: lower-case letters, digits, dots, dashes and underscores, with a letter or digit first and
+   * last, at most 64, not of the form of an id; required.
+   */
+  name: string;
+  /**
+   * The server's certificate, and then each certificate that issued the one before, PEM; the root may be left
+   * out. At most 10 certificates, and 15,000 bytes with the key. May hold the private key too.
+   */
+  chainPem: string;
+  /**
+   * Its private key, PEM, not encrypted: RSA of 2048 to 8192 bits, or EC on P-256, P-384 or P-521. Required
+   * unless chain_pem holds it.
+   */
+  privateKeyPem: string;
+  /**
+   * Load balancer services that it is limited to, by name or id, at most 100; empty: every load balancer that
+   * serves one of its hosts gets it.
+   */
+  services: string[];
+  /** Lock, retry id, dry run. With a version, one of that version must be there. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers PutCertificate. */
+export interface PutCertificateResponse {
+  /** The certificate after the change. */
+  certificate:
+    | Certificate
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done to containers, which is nothing; only with dry_run. */
+  plan: Plan | undefined;
+}
+
+/** Asks GetCertificate. */
+export interface GetCertificateRequest {
+  /** Name or id; required. */
+  certificate: string;
+}
+
+/** Answers GetCertificate. */
+export interface GetCertificateResponse {
+  /** What was found. */
+  certificate:
+    | Certificate
+    | undefined;
+  /** Its chain, PEM: what every client is shown. */
+  chainPem: string;
+}
+
+/** Asks ListCertificates. */
+export interface ListCertificatesRequest {
+}
+
+/** Answers ListCertificates. */
+export interface ListCertificatesResponse {
+  /** What was found. */
+  certificates: Certificate[];
+}
+
+/** Asks WatchCertificates. */
+export interface WatchCertificatesRequest {
+  /** Cursor of the last message that was received; empty: from the start. */
+  cursor: string;
+}
+
+/** Answers WatchCertificates. */
+export interface WatchCertificatesResponse {
+  /** Where to resume. */
+  cursor: string;
+  /** True: this is (part of) the whole list; forget what is not in it. False: changes. */
+  snapshot: boolean;
+  /** True: the snapshot goes on in the next message. */
+  more: boolean;
+  /** The objects as they are now. */
+  certificates: Certificate[];
+  /** Ids of objects that are gone, or no longer match. */
+  removedIds: string[];
+}
+
+/** Asks RemoveCertificate. */
+export interface RemoveCertificateRequest {
+  /** Name or id; required. */
+  certificate: string;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers RemoveCertificate. */
+export interface RemoveCertificateResponse {
+  /** The certificate that was removed. */
+  certificate:
+    | Certificate
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done to containers, which is nothing; only with dry_run. */
   plan: Plan | undefined;
 }
 
@@ -12258,6 +12367,933 @@ export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
   },
 };
 
+function createBasePutCertificateRequest(): PutCertificateRequest {
+  return { name: "", chainPem: "", privateKeyPem: "", services: [], options: undefined };
+}
+
+export const PutCertificateRequest: MessageFns<PutCertificateRequest> = {
+  encode(message: PutCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.chainPem !== "") {
+      writer.uint32(18).string(message.chainPem);
+    }
+    if (message.privateKeyPem !== "") {
+      writer.uint32(26).string(message.privateKeyPem);
+    }
+    for (const v of message.services) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutCertificateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutCertificateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.chainPem = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.privateKeyPem = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutCertificateRequest {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      chainPem: isSet(object.chainPem)
+        ? globalThis.String(object.chainPem)
+        : isSet(object.chain_pem)
+        ? globalThis.String(object.chain_pem)
+        : "",
+      privateKeyPem: isSet(object.privateKeyPem)
+        ? globalThis.String(object.privateKeyPem)
+        : isSet(object.private_key_pem)
+        ? globalThis.String(object.private_key_pem)
+        : "",
+      services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: PutCertificateRequest): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.chainPem !== "") {
+      obj.chainPem = message.chainPem;
+    }
+    if (message.privateKeyPem !== "") {
+      obj.privateKeyPem = message.privateKeyPem;
+    }
+    if (message.services?.length) {
+      obj.services = message.services;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PutCertificateRequest>): PutCertificateRequest {
+    return PutCertificateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutCertificateRequest>): PutCertificateRequest {
+    const message = createBasePutCertificateRequest();
+    message.name = object.name ?? "";
+    message.chainPem = object.chainPem ?? "";
+    message.privateKeyPem = object.privateKeyPem ?? "";
+    message.services = object.services?.map((e) => e) || [];
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePutCertificateResponse(): PutCertificateResponse {
+  return { certificate: undefined, action: undefined, plan: undefined };
+}
+
+export const PutCertificateResponse: MessageFns<PutCertificateResponse> = {
+  encode(message: PutCertificateResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      Certificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutCertificateResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutCertificateResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = Certificate.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutCertificateResponse {
+    return {
+      certificate: isSet(object.certificate) ? Certificate.fromJSON(object.certificate) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: PutCertificateResponse): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = Certificate.toJSON(message.certificate);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PutCertificateResponse>): PutCertificateResponse {
+    return PutCertificateResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutCertificateResponse>): PutCertificateResponse {
+    const message = createBasePutCertificateResponse();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? Certificate.fromPartial(object.certificate)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseGetCertificateRequest(): GetCertificateRequest {
+  return { certificate: "" };
+}
+
+export const GetCertificateRequest: MessageFns<GetCertificateRequest> = {
+  encode(message: GetCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== "") {
+      writer.uint32(10).string(message.certificate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCertificateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCertificateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetCertificateRequest {
+    return { certificate: isSet(object.certificate) ? globalThis.String(object.certificate) : "" };
+  },
+
+  toJSON(message: GetCertificateRequest): unknown {
+    const obj: any = {};
+    if (message.certificate !== "") {
+      obj.certificate = message.certificate;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCertificateRequest>): GetCertificateRequest {
+    return GetCertificateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetCertificateRequest>): GetCertificateRequest {
+    const message = createBaseGetCertificateRequest();
+    message.certificate = object.certificate ?? "";
+    return message;
+  },
+};
+
+function createBaseGetCertificateResponse(): GetCertificateResponse {
+  return { certificate: undefined, chainPem: "" };
+}
+
+export const GetCertificateResponse: MessageFns<GetCertificateResponse> = {
+  encode(message: GetCertificateResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      Certificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    if (message.chainPem !== "") {
+      writer.uint32(18).string(message.chainPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCertificateResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCertificateResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = Certificate.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.chainPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetCertificateResponse {
+    return {
+      certificate: isSet(object.certificate) ? Certificate.fromJSON(object.certificate) : undefined,
+      chainPem: isSet(object.chainPem)
+        ? globalThis.String(object.chainPem)
+        : isSet(object.chain_pem)
+        ? globalThis.String(object.chain_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: GetCertificateResponse): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = Certificate.toJSON(message.certificate);
+    }
+    if (message.chainPem !== "") {
+      obj.chainPem = message.chainPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCertificateResponse>): GetCertificateResponse {
+    return GetCertificateResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetCertificateResponse>): GetCertificateResponse {
+    const message = createBaseGetCertificateResponse();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? Certificate.fromPartial(object.certificate)
+      : undefined;
+    message.chainPem = object.chainPem ?? "";
+    return message;
+  },
+};
+
+function createBaseListCertificatesRequest(): ListCertificatesRequest {
+  return {};
+}
+
+export const ListCertificatesRequest: MessageFns<ListCertificatesRequest> = {
+  encode(_: ListCertificatesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCertificatesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCertificatesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListCertificatesRequest {
+    return {};
+  },
+
+  toJSON(_: ListCertificatesRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListCertificatesRequest>): ListCertificatesRequest {
+    return ListCertificatesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListCertificatesRequest>): ListCertificatesRequest {
+    const message = createBaseListCertificatesRequest();
+    return message;
+  },
+};
+
+function createBaseListCertificatesResponse(): ListCertificatesResponse {
+  return { certificates: [] };
+}
+
+export const ListCertificatesResponse: MessageFns<ListCertificatesResponse> = {
+  encode(message: ListCertificatesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.certificates) {
+      Certificate.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCertificatesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCertificatesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificates.push(Certificate.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListCertificatesResponse {
+    return {
+      certificates: globalThis.Array.isArray(object?.certificates)
+        ? object.certificates.map((e: any) => Certificate.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListCertificatesResponse): unknown {
+    const obj: any = {};
+    if (message.certificates?.length) {
+      obj.certificates = message.certificates.map((e) => Certificate.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListCertificatesResponse>): ListCertificatesResponse {
+    return ListCertificatesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListCertificatesResponse>): ListCertificatesResponse {
+    const message = createBaseListCertificatesResponse();
+    message.certificates = object.certificates?.map((e) => Certificate.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWatchCertificatesRequest(): WatchCertificatesRequest {
+  return { cursor: "" };
+}
+
+export const WatchCertificatesRequest: MessageFns<WatchCertificatesRequest> = {
+  encode(message: WatchCertificatesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cursor !== "") {
+      writer.uint32(122).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchCertificatesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchCertificatesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchCertificatesRequest {
+    return { cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "" };
+  },
+
+  toJSON(message: WatchCertificatesRequest): unknown {
+    const obj: any = {};
+    if (message.cursor !== "") {
+      obj.cursor = message.cursor;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchCertificatesRequest>): WatchCertificatesRequest {
+    return WatchCertificatesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchCertificatesRequest>): WatchCertificatesRequest {
+    const message = createBaseWatchCertificatesRequest();
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchCertificatesResponse(): WatchCertificatesResponse {
+  return { cursor: "", snapshot: false, more: false, certificates: [], removedIds: [] };
+}
+
+export const WatchCertificatesResponse: MessageFns<WatchCertificatesResponse> = {
+  encode(message: WatchCertificatesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cursor !== "") {
+      writer.uint32(10).string(message.cursor);
+    }
+    if (message.snapshot !== false) {
+      writer.uint32(16).bool(message.snapshot);
+    }
+    if (message.more !== false) {
+      writer.uint32(24).bool(message.more);
+    }
+    for (const v of message.certificates) {
+      Certificate.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.removedIds) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchCertificatesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchCertificatesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.snapshot = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.certificates.push(Certificate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.removedIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchCertificatesResponse {
+    return {
+      cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "",
+      snapshot: isSet(object.snapshot) ? globalThis.Boolean(object.snapshot) : false,
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+      certificates: globalThis.Array.isArray(object?.certificates)
+        ? object.certificates.map((e: any) => Certificate.fromJSON(e))
+        : [],
+      removedIds: globalThis.Array.isArray(object?.removedIds)
+        ? object.removedIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_ids)
+        ? object.removed_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: WatchCertificatesResponse): unknown {
+    const obj: any = {};
+    if (message.cursor !== "") {
+      obj.cursor = message.cursor;
+    }
+    if (message.snapshot !== false) {
+      obj.snapshot = message.snapshot;
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    if (message.certificates?.length) {
+      obj.certificates = message.certificates.map((e) => Certificate.toJSON(e));
+    }
+    if (message.removedIds?.length) {
+      obj.removedIds = message.removedIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchCertificatesResponse>): WatchCertificatesResponse {
+    return WatchCertificatesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchCertificatesResponse>): WatchCertificatesResponse {
+    const message = createBaseWatchCertificatesResponse();
+    message.cursor = object.cursor ?? "";
+    message.snapshot = object.snapshot ?? false;
+    message.more = object.more ?? false;
+    message.certificates = object.certificates?.map((e) => Certificate.fromPartial(e)) || [];
+    message.removedIds = object.removedIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveCertificateRequest(): RemoveCertificateRequest {
+  return { certificate: "", options: undefined };
+}
+
+export const RemoveCertificateRequest: MessageFns<RemoveCertificateRequest> = {
+  encode(message: RemoveCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== "") {
+      writer.uint32(10).string(message.certificate);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveCertificateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveCertificateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveCertificateRequest {
+    return {
+      certificate: isSet(object.certificate) ? globalThis.String(object.certificate) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: RemoveCertificateRequest): unknown {
+    const obj: any = {};
+    if (message.certificate !== "") {
+      obj.certificate = message.certificate;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveCertificateRequest>): RemoveCertificateRequest {
+    return RemoveCertificateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveCertificateRequest>): RemoveCertificateRequest {
+    const message = createBaseRemoveCertificateRequest();
+    message.certificate = object.certificate ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveCertificateResponse(): RemoveCertificateResponse {
+  return { certificate: undefined, action: undefined, plan: undefined };
+}
+
+export const RemoveCertificateResponse: MessageFns<RemoveCertificateResponse> = {
+  encode(message: RemoveCertificateResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      Certificate.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveCertificateResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveCertificateResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = Certificate.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveCertificateResponse {
+    return {
+      certificate: isSet(object.certificate) ? Certificate.fromJSON(object.certificate) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: RemoveCertificateResponse): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = Certificate.toJSON(message.certificate);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveCertificateResponse>): RemoveCertificateResponse {
+    return RemoveCertificateResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveCertificateResponse>): RemoveCertificateResponse {
+    const message = createBaseRemoveCertificateResponse();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? Certificate.fromPartial(object.certificate)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 function createBaseGetTrustRequest(): GetTrustRequest {
   return {};
 }
@@ -13291,6 +14327,58 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Puts a certificate and its key under a name: makes it, or replaces what is there, in load balancers too
+     * and without a reload. INVALID_ARGUMENT names what is wrong with chain or key; FAILED_PRECONDITION with
+     * CERTIFICATE_IN_FOLDER if the coordinator's folder has that name.
+     */
+    putCertificate: {
+      name: "PutCertificate",
+      requestType: PutCertificateRequest as typeof PutCertificateRequest,
+      requestStream: false,
+      responseType: PutCertificateResponse as typeof PutCertificateResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** One certificate, without its key. */
+    getCertificate: {
+      name: "GetCertificate",
+      requestType: GetCertificateRequest as typeof GetCertificateRequest,
+      requestStream: false,
+      responseType: GetCertificateResponse as typeof GetCertificateResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /** All certificates that the caller may see, by name. */
+    listCertificates: {
+      name: "ListCertificates",
+      requestType: ListCertificatesRequest as typeof ListCertificatesRequest,
+      requestStream: false,
+      responseType: ListCertificatesResponse as typeof ListCertificatesResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /** First all that ListCertificates answers, then every change. Resumes from a cursor; one that is too old starts with a new snapshot. */
+    watchCertificates: {
+      name: "WatchCertificates",
+      requestType: WatchCertificatesRequest as typeof WatchCertificatesRequest,
+      requestStream: false,
+      responseType: WatchCertificatesResponse as typeof WatchCertificatesResponse,
+      responseStream: true,
+      options: {},
+    },
+    /**
+     * Removes a certificate and its key; load balancers show it no more. FAILED_PRECONDITION with
+     * CERTIFICATE_IN_FOLDER while the coordinator's folder has it.
+     */
+    removeCertificate: {
+      name: "RemoveCertificate",
+      requestType: RemoveCertificateRequest as typeof RemoveCertificateRequest,
+      requestStream: false,
+      responseType: RemoveCertificateResponse as typeof RemoveCertificateResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Which certificate authorities are trusted, until when, and who still depends on each. */
     getTrust: {
       name: "GetTrust",
@@ -13632,6 +14720,38 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: RevokeTokenRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<RevokeTokenResponse>>;
+  /**
+   * Puts a certificate and its key under a name: makes it, or replaces what is there, in load balancers too
+   * and without a reload. INVALID_ARGUMENT names what is wrong with chain or key; FAILED_PRECONDITION with
+   * CERTIFICATE_IN_FOLDER if the coordinator's folder has that name.
+   */
+  putCertificate(
+    request: PutCertificateRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<PutCertificateResponse>>;
+  /** One certificate, without its key. */
+  getCertificate(
+    request: GetCertificateRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<GetCertificateResponse>>;
+  /** All certificates that the caller may see, by name. */
+  listCertificates(
+    request: ListCertificatesRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<ListCertificatesResponse>>;
+  /** First all that ListCertificates answers, then every change. Resumes from a cursor; one that is too old starts with a new snapshot. */
+  watchCertificates(
+    request: WatchCertificatesRequest,
+    context: CallContext & CallContextExt,
+  ): ServerStreamingMethodResult<DeepPartial<WatchCertificatesResponse>>;
+  /**
+   * Removes a certificate and its key; load balancers show it no more. FAILED_PRECONDITION with
+   * CERTIFICATE_IN_FOLDER while the coordinator's folder has it.
+   */
+  removeCertificate(
+    request: RemoveCertificateRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RemoveCertificateResponse>>;
   /** Which certificate authorities are trusted, until when, and who still depends on each. */
   getTrust(request: GetTrustRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetTrustResponse>>;
   /**
@@ -13957,6 +15077,38 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<RevokeTokenRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<RevokeTokenResponse>;
+  /**
+   * Puts a certificate and its key under a name: makes it, or replaces what is there, in load balancers too
+   * and without a reload. INVALID_ARGUMENT names what is wrong with chain or key; FAILED_PRECONDITION with
+   * CERTIFICATE_IN_FOLDER if the coordinator's folder has that name.
+   */
+  putCertificate(
+    request: DeepPartial<PutCertificateRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<PutCertificateResponse>;
+  /** One certificate, without its key. */
+  getCertificate(
+    request: DeepPartial<GetCertificateRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<GetCertificateResponse>;
+  /** All certificates that the caller may see, by name. */
+  listCertificates(
+    request: DeepPartial<ListCertificatesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<ListCertificatesResponse>;
+  /** First all that ListCertificates answers, then every change. Resumes from a cursor; one that is too old starts with a new snapshot. */
+  watchCertificates(
+    request: DeepPartial<WatchCertificatesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): AsyncIterable<WatchCertificatesResponse>;
+  /**
+   * Removes a certificate and its key; load balancers show it no more. FAILED_PRECONDITION with
+   * CERTIFICATE_IN_FOLDER while the coordinator's folder has it.
+   */
+  removeCertificate(
+    request: DeepPartial<RemoveCertificateRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RemoveCertificateResponse>;
   /** Which certificate authorities are trusted, until when, and who still depends on each. */
   getTrust(request: DeepPartial<GetTrustRequest>, options?: CallOptions & CallOptionsExt): Promise<GetTrustResponse>;
   /**

@@ -15,9 +15,11 @@ import { trustOf } from '../../../../shared/rpc/trust.ts';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { aContainer, aNode, aService, aSpec, nodeId } from '../../../support/builders.ts';
 import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
+import { SiteAuthority } from '../../../support/site-certificates.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 import { layOutPackages } from '../../upgrade/launched-agent.ts';
 
+const site = await (await SiteAuthority.make()).site('www.example.com');
 const directory = new TemporaryDirectory();
 const stateDir = directory.join('state');
 let coordinator: CoordinatorInProcess;
@@ -126,6 +128,15 @@ const changes: Readonly<
     'node-cluster edge',
     ({ control }) =>
       control.updateNodeCluster({ nodeCluster: 'edge', tags: ['eu'], updateMask: ['tags'] }),
+  ],
+  PutCertificate: [
+    'certificate site',
+    ({ control }) =>
+      control.putCertificate({ name: 'site', chainPem: site.chain, privateKeyPem: site.key }),
+  ],
+  RemoveCertificate: [
+    'certificate site',
+    ({ control }) => control.removeCertificate({ certificate: 'site' }),
   ],
   RemoveNodeCluster: [
     'node-cluster edge',

@@ -3,20 +3,22 @@ import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { accessOf } from '../../../../coordinator/api/authorization.ts';
 import { contractRegistry } from '../../../../coordinator/api/contract.ts';
+import { SealingKey } from '../../../../coordinator/certificates/sealing-key.ts';
 import { Authority } from '../../../../coordinator/identity/authority.ts';
 import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
 import { formatToken, hashSecret } from '../../../../coordinator/identity/tokens.ts';
-import type { Role, Token } from '../../../../coordinator/model.ts';
+import type { Certificate, Role, Token } from '../../../../coordinator/model.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { ProxyServiceDefinition } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
-import type { ActionId, NodeClusterId, TokenId } from '../../../../shared/ids.ts';
+import type { ActionId, CertificateId, NodeClusterId, TokenId } from '../../../../shared/ids.ts';
 import { createLogger } from '../../../../shared/logger.ts';
 import { makePrivateKey, signingRequest } from '../../../../shared/rpc/signing-request.ts';
 import type { AgentIdentity } from '../../../../coordinator/identity/agent-identity.ts';
 import {
+  aCertificate,
   aCluster,
   aContainer,
   aNode,
@@ -210,6 +212,17 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/ListTokens': [{}, ['admin']],
   '/fairlead.v1.ControlService/WatchTokens': [{}, ['admin']],
   '/fairlead.v1.ControlService/RevokeToken': [{ token: 'viewer', options }, ['admin']],
+  '/fairlead.v1.ControlService/PutCertificate': [
+    { name: 'new', services: ['web'], options },
+    whoDefinesWeb,
+  ],
+  '/fairlead.v1.ControlService/GetCertificate': [{ certificate: 'for-web' }, whoReadsLogsOfWeb],
+  '/fairlead.v1.ControlService/ListCertificates': [{}, whoReadsNodes],
+  '/fairlead.v1.ControlService/WatchCertificates': [{}, whoReadsNodes],
+  '/fairlead.v1.ControlService/RemoveCertificate': [
+    { certificate: 'for-web', options },
+    whoDefinesWeb,
+  ],
   '/fairlead.v1.ControlService/GetTrust': [{}, ['admin']],
   '/fairlead.v1.ControlService/RotateAuthority': [{ options }, ['admin']],
   '/fairlead.v1.ControlService/FinishRotation': [{ options }, ['admin']],
@@ -247,6 +260,13 @@ function authorizationOf(who: string): string | undefined {
   return strangers[who as keyof typeof strangers];
 }
 
+/** A certificate that is limited to `web`, with a key that can be opened. */
+function certificateForWeb(stateDir: string): Certificate {
+  const id = 'for-web-id' as CertificateId;
+  const sealedKey = SealingKey.open(stateDir, []).seal({ id, text: 'key' });
+  return aCertificate({ id, name: 'for-web', serviceIds: [serviceId('web-id')], sealedKey });
+}
+
 /** What there is before the coordinator starts; returns the id of the installation. */
 function furnish(stateDir: string): string {
   prepareStateDirectory(stateDir);
@@ -265,6 +285,7 @@ function furnish(stateDir: string): string {
       const rest = { serviceId: serviceId('lb-id'), nodeId: nodeId('a'.repeat(32)) };
       tx.containers.put(aContainer({ ...rest, id, name: `lb-${slot}`, slot }));
     }
+    tx.certificates.put(certificateForWeb(stateDir));
     tx.actions.put({
       ...{ id: 'action-on-web' as ActionId, method: 'ScaleService', targetKind: 'service' },
       ...{ targetId: 'web-id', targetName: 'web', serviceId: serviceId('web-id'), roll: null },

@@ -5,10 +5,15 @@ import { ApiRole, connect, Role, type FairleadClient } from '../../../../client/
 import { CoordinatorInProcess, type Answer } from '../../../support/coordinator-in-process.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
+import { SiteAuthority } from '../../../support/site-certificates.ts';
 import { removeBuild, runCli, startCli } from '../../client/cli-process.ts';
 
 const inEnvironment = 'planted-in-an-environment-7f3a';
 const inBadRequest = 'planted-in-a-bad-request-91c4';
+const authority = await SiteAuthority.make();
+const site = await authority.site('www.example.com');
+/** A part of the private key that is in no other. */
+const inPrivateKey = site.key.split('\n')[2]!;
 const wrongSecret = `planted-in-a-wrong-token-${'x'.repeat(18)}`;
 
 const directory = new TemporaryDirectory();
@@ -36,6 +41,9 @@ beforeAll(async () => {
     spec: { image: 'hello:2', environment: { ...environment, MORE: inEnvironment } },
     updateMask: ['image', 'environment'],
   });
+  const pems = { chainPem: site.chain, privateKeyPem: site.key };
+  await control.putCertificate({ name: 'site', ...pems });
+  await control.putCertificate({ name: 'site', ...pems });
   const made = {
     join: { role: Role.NODE },
     viewer: { role: Role.VIEWER },
@@ -70,14 +78,29 @@ function ask(method: string, token: string, body: string): Promise<Answer> {
 
 const views = [
   ...['ListServices', 'ListContainers', 'ListNodes', 'ListEndpoints', 'ListProxies'],
-  ...['ListActions', 'ListEvents', 'ListTokens', 'GetInfo'],
+  ...['ListActions', 'ListEvents', 'ListTokens', 'GetInfo', 'ListCertificates'],
 ];
 
 test('no answer has the secret of a token; actions and events have no environment', async () => {
   for (const view of views) {
     const answer = await (await ask(view, secrets.get('admin')!, '{}')).text();
     for (const secret of tokenSecrets()) expect(answer, view).not.toContain(secret);
+    expect(answer, view).not.toContain(inPrivateKey);
     if (view !== 'ListServices') expect(answer, view).not.toContain(inEnvironment);
+  }
+});
+
+test('the private key of a certificate is in no answer, and a bad one not in the refusal', async () => {
+  const token = secrets.get('admin')!;
+  const shown = await (await ask('GetCertificate', token, '{"certificate":"site"}')).text();
+  expect(shown).toContain('BEGIN CERTIFICATE');
+  expect(shown).not.toContain(inPrivateKey);
+  const broken = site.key.replace(inPrivateKey, `${inPrivateKey}!`);
+  for (const privateKeyPem of [broken, inPrivateKey]) {
+    const request = { name: 'bad', chainPem: site.chain, privateKeyPem };
+    const answer = await ask('PutCertificate', token, JSON.stringify(request));
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).not.toContain(inPrivateKey);
   }
 });
 
@@ -146,7 +169,8 @@ test('the list of processes shows no token', async () => {
 test('the log has no secret, at its most talkative', () => {
   const log = coordinator.log();
   expect(log).toContain('CreateToken');
-  for (const secret of [...tokenSecrets(), inEnvironment, inBadRequest, wrongSecret]) {
+  const all = [...tokenSecrets(), inEnvironment, inBadRequest, inPrivateKey, wrongSecret];
+  for (const secret of all) {
     expect(log).not.toContain(secret);
   }
 });
@@ -164,7 +188,7 @@ test('the database has environments in definitions alone, and no secret of a tok
   for (const table of tables) {
     const rows = JSON.stringify(database.value.prepare(`SELECT * FROM ${table}`).all());
     if (rows.includes(inEnvironment)) found.add(table);
-    for (const secret of [...tokenSecrets(), key, inBadRequest, wrongSecret]) {
+    for (const secret of [...tokenSecrets(), key, inBadRequest, inPrivateKey, wrongSecret]) {
       expect(rows, table).not.toContain(secret);
     }
   }

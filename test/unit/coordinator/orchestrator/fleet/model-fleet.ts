@@ -223,7 +223,8 @@ export class ModelFleet implements AsyncDisposable {
     const handlers = controlHandlers({
       ...{ ...deps, roller, packages, orchestrator, dispatcher, installationId: 'model' },
       streams: new NodeStreams({ dispatcher, clock, random }),
-      ...{ api, installScriptSha256: null },
+      ...{ api, installScriptSha256: null, inFolder: () => false },
+      sealing: { seal: ({ text }) => text },
       authenticator: new Authenticator({
         store,
         clock,
