@@ -1,5 +1,6 @@
 import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type { Liveness, Readiness } from '../shared/health-check.ts';
+import type { Route } from '../shared/routing.ts';
 import type {
   ActionId,
   CertificateId,
@@ -86,6 +87,8 @@ export interface ServiceSpec {
   readonly liveness: Liveness | null;
   /** Containers are started one after the other. */
   readonly sequential: boolean;
+  /** Which requests come to it at every load balancer that links to it. */
+  readonly routes: readonly Route[];
 }
 
 /** What a container needs free on its node. */
@@ -512,6 +515,17 @@ export interface Frontend {
   readonly port: number;
   readonly mode: 'http' | 'tcp';
   readonly defaultBackend: string;
+  /** The first that matches counts. */
+  readonly routes: readonly PlacedRoute[];
+}
+
+/** A route of a service at one load balancer. */
+export interface PlacedRoute {
+  /** SERVICE.ROUTE. */
+  readonly id: string;
+  readonly route: Route;
+  /** Name of the backend that its requests go to. */
+  readonly backend: string;
 }
 
 export interface Backend {
@@ -528,6 +542,8 @@ export interface Target {
   readonly port: number;
   readonly mode: 'ready' | 'drain';
   readonly drainTimeoutMs: number;
+  /** Its container is sent requests elsewhere, or is not linked any more; it goes when it has drained. */
+  readonly leaving: boolean;
 }
 
 /** Where a proxy's session stands; see routing/. */

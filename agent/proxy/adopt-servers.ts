@@ -30,6 +30,7 @@ export function adoptServers(
       mode: server.mode === 'ready' ? 'ready' : 'drain',
       drainTimeoutMs: listed?.drainTimeoutMs ?? defaultDrainTimeoutMs,
       container: listed?.container ?? '',
+      containerId: listed?.containerId ?? '',
     });
   }
   return { ...list, targets: corrected };

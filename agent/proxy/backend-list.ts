@@ -1,3 +1,5 @@
+import type { Route } from '../../shared/gen/fairlead/v1/route.ts';
+
 /** What a frontend or backend speaks. */
 export type Protocol = 'http' | 'tcp';
 
@@ -8,6 +10,16 @@ export interface Frontend {
   readonly protocol: Protocol;
   /** Name of the backend that takes its requests; one that is not in the list gives 503. */
   readonly defaultBackend: string;
+  /** Which requests go elsewhere; the first that matches counts. */
+  readonly routes: readonly FrontendRoute[];
+}
+
+/** A route at one frontend. */
+export interface FrontendRoute {
+  /** Unique in a list. */
+  readonly id: string;
+  readonly route: Route;
+  readonly backend: string;
 }
 
 /** A pool of targets. */
@@ -29,6 +41,8 @@ export interface Target {
   readonly drainTimeoutMs: number;
   /** Name of the container behind it. */
   readonly container: string;
+  /** Its id; empty from a coordinator that does not tell. */
+  readonly containerId: string;
 }
 
 /** The part of a list that only a reload of HAProxy can change. */
@@ -84,6 +98,9 @@ export class BackendList {
   #structure: Structure = { frontends: [], backends: [] };
   readonly #targets = new Map<string, Target>();
   readonly #pathOfId = new Map<string, string>();
+  /** Targets that are to drain and are held READY, as they are in the list. */
+  readonly #held = new Map<string, Target>();
+  #structureInEffect = false;
   readonly #rejected = new Map<string, string>();
 
   constructor(snapshot?: ListSnapshot) {
@@ -112,9 +129,23 @@ export class BackendList {
     return this.#rejected;
   }
 
+  /**
+   * HAProxy has the frontends, backends and routes of the list. Until then targets that drain because their
+   * container takes requests elsewhere go on: it is to them that requests still come. Returns the paths of those
+   * that drain now.
+   */
+  structureTookEffect(): readonly string[] {
+    this.#structureInEffect = true;
+    const paths = [...this.#held.keys()];
+    for (const [path, target] of this.#held) this.#targets.set(path, target);
+    this.#held.clear();
+    return paths;
+  }
+
   /** Takes a whole list in place of the one before; fewer targets, or none, are meant so. */
   replace(snapshot: ListSnapshot): ListChange {
     const structure = !sameStructure(this.#structure, snapshot);
+    if (structure) this.#structureInEffect = false;
     const changed = new Set<string>();
     const gone = new Set(this.#pathOfId.keys());
     for (const target of snapshot.targets) {
@@ -122,6 +153,7 @@ export class BackendList {
       this.#put(target, changed);
     }
     for (const id of gone) this.#remove(id, changed);
+    this.#hold(snapshot.targets, changed);
     this.#rejected.clear();
     for (const { id, message } of snapshot.rejected) this.#rejected.set(id, message);
     this.#epoch = snapshot.epoch;
@@ -136,6 +168,7 @@ export class BackendList {
     const changed = new Set<string>();
     for (const id of delta.removedTargetIds) this.#remove(id, changed);
     for (const target of delta.targets) this.#put(target, changed);
+    this.#hold(delta.targets, changed);
     for (const { id, message } of delta.rejected) this.#rejected.set(id, message);
     this.#version = delta.version;
     return { structure: false, paths: [...changed] };
@@ -146,7 +179,7 @@ export class BackendList {
       epoch: this.#epoch,
       version: this.#version,
       ...this.#structure,
-      targets: [...this.#targets.values()],
+      targets: [...this.#targets].map(([path, target]) => this.#held.get(path) ?? target),
       rejected: [...this.#rejected].map(([id, message]) => ({ id, message })),
     };
   }
@@ -157,6 +190,7 @@ export class BackendList {
     if (pathBefore !== undefined && pathBefore !== path) this.#remove(target.id, changed);
     const before = this.#targets.get(path);
     this.#rejected.delete(target.id);
+    this.#held.delete(path);
     this.#targets.set(path, target);
     this.#pathOfId.set(target.id, path);
     if (before === undefined || !sameTarget(before, target)) changed.add(path);
@@ -168,31 +202,32 @@ export class BackendList {
     if (path === undefined) return;
     this.#pathOfId.delete(id);
     this.#targets.delete(path);
+    this.#held.delete(path);
     changed.add(path);
+  }
+
+  /** Has those of `targets` go on that drain although their container takes requests elsewhere. */
+  #hold(targets: readonly Target[], changed: Set<string>): void {
+    if (this.#structureInEffect) return;
+    const serving = new Set(
+      [...this.#targets.values()].flatMap(({ mode, containerId }) =>
+        mode === 'ready' && containerId !== '' ? [containerId] : [],
+      ),
+    );
+    for (const target of targets) {
+      if (target.mode !== 'drain' || !serving.has(target.containerId)) continue;
+      const path = pathOf(target);
+      this.#held.set(path, target);
+      this.#targets.set(path, { ...target, mode: 'ready' });
+      changed.add(path);
+    }
   }
 }
 
 /** The order counts too: it is that of the file. */
 function sameStructure(a: Structure, b: Structure): boolean {
-  return (
-    a.frontends.length === b.frontends.length &&
-    a.backends.length === b.backends.length &&
-    a.frontends.every((frontend, index) => sameFrontend(frontend, b.frontends[index])) &&
-    a.backends.every((backend, index) => sameBackend(backend, b.backends[index]))
-  );
-}
-
-function sameFrontend(a: Frontend, b: Frontend | undefined): boolean {
-  return (
-    a.name === b?.name &&
-    a.port === b.port &&
-    a.protocol === b.protocol &&
-    a.defaultBackend === b.defaultBackend
-  );
-}
-
-function sameBackend(a: Backend, b: Backend | undefined): boolean {
-  return a.name === b?.name && a.protocol === b.protocol;
+  const text = ({ frontends, backends }: Structure) => JSON.stringify([frontends, backends]);
+  return text(a) === text(b);
 }
 
 function sameTarget(a: Target, b: Target): boolean {
@@ -201,6 +236,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.port === b.port &&
     a.mode === b.mode &&
     a.drainTimeoutMs === b.drainTimeoutMs &&
-    a.container === b.container
+    a.container === b.container &&
+    a.containerId === b.containerId
   );
 }

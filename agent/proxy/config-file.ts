@@ -1,23 +1,8 @@
-import type { Backend, Frontend, Structure, Target } from './backend-list.ts';
-import { serverParameters, socketAddress } from './server-commands.ts';
-
-/** Names of proxies in the file that are ours begin so; the coordinator's never do. */
-export const ownPrefix = 'fairlead-';
-
-/** What does not depend on the list. */
-export interface ConfigSettings {
-  /** Connections that HAProxy serves at a time. */
-  readonly maxConnections: number;
-  readonly adminSocketPath: string;
-  /** Where the states of servers go over from a worker to the next. */
-  readonly serverStatePath: string;
-  /** Path of the socket by which an old worker hands requests of a port to the new one. */
-  readonly handoffSocketPath: (port: number) => string;
-  /** Port of the statistics page; 0: none. */
-  readonly statsPort: number;
-  /** `USER:PASSWORD` of the statistics page; without it only this host can open the page. */
-  readonly statsAuth: string | undefined;
-}
+import type { Structure, Target } from './backend-list.ts';
+import { backendSection } from './backend-section.ts';
+import { ownPrefix, type ConfigSettings } from './config-settings.ts';
+import { section } from './config-words.ts';
+import { backendKey, frontendSection } from './frontend-section.ts';
 
 /** All that a file is made from. */
 export interface ConfigInput extends Structure {
@@ -41,7 +26,7 @@ export function renderConfig(input: ConfigInput, settings: ConfigSettings): stri
     if (members === undefined) targets.set(target.backend, [target]);
     else members.push(target);
   }
-  const known = new Set(input.backends.map(keyOf));
+  const known = new Set(input.backends.map(({ name, protocol }) => backendKey(name, protocol)));
   return [
     globalSection(input.description, settings),
     defaultsSections,
@@ -102,65 +87,13 @@ defaults ${ownPrefix}tcp
   load-server-state-from-file global
 `;
 
-function frontendSection(
-  { name, port, protocol, defaultBackend }: Frontend,
-  backends: ReadonlySet<string>,
-  settings: ConfigSettings,
-): string {
-  const known = backends.has(keyOf({ name: defaultBackend, protocol }));
-  const route = known ? [`  default_backend ${defaultBackend}`] : [];
-  if (protocol === 'tcp') {
-    return lines(`frontend ${name} from ${ownPrefix}tcp`, [`  bind :${port}`, ...route]);
-  }
-  const handoff = `${ownPrefix}handoff-${port}`;
-  const socketPath = settings.handoffSocketPath(port);
-  // A worker that was replaced cannot be told of changes any more ("Proxy is disabled"), but still
-  // gets requests on connections that clients keep. It hands them to its successor, so that they go by
-  // the list of now. When HAProxy ends for good, `stop` puts `next` in maintenance first.
-  return (
-    lines(`frontend ${name} from ${ownPrefix}http`, [
-      `  bind :${port}`,
-      `  bind unix@${socketPath} mode 600 accept-proxy`,
-      '  monitor-uri /_lb_ping',
-      '  http-request set-header X-Forwarded-Proto http',
-      `  use_backend ${handoff} if { stopping } { srv_is_up(${handoff}/next) }`,
-      ...route,
-    ]) +
-    '\n' +
-    lines(`backend ${handoff} from ${ownPrefix}http`, [
-      `  server next unix@${socketPath} send-proxy-v2`,
-    ])
-  );
-}
-
-/** HAProxy refuses a whole file in which a frontend sends to a backend that speaks something else. */
-function keyOf({ name, protocol }: Backend): string {
-  return `${protocol} ${name}`;
-}
-
-function backendSection({ name, protocol }: Backend, targets: readonly Target[]): string {
-  const servers = targets.map(
-    ({ id, address, port }) => `  server ${id} ${socketAddress(address, port)} ${serverParameters}`,
-  );
-  if (protocol === 'tcp') return lines(`backend ${name} from ${ownPrefix}tcp`, servers);
-  return lines(`backend ${name} from ${ownPrefix}http`, [
-    '  option forwardfor',
-    '  http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }',
-    ...servers,
-  ]);
-}
-
 /** Nothing can be changed by the page. It has no password that everybody knows, so it is local at first. */
 function statsSection(port: number, auth: string | undefined): string {
-  return lines(`frontend ${ownPrefix}stats from ${ownPrefix}http`, [
-    `  bind ${auth === undefined ? '127.0.0.1' : ''}:${port}`,
-    '  stats enable',
-    '  stats uri /',
-    '  stats refresh 10s',
-    ...(auth === undefined ? [] : [`  stats auth '${auth}'`]),
+  return section(`frontend ${ownPrefix}stats from ${ownPrefix}http`, [
+    `bind ${auth === undefined ? '127.0.0.1' : ''}:${port}`,
+    'stats enable',
+    'stats uri /',
+    'stats refresh 10s',
+    ...(auth === undefined ? [] : [`stats auth '${auth}'`]),
   ]);
-}
-
-function lines(head: string, body: readonly string[]): string {
-  return [head, ...body, ''].join('\n');
 }

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { type Structure, type Target } from './backend-list.ts';
-import { renderConfig, type ConfigSettings } from './config-file.ts';
+import { renderConfig } from './config-file.ts';
+import type { ConfigSettings } from './config-settings.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
+import { MapFiles } from './map-files.ts';
 import { usablePorts } from './ports.ts';
+import { mapsOf, type MapEntries } from './route-maps.ts';
 import { writeAtomically, type StatePaths } from './state-directory.ts';
 
 /** All of a configuration but the targets. */
@@ -34,12 +37,21 @@ export class ConfigStore {
   readonly #paths: StatePaths;
   readonly #settings: FixedSettings;
   readonly #haproxy: HaproxyProcess;
+  readonly #maps: MapFiles;
+  readonly #candidateMaps: MapFiles;
   #writing: Promise<unknown> = Promise.resolve();
 
   constructor(paths: StatePaths, settings: FixedSettings, haproxy: HaproxyProcess) {
     this.#paths = paths;
     this.#settings = settings;
     this.#haproxy = haproxy;
+    this.#maps = new MapFiles(paths.maps);
+    this.#candidateMaps = new MapFiles(paths.candidateMaps);
+  }
+
+  /** The maps of a configuration by the paths at which HAProxy has them. */
+  mapsOf({ frontends }: Configuration): Map<string, MapEntries> {
+    return new Map([...mapsOf(frontends)].map(([name, map]) => [this.#maps.pathOf(name), map]));
   }
 
   /** The configuration that serves a structure with the ports that can be had now. */
@@ -50,7 +62,7 @@ export class ConfigStore {
       ownPorts,
     );
     const usable = { frontends, backends: structure.backends, statsPort };
-    const text = this.#render({ ...usable, revision: '', problem }, []);
+    const text = this.#render({ ...usable, revision: '', problem }, [], this.#maps);
     const revision = createHash('sha256').update(text).digest('hex').slice(0, 12);
     return { ...usable, revision, problem };
   }
@@ -60,7 +72,9 @@ export class ConfigStore {
     { configuration, targets }: ConfigContent,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    await writeAtomically(this.#paths.candidate, this.#render(configuration, targets));
+    const text = this.#render(configuration, targets, this.#candidateMaps);
+    await this.#candidateMaps.write(mapsOf(configuration.frontends));
+    await writeAtomically(this.#paths.candidate, text);
     return await this.#haproxy.check(this.#paths.candidate, signal);
   }
 
@@ -80,15 +94,17 @@ export class ConfigStore {
     action: (write: (content: ConfigContent) => Promise<void>) => Promise<T>,
   ): Promise<T> {
     const result = this.#writing.then(() =>
-      action(({ configuration, targets }) =>
-        writeAtomically(this.#paths.config, this.#render(configuration, targets)),
-      ),
+      action(async ({ configuration, targets }) => {
+        const text = this.#render(configuration, targets, this.#maps);
+        await this.#maps.write(mapsOf(configuration.frontends));
+        await writeAtomically(this.#paths.config, text);
+      }),
     );
     this.#writing = result.catch(() => undefined);
     return await result;
   }
 
-  #render(configuration: Configuration, targets: Iterable<Target>): string {
+  #render(configuration: Configuration, targets: Iterable<Target>, maps: MapFiles): string {
     const { frontends, backends, statsPort, revision } = configuration;
     const ports = portsOf(configuration);
     return renderConfig(
@@ -104,6 +120,7 @@ export class ConfigStore {
         adminSocketPath: this.#paths.adminSocket,
         serverStatePath: this.#paths.serverState,
         handoffSocketPath: this.#paths.handoffSocket,
+        mapPath: (name) => maps.pathOf(name),
       },
     );
   }

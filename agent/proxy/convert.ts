@@ -13,19 +13,21 @@ import {
   type ProxyStatus,
   type Backend as ProtoBackend,
   type Frontend as ProtoFrontend,
+  type FrontendRoute as ProtoFrontendRoute,
   type Target as ProtoTarget,
   type TargetStatus as ProtoTargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type {
   Backend,
   Frontend,
+  FrontendRoute,
   ListDelta,
   ListSnapshot,
   Protocol,
   RejectedTarget,
   Target,
 } from './backend-list.ts';
-import { ownPrefix } from './config-file.ts';
+import { ownPrefix } from './config-settings.ts';
 import type { AppliedVersion, HaproxyStatus, Outgoing, TargetStatus } from './outbox.ts';
 import { agentVersion } from './version.ts';
 
@@ -33,6 +35,7 @@ const protocolVersion = 1;
 
 /** HAProxy takes these names, and nothing in them ends a word of a command or a file. */
 const namePattern = /^[A-Za-z0-9_.:-]{1,200}$/;
+const headerName = /^[A-Za-z0-9_-]{1,100}$/;
 const healthCodes = { up: TargetHealth.UP, down: TargetHealth.DOWN } as const;
 const loadingKinds = {
   adopt: ProxyLoadingKind.ADOPT,
@@ -94,7 +97,7 @@ export function helloOf(greeting: Greeting): ProxySessionRequest {
   const { proxyId, name, service, status, applied } = greeting;
   const value: ProxyHello = {
     protocolVersion,
-    verbs: [],
+    verbs: ['routes'],
     proxyId,
     name,
     service,
@@ -177,7 +180,7 @@ function targetsOf(messages: readonly ProtoTarget[]): {
 
 /** HAProxy takes some mistakes in silence: an address without a port, a name that it never resolves. */
 function targetOf(message: ProtoTarget): Target | string {
-  const { id, backend, port, drainTimeoutMs, container } = message;
+  const { id, backend, port, drainTimeoutMs, container, containerId } = message;
   if (!namePattern.test(id)) return `"${id}" is no name for a server`;
   if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
   if (!isPort(port)) return `${port} is no port`;
@@ -185,7 +188,7 @@ function targetOf(message: ProtoTarget): Target | string {
   if (address === undefined) return `"${message.address}" is no IP address`;
   const mode = modeOf(message.mode);
   if (mode === undefined) return 'its mode is neither READY nor DRAIN';
-  return { id, backend, address, port, mode, drainTimeoutMs, container };
+  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId };
 }
 
 /** As HAProxy prints it, so that the two can be compared. */
@@ -200,12 +203,30 @@ function modeOf(mode: ProtoTarget['mode']): Target['mode'] | undefined {
   return mode === TargetMode.DRAIN ? 'drain' : undefined;
 }
 
-function frontendOf({ name, port, mode, defaultBackend }: ProtoFrontend): Frontend | string {
+function frontendOf(message: ProtoFrontend): Frontend | string {
+  const { name, port, mode, defaultBackend } = message;
   const protocol = protocolOf(mode);
   if (protocol === undefined) return 'its mode is neither HTTP nor TCP';
   if (!isPort(port)) return `${port} is no port`;
   if (!namePattern.test(defaultBackend)) return `"${defaultBackend}" is no name for a backend`;
-  return { name, port, protocol, defaultBackend };
+  const routes = message.routes.map(routeOf);
+  const problem = routes.find((route) => typeof route === 'string');
+  if (problem !== undefined) return problem;
+  return { name, port, protocol, defaultBackend, routes: routes.filter(isRoute) };
+}
+
+/** Names are checked here; all other text of a route goes through `word`, which can take any. */
+function routeOf({ id, route, backend }: ProtoFrontendRoute): FrontendRoute | string {
+  if (!namePattern.test(id)) return `"${id}" is no name for a route`;
+  if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
+  if (route === undefined) return `route "${id}" says nothing`;
+  const wrong = route.headers.find(({ name }) => !headerName.test(name));
+  if (wrong !== undefined) return `"${wrong.name}" is no name for a header`;
+  return { id, route, backend };
+}
+
+function isRoute(route: FrontendRoute | string): route is FrontendRoute {
+  return typeof route !== 'string';
 }
 
 function backendOf({ name, mode }: ProtoBackend): Backend | string {

@@ -295,6 +295,7 @@ export class HaproxyDriver {
     await this.#deps.haproxy.trimLog();
     this.#applier.noteAll(list.targets, live.servers);
     this.#restructurer.noteTime();
+    await this.#restructurer.mendMaps(live);
     this.#reconcileAt = this.#deps.clock.monotonic() + reconcileEveryMs;
   }
 
@@ -328,10 +329,17 @@ export class HaproxyDriver {
     try {
       const next = await this.#restructurer.restructure(live, list, onSwap, signal);
       if (next !== undefined) this.#become(next);
+      if (this.#restructurer.inEffect) this.#releaseHeld(list);
     } finally {
       this.#live ??= live;
     }
     this.#wakeup.notify();
+  }
+
+  /** What was held because requests came to it by the structure before drains now. */
+  #releaseHeld(list: BackendList): void {
+    this.#applier.note(list.structureTookEffect(), list.targets);
+    this.saving.notify();
   }
 
   async #readInFlight(

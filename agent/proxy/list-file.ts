@@ -1,16 +1,33 @@
 import * as z from 'zod/mini';
-import type { ListSnapshot } from './backend-list.ts';
+import { Route } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { ListSnapshot } from './backend-list.ts';
 import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
 
 const protocol = z.enum(['http', 'tcp']);
+
+/** In the JSON form of the contract, which says how what is new or gone is read. */
+const route = z.object({
+  id: z.string(),
+  backend: z.string(),
+  route: z.pipe(
+    z.unknown(),
+    z.transform((json) => Route.fromJSON(json)),
+  ),
+});
 
 const listSchema = z.object({
   format: z.literal(1),
   epoch: z.string(),
   version: z.number(),
   frontends: z.array(
-    z.object({ name: z.string(), port: z.number(), protocol, defaultBackend: z.string() }),
+    z.object({
+      name: z.string(),
+      port: z.number(),
+      protocol,
+      defaultBackend: z.string(),
+      routes: z._default(z.array(route), []),
+    }),
   ),
   backends: z.array(z.object({ name: z.string(), protocol })),
   targets: z.array(
@@ -22,6 +39,7 @@ const listSchema = z.object({
       mode: z.enum(['ready', 'drain']),
       drainTimeoutMs: z.number(),
       container: z.string(),
+      containerId: z._default(z.string(), ''),
     }),
   ),
 });
@@ -47,7 +65,13 @@ export class ListFile {
   }
 
   async write({ epoch, version, frontends, backends, targets }: ListSnapshot): Promise<void> {
-    const content = { format: 1, epoch, version, frontends, backends, targets };
+    const content = {
+      ...{ format: 1, epoch, version, backends, targets },
+      frontends: frontends.map((frontend) => ({
+        ...frontend,
+        routes: frontend.routes.map((each) => ({ ...each, route: Route.toJSON(each.route) })),
+      })),
+    };
     await writeAtomically(this.#path, `${JSON.stringify(content)}\n`);
   }
 }

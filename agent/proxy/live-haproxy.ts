@@ -1,5 +1,5 @@
 import { pathOf } from './backend-list.ts';
-import { ownPrefix } from './config-file.ts';
+import { ownPrefix } from './config-settings.ts';
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { pathOfStep, type ServerStep } from './plan-servers.ts';
 import type { Reply } from './runtime-client.ts';

@@ -11,6 +11,7 @@ import {
 } from './config-store.ts';
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
+import { MapSync } from './map-sync.ts';
 import type { Outbox } from './outbox.ts';
 import { reloadReason } from './plan-servers.ts';
 
@@ -36,6 +37,7 @@ export interface RestructurerDeps {
  */
 export class Restructurer {
   readonly #deps: RestructurerDeps;
+  readonly #maps = new MapSync();
   #configuration: Configuration | undefined;
   #running: RunningConfiguration = { revision: '', ports: new Set() };
   #refused: { readonly revision: string; readonly retryAt: number } | undefined;
@@ -54,6 +56,11 @@ export class Restructurer {
   /** True: what HAProxy runs may not be what the list wants. */
   get pending(): boolean {
     return this.#changed;
+  }
+
+  /** True: HAProxy runs what the list wants. */
+  get inEffect(): boolean {
+    return !this.#changed && this.#refused === undefined;
   }
 
   /** When to look; undefined: nothing changed. */
@@ -77,6 +84,13 @@ export class Restructurer {
       this.#changed = true;
     }
     if (this.#configuration?.problem !== undefined) this.#changed = true;
+  }
+
+  /** Reads the maps of HAProxy anew, and mends what somebody else changed in them. */
+  async mendMaps({ connection }: LiveHaproxy): Promise<void> {
+    if (this.#configuration === undefined || !this.inEffect) return;
+    this.#maps.forget();
+    await this.#maps.sync(connection.client, this.#deps.configStore.mapsOf(this.#configuration));
   }
 
   /** Takes over the HAProxy that runs; throws if it does not answer or is not ours. */
@@ -128,6 +142,7 @@ export class Restructurer {
     outbox.setProblem('ports', wanted.problem);
     const reason = reloadReason({ ...this.#configuration, ...this.#running }, wanted);
     if (reason === undefined) {
+      await this.#maps.sync(live.connection.client, configStore.mapsOf(wanted));
       this.#noteLoaded(wanted);
       return undefined;
     }

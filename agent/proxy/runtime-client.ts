@@ -229,7 +229,8 @@ async function dial(
  * comes as a notice.
  */
 function readReply(command: string, raw: string): Reply {
-  const text = raw.trim();
+  // Each line of a payload is asked for with a prompt of its own.
+  const text = raw.replace(/^(?:\+ )+/, '').trim();
   const refused = /^\[[0-3]\]:/.test(text) || text.includes('Unknown command');
   const words = text.replace(/^\[\d\]: */, '');
   return { text: words, refusal: refused ? { command, message: words } : undefined };

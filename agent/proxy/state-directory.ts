@@ -27,6 +27,10 @@ export interface StatePaths {
   /** Whom to trust as the coordinator. */
   readonly trust: string;
   readonly handoffSocket: (port: number) => string;
+  /** Maps of routes that `config` refers to. */
+  readonly maps: string;
+  /** Those that `candidate` refers to. */
+  readonly candidateMaps: string;
 }
 
 /** Where everything is in a state directory; refuses one whose name is too long for sockets. */
@@ -53,6 +57,8 @@ export function statePaths(stateDir: string): StatePaths {
     proxyId: join(directory, 'proxy-id'),
     trust: join(directory, 'trust.json'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),
+    maps: join(directory, 'maps'),
+    candidateMaps: join(directory, 'maps.new'),
   };
 }
 

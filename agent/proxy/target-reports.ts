@@ -1,7 +1,7 @@
 import { pathOf, type Target } from './backend-list.ts';
 import type { Outbox, TargetStatus } from './outbox.ts';
 import type { Counters } from './server-state.ts';
-import { ownPrefix } from './config-file.ts';
+import { ownPrefix } from './config-settings.ts';
 
 export interface TargetReportsDeps {
   readonly outbox: Outbox;

@@ -9,6 +9,7 @@ import type { Liveness, Readiness } from '../../shared/health-check.ts';
 import type { ServiceSpec } from '../model.ts';
 import { portOnHost } from '../routing/routes.ts';
 import { optionsFromProto, optionsToProto } from './convert-options.ts';
+import { routesFromProto, routeToProto } from './convert-routes.ts';
 import {
   platformsFromProto,
   reservationFromProto,
@@ -121,6 +122,11 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     restartLimit: restartLimitFromProto(spec, `${field}.restart_limit`, into),
     sequential: spec.sequential,
     liveness: livenessFromProto(spec.liveness, { field: `${field}.liveness`, ports }, into),
+    routes: routesFromProto(
+      spec.routes,
+      { field: `${field}.routes`, ports, isLoadBalancer: apiRole === 'proxy' },
+      into,
+    ),
   };
 }
 
@@ -178,6 +184,7 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     restartLimit: spec.restartLimit,
     liveness: livenessToProto(spec.liveness),
     sequential: spec.sequential,
+    routes: spec.routes.map(routeToProto),
   };
 }
 
@@ -200,8 +207,8 @@ export function mergeSpec(
 }
 
 /**
- * Whether containers of `before` cannot serve as containers of `after`. Count, links, tags, strategy,
- * update policy and drain timeout are no part of a container.
+ * Whether containers of `before` cannot serve as containers of `after`. Count, links, routes, tags,
+ * strategy, update policy and drain timeout are no part of a container.
  */
 export function needsNewContainers(before: ServiceSpec, after: ServiceSpec): boolean {
   return definitionOf(before) !== definitionOf(after);

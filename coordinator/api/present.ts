@@ -32,7 +32,6 @@ import type { Placement } from '../orchestrator/placement.ts';
 import { viewOf } from '../orchestrator/view-of.ts';
 import { endpointsOf } from '../routing/endpoints.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
-import { defaultBackend } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
 import { clusterState } from '../scheduler/cluster-state.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
@@ -226,7 +225,7 @@ export class Presenter {
       servers: [...(list?.targets() ?? [])].map((target) => {
         const seen = proxy.target(target.id);
         return {
-          backend: defaultBackend,
+          backend: target.backend,
           name: target.id,
           container: target.container,
           address: `${target.address}:${target.port}`,

@@ -25,6 +25,7 @@ import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
+import { routeToProto } from './convert-routes.ts';
 import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
 import { historyFromProto } from './convert-proxy.ts';
@@ -85,6 +86,7 @@ async function* proxySession(
   });
   const record = attach(deps, hello, service, principal.certificate);
   const session = { id: deps.random.id() as SessionId, close: cutWith };
+  record.verbs = new Set(hello.verbs);
   record.open(session, hello.epoch === deps.epoch ? hello.version : null);
   takeStatus(record, hello.status);
   const { authority } = principal.certificate;
@@ -205,19 +207,27 @@ function nextMessage(
   return { message: { $case: 'snapshot', value } };
 }
 
-function structureToProto({ structure }: BackendList, { place }: ProxyRecord) {
+/** A proxy that does not know of routes is told of what it can do: of ports, each with one backend. */
+function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) {
   const mode = (each: { readonly mode: 'http' | 'tcp' }) =>
     each.mode === 'http' ? FrontendMode.HTTP : FrontendMode.TCP;
+  const knowsRoutes = verbs.has('routes');
   return {
-    frontends: frontendsOf(structure.ports, place).map((f) => ({ ...f, mode: mode(f) })),
-    backends: structure.backends.map((b) => ({ ...b, mode: mode(b) })),
+    frontends: frontendsOf(plan, place).map(({ routes, ...f }) => ({
+      ...f,
+      mode: mode(f),
+      routes: knowsRoutes
+        ? routes.map(({ route, ...rest }) => ({ ...rest, route: routeToProto(route) }))
+        : [],
+    })),
+    backends: plan.backends.map((b) => ({ ...b, mode: mode(b) })),
   };
 }
 
 function targetToProto(target: Target): ProtoTarget {
-  const { id, backend, address, port, drainTimeoutMs, container } = target;
+  const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
   const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
-  return { id, backend, address, port, mode, drainTimeoutMs, container };
+  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId };
 }
 
 function receive(

@@ -16,6 +16,7 @@ import type { Previews } from './previews.ts';
 import type { ServiceMutations, ServiceRequest } from './service-mutations.ts';
 import { diffOf } from './spec-diff.ts';
 import { throwIfInvalid, validateRange } from './validate.ts';
+import { requireNoConflicts } from './route-conflicts.ts';
 import { requireVolumeSources } from './volume-sources.ts';
 
 const maxRevision = 2 ** 32 - 1;
@@ -84,6 +85,7 @@ export class RolloutApi {
         // How many there are, and what they are linked to, is of today.
         const { replicas, links } = service.spec;
         const spec = { ...former, replicas, links };
+        requireNoConflicts(this.#deps.store, { ...service, spec });
         requireVolumeSources(this.#deps.store, service, spec);
         if (needsNewContainers(service.spec, spec)) return services.revised(service, spec);
         return { ...service, spec };

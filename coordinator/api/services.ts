@@ -25,6 +25,7 @@ import type { Lookup } from './lookup.ts';
 import type { Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
 import type { Previews } from './previews.ts';
+import { requireNoConflicts } from './route-conflicts.ts';
 import { requireVolumeSources } from './volume-sources.ts';
 import { newRollout, type ServiceMutations, type ServiceRequest } from './service-mutations.ts';
 import { linkFromProto } from './spec-parts.ts';
@@ -87,7 +88,8 @@ export class ServiceApi {
       updatedAtMs: nowMs,
     };
     for (const link of spec.links) this.#requireLinkable(service, link);
-    requireVolumeSources(this.#deps.store, service, spec);
+    requireNoConflicts(store, service);
+    requireVolumeSources(store, service, spec);
     return this.#deps.services.write(call, options, service, {
       method: 'CreateService',
       event: 'service.created',
@@ -104,6 +106,7 @@ export class ServiceApi {
     const spec = mergeSpec(before.spec, request.spec, request.updateMask ?? [], violations);
     throwIfInvalid(violations);
     for (const link of spec.links) this.#requireLinkable(before, link);
+    requireNoConflicts(this.#deps.store, { ...before, spec });
     requireVolumeSources(this.#deps.store, before, spec);
     return this.#deps.services.mutate(request, call, {
       method: 'UpdateService',
@@ -231,7 +234,9 @@ export class ServiceApi {
           );
         }
         this.#requireLinkable(service, link);
-        return { ...service, spec: { ...service.spec, links: [...service.spec.links, link] } };
+        const linked = { ...service.spec, links: [...service.spec.links, link] };
+        requireNoConflicts(this.#deps.store, { ...service, spec: linked });
+        return { ...service, spec: linked };
       },
     });
   }

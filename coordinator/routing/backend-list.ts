@@ -1,5 +1,6 @@
-import type { ContainerId } from '../../shared/ids.ts';
-import type { Backend, Port, Target } from '../model.ts';
+import type { ContainerId, ServiceId } from '../../shared/ids.ts';
+import type { Target } from '../model.ts';
+import type { Membership, RoutingPlan } from './routes.ts';
 
 /** Changes that are kept for proxies to catch up with; one that is further behind gets a snapshot. */
 const keptChanges = 4_096;
@@ -8,13 +9,6 @@ export interface ListSnapshot {
   readonly kind: 'snapshot';
   readonly version: number;
   readonly targets: readonly Target[];
-}
-
-/** What a proxy's configuration file is made from; frontends depend on where the proxy runs. */
-export interface ListStructure {
-  /** Ports of the load balancer service. */
-  readonly ports: readonly Port[];
-  readonly backends: readonly Backend[];
 }
 
 export interface ListDelta {
@@ -31,21 +25,26 @@ export interface ListDelta {
  */
 export class BackendList {
   readonly #targets = new Map<string, Target>();
-  readonly #byContainer = new Map<ContainerId, string>();
-  readonly #readySince = new Map<ContainerId, number>();
-  readonly #drainSince = new Map<ContainerId, number>();
+  readonly #byContainer = new Map<ContainerId, readonly Target[]>();
+  /** The version that first had each target in the mode that it has. */
+  readonly #since = new Map<string, number>();
   #changes: string[] = [];
   /** The version that the first of `#changes` led from. */
   #base = 0;
-  #structure: ListStructure;
+  #plan: RoutingPlan;
+  #memberships: RoutingPlan['memberships'];
 
-  constructor(structure: ListStructure) {
-    this.#structure = structure;
+  constructor(plan: RoutingPlan) {
+    this.#plan = plan;
+    this.#memberships = plan.memberships;
   }
 
-  /** Changes identity whenever backends change: proxies then need the whole list. */
-  get structure(): ListStructure {
-    return this.#structure;
+  /**
+   * What a proxy's configuration file is made from; frontends depend on where the proxy runs. Changes identity
+   * whenever it changes: proxies then need the whole list.
+   */
+  get plan(): RoutingPlan {
+    return this.#plan;
   }
 
   get version(): number {
@@ -60,46 +59,55 @@ export class BackendList {
     return this.#targets.values();
   }
 
-  /** True: proxies have to be told. */
-  restructure(structure: ListStructure): boolean {
-    if (JSON.stringify(structure) === JSON.stringify(this.#structure)) return false;
-    this.#structure = structure;
+  /** What containers of a service are used for. */
+  usesOf(service: ServiceId): readonly Membership[] {
+    return this.#memberships.get(service) ?? [];
+  }
+
+  /** True: proxies have to be told, and that makes a version. */
+  restructure(plan: RoutingPlan): boolean {
+    this.#memberships = plan.memberships;
+    if (textOf(plan) === textOf(this.#plan)) return false;
+    this.#plan = plan;
+    this.#record('');
     return true;
   }
 
-  target(container: ContainerId): Target | undefined {
-    return this.#targets.get(this.#byContainer.get(container) ?? '');
+  /** The targets of one container. */
+  targetsOf(container: ContainerId): readonly Target[] {
+    return this.#byContainer.get(container) ?? none;
   }
 
-  /** The version that first had the container's target in this mode; null if it is not so now. */
-  versionOf(container: ContainerId, mode: Target['mode']): number | null {
-    const map = mode === 'ready' ? this.#readySince : this.#drainSince;
-    return map.get(container) ?? null;
+  /** The version that first had the target in the mode that it has. */
+  sinceOf({ id }: Target): number {
+    return this.#since.get(id) ?? 0;
   }
 
   containers(): Iterable<ContainerId> {
     return this.#byContainer.keys();
   }
 
-  /** Sets or removes the target of one container. True: that made new versions. */
-  set(container: ContainerId, target: Target | null): boolean {
-    const before = this.target(container);
-    if (before === undefined && target === null) return false;
-    if (before !== undefined && target !== null && sameTarget(before, target)) return false;
-    if (before !== undefined && before.id !== target?.id) {
-      this.#targets.delete(before.id);
-      this.#record(before.id);
+  /** Sets the targets of one container. True: that made new versions. */
+  set(container: ContainerId, targets: readonly Target[]): boolean {
+    const before = this.targetsOf(container);
+    const changed = targets.filter((target) => {
+      const known = this.#targets.get(target.id);
+      return known === undefined || !sameTarget(known, target);
+    });
+    const gone = before.filter(({ id }) => !targets.some((target) => target.id === id));
+    if (changed.length === 0 && gone.length === 0) return false;
+    for (const { id } of gone) {
+      this.#targets.delete(id);
+      this.#since.delete(id);
+      this.#record(id);
     }
-    this.#readySince.delete(container);
-    this.#drainSince.delete(container);
-    if (target === null) {
-      this.#byContainer.delete(container);
-      return true;
+    for (const target of changed) {
+      this.#targets.set(target.id, target);
+      this.#record(target.id);
+      this.#since.set(target.id, this.version);
     }
-    this.#targets.set(target.id, target);
-    this.#byContainer.set(container, target.id);
-    this.#record(target.id);
-    (target.mode === 'ready' ? this.#readySince : this.#drainSince).set(container, this.version);
+    if (targets.length === 0) this.#byContainer.delete(container);
+    else this.#byContainer.set(container, targets);
     return true;
   }
 
@@ -113,6 +121,7 @@ export class BackendList {
     const targets: Target[] = [];
     const removedTargetIds: string[] = [];
     for (const id of new Set(this.#changes.slice(baseVersion - this.#base))) {
+      if (id === '') continue;
       const target = this.#targets.get(id);
       if (target === undefined) removedTargetIds.push(id);
       else targets.push(target);
@@ -129,6 +138,13 @@ export class BackendList {
   }
 }
 
+const none: readonly Target[] = [];
+
+/** What proxies are told of a plan, as text. */
+function textOf({ frontends, backends }: RoutingPlan): string {
+  return JSON.stringify([frontends, backends]);
+}
+
 function sameTarget(a: Target, b: Target): boolean {
   return (
     a.id === b.id &&
@@ -136,6 +152,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.address === b.address &&
     a.port === b.port &&
     a.mode === b.mode &&
-    a.drainTimeoutMs === b.drainTimeoutMs
+    a.drainTimeoutMs === b.drainTimeoutMs &&
+    a.leaving === b.leaving
   );
 }

@@ -56,6 +56,8 @@ export class ProxyRecord {
   readonly wakeup = new Wakeup();
   /** The live session; null while it is away. */
   session: ProxySession | null = null;
+  /** What it can do beyond the first version of the protocol, as its latest hello said. */
+  verbs: ReadonlySet<string> = new Set();
   /** What its latest session was opened with; null: it had none yet. */
   certificate: ShownCertificate | null = null;
   status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '', history: noHistory };
@@ -64,7 +66,7 @@ export class ProxyRecord {
   lastSeenAtMs: number;
   /** On the monotonic clock; for the grace. */
   awaySinceMs = 0;
-  #sent: { readonly version: number; readonly structure: unknown } | null = null;
+  #sent: { readonly version: number; readonly plan: unknown } | null = null;
   #applied = -1;
   /** Until the first list of a session is acknowledged: that list, and what was reported drained before. */
   #opening: { first: number | null; readonly drained: Set<string> } | null = null;
@@ -99,14 +101,12 @@ export class ProxyRecord {
   /** What to send next; null if it has everything. A change of frontends needs the whole list. */
   nextMessage(list: BackendList): ListSnapshot | ListDelta | null {
     const sent = this.#sent;
-    if (sent !== null && sent.version === list.version && sent.structure === list.structure) {
+    if (sent !== null && sent.version === list.version && sent.plan === list.plan) {
       return null;
     }
     const message =
-      sent === null || sent.structure !== list.structure
-        ? list.snapshot()
-        : list.changesSince(sent.version);
-    this.#sent = { version: message.version, structure: list.structure };
+      sent === null || sent.plan !== list.plan ? list.snapshot() : list.changesSince(sent.version);
+    this.#sent = { version: message.version, plan: list.plan };
     if (this.#opening !== null) this.#opening.first ??= message.version;
     return message;
   }

@@ -1,7 +1,17 @@
-import { shortId } from '../../shared/ids.ts';
-import type { Backend, Container, Frontend, Observed, Port, Service, Target } from '../model.ts';
+import { shortId, type ServiceId } from '../../shared/ids.ts';
+import type { Route } from '../../shared/routing.ts';
+import type {
+  Backend,
+  Container,
+  Frontend,
+  Observed,
+  PlacedRoute,
+  Port,
+  Service,
+  Target,
+} from '../model.ts';
 
-/** HAProxy's name for the pool of everything that a load balancer links to. */
+/** HAProxy's name for the pool of everything linked that has no routes of its own. */
 export const defaultBackend = 'default';
 
 /** The port of the statistics page: never a frontend. */
@@ -10,23 +20,137 @@ const statsPort = 1936;
 /** Where a proxy runs decides which port it binds. */
 export type ProxyPlace = 'container' | 'host';
 
-/** What a proxy of this load balancer listens on: each TCP port of its definition. */
-export function frontendsOf(ports: readonly Port[], place: ProxyPlace): Frontend[] {
-  return ports
+/** One use of a service's containers at a load balancer. */
+export interface Membership {
+  readonly backend: string;
+  /** Container port. */
+  readonly port: number;
+  /** Tells the targets of one container apart; empty for those of the default pool. */
+  readonly mark: string;
+}
+
+/** A port of a load balancer, and what comes in there. */
+interface PlannedFrontend {
+  readonly port: Port;
+  readonly mode: 'http' | 'tcp';
+  readonly defaultBackend: string;
+  readonly routes: readonly PlacedRoute[];
+}
+
+/** All of a load balancer but its targets, which depend on what is observed. */
+export interface RoutingPlan {
+  readonly frontends: readonly PlannedFrontend[];
+  readonly backends: readonly Backend[];
+  /** What containers of each linked service are used for. */
+  readonly memberships: ReadonlyMap<ServiceId, readonly Membership[]>;
+}
+
+/** A route with the service that has it. */
+interface OwnedRoute {
+  readonly service: Service;
+  readonly route: Route;
+  readonly index: number;
+  readonly membership: Membership;
+}
+
+/**
+ * What a load balancer listens on and where that goes, from the routes of the services that it links to. A
+ * service without routes for HTTP shares the default pool with others like it.
+ */
+export function planRoutes(lb: Service, linked: readonly Service[]): RoutingPlan {
+  const owned = linked.flatMap(routesOf).sort(compare);
+  const pooled = linked.flatMap((service) => {
+    const port = pooledPort(service);
+    return port === null ? [] : [{ service, port }];
+  });
+  const frontends = lb.spec.ports
     .filter(({ protocol, containerPort }) => protocol === 'tcp' && containerPort !== statsPort)
-    .map((each) => {
-      const port = place === 'host' ? portOnHost(each) : each.containerPort;
-      return { name: `http_${port}`, port, mode: 'http', defaultBackend };
-    });
+    .map((port) => frontendOf(port, owned));
+  const used = owned.filter(({ membership }) => membership.port !== 0);
+  const hasDefault = pooled.length > 0 || !owned.some(({ route }) => route.kind === 'http');
+  const memberships = new Map<ServiceId, Membership[]>(linked.map(({ id }) => [id, []]));
+  const backends = new Map<string, Backend>();
+  if (hasDefault) backends.set(defaultBackend, { name: defaultBackend, mode: 'http' });
+  for (const { service, port } of pooled) {
+    memberships.get(service.id)?.push({ backend: defaultBackend, port, mark: '' });
+  }
+  for (const { service, route, membership } of used) {
+    if (backends.has(membership.backend)) continue;
+    const mode = route.kind === 'http' ? 'http' : 'tcp';
+    backends.set(membership.backend, { name: membership.backend, mode });
+    memberships.get(service.id)?.push(membership);
+  }
+  return { frontends, backends: [...backends.values()], memberships };
+}
+
+function routesOf(service: Service): OwnedRoute[] {
+  const first = balancedPort(service.spec.ports) ?? 0;
+  return service.spec.routes.map((route, index) => {
+    const port = route.targetPort === 0 ? first : route.targetPort;
+    const isHttp = route.kind === 'http';
+    // A dot: no service can have a name like it, and neither has the default pool.
+    const backend = `${service.name}.${port}${isHttp ? '' : '.tcp'}`;
+    return {
+      service,
+      route,
+      index,
+      membership: { backend, port, mark: `${port}${isHttp ? '' : 't'}` },
+    };
+  });
+}
+
+/** The port with which a service is in the default pool: the first that no route has; null: it is not. */
+function pooledPort({ spec }: Service): number | null {
+  if (spec.routes.some(({ kind }) => kind === 'http')) return null;
+  const routed = spec.routes.map(({ targetPort }) =>
+    targetPort === 0 ? balancedPort(spec.ports) : targetPort,
+  );
+  const free = spec.ports.filter(({ containerPort }) => !routed.includes(containerPort));
+  return balancedPort(free);
+}
+
+function frontendOf(port: Port, owned: readonly OwnedRoute[]): PlannedFrontend {
+  const at = owned.filter(({ route }) => route.port === port.containerPort);
+  const [bytes] = at.filter(({ route }) => route.kind !== 'http');
+  if (bytes !== undefined) {
+    const passed = at.filter(({ route }) => route.kind === 'tls-passthrough');
+    const isPlain = bytes.route.kind === 'tcp';
+    const takesAll = isPlain ? bytes : passed.find(({ route }) => route.hosts.length === 0);
+    return {
+      port,
+      mode: 'tcp',
+      defaultBackend: takesAll?.membership.backend ?? defaultBackend,
+      routes: isPlain ? [] : passed.map(placed),
+    };
+  }
+  const http = owned.filter(
+    ({ route }) => route.kind === 'http' && (route.port === 0 || route.port === port.containerPort),
+  );
+  return { port, mode: 'http', defaultBackend, routes: http.map(placed) };
+}
+
+function placed({ service, route, membership }: OwnedRoute): PlacedRoute {
+  return { id: `${service.name}.${route.name}`, route, backend: membership.backend };
+}
+
+/** The last of what tells routes apart; all before it depends on the host and path that match. */
+function compare(a: OwnedRoute, b: OwnedRoute): number {
+  if (a.service.name !== b.service.name) return a.service.name < b.service.name ? -1 : 1;
+  return a.index - b.index;
+}
+
+/** What a proxy of a load balancer listens on. */
+export function frontendsOf({ frontends }: RoutingPlan, place: ProxyPlace): Frontend[] {
+  return frontends.map(({ port: own, ...rest }) => {
+    const port = place === 'host' ? portOnHost(own) : own.containerPort;
+    return { name: `${rest.mode}_${port}`, port, ...rest };
+  });
 }
 
 /** The port that a proxy on a plain host binds: the one that a container's node would have, if it is fixed. */
 export function portOnHost({ containerPort, hostPort }: Port): number {
   return hostPort > 0 ? hostPort : containerPort;
 }
-
-/** The pools of every load balancer. */
-export const backends: readonly Backend[] = [{ name: defaultBackend, mode: 'http' }];
 
 /** The container port that a load balancer sends requests to: the first TCP port. */
 export function balancedPort(ports: readonly Port[]): number | null {
@@ -41,39 +165,56 @@ export interface RoutedContainer {
 }
 
 /**
- * The target of one container, or null if it has none.
+ * The targets of one container, one for each use of it.
  *
  * Ready containers take requests. One that is being taken away, or whose readiness check fails, drains:
  * it takes none, and what is in flight goes on. One whose process is gone has no target at all. That a node
  * is not heard of says nothing of its containers: proxies find out by themselves whether they answer, until
  * a successor serves and they are taken away as any other.
  */
-export function targetOf(service: Service, routed: RoutedContainer): Target | null {
+export function targetsOf(
+  service: Service,
+  routed: RoutedContainer,
+  memberships: readonly Membership[],
+): Target[] {
   const { container, observed, advertiseAddress } = routed;
-  if (observed?.phase !== 'running') return null;
-  if (container.wanted !== 'running' && container.wanted !== 'draining') return null;
-  const port = portOfTarget(service, container);
-  const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
-  if (binding === undefined) return null;
+  if (observed?.phase !== 'running') return [];
+  if (container.wanted !== 'running' && container.wanted !== 'draining') return [];
   const ready = container.wanted === 'running' && observed.ready;
-  return {
-    id: `${container.name}.${shortId(container.id)}.${binding.hostPort}`,
-    backend: defaultBackend,
-    containerId: container.id,
-    container: container.name,
-    address: isAny(binding.hostAddress) ? advertiseAddress : binding.hostAddress,
-    port: binding.hostPort,
-    mode: ready ? 'ready' : 'drain',
-    drainTimeoutMs: service.spec.drainTimeoutMs,
-  };
+  const targets: Target[] = [];
+  for (const { backend, port: wanted, mark } of memberships) {
+    const port = portOfTarget(service, container, wanted);
+    const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
+    if (binding === undefined) continue;
+    const id = `${container.name}.${shortId(container.id)}.${binding.hostPort}`;
+    targets.push({
+      id: mark === '' ? id : `${id}.${mark}`,
+      backend,
+      containerId: container.id,
+      container: container.name,
+      address: isAny(binding.hostAddress) ? advertiseAddress : binding.hostAddress,
+      port: binding.hostPort,
+      mode: ready ? 'ready' : 'drain',
+      drainTimeoutMs: service.spec.drainTimeoutMs,
+      leaving: false,
+    });
+  }
+  return targets;
 }
 
-/** While another revision is rolled out, the service's port may be one that the container does not have. */
-function portOfTarget({ spec }: Service, { definition }: Container): number | null {
-  const wanted = balancedPort(spec.ports);
+/** The address of a target is still one of its container's. */
+export function stillReaches({ port }: Target, { container, observed }: RoutedContainer): boolean {
+  if (observed?.phase !== 'running') return false;
+  if (container.wanted !== 'running' && container.wanted !== 'draining') return false;
+  return observed.ports.some((p) => p.protocol === 'tcp' && p.hostPort === port);
+}
+
+/** While another revision is rolled out, the service's first port may be one that the container does not have. */
+function portOfTarget({ spec }: Service, { definition }: Container, wanted: number): number | null {
   const own = definition?.ports ?? spec.ports;
   const has = own.some((port) => port.protocol === 'tcp' && port.containerPort === wanted);
-  return has ? wanted : balancedPort(own);
+  if (has) return wanted;
+  return wanted === balancedPort(spec.ports) ? balancedPort(own) : null;
 }
 
 function isAny(address: string): boolean {

@@ -1,12 +1,18 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerId, NodeId, ProxyId, ServiceId } from '../../shared/ids.ts';
-import type { Container, ProxyIdentity, Service } from '../model.ts';
+import type { Container, ProxyIdentity, Service, Target } from '../model.ts';
 import type { Admission } from '../orchestrator/views.ts';
 import type { Observation, ObservedState } from '../observed/observed-state.ts';
 import type { Change, Store } from '../store/store.ts';
 import { BackendList } from './backend-list.ts';
 import { ProxyRecord } from './proxy-record.ts';
-import { backends, targetOf, type ProxyPlace, type RoutedContainer } from './routes.ts';
+import {
+  planRoutes,
+  stillReaches,
+  targetsOf,
+  type ProxyPlace,
+  type RoutedContainer,
+} from './routes.ts';
 import type { Settling } from './settling.ts';
 
 /**
@@ -37,7 +43,7 @@ export class Routing {
   #linkers = new Map<string, Service[]>();
   readonly #listeners = new Set<(serviceIds: Iterable<ServiceId>) => void>();
   readonly #startedAtMs: number;
-  /** Containers whose service is linked no more, but that may have requests in flight. */
+  /** Containers with targets that are wanted no more, but may have requests in flight. */
   readonly #leaving = new Map<ServiceId, Set<ContainerId>>();
   #built = false;
 
@@ -93,7 +99,7 @@ export class Routing {
   /** A proxy reported: services behind it may go on. */
   acknowledged(record: ProxyRecord): void {
     const lb = this.#deps.store.services.get(record.identity.serviceId);
-    if (lb !== undefined) this.#sweepLeaving(lb);
+    if (lb !== undefined) this.#sweepLeaving(lb.id);
     const linked = (lb?.spec.links ?? []).flatMap(
       ({ service }) => this.#deps.store.serviceNamed(service)?.id ?? [],
     );
@@ -121,21 +127,20 @@ export class Routing {
 
   /** Every list that has the container: also that of a load balancer which it was just unlinked from. */
   #listsWith(id: ContainerId): [ServiceId, BackendList][] {
-    return [...this.#lists].filter(([, list]) => list.target(id) !== undefined);
+    return [...this.#lists].filter(([, list]) => list.targetsOf(id).length > 0);
   }
 
   /** One entry for each proxy of the load balancer that matters. */
   #admissionsBy(lb: ServiceId, list: BackendList, id: ContainerId): Admission[] {
-    const target = list.target(id);
-    if (target === undefined) return [];
-    const readySince = list.versionOf(id, 'ready');
-    const drainSince = list.versionOf(id, 'drain');
+    const targets = list.targetsOf(id);
+    const ready = targets.filter(({ mode }) => mode === 'ready');
+    const drains = ready.length === 0;
     return [...this.#expected(lb)].map((proxy) => {
       if (proxy === 'starting') return { admitted: false, drained: false };
       if (proxy === 'unheard') return { admitted: true, drained: false };
       return {
-        admitted: readySince !== null && proxy.hasAdmitted(target, readySince),
-        drained: drainSince !== null && proxy.hasDrained(target, drainSince),
+        admitted: !drains && ready.every((each) => proxy.hasAdmitted(each, list.sinceOf(each))),
+        drained: drains && targets.every((each) => proxy.hasDrained(each, list.sinceOf(each))),
       };
     });
   }
@@ -145,13 +150,13 @@ export class Routing {
     let inFlight = 0;
     const waitingFor: string[] = [];
     for (const [lb, list] of this.#listsWith(container.id)) {
-      const target = list.target(container.id);
-      const since = list.versionOf(container.id, 'drain');
-      if (target === undefined || since === null) continue;
+      const drains = list.targetsOf(container.id).filter(({ mode }) => mode === 'drain');
+      if (drains.length === 0) continue;
       for (const proxy of this.#expected(lb)) {
         if (typeof proxy === 'string') continue;
-        inFlight += proxy.target(target.id)?.inFlight ?? 0;
-        if (!proxy.hasDrained(target, since)) waitingFor.push(proxy.identity.name);
+        for (const { id } of drains) inFlight += proxy.target(id)?.inFlight ?? 0;
+        const isDone = drains.every((each) => proxy.hasDrained(each, list.sinceOf(each)));
+        if (!isDone) waitingFor.push(proxy.identity.name);
       }
     }
     return { inFlight, waitingFor };
@@ -237,60 +242,69 @@ export class Routing {
   }
 
   #rebuildList(lb: Service): void {
-    const structure = { ports: lb.spec.ports, backends };
-    const list = this.#lists.get(lb.id) ?? new BackendList(structure);
+    const linked = lb.spec.links.flatMap(
+      ({ service }) => this.#deps.store.serviceNamed(service) ?? [],
+    );
+    const plan = planRoutes(lb, [...new Set(linked)]);
+    const list = this.#lists.get(lb.id) ?? new BackendList(plan);
     this.#lists.set(lb.id, list);
-    let changed = list.restructure(structure);
+    let changed = list.restructure(plan);
     const gone = new Set(list.containers());
-    for (const link of lb.spec.links) {
-      const service = this.#deps.store.serviceNamed(link.service);
-      if (service === undefined) continue;
-      for (const container of this.#deps.store.containersOf(service.id)) {
+    for (const service of plan.memberships.keys()) {
+      for (const container of this.#deps.store.containersOf(service)) {
         gone.delete(container.id);
-        this.#leaving.get(lb.id)?.delete(container.id);
-        changed = list.set(container.id, this.#target(service, container)) || changed;
+        changed = this.#set(lb.id, list, container.id) || changed;
       }
     }
-    for (const id of gone) changed = this.#unlink(lb.id, list, id) || changed;
+    for (const id of gone) changed = this.#set(lb.id, list, id) || changed;
     if (changed) this.#wake(lb.id, list);
   }
 
-  /** The container is not linked any more: what is in flight there may finish, if it still runs. */
-  #unlink(lb: ServiceId, list: BackendList, id: ContainerId): boolean {
-    const target = list.target(id);
-    const container = this.#deps.store.containers.get(id);
-    const service =
-      container === undefined ? undefined : this.#deps.store.services.get(container.serviceId);
-    const now =
-      container === undefined || service === undefined ? null : this.#target(service, container);
-    const leaving = this.#leaving.get(lb) ?? new Set();
-    this.#leaving.set(lb, leaving);
-    if (target === undefined || now === null) {
-      leaving.delete(id);
-      return list.set(id, null);
+  /**
+   * Brings the targets of one container up to date. True: that changed the list. What is wanted no more may
+   * finish what is in flight, if it can still be reached.
+   */
+  #set(lb: ServiceId, list: BackendList, id: ContainerId): boolean {
+    const { store } = this.#deps;
+    const container = store.containers.get(id);
+    const service = container === undefined ? undefined : store.services.get(container.serviceId);
+    if (container === undefined || service === undefined) {
+      this.#leaving.get(lb)?.delete(id);
+      return list.set(id, []);
     }
-    leaving.add(id);
-    return list.set(id, { ...now, mode: 'drain' });
+    const routed = this.#routed(container);
+    const wanted = targetsOf(service, routed, list.usesOf(service.id));
+    const leaving = leavingOf(list.targetsOf(id), wanted, routed);
+    if (leaving.length === 0) {
+      this.#leaving.get(lb)?.delete(id);
+      return list.set(id, wanted);
+    }
+    const all = this.#leaving.get(lb) ?? new Set();
+    this.#leaving.set(lb, all.add(id));
+    return list.set(id, [...wanted, ...leaving]);
   }
 
-  /** Takes what was unlinked and has drained off the list. */
-  #sweepLeaving(lb: Service): void {
-    const list = this.#lists.get(lb.id);
-    const leaving = this.#leaving.get(lb.id);
-    if (list === undefined || leaving === undefined) return;
+  /** Takes what is wanted no more and has drained off the list. */
+  #sweepLeaving(lb: ServiceId): void {
+    const list = this.#lists.get(lb);
+    const leaving = this.#leaving.get(lb);
+    if (list === undefined || leaving === undefined || leaving.size === 0) return;
+    const proxies = [...this.#expected(lb)];
+    let changed = false;
     for (const id of leaving) {
-      const target = list.target(id);
-      const since = list.versionOf(id, 'drain');
-      const drained =
-        target === undefined ||
-        (since !== null &&
-          [...this.#expected(lb.id)].every(
-            (p) => typeof p !== 'string' && p.hasDrained(target, since),
-          ));
-      if (!drained) continue;
-      leaving.delete(id);
-      if (list.set(id, null)) this.#wake(lb.id, list);
+      const kept = list
+        .targetsOf(id)
+        .filter(
+          (target) =>
+            !target.leaving ||
+            !proxies.every(
+              (p) => typeof p !== 'string' && p.hasDrained(target, list.sinceOf(target)),
+            ),
+        );
+      if (!kept.some((target) => target.leaving)) leaving.delete(id);
+      changed = list.set(id, kept) || changed;
     }
+    if (changed) this.#wake(lb, list);
   }
 
   #follow(changes: readonly Change[]): void {
@@ -329,29 +343,24 @@ export class Routing {
     const { store } = this.#deps;
     const container = store.containers.get(id);
     const service = container === undefined ? undefined : store.services.get(container.serviceId);
-    const linkers = new Set(service === undefined ? [] : this.#linkersOf(service));
+    const linkers = service === undefined ? [] : this.#linkersOf(service);
     for (const [lbId, list] of this.#lists) {
-      const linked = [...linkers].some((lb) => lb.id === lbId);
-      if (!linked && list.target(id) === undefined) continue;
-      const changed =
-        linked && container !== undefined && service !== undefined
-          ? list.set(id, this.#target(service, container))
-          : this.#unlink(lbId, list, id);
-      if (!changed) continue;
+      const linked = linkers.some((lb) => lb.id === lbId);
+      if (!linked && list.targetsOf(id).length === 0) continue;
+      if (!this.#set(lbId, list, id)) continue;
       this.#wake(lbId, list);
       if (container !== undefined) services.add(container.serviceId);
     }
   }
 
-  #target(service: Service, container: Container) {
+  #routed(container: Container): RoutedContainer {
     const { store, observed } = this.#deps;
     const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
-    const routed: RoutedContainer = {
+    return {
       container,
       observed: observed.container(container.id),
       advertiseAddress: node?.advertiseAddress ?? '',
     };
-    return targetOf(service, routed);
   }
 
   #wake(lb: ServiceId, list: BackendList): void {
@@ -361,4 +370,16 @@ export class Routing {
       proxy.wakeup.notify();
     }
   }
+}
+
+/** Targets that are there and wanted no more, as they are to be until they have drained. */
+function leavingOf(
+  before: readonly Target[],
+  wanted: readonly Target[],
+  routed: RoutedContainer,
+): Target[] {
+  return before
+    .filter(({ id }) => !wanted.some((target) => target.id === id))
+    .filter((target) => stillReaches(target, routed))
+    .map((target) => ({ ...target, mode: 'drain', leaving: true }));
 }

@@ -90,6 +90,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     restartLimit: 0,
     liveness: null,
     sequential: false,
+    routes: [],
     ...changes,
   };
 }
@@ -288,6 +289,7 @@ export function aTarget(container: string, changes: Partial<Target> = {}): Targe
     port: 49_153,
     mode: 'ready',
     drainTimeoutMs: 30_000,
+    leaving: false,
     ...changes,
   };
 }

@@ -33,6 +33,7 @@ export function aTarget(options: TargetOptions): Target {
     mode: TargetMode.READY,
     drainTimeoutMs: 10_000,
     container: options.id,
+    containerId: '',
     ...options,
   };
 }
@@ -42,7 +43,7 @@ export function aSnapshot(port: number, options: Partial<BackendSnapshot> = {}):
   return {
     epoch: 'epoch-1',
     version: 1,
-    frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' }],
+    frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] }],
     backends: [{ name: 'web', mode: FrontendMode.HTTP }],
     targets: [],
     ...options,

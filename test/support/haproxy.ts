@@ -41,6 +41,8 @@ export class TestBackend implements AsyncDisposable {
   readonly name: string;
   /** Header fields of each request, in the order in which they began. */
   readonly headers: NodeJS.Dict<string | string[]>[] = [];
+  /** What each asked for. */
+  readonly urls: string[] = [];
   readonly #server: Server;
   readonly #waiting: ServerResponse[] = [];
 
@@ -48,6 +50,7 @@ export class TestBackend implements AsyncDisposable {
     this.name = name;
     this.#server = createServer((incoming, response) => {
       this.headers.push(incoming.headers);
+      this.urls.push(incoming.url ?? '');
       if (incoming.url === '/slow') this.#waiting.push(response);
       else response.end(name);
     });
@@ -276,15 +279,17 @@ export interface LoadResult {
 export class Load {
   readonly #port: number;
   readonly #path: string;
+  readonly #headers: Record<string, string>;
   readonly #stop = new AbortController();
   readonly #clients: Promise<void>[];
   readonly #failures: string[] = [];
   readonly #answers = new Map<string, number>();
   #requests = 0;
 
-  constructor(port: number, { keepAlive = 6, fresh = 3, path = '/' } = {}) {
+  constructor(port: number, { keepAlive = 6, fresh = 3, path = '/', host = '' } = {}) {
     this.#port = port;
     this.#path = path;
+    this.#headers = host === '' ? {} : { host };
     this.#clients = [
       ...Array.from({ length: keepAlive }, () => this.#client(true)),
       ...Array.from({ length: fresh }, () => this.#client(false)),
@@ -316,7 +321,9 @@ export class Load {
     const agent = new Agent({ keepAlive, maxSockets: 1 });
     while (!this.#stop.signal.aborted) {
       try {
-        const { status, body } = await get(this.#port, this.#path, { agent });
+        const { status, body } = await get(this.#port, this.#path, {
+          ...{ agent, headers: this.#headers },
+        });
         if (status === 200) this.#answers.set(body, (this.#answers.get(body) ?? 0) + 1);
         else this.#failures.push(`status ${status}`);
       } catch (error) {

@@ -9,6 +9,7 @@ import { health } from './0008-health.ts';
 import { sequential } from './0009-sequential.ts';
 import { tokenClusters } from './0010-token-clusters.ts';
 import { certificates } from './0011-certificates.ts';
+import { routes } from './0012-routes.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -23,4 +24,5 @@ export const migrations: readonly string[] = [
   sequential,
   tokenClusters,
   certificates,
+  routes,
 ];

@@ -50,7 +50,7 @@ function relay({ message }: NodeSessionRequest): void {
       targets: isIn
         ? [
             {
-              ...{ id: containerId, backend: 'default', container: containerId },
+              ...{ id: containerId, backend: 'default', container: containerId, containerId },
               ...{ address: port.hostAddress, port: port.hostPort },
               ...{ mode: TargetMode.READY, drainTimeoutMs: 0 },
             },

@@ -87,6 +87,7 @@ export class Floor implements Side, AsyncDisposable {
       port: 81,
       protocol: 'http',
       defaultBackend: 'default',
+      routes: [],
     } as const;
     const input = {
       description: 'floor',
@@ -99,6 +100,7 @@ export class Floor implements Side, AsyncDisposable {
       adminSocketPath: this.#adminSocket,
       serverStatePath,
       handoffSocketPath: (port: number) => join(this.#directory, `h${port}.sock`),
+      mapPath: (name: string) => join(this.#directory, name),
       statsPort: 0,
       statsAuth: undefined,
     };
@@ -212,7 +214,8 @@ async function untilLogged(
 
 function targetOf(id: string, address: string, port: number): Target {
   const mode = 'ready' as const;
-  return { id, backend: 'default', address, port, mode, drainTimeoutMs: 0, container: id };
+  const container = { container: id, containerId: '' };
+  return { id, backend: 'default', address, port, mode, drainTimeoutMs: 0, ...container };
 }
 
 function script(name: string, ...args: readonly string[]): string[] {

@@ -18,6 +18,7 @@ import {
   targetModeFromJSON,
   targetModeToJSON,
 } from "./load_balancer.ts";
+import { Route } from "./route.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -130,7 +131,10 @@ export interface SnapshotRequest {
 export interface ProxyHello {
   /** Version of the protocol, now 1. */
   protocolVersion: number;
-  /** What the agent can do beyond version 1, by name. */
+  /**
+   * What the agent can do beyond version 1, by name: `routes` for the routes of frontends. One that cannot is
+   * sent frontends without them.
+   */
   verbs: string[];
   /** Id of the proxy: of its container (FAIRLEAD_CONTAINER_ID), or made up once and kept on disk. */
   proxyId: string;
@@ -283,8 +287,25 @@ export interface Frontend {
   port: number;
   /** What it speaks. */
   mode: FrontendMode;
-  /** Name of the backend that takes what no rule sends elsewhere. */
+  /**
+   * Name of the backend that takes what no route does. One that is not in the list: such requests are answered
+   * with 404, or with 503 where there are no routes at all.
+   */
   defaultBackend: string;
+  /** Which requests go elsewhere. The first that matches counts. */
+  routes: FrontendRoute[];
+}
+
+/** A route at one frontend. */
+export interface FrontendRoute {
+  /** Unique in the list: name of the service, a dot, name of the route. */
+  id: string;
+  /** What it matches and does, with nothing left to default. */
+  route:
+    | Route
+    | undefined;
+  /** Where its requests go. */
+  backend: string;
 }
 
 /** A pool of targets. */
@@ -311,6 +332,11 @@ export interface Target {
   drainTimeoutMs: number;
   /** Name of the container behind it. */
   container: string;
+  /**
+   * Id of the container behind it. While one of a container's targets is READY, those in DRAIN are left as they
+   * are until frontends and routes of the list are in effect: requests still go to them.
+   */
+  containerId: string;
 }
 
 function createBaseEnrolRequest(): EnrolRequest {
@@ -2198,7 +2224,7 @@ export const BackendDelta: MessageFns<BackendDelta> = {
 };
 
 function createBaseFrontend(): Frontend {
-  return { name: "", port: 0, mode: 0, defaultBackend: "" };
+  return { name: "", port: 0, mode: 0, defaultBackend: "", routes: [] };
 }
 
 export const Frontend: MessageFns<Frontend> = {
@@ -2214,6 +2240,9 @@ export const Frontend: MessageFns<Frontend> = {
     }
     if (message.defaultBackend !== "") {
       writer.uint32(34).string(message.defaultBackend);
+    }
+    for (const v of message.routes) {
+      FrontendRoute.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2263,6 +2292,14 @@ export const Frontend: MessageFns<Frontend> = {
             message.defaultBackend = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.routes.push(FrontendRoute.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2285,6 +2322,7 @@ export const Frontend: MessageFns<Frontend> = {
         : isSet(object.default_backend)
         ? globalThis.String(object.default_backend)
         : "",
+      routes: globalThis.Array.isArray(object?.routes) ? object.routes.map((e: any) => FrontendRoute.fromJSON(e)) : [],
     };
   },
 
@@ -2302,6 +2340,9 @@ export const Frontend: MessageFns<Frontend> = {
     if (message.defaultBackend !== "") {
       obj.defaultBackend = message.defaultBackend;
     }
+    if (message.routes?.length) {
+      obj.routes = message.routes.map((e) => FrontendRoute.toJSON(e));
+    }
     return obj;
   },
 
@@ -2314,6 +2355,108 @@ export const Frontend: MessageFns<Frontend> = {
     message.port = object.port ?? 0;
     message.mode = object.mode ?? 0;
     message.defaultBackend = object.defaultBackend ?? "";
+    message.routes = object.routes?.map((e) => FrontendRoute.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFrontendRoute(): FrontendRoute {
+  return { id: "", route: undefined, backend: "" };
+}
+
+export const FrontendRoute: MessageFns<FrontendRoute> = {
+  encode(message: FrontendRoute, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.route !== undefined) {
+      Route.encode(message.route, writer.uint32(18).fork()).join();
+    }
+    if (message.backend !== "") {
+      writer.uint32(26).string(message.backend);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FrontendRoute {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFrontendRoute();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.route = Route.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.backend = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FrontendRoute {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      route: isSet(object.route) ? Route.fromJSON(object.route) : undefined,
+      backend: isSet(object.backend) ? globalThis.String(object.backend) : "",
+    };
+  },
+
+  toJSON(message: FrontendRoute): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.route !== undefined) {
+      obj.route = Route.toJSON(message.route);
+    }
+    if (message.backend !== "") {
+      obj.backend = message.backend;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FrontendRoute>): FrontendRoute {
+    return FrontendRoute.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FrontendRoute>): FrontendRoute {
+    const message = createBaseFrontendRoute();
+    message.id = object.id ?? "";
+    message.route = (object.route !== undefined && object.route !== null) ? Route.fromPartial(object.route) : undefined;
+    message.backend = object.backend ?? "";
     return message;
   },
 };
@@ -2404,7 +2547,7 @@ export const Backend: MessageFns<Backend> = {
 };
 
 function createBaseTarget(): Target {
-  return { id: "", backend: "", address: "", port: 0, mode: 0, drainTimeoutMs: 0, container: "" };
+  return { id: "", backend: "", address: "", port: 0, mode: 0, drainTimeoutMs: 0, container: "", containerId: "" };
 }
 
 export const Target: MessageFns<Target> = {
@@ -2429,6 +2572,9 @@ export const Target: MessageFns<Target> = {
     }
     if (message.container !== "") {
       writer.uint32(58).string(message.container);
+    }
+    if (message.containerId !== "") {
+      writer.uint32(66).string(message.containerId);
     }
     return writer;
   },
@@ -2502,6 +2648,14 @@ export const Target: MessageFns<Target> = {
             message.container = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2527,6 +2681,11 @@ export const Target: MessageFns<Target> = {
         ? globalThis.Number(object.drain_timeout_ms)
         : 0,
       container: isSet(object.container) ? globalThis.String(object.container) : "",
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
     };
   },
 
@@ -2553,6 +2712,9 @@ export const Target: MessageFns<Target> = {
     if (message.container !== "") {
       obj.container = message.container;
     }
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
     return obj;
   },
 
@@ -2568,6 +2730,7 @@ export const Target: MessageFns<Target> = {
     message.mode = object.mode ?? 0;
     message.drainTimeoutMs = object.drainTimeoutMs ?? 0;
     message.container = object.container ?? "";
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };

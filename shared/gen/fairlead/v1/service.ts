@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { ContainerOptions } from "./container_options.ts";
+import { Route } from "./route.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -758,6 +759,12 @@ export interface ServiceSpec {
    * those that would follow. Default: all at once, and in an update as many as `parallelism`.
    */
   sequential: boolean;
+  /**
+   * Which requests come here at every load balancer that links to this service, at most 100. Without any for
+   * HTTP the service shares, with others like it, what no route takes: its first TCP port that no route has.
+   * Must be empty with the role PROXY.
+   */
+  routes: Route[];
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -2018,6 +2025,7 @@ function createBaseServiceSpec(): ServiceSpec {
     restartLimit: 0,
     liveness: undefined,
     sequential: false,
+    routes: [],
   };
 }
 
@@ -2097,6 +2105,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.sequential !== false) {
       writer.uint32(200).bool(message.sequential);
+    }
+    for (const v of message.routes) {
+      Route.encode(v!, writer.uint32(210).fork()).join();
     }
     return writer;
   },
@@ -2320,6 +2331,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.sequential = reader.bool();
             continue;
           }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.routes.push(Route.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2415,6 +2434,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         : 0,
       liveness: isSet(object.liveness) ? Liveness.fromJSON(object.liveness) : undefined,
       sequential: isSet(object.sequential) ? globalThis.Boolean(object.sequential) : false,
+      routes: globalThis.Array.isArray(object?.routes)
+        ? object.routes.map((e: any) => Route.fromJSON(e))
+        : [],
     };
   },
 
@@ -2507,6 +2529,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.sequential !== false) {
       obj.sequential = message.sequential;
     }
+    if (message.routes?.length) {
+      obj.routes = message.routes.map((e) => Route.toJSON(e));
+    }
     return obj;
   },
 
@@ -2566,6 +2591,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       ? Liveness.fromPartial(object.liveness)
       : undefined;
     message.sequential = object.sequential ?? false;
+    message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
     return message;
   },
 };

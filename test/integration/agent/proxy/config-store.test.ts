@@ -6,6 +6,7 @@ import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
+import { validRoutes } from '../../../support/routes.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const never = new AbortController().signal;
@@ -22,16 +23,23 @@ const structure = fc
       maxLength: 4,
       selector: (backend) => backend.name,
     }),
-    frontends: fc.uniqueArray(fc.record({ name, port, protocol, pick: fc.nat() }), {
-      maxLength: 4,
-      selector: (frontend) => frontend.name,
-    }),
+    frontends: fc.uniqueArray(
+      fc.record({ name, port, protocol, pick: fc.nat(), routes: validRoutes }),
+      {
+        maxLength: 4,
+        selector: (frontend) => frontend.name,
+      },
+    ),
   })
   .map(({ backends, frontends }) => ({
     backends,
-    frontends: frontends.map(({ pick, ...frontend }) => ({
+    frontends: frontends.map(({ pick, routes, ...frontend }) => ({
       ...frontend,
       defaultBackend: backends[pick % backends.length]?.name ?? 'nowhere',
+      routes: routes.map((route) => ({
+        ...{ id: `web.${route.name}`, route },
+        backend: backends[pick % backends.length]?.name ?? 'nowhere',
+      })),
     })),
   }));
 const members = fc.uniqueArray(
@@ -62,11 +70,12 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
         mode: 'ready',
         drainTimeoutMs: 0,
         container: id,
+        containerId: '',
       }));
       const configuration = { ...wanted, statsPort, revision: 'abc', problem: undefined };
       expect(await store.check({ configuration, targets }, never)).toBeUndefined();
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   );
 });
 

@@ -491,8 +491,8 @@ test('opens and closes ports by a reload that fails no request', async () => {
 
   const structure = {
     frontends: [
-      { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
-      { name: 'db', port: otherPort, mode: FrontendMode.TCP, defaultBackend: 'db' },
+      { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
+      { name: 'db', port: otherPort, mode: FrontendMode.TCP, defaultBackend: 'db', routes: [] },
     ],
     backends: [
       { name: 'web', mode: FrontendMode.HTTP },
@@ -552,8 +552,14 @@ test('counts a drain also in the workers before a reload, which begin nothing mo
       version: 2,
       targets,
       frontends: [
-        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
-        { name: 'more', port: otherPort, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
+        {
+          name: 'more',
+          port: otherPort,
+          mode: FrontendMode.HTTP,
+          defaultBackend: 'web',
+          routes: [],
+        },
       ],
     }),
   );
@@ -597,7 +603,13 @@ test('cuts what an old worker still has in flight when the time of a drain is ov
       version: 2,
       targets,
       frontends: [
-        { name: 'http', port: otherPort, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+        {
+          name: 'http',
+          port: otherPort,
+          mode: FrontendMode.HTTP,
+          defaultBackend: 'web',
+          routes: [],
+        },
       ],
     }),
   );
@@ -614,7 +626,7 @@ test('drains connections of a TCP frontend, and cuts them when their time is ove
   const target = aTarget({ id: 'db-1.a.80', backend: 'db', port: one.port });
   await using coordinator = await FakeProxyCoordinator.start(
     aSnapshot(port, {
-      frontends: [{ name: 'db', port, mode: FrontendMode.TCP, defaultBackend: 'db' }],
+      frontends: [{ name: 'db', port, mode: FrontendMode.TCP, defaultBackend: 'db', routes: [] }],
       backends: [{ name: 'db', mode: FrontendMode.TCP }],
       targets: [target],
     }),
@@ -738,8 +750,14 @@ test('does not share a port with another process, and takes it when it is free',
     aSnapshot(port, {
       targets: [aTarget({ id: 'web-1.a.80', port: one.port })],
       frontends: [
-        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
-        { name: 'other', port: takenPort, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
+        {
+          name: 'other',
+          port: takenPort,
+          mode: FrontendMode.HTTP,
+          defaultBackend: 'web',
+          routes: [],
+        },
       ],
     }),
   );

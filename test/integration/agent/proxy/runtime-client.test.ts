@@ -21,7 +21,7 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
   const port = await freePort();
   const config = renderConfig(
     {
-      frontends: [{ name: 'http', port, protocol: 'http', defaultBackend: 'web' }],
+      frontends: [{ name: 'http', port, protocol: 'http', defaultBackend: 'web', routes: [] }],
       backends: [{ name: 'web', protocol: 'http' }],
       targets: [],
       description: 'fairlead rev=0 ports=',
@@ -31,6 +31,7 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
       adminSocketPath: paths.adminSocket,
       serverStatePath: paths.serverState,
       handoffSocketPath: paths.handoffSocket,
+      mapPath: (name) => name,
       statsPort: 0,
       statsAuth: undefined,
     },
@@ -100,6 +101,7 @@ test('takes a thousand servers in one write', async () => {
         mode: 'ready',
         drainTimeoutMs: 0,
         container: '',
+        containerId: '',
       },
     }),
   ).flat();

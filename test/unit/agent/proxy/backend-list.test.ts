@@ -36,7 +36,7 @@ test('says when the structure differs', () => {
   const list = new BackendList(aList());
   expect(list.replace(aList({ version: 2 })).structure).toBe(false);
   const frontends = [
-    { name: 'http', port: 8080, protocol: 'http', defaultBackend: 'web' },
+    { name: 'http', port: 8080, protocol: 'http', defaultBackend: 'web', routes: [] },
   ] as const;
   expect(list.replace(aList({ version: 3, frontends })).structure).toBe(true);
   expect(list.replace(aList({ version: 4, frontends, backends: [] })).structure).toBe(true);
@@ -113,4 +113,22 @@ test('deltas lead to the same list as snapshots, and name all that differs', () 
       }
     }),
   );
+});
+
+test('a target goes on whose container takes requests elsewhere, until they come there', () => {
+  const old = { ...aTarget({ id: 'web-1' }), containerId: 'c1' };
+  const other = { ...aTarget({ id: 'web-2' }), containerId: 'c2' };
+  const list = new BackendList(aList({ targets: [old, other] }));
+  list.structureTookEffect();
+  const moved = { ...old, id: 'web-1.80', backend: 'web.80' };
+  const drains = [
+    { ...old, mode: 'drain' as const },
+    { ...other, mode: 'drain' as const },
+  ];
+  list.replace(aList({ version: 2, backends: [], targets: [...drains, moved] }));
+  const modes = () => [...list.targets.values()].map(({ id, mode }) => `${id} ${mode}`);
+  expect(modes()).toEqual(['web-1 ready', 'web-2 drain', 'web-1.80 ready']);
+  expect(list.toSnapshot().targets).toEqual([...drains, moved]);
+  expect(list.structureTookEffect()).toEqual(['web/web-1']);
+  expect(modes()).toEqual(['web-1 drain', 'web-2 drain', 'web-1.80 ready']);
 });

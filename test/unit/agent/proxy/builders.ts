@@ -10,6 +10,7 @@ export function aTarget(options: Partial<Target> & Pick<Target, 'id'>): Target {
     mode: 'ready',
     drainTimeoutMs: 10_000,
     container: options.id,
+    containerId: '',
     ...options,
   };
 }
@@ -31,7 +32,7 @@ export function aList(options: Partial<ListSnapshot> = {}): ListSnapshot {
   return {
     epoch: 'epoch-1',
     version: 1,
-    frontends: [{ name: 'http', port: 80, protocol: 'http', defaultBackend: 'web' }],
+    frontends: [{ name: 'http', port: 80, protocol: 'http', defaultBackend: 'web', routes: [] }],
     backends: [{ name: 'web', protocol: 'http' }],
     targets: [],
     rejected: [],

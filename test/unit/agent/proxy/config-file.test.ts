@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { renderConfig, type ConfigSettings } from '../../../../agent/proxy/config-file.ts';
+import { renderConfig } from '../../../../agent/proxy/config-file.ts';
+import type { ConfigSettings } from '../../../../agent/proxy/config-settings.ts';
 import { aList, aTarget } from './builders.ts';
 
 const settings: ConfigSettings = {
@@ -7,6 +8,7 @@ const settings: ConfigSettings = {
   adminSocketPath: '/run/p/admin.sock',
   serverStatePath: '/run/p/server.state',
   handoffSocketPath: (port) => `/run/p/h${port}.sock`,
+  mapPath: (name) => `/run/p/maps/${name}`,
   statsPort: 0,
   statsAuth: undefined,
 };
@@ -18,7 +20,13 @@ function section(config: string, head: string): string[] {
   return lines.slice(0, lines.indexOf('')).map((line) => line.trim());
 }
 
-const http = { name: 'http', port: 80, protocol: 'http', defaultBackend: 'web' } as const;
+const http = {
+  name: 'http',
+  port: 80,
+  protocol: 'http',
+  defaultBackend: 'web',
+  routes: [],
+} as const;
 const render = (list = aList(), changes: Partial<ConfigSettings> = {}) =>
   renderConfig({ ...list, description: 'fairlead rev=abc ports=80' }, { ...settings, ...changes });
 
@@ -80,7 +88,10 @@ test('keeps a port open whose backend is missing or speaks something else', () =
 test('passes bytes through a TCP frontend', () => {
   const config = render(
     aList({
-      frontends: [http, { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db' }],
+      frontends: [
+        http,
+        { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db', routes: [] },
+      ],
       backends: [{ name: 'db', protocol: 'tcp' }],
     }),
   );

@@ -34,8 +34,8 @@ test('reads a whole list', () => {
       epoch: 'e',
       version: 3,
       frontends: [
-        { name: 'http', port: 80, mode: FrontendMode.HTTP, defaultBackend: 'web' },
-        { name: 'db', port: 5432, mode: FrontendMode.TCP, defaultBackend: 'db' },
+        { name: 'http', port: 80, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
+        { name: 'db', port: 5432, mode: FrontendMode.TCP, defaultBackend: 'db', routes: [] },
       ],
       backends: [
         { name: 'web', mode: FrontendMode.HTTP },
@@ -49,8 +49,8 @@ test('reads a whole list', () => {
     epoch: 'e',
     version: 3,
     frontends: [
-      { name: 'http', port: 80, protocol: 'http', defaultBackend: 'web' },
-      { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db' },
+      { name: 'http', port: 80, protocol: 'http', defaultBackend: 'web', routes: [] },
+      { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db', routes: [] },
     ],
     backends: [
       { name: 'web', protocol: 'http' },
@@ -65,7 +65,13 @@ test('reads a whole list', () => {
 });
 
 test('leaves out frontends and backends that would cost the others their file', () => {
-  const good = { name: 'http', port: 80, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+  const good = {
+    name: 'http',
+    port: 80,
+    mode: FrontendMode.HTTP,
+    defaultBackend: 'web',
+    routes: [],
+  };
   const { snapshot, problem } = snapshotOf(
     BackendSnapshot.fromPartial({
       frontends: [
@@ -75,7 +81,7 @@ test('leaves out frontends and backends that would cost the others their file', 
         { ...good, name: 'fairlead-stats' },
         { ...good, name: 'c', port: 70_000 },
         { ...good, name: 'd', mode: FrontendMode.UNSPECIFIED },
-        { ...good, name: 'e', defaultBackend: 'a b' },
+        { ...good, name: 'e', defaultBackend: 'a b', routes: [] },
       ],
       backends: [{ name: 'web', mode: FrontendMode.UNSPECIFIED }],
     }),

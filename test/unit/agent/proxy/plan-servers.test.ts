@@ -91,7 +91,7 @@ test('never says "enabled", and always gives the pool what it needs', () => {
 });
 
 const structure = {
-  frontends: [{ name: 'http', port: 80, protocol: 'http', defaultBackend: 'web' }],
+  frontends: [{ name: 'http', port: 80, protocol: 'http', defaultBackend: 'web', routes: [] }],
   backends: [{ name: 'web', protocol: 'http' }],
 } as const;
 

@@ -73,6 +73,7 @@ test('fills in every default', () => {
     restartLimit: 0,
     liveness: null,
     sequential: false,
+    routes: [],
   });
 });
 

@@ -6,6 +6,7 @@ import {
 } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { anyOptions, validOptions } from './option-specs.ts';
 import { anyVolumes, validVolumes } from './volume-specs.ts';
+import { anyRoute, validRoutes } from '../../../support/routes.ts';
 
 /** A message as a caller sends it, with an image unless told otherwise. */
 export function aProtoSpec(changes: Parameters<typeof ProtoSpec.fromPartial>[0] = {}): ProtoSpec {
@@ -120,6 +121,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     apiRole: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const, 40 as const),
     container: fc.option(validOptions, { nil: undefined }),
     ...validVolumes,
+    routes: validRoutes,
   })
   .map((spec) => ({
     ...spec,
@@ -127,6 +129,9 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     readiness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.readiness : undefined,
     liveness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.liveness : undefined,
     restartLimit: spec.restart === 20 ? spec.restartLimit : 0,
+    // A load balancer has none, and others need a port to send requests to.
+    routes:
+      spec.apiRole !== 20 && spec.ports.some(({ protocol }) => protocol !== 20) ? spec.routes : [],
   }));
 
 const anyNumber = fc.oneof(
@@ -173,6 +178,7 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   ),
   links: fc.array(fc.record({ service: anyText, alias: anyText })),
   tags: fc.array(anyText),
+  routes: fc.array(anyRoute, { maxLength: 3 }),
   strategy: anyEnum,
   restart: anyEnum,
   restartLimit: anyNumber,

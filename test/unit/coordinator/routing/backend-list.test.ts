@@ -8,7 +8,7 @@ import {
 } from '../../../../coordinator/routing/backend-list.ts';
 import { aTarget, containerId } from '../../../support/builders.ts';
 
-const structure = { ports: [], backends: [] };
+const structure = { frontends: [], backends: [], memberships: new Map() };
 const web = containerId('web-1');
 
 /** What somebody has who was sent one message after the other. */
@@ -32,31 +32,31 @@ const sorted = (targets: Iterable<Target>) => [...targets].sort((a, b) => a.id.l
 describe('versions', () => {
   test('count every change, and nothing else', () => {
     const list = new BackendList(structure);
-    expect(list.set(web, null)).toBe(false);
-    expect(list.set(web, aTarget('web-1'))).toBe(true);
-    expect(list.set(web, aTarget('web-1'))).toBe(false);
+    expect(list.set(web, [])).toBe(false);
+    expect(list.set(web, [aTarget('web-1')])).toBe(true);
+    expect(list.set(web, [aTarget('web-1')])).toBe(false);
     expect(list.version).toBe(1);
-    expect(list.set(web, aTarget('web-1', { mode: 'drain' }))).toBe(true);
-    expect(list.set(web, null)).toBe(true);
+    expect(list.set(web, [aTarget('web-1', { mode: 'drain' })])).toBe(true);
+    expect(list.set(web, [])).toBe(true);
     expect(list.version).toBe(3);
     expect([...list.containers()]).toEqual([]);
   });
 
   test('say since when a target is in its mode', () => {
     const list = new BackendList(structure);
-    list.set(web, aTarget('web-1'));
-    expect([list.versionOf(web, 'ready'), list.versionOf(web, 'drain')]).toEqual([1, null]);
-    list.set(containerId('web-2'), aTarget('web-2'));
-    list.set(web, aTarget('web-1', { mode: 'drain' }));
-    expect([list.versionOf(web, 'ready'), list.versionOf(web, 'drain')]).toEqual([null, 3]);
-    list.set(web, null);
-    expect([list.versionOf(web, 'ready'), list.versionOf(web, 'drain')]).toEqual([null, null]);
+    list.set(web, [aTarget('web-1')]);
+    expect(list.sinceOf(aTarget('web-1'))).toBe(1);
+    list.set(containerId('web-2'), [aTarget('web-2')]);
+    list.set(web, [aTarget('web-1', { mode: 'drain' })]);
+    expect(list.sinceOf(aTarget('web-1'))).toBe(3);
+    list.set(web, []);
+    expect(list.targetsOf(web)).toEqual([]);
   });
 
   test('tell of a target that took another id as of one that went and one that came', () => {
     const list = new BackendList(structure);
-    list.set(web, aTarget('web-1'));
-    list.set(web, aTarget('web-1', { id: 'web-1.2', port: 2 }));
+    list.set(web, [aTarget('web-1')]);
+    list.set(web, [aTarget('web-1', { id: 'web-1.2', port: 2 })]);
     expect(list.changesSince(1)).toMatchObject({
       removedTargetIds: ['web-1.1'],
       targets: [{ id: 'web-1.2' }],
@@ -66,7 +66,7 @@ describe('versions', () => {
 
   test('of the future are answered with everything', () => {
     const list = new BackendList(structure);
-    list.set(web, aTarget('web-1'));
+    list.set(web, [aTarget('web-1')]);
     expect(list.changesSince(2).kind).toBe('snapshot');
   });
 });
@@ -74,11 +74,20 @@ describe('versions', () => {
 describe('its structure', () => {
   test('changes only when it does', () => {
     const list = new BackendList(structure);
-    const before = list.structure;
-    expect(list.restructure({ ports: [], backends: [] })).toBe(false);
-    expect(list.structure).toBe(before);
-    expect(list.restructure({ ports: [], backends: [{ name: 'a', mode: 'http' }] })).toBe(true);
-    expect(list.structure).not.toBe(before);
+    const before = list.plan;
+    expect(list.restructure({ ...structure })).toBe(false);
+    expect(list.plan).toBe(before);
+    expect(list.restructure({ ...structure, backends: [{ name: 'a', mode: 'http' }] })).toBe(true);
+    expect(list.plan).not.toBe(before);
+  });
+
+  test('has a version of its own when it changes, with no target in what changed', () => {
+    const list = new BackendList(structure);
+    list.restructure({ ...structure, backends: [{ name: 'a', mode: 'http' }] });
+    expect(list.changesSince(0)).toEqual({
+      ...{ kind: 'delta', baseVersion: 0, version: 1 },
+      ...{ targets: [], removedTargetIds: [] },
+    });
   });
 });
 
@@ -106,7 +115,7 @@ test('whatever changed, deltas from any version lead to the same as the whole li
           const id = containerId(container);
           const next =
             target && aTarget(container, { ...target, id: `${container}.${target.port}` });
-          list.set(id, next);
+          list.set(id, next === null ? [] : [next]);
           if (!stops.includes(index)) continue;
           early.take(list.changesSince(early.version));
           const late = new Copy();
@@ -125,7 +134,7 @@ test('whatever changed, deltas from any version lead to the same as the whole li
 
 test('who is too far behind gets the whole list; who is not still gets what changed', () => {
   const list = new BackendList(structure);
-  const set = (port: number) => list.set(web, aTarget('web-1', { id: 'web-1.1', port }));
+  const set = (port: number) => list.set(web, [aTarget('web-1', { id: 'web-1.1', port })]);
   const far = new Copy();
   const near = new Copy();
   far.take(list.changesSince(0));

@@ -9,7 +9,7 @@ import type { ProxyId, SessionId } from '../../../../shared/ids.ts';
 import { aTarget, containerId, serviceId } from '../../../support/builders.ts';
 
 const web = containerId('web-1');
-const structure = { ports: [], backends: [] };
+const structure = { frontends: [], backends: [], memberships: new Map() };
 const session: ProxySession = { id: 'session-1' as SessionId, close: () => undefined };
 const none = new Map<string, string>();
 
@@ -22,7 +22,7 @@ function aRecord(): ProxyRecord {
 
 function aList(): BackendList {
   const list = new BackendList(structure);
-  list.set(web, aTarget('web-1'));
+  list.set(web, [aTarget('web-1')]);
   return list;
 }
 
@@ -37,17 +37,17 @@ const seen = (changes: Partial<TargetObservation> = {}): TargetObservation => ({
 
 /** What the proxy thinks of the one target, by the versions of the list. */
 function stateOf(record: ProxyRecord, list: BackendList) {
-  const target = list.target(web)!;
-  const readySince = list.versionOf(web, 'ready');
-  const drainSince = list.versionOf(web, 'drain');
+  const [target] = list.targetsOf(web);
+  const since = list.sinceOf(target!);
+  const isReady = target!.mode === 'ready';
   return {
-    admitted: readySince !== null && record.hasAdmitted(target, readySince),
-    drained: drainSince !== null && record.hasDrained(target, drainSince),
+    admitted: isReady && record.hasAdmitted(target!, since),
+    drained: !isReady && record.hasDrained(target!, since),
   };
 }
 
-const drain = (list: BackendList) => list.set(web, aTarget('web-1', { mode: 'drain' }));
-const undrain = (list: BackendList) => list.set(web, aTarget('web-1'));
+const drain = (list: BackendList) => list.set(web, [aTarget('web-1', { mode: 'drain' })]);
+const undrain = (list: BackendList) => list.set(web, [aTarget('web-1')]);
 
 describe('what a proxy is sent', () => {
   test('is everything at first, then what changed, then nothing', () => {
@@ -68,7 +68,7 @@ describe('what a proxy is sent', () => {
     expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
     record.resync();
     expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
-    list.restructure({ ports: [], backends: [{ name: 'other', mode: 'http' }] });
+    list.restructure({ ...structure, backends: [{ name: 'other', mode: 'http' }] });
     expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
     expect(record.nextMessage(list)).toBeNull();
   });
@@ -190,7 +190,7 @@ test('forgets targets that are not in the list any more', () => {
   record.observe('web-1.1', seen({ inFlight: 3 }));
   record.prune(list);
   expect(record.target('web-1.1')?.inFlight).toBe(3);
-  list.set(web, null);
+  list.set(web, []);
   record.prune(list);
   expect(record.target('web-1.1')).toBeUndefined();
 });

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import type { Route } from '../../../../shared/routing.ts';
 import type { Container, Observed, Service } from '../../../../coordinator/model.ts';
-import { balancedPort, frontendsOf, targetOf } from '../../../../coordinator/routing/routes.ts';
+import {
+  balancedPort,
+  frontendsOf,
+  planRoutes,
+  targetsOf,
+} from '../../../../coordinator/routing/routes.ts';
 import {
   aBinding,
   aContainer,
@@ -11,6 +17,7 @@ import {
   aSpec,
   containerId,
 } from '../../../support/builders.ts';
+import { aRoute } from '../../../support/routes.ts';
 
 interface Case {
   readonly service?: Partial<Service>;
@@ -18,12 +25,23 @@ interface Case {
   readonly observed?: Partial<Observed> | null;
 }
 
-function target({ service, container, observed = {} }: Case) {
-  return targetOf(aService(service), {
+const lb = (ports = [aPort()]) =>
+  aService({ name: 'lb', spec: aSpec({ apiRole: 'proxy', ports }) });
+
+function targets({ service: changes, container, observed = {} }: Case) {
+  const service = aService(changes);
+  const routed = {
     container: aContainer({ id: containerId('0123456789abcdef'), ...container }),
     observed: observed === null ? undefined : anObservation(observed),
     advertiseAddress: '10.0.0.7',
-  });
+  };
+  return targetsOf(service, routed, planRoutes(lb(), [service]).memberships.get(service.id) ?? []);
+}
+
+function target(case_: Case) {
+  const found = targets(case_);
+  expect(found.length).toBeLessThanOrEqual(1);
+  return found[0] ?? null;
 }
 
 describe('a container', () => {
@@ -37,6 +55,7 @@ describe('a container', () => {
       port: 49_153,
       mode: 'ready',
       drainTimeoutMs: 30_000,
+      leaving: false,
     });
   });
 
@@ -113,13 +132,87 @@ describe('a proxy listens', () => {
   ];
 
   test('in a container on its TCP ports, but for that of the statistics', () => {
-    expect(frontendsOf(ports, 'container').map(({ name, port }) => [name, port])).toEqual([
+    expect(
+      frontendsOf(planRoutes(lb(ports), []), 'container').map(({ name, port }) => [name, port]),
+    ).toEqual([
       ['http_80', 80],
       ['http_443', 443],
     ]);
   });
 
   test('on a plain host on the ports that the node would have', () => {
-    expect(frontendsOf(ports, 'host').map(({ port }) => port)).toEqual([8080, 443]);
+    const plan = planRoutes(lb(ports), []);
+    expect(frontendsOf(plan, 'host').map(({ port }) => port)).toEqual([8080, 443]);
+  });
+});
+
+describe('a load balancer', () => {
+  const http = aPort({ containerPort: 80 });
+  const bytes = aPort({ containerPort: 5432 });
+  const routed = (name: string, ...routes: Partial<Route>[]) =>
+    aService({
+      name,
+      spec: aSpec({
+        ports: [aPort({ containerPort: 8080 }), aPort({ containerPort: 9000 })],
+        routes: routes.map((route, index) => aRoute({ name: `${index + 1}`, ...route })),
+      }),
+    });
+  const plan = (...services: Service[]) => planRoutes(lb([http, bytes]), services);
+
+  test('gives what has no routes the default pool, and what has some a backend for each port', () => {
+    const shop = routed('shop', { hosts: ['a.test'] }, { paths: ['/x'], targetPort: 9000 });
+    const { backends, memberships, frontends } = plan(aService(), shop);
+    expect(backends.map(({ name, mode }) => `${name} ${mode}`)).toEqual([
+      'default http',
+      'shop.8080 http',
+      'shop.9000 http',
+    ]);
+    expect(memberships.get(shop.id)?.map(({ backend, port }) => [backend, port])).toEqual([
+      ['shop.8080', 8080],
+      ['shop.9000', 9000],
+    ]);
+    expect(frontends.map(({ routes }) => routes.map(({ id, backend }) => [id, backend]))).toEqual(
+      Array(2).fill([
+        ['shop.1', 'shop.8080'],
+        ['shop.2', 'shop.9000'],
+      ]),
+    );
+  });
+
+  test('has no default pool when all that it links to has routes', () => {
+    expect(plan(routed('shop', {})).backends.map(({ name }) => name)).toEqual(['shop.8080']);
+    expect(plan().backends.map(({ name }) => name)).toEqual(['default']);
+  });
+
+  test('passes a port on as bytes, and leaves the other ports of the service in the default pool', () => {
+    const db = routed('db', { kind: 'tcp', port: 5432, targetPort: 8080 });
+    const { memberships, frontends } = plan(db);
+    expect(frontends.map(({ mode, defaultBackend }) => [mode, defaultBackend])).toEqual([
+      ['http', 'default'],
+      ['tcp', 'db.8080.tcp'],
+    ]);
+    expect(memberships.get(db.id)?.map(({ backend, port }) => [backend, port])).toEqual([
+      ['default', 9000],
+      ['db.8080.tcp', 8080],
+    ]);
+  });
+
+  test('has routes for one port at that port alone', () => {
+    const { frontends } = plan(routed('shop', { port: 80 }));
+    expect(frontends.map(({ routes }) => routes.length)).toEqual([1, 0]);
+  });
+
+  test('tells the targets of one container apart', () => {
+    const bindings = [
+      aBinding({ containerPort: 8080, hostPort: 1 }),
+      aBinding({ containerPort: 9000, hostPort: 2 }),
+    ];
+    const { spec } = routed('web', {}, { paths: ['/x'], targetPort: 9000 });
+    const definition = aDefinition({ ports: spec.ports });
+    const case_ = { service: { spec }, container: { definition }, observed: { ports: bindings } };
+    expect(targets(case_).map(({ id, backend }) => [id, backend])).toEqual([
+      ['web-1.01234567.1.8080', 'web.8080'],
+      ['web-1.01234567.2.9000', 'web.9000'],
+    ]);
   });
 });

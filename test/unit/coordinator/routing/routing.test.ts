@@ -18,6 +18,7 @@ import {
   serviceId,
 } from '../../../support/builders.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { aRoute } from '../../../support/routes.ts';
 
 const lbId = serviceId('lb-id');
 const web1 = containerId('web-1-id');
@@ -152,11 +153,31 @@ describe('the list of a load balancer', () => {
   });
 
   test('has its structure from the ports of the load balancer', () => {
-    const before = list().structure;
+    const before = list().plan;
     putLb({ replicas: 5 });
-    expect(list().structure).toBe(before);
+    expect(list().plan).toBe(before);
     putLb({ ports: [] });
-    expect(list().structure).not.toBe(before);
+    expect(list().plan).not.toBe(before);
+  });
+
+  test('has targets that moved to another backend drain in the one before, and go when they have', () => {
+    const record = dial();
+    apply(record);
+    store.transact((tx) => {
+      const web = [...store.services.values()].find(({ name }) => name === 'web')!;
+      tx.services.put({ ...web, spec: { ...web.spec, routes: [aRoute()] } });
+    });
+    const where = () => [...list().targets()].map(({ backend, mode }) => `${backend} ${mode}`);
+    expect(where()).toEqual(['default drain', 'web.80 ready']);
+    expect(admission().admitted).toBe(false);
+    apply(record);
+    expect(admission()).toEqual({ admitted: true, drained: false });
+    reportDrained(record);
+    expect(where()).toEqual(['web.80 ready']);
+    put({ wanted: 'draining' });
+    apply(record);
+    reportDrained(record);
+    expect(admission()).toEqual({ admitted: false, drained: true });
   });
 
   test('wakes its proxies when it changes, and them alone', async () => {

@@ -1,0 +1,19 @@
+/** Names of proxies in the file that are ours begin so; the coordinator's never do. */
+export const ownPrefix = 'fairlead-';
+
+/** What does not depend on the list. */
+export interface ConfigSettings {
+  /** Connections that HAProxy serves at a time. */
+  readonly maxConnections: number;
+  readonly adminSocketPath: string;
+  /** Where the states of servers go over from a worker to the next. */
+  readonly serverStatePath: string;
+  /** Path of the socket by which an old worker hands requests of a port to the new one. */
+  readonly handoffSocketPath: (port: number) => string;
+  /** Where a map of routes is. */
+  readonly mapPath: (name: string) => string;
+  /** Port of the statistics page; 0: none. */
+  readonly statsPort: number;
+  /** `USER:PASSWORD` of the statistics page; without it only this host can open the page. */
+  readonly statsAuth: string | undefined;
+}

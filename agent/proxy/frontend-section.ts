@@ -1,0 +1,90 @@
+import type { Frontend } from './backend-list.ts';
+import { ownPrefix, type ConfigSettings } from './config-settings.ts';
+import { section } from './config-words.ts';
+import { matchingRules, routeRules } from './route-rules.ts';
+
+/** A port that HAProxy listens on, and what it does with what comes in. */
+export function frontendSection(
+  frontend: Frontend,
+  backends: ReadonlySet<string>,
+  settings: ConfigSettings,
+): string {
+  return frontend.protocol === 'tcp'
+    ? tcpFrontend(frontend, backends)
+    : httpFrontend(frontend, backends, settings);
+}
+
+/** HAProxy refuses a whole file in which a frontend sends to a backend that speaks something else. */
+export function backendKey(name: string, protocol: Frontend['protocol']): string {
+  return `${protocol} ${name}`;
+}
+
+function defaultRules(frontend: Frontend, backends: ReadonlySet<string>): string[] {
+  const { defaultBackend, protocol } = frontend;
+  const known = backends.has(backendKey(defaultBackend, protocol));
+  return known ? [`default_backend ${defaultBackend}`] : [];
+}
+
+/** What clients connect to. */
+function bindLines({ port }: Frontend): string[] {
+  return [`bind :${port}`];
+}
+
+function tcpFrontend(frontend: Frontend, backends: ReadonlySet<string>): string {
+  return section(`frontend ${frontend.name} from ${ownPrefix}tcp`, [
+    ...bindLines(frontend),
+    ...defaultRules(frontend, backends),
+  ]);
+}
+
+/**
+ * A worker that was replaced cannot be told of changes any more ("Proxy is disabled"), but still gets requests
+ * on connections that clients keep. It hands them to its successor, so that they go by the list of now. When
+ * HAProxy ends for good, `stop` puts `next` in maintenance first.
+ */
+function httpFrontend(
+  frontend: Frontend,
+  backends: ReadonlySet<string>,
+  settings: ConfigSettings,
+): string {
+  const { name, port, routes } = frontend;
+  const handoff = `${ownPrefix}handoff-${port}`;
+  const socketPath = settings.handoffSocketPath(port);
+  const isHanded = `{ stopping } { srv_is_up(${handoff}/next) }`;
+  const head = [
+    ...bindLines(frontend),
+    `bind unix@${socketPath} mode 600 accept-proxy`,
+    'monitor-uri /_lb_ping',
+    'http-request set-header X-Forwarded-Proto http',
+  ];
+  const rules =
+    routes.length === 0
+      ? [`use_backend ${handoff} if ${isHanded}`]
+      : [
+          `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
+          ...matchingRules(frontend, settings.mapPath),
+          ...routeRules(routes),
+          ...refusal(frontend, backends),
+          `use_backend ${handoff} if { var(txn.handed) -m found }`,
+          'use_backend %[var(txn.backend)] if { var(txn.backend) -m found }',
+        ];
+  return [
+    section(`frontend ${name} from ${ownPrefix}http`, [
+      ...head,
+      ...rules,
+      ...defaultRules(frontend, backends),
+    ]),
+    section(`backend ${handoff} from ${ownPrefix}http`, [
+      `server next unix@${socketPath} send-proxy-v2`,
+    ]),
+  ].join('\n');
+}
+
+/** What no route takes, where nothing else does. */
+function refusal(frontend: Frontend, backends: ReadonlySet<string>): string[] {
+  if (defaultRules(frontend, backends).length > 0) return [];
+  return [
+    'http-request return status 404 content-type text/plain string "no route for this host and path\\n" ' +
+      'if !{ var(txn.handed) -m found } !{ var(txn.backend) -m found }',
+  ];
+}

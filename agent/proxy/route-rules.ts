@@ -1,0 +1,112 @@
+import { HeaderMatchKind, type HeaderMatch } from '../../shared/gen/fairlead/v1/route.ts';
+import { conditionsOf } from '../../shared/routing.ts';
+import type { Frontend, FrontendRoute } from './backend-list.ts';
+import { formatWord, word } from './config-words.ts';
+import { backendsMap, chainMark, compileRoutes, pathsMap, wildcardsMap } from './route-maps.ts';
+
+/** Where a map is. */
+export type MapPath = (name: string) => string;
+
+/**
+ * Lines that find the route of a request, in `txn.route`, and the backend that it leads to, in `txn.backend`.
+ * A request that is handed to another worker (`txn.handed`) is not looked at: that worker does it.
+ */
+export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
+  const { chains } = compileRoutes(frontend);
+  const paths = `map_beg(${mapPath(pathsMap(frontend))})`;
+  const wildcards = `map_end(${mapPath(wildcardsMap(frontend))})`;
+  const unless = '!{ var(txn.handed) -m found } !{ var(txn.match) -m found }';
+  const find = (host: string) =>
+    `http-request set-var(txn.match) ${host},concat(,txn.path,?),${paths} if ${unless}`;
+  return [
+    'http-request set-var(txn.path) path',
+    'http-request set-var(txn.host) req.hdr(host),field(1,:),lower',
+    find('var(txn.host)'),
+    find(`var(txn.host),${wildcards}`),
+    find('str(*)'),
+    'http-request set-var(txn.route) var(txn.match) if !{ var(txn.match) -m beg ~ }',
+    ...chains.flatMap((chain, index) => chainRules(chain, `${frontend.name}.${index}`, index)),
+    `http-request set-var(txn.backend) var(txn.route),map_str(${mapPath(backendsMap)})`,
+  ];
+}
+
+/** The first route of the chain whose conditions are met. */
+function chainRules(chain: readonly FrontendRoute[], name: string, index: number): string[] {
+  const here = `{ var(txn.match) -m str ${chainMark(index)} } !{ var(txn.route) -m found }`;
+  return chain.flatMap((route, place) => {
+    const conditions = conditionRules(route, `${name}.${place}`);
+    const names = conditions.map(({ acl }) => acl);
+    return [
+      ...conditions.map(({ line }) => line),
+      `http-request set-var(txn.route) str(${route.id}) if ${[here, ...names].join(' ')}`,
+    ];
+  });
+}
+
+/** Conditions have names: a value that is `}` would end one that has none. */
+function conditionRules({ route }: FrontendRoute, name: string): { acl: string; line: string }[] {
+  if (conditionsOf(route) === 0) return [];
+  const tests = [
+    ...(route.methods.length === 0 ? [] : [`method ${route.methods.map(word).join(' ')}`]),
+    ...route.headers.map(headerTest),
+  ];
+  return tests.map((test, index) => {
+    const acl = `${name}.${index}`;
+    return { acl, line: `acl ${acl} ${test}` };
+  });
+}
+
+function headerTest({ name, kind, value }: HeaderMatch): string {
+  const fetch = `req.fhdr(${name})`;
+  switch (kind) {
+    case HeaderMatchKind.PRESENT:
+      return `${fetch} -m found`;
+    case HeaderMatchKind.PREFIX:
+      return `${fetch} -m beg -- ${word(value)}`;
+    case HeaderMatchKind.CONTAINS:
+      return `${fetch} -m sub -- ${word(value)}`;
+    case HeaderMatchKind.EXACT:
+    case HeaderMatchKind.UNSPECIFIED:
+    default:
+      return `${fetch} -m str -- ${word(value)}`;
+  }
+}
+
+/** A condition that the request goes by this route. */
+export function goesBy({ id }: FrontendRoute): string {
+  return `{ var(txn.route) -m str ${id} }`;
+}
+
+/** Lines that do with requests what their routes say. */
+export function routeRules(routes: readonly FrontendRoute[]): string[] {
+  return routes.flatMap((route) => pathRules(route));
+}
+
+/** The longest pattern first: each is asked of the path as it came, and only one may change it. */
+function pathRules(route: FrontendRoute): string[] {
+  const { paths, replacePath } = route.route;
+  if (replacePath === '') return [];
+  const base = replacePath.replace(/\/+$/, '');
+  const prefixes = paths.filter((path) => path.endsWith('/*')).sort((a, b) => b.length - a.length);
+  const rules = [
+    ...paths
+      .filter((path) => !path.endsWith('/*'))
+      .map((path) => ({ test: `-m str -- ${word(path)}`, to: formatWord(replacePath) })),
+    ...prefixes.flatMap((pattern) => {
+      const path = pattern.slice(0, -2);
+      return [
+        { test: `-m str -- ${word(path)}`, to: formatWord(base === '' ? '/' : base) },
+        {
+          test: `-m beg -- ${word(`${path}/`)}`,
+          to: `${formatWord(base)}'%[path,bytes(${path.length})]'`,
+        },
+      ];
+    }),
+  ].filter(({ test }) => test !== "-m str -- ''");
+  const done = '!{ var(txn.replaced) -m found }';
+  return rules.flatMap(({ test, to }, index) => [
+    `acl ${route.id}.path.${index} var(txn.path) ${test}`,
+    `http-request set-path ${to} if ${goesBy(route)} ${done} ${route.id}.path.${index}`,
+    `http-request set-var(txn.replaced) bool(true) if ${goesBy(route)} ${route.id}.path.${index}`,
+  ]);
+}

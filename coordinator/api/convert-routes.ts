@@ -1,0 +1,221 @@
+import type { FieldViolation } from '../../shared/errors.ts';
+import {
+  HeaderMatchKind,
+  RouteKind,
+  type HeaderMatch as ProtoHeaderMatch,
+  type Route as ProtoRoute,
+} from '../../shared/gen/fairlead/v1/route.ts';
+import { conflictOf } from '../../shared/route-order.ts';
+import type { HeaderMatch, Route } from '../../shared/routing.ts';
+import type { Port } from '../model.ts';
+import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
+import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
+
+const maxRoutes = 100;
+const maxPatterns = 100;
+const maxConditions = 20;
+const maxPort = 65_535;
+const maxPriority = 1_000;
+
+const hostPattern = /^(\*\.)?(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
+const pathPattern = /^\/[!-~]*$/;
+const methodPattern = /^[A-Z]{1,20}$/;
+/** What may be the name of a header field. */
+export const headerNamePattern = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
+const printable = /^[ -~]*$/;
+
+const kinds: EnumWords<RouteKind, Route['kind']> = [
+  [RouteKind.HTTP, 'http'],
+  [RouteKind.TCP, 'tcp'],
+  [RouteKind.TLS_PASSTHROUGH, 'tls-passthrough'],
+];
+const matchKinds: EnumWords<HeaderMatchKind, HeaderMatch['kind']> = [
+  [HeaderMatchKind.EXACT, 'exact'],
+  [HeaderMatchKind.PREFIX, 'prefix'],
+  [HeaderMatchKind.CONTAINS, 'contains'],
+  [HeaderMatchKind.PRESENT, 'present'],
+];
+
+/** Where a list of routes stands, and in what definition. */
+export interface RoutesContext {
+  readonly field: string;
+  readonly ports: readonly Port[];
+  readonly isLoadBalancer: boolean;
+}
+
+/** Which requests come to a service. */
+export function routesFromProto(
+  routes: readonly ProtoRoute[],
+  { field, ports, isLoadBalancer }: RoutesContext,
+  into: FieldViolation[],
+): readonly Route[] {
+  validateCount(routes.length, { max: maxRoutes, field }, into);
+  if (isLoadBalancer && routes.length > 0) {
+    into.push({
+      field,
+      rule: 'must be empty with the role PROXY: give routes to the services behind',
+    });
+  }
+  const converted = routes.map((route, index) =>
+    routeFromProto({ ...route, name: route.name || `${index + 1}` }, `${field}[${index}]`, into),
+  );
+  const names = converted.map(({ name }) => name);
+  validateUnique(names, { field, what: 'name' }, into);
+  for (const [index, route] of converted.entries()) {
+    const at = `${field}[${index}]`;
+    validateTarget(route, { field: at, ports }, into);
+    const earlier = converted
+      .slice(0, index)
+      .findIndex((other) => conflictOf(other, route) !== undefined);
+    if (earlier === -1) continue;
+    into.push({
+      field: at,
+      rule: `matches the same requests as ${field}[${earlier}]: give them different priorities`,
+    });
+  }
+  return converted;
+}
+
+/** A route to a port that no container has would take requests and answer none. */
+function validateTarget(
+  { targetPort }: Route,
+  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
+  into: FieldViolation[],
+): void {
+  const own = ports.filter(({ protocol }) => protocol === 'tcp').map((port) => port.containerPort);
+  if (targetPort === 0 ? own.length > 0 : own.includes(targetPort)) return;
+  const rule =
+    own.length === 0
+      ? 'needs a TCP port in ports to send requests to'
+      : `must be one of the TCP ports ${own.join(', ')} that the service declares, and is ${targetPort}`;
+  into.push({ field: `${field}.target_port`, rule });
+}
+
+function routeFromProto(route: ProtoRoute, field: string, into: FieldViolation[]): Route {
+  const { name, port, methods, priority, targetPort, replacePath } = route;
+  validateName(name, `${field}.name`, into);
+  const kind = wordOf(kinds, route.kind);
+  validateRange(port, { min: 0, max: maxPort, field: `${field}.port` }, into);
+  validateRange(targetPort, { min: 0, max: maxPort, field: `${field}.target_port` }, into);
+  const limits = { min: -maxPriority, max: maxPriority, field: `${field}.priority` };
+  validateRange(priority, limits, into);
+  if (kind !== 'http') requireTcp(route, { kind, field }, into);
+  const hosts = hostsFromProto(route.hosts, `${field}.hosts`, into);
+  validatePaths(route.paths, `${field}.paths`, into);
+  validateCount(methods.length, { max: maxConditions, field: `${field}.methods` }, into);
+  validateUnique(methods, { field: `${field}.methods`, what: 'method' }, into);
+  for (const [index, method] of methods.entries()) {
+    if (methodPattern.test(method)) continue;
+    const rule = `must be upper-case letters like GET, and is ${quote(method)}`;
+    into.push({ field: `${field}.methods[${index}]`, rule });
+  }
+  if (replacePath !== '') {
+    validatePath(replacePath, `${field}.replace_path`, into);
+    if (route.paths.length === 0) {
+      into.push({ field: `${field}.replace_path`, rule: 'must only be set together with paths' });
+    }
+  }
+  return {
+    ...{ name, kind, port, hosts, priority, targetPort, replacePath },
+    paths: [...route.paths],
+    methods: [...methods],
+    headers: headersFromProto(route.headers, `${field}.headers`, into),
+  };
+}
+
+/** Bytes have no path, no method and no header. */
+function requireTcp(
+  route: ProtoRoute,
+  { kind, field }: { readonly kind: Route['kind']; readonly field: string },
+  into: FieldViolation[],
+): void {
+  if (route.port === 0) {
+    const rule =
+      'is required but with the kind HTTP: the port of the load balancer that is passed on';
+    into.push({ field: `${field}.port`, rule });
+  }
+  const foreign = { paths: route.paths, methods: route.methods, headers: route.headers };
+  for (const [name, values] of Object.entries(foreign)) {
+    if (values.length === 0) continue;
+    into.push({ field: `${field}.${name}`, rule: 'must only be set with the kind HTTP' });
+  }
+  if (kind === 'tcp' && route.hosts.length > 0) {
+    const rule = 'must be empty with the kind TCP: bytes have no host; see TLS_PASSTHROUGH';
+    into.push({ field: `${field}.hosts`, rule });
+  }
+}
+
+function hostsFromProto(hosts: readonly string[], field: string, into: FieldViolation[]): string[] {
+  validateCount(hosts.length, { max: maxPatterns, field }, into);
+  const lower = hosts.map((host) => host.toLowerCase());
+  validateUnique(lower, { field, what: 'host' }, into);
+  for (const [index, host] of lower.entries()) {
+    if (host.length <= 253 && hostPattern.test(host)) continue;
+    const rule = `must be a host like "shop.example.com" or "*.example.com", without a port, and is ${quote(host)}`;
+    into.push({ field: `${field}[${index}]`, rule });
+  }
+  return lower;
+}
+
+function validatePaths(paths: readonly string[], field: string, into: FieldViolation[]): void {
+  validateCount(paths.length, { max: maxPatterns, field }, into);
+  validateUnique(paths, { field, what: 'path' }, into);
+  for (const [index, path] of paths.entries()) {
+    const at = `${field}[${index}]`;
+    const plain = path.endsWith('/*') ? path.slice(0, -1) : path;
+    validatePath(plain, at, into);
+    if (!plain.includes('*')) continue;
+    into.push({ field: at, rule: `must have "*" only as "/*" at the end, and is ${quote(path)}` });
+  }
+}
+
+function validatePath(path: string, field: string, into: FieldViolation[]): void {
+  if (path.length <= 1_024 && pathPattern.test(path) && !/[?#]/.test(path)) return;
+  const rule = `must begin with "/" and have at most 1024 printable characters without spaces, "?" and "#", and is ${quote(path)}`;
+  into.push({ field, rule });
+}
+
+function headersFromProto(
+  headers: readonly ProtoHeaderMatch[],
+  field: string,
+  into: FieldViolation[],
+): HeaderMatch[] {
+  validateCount(headers.length, { max: maxConditions, field }, into);
+  return headers.map(({ name, kind: number, value }, index) => {
+    const at = `${field}[${index}]`;
+    const kind = wordOf(matchKinds, number);
+    validateHeaderName(name, `${at}.name`, into);
+    validatePrintable(value, `${at}.value`, into);
+    if (kind === 'present' && value !== '') {
+      into.push({ field: `${at}.value`, rule: 'must be empty with the kind PRESENT' });
+    }
+    return { name, kind, value };
+  });
+}
+
+/** The name of a header field. */
+export function validateHeaderName(name: string, field: string, into: FieldViolation[]): void {
+  if (headerNamePattern.test(name)) return;
+  into.push({ field, rule: `must be the name of a header field, and is ${quote(name)}` });
+}
+
+/** A value that fits in a header field. */
+export function validatePrintable(value: string, field: string, into: FieldViolation[]): void {
+  if (value.length <= 1_024 && printable.test(value)) return;
+  into.push({ field, rule: 'must have at most 1024 printable ASCII characters' });
+}
+
+/** The message of a route, with nothing left to default. */
+export function routeToProto(route: Route): ProtoRoute {
+  return {
+    ...route,
+    kind: numberOf(kinds, route.kind),
+    hosts: [...route.hosts],
+    paths: [...route.paths],
+    methods: [...route.methods],
+    headers: route.headers.map(({ kind, ...rest }) => ({
+      ...rest,
+      kind: numberOf(matchKinds, kind),
+    })),
+  };
+}

@@ -1,0 +1,193 @@
+import { expect, test } from 'vitest';
+import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
+import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  get,
+  HaproxyDirectory,
+  Load,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
+
+const http = FrontendMode.HTTP;
+
+/** A list with one frontend, a backend for each server of its name, and routes to them. */
+function aRoutedList(
+  port: number,
+  servers: readonly TestBackend[],
+  routes: readonly (readonly [to: string, route: Partial<Route>])[],
+  version = 1,
+) {
+  const frontend = {
+    ...{ name: `http_${port}`, port, mode: http, defaultBackend: 'default' },
+    routes: routes.map(([to, route], index) => ({
+      ...{ id: `${to}.r${index}`, backend: to },
+      route: aProtoRoute(route),
+    })),
+  };
+  return aSnapshot(port, {
+    version,
+    frontends: [frontend],
+    backends: servers.map(({ name }) => ({ name, mode: http })),
+    targets: servers.map(({ name, port: own }) =>
+      aTarget({ id: `${name}-1.a.${own}`, backend: name, port: own }),
+    ),
+  });
+}
+
+async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(version);
+  });
+}
+
+test('sends each request by host, path, method and header to the service whose route counts', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using three = await TestBackend.start('three');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aRoutedList(
+      port,
+      [one, two, three],
+      [
+        ['one', { hosts: ['shop.test'] }],
+        ['two', { hosts: ['shop.test'], paths: ['/api/*', '/exact'], replacePath: '/' }],
+        ['three', { hosts: ['shop.test'], paths: ['/api/*'], methods: ['POST'] }],
+        ['two', { hosts: ['*.shop.test'] }],
+        [
+          'three',
+          { hosts: ['*.deep.shop.test', '*.test'], paths: ['/a/*'], replacePath: '/b%[src]' },
+        ],
+        ['three', { paths: ['/first/*'], priority: 5 }],
+        ['one', { paths: ['/v/*'], headers: [{ name: 'X-Version', kind: 10, value: "it's }" }] }],
+      ],
+    ),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  expect(coordinator.status?.message).toBe('');
+  const answer = async (
+    host: string,
+    path: string,
+    options: { method?: string; headers?: Record<string, string> } = {},
+  ) => {
+    const headers = { ...options.headers, host };
+    const { status, body } = await get(port, path, { ...options, headers });
+    return status === 200 ? body : status;
+  };
+  expect(await answer('shop.test', '/')).toBe('one');
+  expect(await answer(`SHOP.test:${port}`, '/apix')).toBe('one');
+  expect(await answer('shop.test', '/api/x?y=/z')).toBe('two');
+  expect(await answer('shop.test', '/api')).toBe('two');
+  expect(await answer('shop.test', '/exact')).toBe('two');
+  expect(await answer('shop.test', '/exact/')).toBe('one');
+  expect(two.urls).toEqual(['/x?y=/z', '/', '/']);
+  expect(await answer('shop.test', '/api/x', { method: 'POST' })).toBe('three');
+  expect(await answer('www.shop.test', '/')).toBe('two');
+  expect(await answer('a.b.shop.test', '/x')).toBe('two');
+  expect(await answer('x.deep.shop.test', '/a/c?d')).toBe('three');
+  expect(three.urls.at(-1)).toBe('/b%[src]/c?d');
+  expect(await answer('other.test', '/')).toBe(404);
+  expect(await answer('other.test', '/a')).toBe('three');
+  expect(await answer('shop.test', '/first')).toBe('three');
+  expect(await answer('none', '/v/1')).toBe(404);
+  expect(await answer('none', '/v/1', { headers: { 'X-Version': "it's }" } })).toBe('one');
+  expect(await answer('none', '/v/1', { headers: { 'X-Version': 'its' } })).toBe(404);
+});
+
+test('takes another host, path or backend without a reload, and mends what was changed by hand', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using directory = new HaproxyDirectory();
+  const list = (version: number, ...routes: (readonly [string, Partial<Route>])[]) =>
+    aRoutedList(port, [one, two], routes, version);
+  await using coordinator = await FakeProxyCoordinator.start(
+    list(1, ['one', { hosts: ['a.test'] }]),
+  );
+  const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
+  const agent = new RunningProxyAgent(config);
+  await applied(coordinator, 1);
+  const { pid } = await directory.info();
+  const load = new Load(port, { host: 'a.test' });
+  await load.more(20);
+
+  coordinator.replace(
+    list(
+      2,
+      ['one', { hosts: ['b.test', '*.c.test'], paths: ['/x/*'] }],
+      ['two', { hosts: ['a.test'] }],
+    ),
+  );
+  await applied(coordinator, 2);
+  expect((await get(port, '/x/1', { headers: { host: 'b.test' } })).body).toBe('one');
+  expect((await get(port, '/x', { headers: { host: 'd.c.test' } })).body).toBe('one');
+  expect((await get(port, '/', { headers: { host: 'b.test' } })).status).toBe(404);
+  expect((await get(port, '/', { headers: { host: 'a.test' } })).body).toBe('two');
+  await load.more(20);
+  expect((await load.stop()).failures).toEqual([]);
+  expect((await directory.info()).pid).toBe(pid);
+
+  await agent.stop();
+  const map = `${directory.path}/maps/http_${port}.paths.map`;
+  await directory.ask(`clear map ${map}`);
+  await using _next = new RunningProxyAgent(config);
+  await eventually(async () => {
+    expect((await get(port, '/', { headers: { host: 'a.test' } })).body).toBe('two');
+  });
+  expect((await directory.info()).pid).toBe(pid);
+  const { haproxyPid } = coordinator.status ?? {};
+  expect(haproxyPid).toBe(pid);
+});
+
+test('fails no request when a service that shared the default pool gets routes of its own', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  const pooled = { id: 'one-1.a.1', port: one.port, backend: 'default', containerId: 'c1' };
+  const before = aSnapshot(port, {
+    frontends: [{ name: 'http', port, mode: http, defaultBackend: 'default', routes: [] }],
+    backends: [{ name: 'default', mode: http }],
+    targets: [aTarget(pooled)],
+  });
+  await using coordinator = await FakeProxyCoordinator.start(before);
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const load = new Load(port, { host: 'one.test' });
+  await load.more(30);
+  const route = { id: 'one.1', route: aProtoRoute({ hosts: ['one.test'] }), backend: 'one.80' };
+  coordinator.replace(
+    aSnapshot(port, {
+      version: 2,
+      frontends: [{ name: 'http', port, mode: http, defaultBackend: 'default', routes: [route] }],
+      backends: [{ name: 'one.80', mode: http }],
+      targets: [
+        aTarget({ ...pooled, mode: TargetMode.DRAIN }),
+        aTarget({ ...pooled, id: 'one-1.a.1.80', backend: 'one.80' }),
+      ],
+    }),
+  );
+  await applied(coordinator, 2);
+  await eventually(() => {
+    expect(coordinator.target('one-1.a.1')).toMatchObject({ drained: true });
+  });
+  await load.more(60);
+  expect((await load.stop()).failures).toEqual([]);
+  expect((await get(port, '/', { headers: { host: 'two.test' } })).status).toBe(404);
+});
