@@ -176,6 +176,9 @@ export class ContainerController {
       const action = this.#decide();
       if (action === 'none') return;
       if (action === 'wait') {
+        if (this.#patience.isInDoubt && (await this.#deps.engine.takesConnections(signal))) {
+          this.#patience.engineGoesOn();
+        }
         await this.#wakeup.waitFor(this.#waitMs(), this.#deps.clock, signal);
         continue;
       }

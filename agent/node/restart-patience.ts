@@ -3,6 +3,8 @@ import type { EngineContainer } from './docker/engine.ts';
 
 /** An engine that shuts down gives its containers 15 seconds if nobody says otherwise. */
 const shutdownMs = 20_000;
+/** Between the two halves of a `docker restart`, which lie a fraction of a second apart. */
+const restartByHandMs = 3_000;
 /** Docker waits up to a minute before it restarts what ends again and again; some it never does. */
 const restartMs = 90_000;
 const killSignal = 9;
@@ -13,6 +15,8 @@ export class RestartPatience {
   #engine: EngineContainer | undefined;
   /** The engine told the process to end, without force: as somebody asked, or as it shuts down. */
   #isToldToEnd = false;
+  /** It was somebody who asked: the engine is not shutting down. */
+  #isByHand = false;
   /** When the process was first seen to have ended, on the monotonic clock. */
   #endedAtMs: number | undefined;
 
@@ -30,9 +34,20 @@ export class RestartPatience {
     this.#isToldToEnd = false;
   }
 
+  /** Whether it matters, and is not known, that the engine is shutting down. */
+  get isInDoubt(): boolean {
+    return this.#engine?.state === 'ended' && this.#mayBeShutdown() && !this.#isByHand;
+  }
+
+  /** The engine does not shut down: somebody told the process to end, and may start it again. */
+  engineGoesOn(): void {
+    this.#isByHand = true;
+  }
+
   follow(engine: EngineContainer | undefined): void {
     if (engine?.startedAt?.getTime() !== this.#engine?.startedAt?.getTime()) {
       this.#isToldToEnd = false;
+      this.#isByHand = false;
       this.#endedAtMs = undefined;
     }
     this.#engine = engine;
@@ -49,6 +64,11 @@ export class RestartPatience {
 
   #limitMs(): number {
     if (this.#engine?.state === 'restarting') return restartMs;
-    return this.#isToldToEnd && this.#engine?.restartPolicy === 'always' ? shutdownMs : 0;
+    if (!this.#mayBeShutdown()) return 0;
+    return this.#isByHand ? restartByHandMs : shutdownMs;
+  }
+
+  #mayBeShutdown(): boolean {
+    return this.#isToldToEnd && this.#engine?.restartPolicy === 'always';
   }
 }

@@ -1,3 +1,4 @@
+import { Agent } from 'node:http';
 import type { Duplex } from 'node:stream';
 import Docker from 'dockerode';
 import { abortable, ChildController, onAbort } from '../../../shared/abort.ts';
@@ -46,6 +47,11 @@ interface CreateRequest {
   readonly _body: CreateOptions;
 }
 
+/** How dockerode is told whose connections to use; it has no type for it. */
+interface EngineConnection extends Docker.DockerOptions {
+  readonly agent: Agent | undefined;
+}
+
 /** The part of dockerode below its methods; it has no type for it. */
 interface Modem {
   readonly dial: (
@@ -57,6 +63,7 @@ interface Modem {
 /** How long the engine may take; only what moves much data or waits for a process takes longer. */
 const limitsMs = {
   connect: 5_000,
+  newConnection: 2_000,
   inspect: 10_000,
   create: 60_000,
   start: 120_000,
@@ -115,6 +122,18 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
 
   async ping(signal: AbortSignal): Promise<void> {
     await this.#call(limitsMs.connect, signal, () => this.#docker.ping());
+  }
+
+  async takesConnections(signal: AbortSignal): Promise<boolean> {
+    const engine = this.#dial(undefined, new Agent({ keepAlive: false }));
+    try {
+      await this.#call(limitsMs.newConnection, signal, () => engine.ping());
+      return true;
+    } catch (error) {
+      if (error instanceof EngineUnreachableError || error instanceof EngineRefusedError)
+        return false;
+      throw error;
+    }
   }
 
   async list(signal: AbortSignal): Promise<EngineContainer[]> {
@@ -338,14 +357,17 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
     return found.map(({ Id }) => Id);
   }
 
-  #dial(apiVersion: string | undefined): Docker {
-    return new Docker({
+  /** Without `agent`, connections are kept and used again. */
+  #dial(apiVersion: string | undefined, agent?: Agent): Docker {
+    const options: EngineConnection = {
       socketPath: this.#options.socketPath,
       protocol: 'http',
       // Said, so that DOCKER_HOST of the environment does not take over.
       host: undefined,
       version: apiVersion && `v${apiVersion}`,
-    });
+      agent,
+    };
+    return new Docker(options);
   }
 
   /**

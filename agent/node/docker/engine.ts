@@ -67,6 +67,8 @@ export interface ContainerEngine {
   connect(signal: AbortSignal): Promise<EngineInfo>;
   /** A sign of life. */
   ping(signal: AbortSignal): Promise<void>;
+  /** Whether a new connection is answered soon. Not by an engine that shuts down, from before it ends containers. */
+  takesConnections(signal: AbortSignal): Promise<boolean>;
   list(signal: AbortSignal): Promise<EngineContainer[]>;
   find(containerId: ContainerId, signal: AbortSignal): Promise<EngineContainer | undefined>;
   inspect(engineId: string, signal: AbortSignal): Promise<EngineContainer | undefined>;

@@ -420,6 +420,24 @@ describeWithLab('a node agent with a real engine', () => {
     });
   });
 
+  test('finds out that somebody stopped it by hand, and lets them restart it', async () => {
+    const id = await runHello();
+    const { engineId } = coordinator.status(id)!;
+    const from = coordinator.history.get(id)!.length;
+    await host.docker(['restart', engineId], signal);
+    await eventually(() => {
+      const since = coordinator.history.get(id)!.slice(from);
+      expect(since.map(({ phase }) => phase)).toContain(ContainerPhase.STARTING);
+      expect(since.at(-1)?.readiness).toBe(ReadinessState.READY);
+    });
+    await host.docker(['stop', engineId], signal);
+    // By the limit of a test's patience it was not taken for an engine that shuts down.
+    const stopped = await becomes(id, { phase: ContainerPhase.STOPPED });
+    expect(stopped).toMatchObject({ exitCode: 0, message: 'its process ended with exit status 0' });
+    const ends = coordinator.history.get(id)!.slice(from);
+    expect(ends.filter(({ phase }) => phase === ContainerPhase.STOPPED)).toHaveLength(1);
+  });
+
   test('follows a process through its restarts', async () => {
     const id = await runHello({ environment: { ALLOW_CRASH: '1' } });
     const before = coordinator.status(id)!;
@@ -568,7 +586,8 @@ describeWithLab('a node agent with a real engine', () => {
     const { engineId } = await becomes(dying, { phase: ContainerPhase.RUNNING });
     const living = await runHello({ name: 'web-2' });
     coordinator.stop();
-    await host.docker(['exec', engineId, 'sh', '-c', 'echo go > /gate'], signal);
+    // Not waited for: it may be ended with the container.
+    await host.docker(['exec', '--detach', engineId, 'sh', '-c', 'echo go > /gate'], signal);
     await eventually(async () => {
       expect(await inspect(engineId, '{{.State.Status}}')).toBe('exited');
     });

@@ -43,6 +43,8 @@ export class FakeEngine implements ContainerEngine {
   /** Methods that find the engine away, as the others will soon. */
   readonly unreachable = new Set<Method>();
   isAway = false;
+  /** It takes no new connections, and ends containers. */
+  isShuttingDown = false;
   /** Answers nothing, and ends nothing. */
   isFrozen = false;
   connections = 0;
@@ -69,6 +71,11 @@ export class FakeEngine implements ContainerEngine {
 
   async ping(signal: AbortSignal): Promise<void> {
     await this.#do('ping', '', signal);
+  }
+
+  async takesConnections(signal: AbortSignal): Promise<boolean> {
+    await this.#answer(signal);
+    return !this.isShuttingDown;
   }
 
   async list(signal: AbortSignal): Promise<EngineContainer[]> {

@@ -57,4 +57,16 @@ describe('whether the engine may yet restart a process', () => {
     left.engineReturned();
     expect(left.leftMs()).toBe(0);
   });
+
+  test('it waits for another start alone once it is known that somebody stopped it by hand', () => {
+    const { patience: left } = patience();
+    left.follow(running);
+    left.signalled(15);
+    expect(left.isInDoubt).toBe(false);
+    left.follow(ended);
+    expect(left.isInDoubt).toBe(true);
+    left.engineGoesOn();
+    expect(left.isInDoubt).toBe(false);
+    expect(left.leftMs()).toBe(3_000);
+  });
 });

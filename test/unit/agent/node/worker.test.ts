@@ -373,12 +373,36 @@ describe('a worker', () => {
   test('gives an engine that may be shutting down time to go away', async () => {
     await follow();
     await order(assignment(1, 'running'));
+    engine.isShuttingDown = true;
     engine.tell(engineIdOf(1), { kind: 'signalled', signalNumber: 15 });
     engine.end(engineIdOf(1), 0, 'ended');
     await clock.advance(19_000);
     expect(last(1)).toMatchObject({ phase: 'starting', readiness: 'not-ready' });
     await clock.advance(2_000);
     expect(last(1)).toMatchObject({ phase: 'stopped', exitCode: 0 });
+  });
+
+  test('finds out soon that somebody stopped it by hand', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    engine.tell(engineIdOf(1), { kind: 'signalled', signalNumber: 15 });
+    engine.end(engineIdOf(1), 143, 'ended');
+    await clock.advance(2_000);
+    expect(last(1)).toMatchObject({ phase: 'starting', readiness: 'not-ready' });
+    await clock.advance(2_000);
+    expect(last(1)).toMatchObject({ phase: 'failed', exitCode: 143 });
+  });
+
+  test('lets somebody restart it by hand', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    engine.tell(engineIdOf(1), { kind: 'signalled', signalNumber: 15 });
+    engine.end(engineIdOf(1), 143, 'ended');
+    await clock.advance(500);
+    engine.run(engineIdOf(1));
+    await clock.advance(5_000);
+    expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+    expect(statuses.map(({ phase }) => phase)).not.toContain('failed');
   });
 
   test('adopts what runs, and says nothing against it before a check is sure', async () => {
