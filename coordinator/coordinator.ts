@@ -52,6 +52,7 @@ import { createFirstToken, repinFirstToken } from './identity/first-token.ts';
 import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
 import { serverNames } from './identity/server-names.ts';
 import { TokenIssuer } from './identity/tokens.ts';
+import { Mover } from './moves/mover.ts';
 import { ObservedState } from './observed/observed-state.ts';
 import { WriteBehind } from './observed/write-behind.ts';
 import { endInterrupted } from './orchestrator/actions.ts';
@@ -193,11 +194,12 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const authenticator = new Authenticator({ store, clock, installationId, authority });
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
-  const downloads = Downloads.open(config.packages, deps.log.child({ component: 'http' }));
+  const downloads = Downloads.open(config.packages, child('http').log);
   const packages = downloads;
   const rolling = { store, observed, upgrades, packages, api, clock };
   const roller = new Roller({ ...rolling, ...child('upgrades') });
   const streams = new NodeStreams({ dispatcher, clock, random });
+  const mover = new Mover({ ...reconciling, ...child('moves') });
   const certificates = certificateLoops(config, deps);
   const handlers = controlHandlers({
     ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes },
@@ -211,7 +213,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     ...{ observed, routing, changes, writeBehind, api, downloads },
     connections,
     loops: [
-      ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller],
+      ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
       ...certificates.loops,
     ],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
@@ -222,11 +224,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     }),
     control: guard(handlers, { authenticator, store }),
     agents: agentService({
-      ...sessions,
-      dispatcher,
-      upgrades,
-      streams,
-      tokens,
+      ...{ ...sessions, dispatcher, upgrades, streams, tokens },
       ...child('agents'),
     }),
     proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),

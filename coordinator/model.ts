@@ -244,7 +244,17 @@ export interface Container {
   readonly outdated: boolean;
   /** It was ready, and admitted by every proxy, at some time. */
   readonly arrived: boolean;
+  /** It is to go to another node; null: it may stay. */
+  readonly eviction: Eviction | null;
   readonly createdAtMs: number;
+}
+
+/** Why a container is to leave its node. */
+export interface Eviction {
+  /** The node that is emptied, or the action that moves it. */
+  readonly by: NodeId | ActionId;
+  /** It goes although nothing has taken its place. */
+  readonly forced: boolean;
 }
 
 export type ObservedPhase =
@@ -300,6 +310,17 @@ export interface ShownCertificate {
   readonly untilMs: number;
 }
 
+/** How a node is emptied. */
+export interface DrainPolicy {
+  /** Containers that move at the same time; 0: as many as their services let. */
+  readonly parallelism: number;
+  /** Null: whenever it is. */
+  readonly deadlineAtMs: number | null;
+  /** At the deadline, or now if there is none, what is left goes without a successor. */
+  readonly force: boolean;
+  readonly sinceMs: number;
+}
+
 /** A host with an agent: the desired part, and what its last hello said. */
 export interface Node {
   readonly id: NodeId;
@@ -309,6 +330,8 @@ export interface Node {
   /** Its own; scheduler/node-tags.ts has all that it has. */
   readonly tags: readonly string[];
   readonly availability: Availability;
+  /** How it is emptied; null unless its availability is 'draining'. */
+  readonly drain: DrainPolicy | null;
   readonly version: number;
   /** The token that it joined with, and the SHA-256 of the key: the same two again are the same node. */
   readonly joinTokenId: TokenId;
@@ -451,6 +474,36 @@ export interface Roll {
   readonly members: readonly RollMember[];
 }
 
+/** waiting → moving → moved; stuck is tried again, removed has no successor, kept stays for good. */
+export type MoveState = 'waiting' | 'moving' | 'moved' | 'stuck' | 'removed' | 'kept';
+
+/** One container that is moved to another node. */
+export interface Move {
+  readonly containerId: ContainerId;
+  readonly container: string;
+  readonly slot: number;
+  readonly serviceId: ServiceId;
+  readonly service: string;
+  readonly from: string;
+  /** Node of its successor; empty while it has none. */
+  readonly to: string;
+  readonly state: MoveState;
+  /** What it waits for, or why it does not move. */
+  readonly message: string;
+  /** Why each node refuses it, where all do. */
+  readonly reasons: readonly PlacementReason[];
+  /** Not tried again before. */
+  readonly retryAtMs: number;
+}
+
+/** What an action moves, and how far it is. */
+export interface Moves {
+  readonly kind: 'drain' | 'rebalance';
+  /** How many at the same time; 0: as many as their services let. */
+  readonly parallelism: number;
+  readonly members: readonly Move[];
+}
+
 export interface TimelineEntry {
   readonly timeMs: number;
   readonly container: string;
@@ -467,6 +520,8 @@ export interface Action {
   readonly serviceId: ServiceId | null;
   /** What it has to roll over the fleet; null for every other action. */
   readonly roll: Roll | null;
+  /** The containers that it moves from node to node; null for every other action. */
+  readonly moves: Moves | null;
   readonly state: ActionState;
   readonly message: string;
   readonly principal: string;

@@ -159,7 +159,7 @@ export const nodeKind: Kind<Node> = {
     { title: 'STATE', cell: ({ state }) => stateCell(nodeStateWords(state)) },
     {
       title: 'AVAILABILITY',
-      cell: ({ availability }) => stateCell(availabilityWords(availability) || 'active'),
+      cell: availabilityCell,
     },
     { title: 'CLUSTER', cell: ({ cluster }) => cluster, optional: true },
     { title: 'TAGS', cell: ({ tags }) => tags.join(' ') },
@@ -172,6 +172,14 @@ export const nodeKind: Kind<Node> = {
     { title: 'MESSAGE', cell: ({ message }) => message, optional: true },
   ],
 };
+
+/** With what is still to go while it is emptied. */
+function availabilityCell({ availability, drain }: Node): Cell {
+  if (drain === undefined) return stateCell(availabilityWords(availability) || 'active');
+  const { remaining } = drain;
+  if (remaining === 0) return stateCell('drained');
+  return { ...stateCell('draining'), text: `draining, ${remaining} to go` };
+}
 
 /** An orphan, and the name of its node. */
 export interface FoundOrphan {

@@ -52,6 +52,7 @@ const tones: Readonly<Record<string, Tone>> = {
   signing: 'good',
   up: 'good',
   active: 'good',
+  drained: 'good',
   failed: 'bad',
   down: 'bad',
   unreachable: 'bad',

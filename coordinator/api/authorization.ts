@@ -77,6 +77,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   ListNodes: 'read-fleet',
   WatchNodes: 'read-fleet',
   UpdateNode: 'administer-fleet',
+  DrainNode: 'administer-fleet',
   RemoveNode: 'administer-fleet',
   UpgradeNodes: 'administer',
   AdoptOrphan: 'administer',

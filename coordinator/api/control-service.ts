@@ -24,6 +24,8 @@ import { LogApi } from './logs.ts';
 import { Lookup } from './lookup.ts';
 import { Mutations } from './mutations.ts';
 import { NodeClusterApi } from './node-clusters.ts';
+import { MovePreviews } from './move-previews.ts';
+import { NodeDrainApi } from './node-drains.ts';
 import { NodeUpgradeApi } from './node-upgrades.ts';
 import { NodeApi } from './nodes.ts';
 import { OrphanApi } from './orphans.ts';
@@ -72,6 +74,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     mutations: new Mutations(deps),
     presenter: new Presenter(deps),
     previews: new Previews(deps),
+    moves: new MovePreviews(deps),
   };
   const shared = { ...parts, services: new ServiceMutations(parts) };
   const services = new ServiceApi(shared);
@@ -80,6 +83,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const logs = new LogApi(shared);
   const execs = new ExecApi(shared);
   const nodes = new NodeApi(shared);
+  const drains = new NodeDrainApi(shared);
   const nodeUpgrades = new NodeUpgradeApi(shared);
   const orphans = new OrphanApi(shared);
   const clusters = new NodeClusterApi(shared);
@@ -124,6 +128,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     execContainer: (requests, call) => execs.execContainer(requests, call),
     getNode: (request, call) => nodes.getNode(request, call),
     updateNode: (request, call) => nodes.updateNode(request, call),
+    drainNode: (request, call) => drains.drainNode(request, call),
     removeNode: (request, call) => nodes.removeNode(request, call),
     upgradeNodes: (request, call) => nodeUpgrades.upgradeNodes(request, call),
     adoptOrphan: (request, call) => orphans.adoptOrphan(request, call),

@@ -1,11 +1,15 @@
 import type { Action as ProtoAction } from '../../shared/gen/fairlead/v1/action.ts';
-import { ActionState as ProtoActionState } from '../../shared/gen/fairlead/v1/action.ts';
+import {
+  ActionState as ProtoActionState,
+  ContainerMoveState,
+} from '../../shared/gen/fairlead/v1/action.ts';
 import type { PortBinding as ProtoPortBinding } from '../../shared/gen/fairlead/v1/container.ts';
 import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
 import type { Event as ProtoEvent } from '../../shared/gen/fairlead/v1/event.ts';
 import {
   Availability as ProtoAvailability,
   NodeState as ProtoNodeState,
+  type NodeReason,
 } from '../../shared/gen/fairlead/v1/node.ts';
 import { NodeClusterState as ProtoNodeClusterState } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import {
@@ -20,7 +24,10 @@ import type {
   ActionState,
   Availability,
   Event,
+  Move,
+  MoveState,
   NodeState,
+  PlacementReason,
   PortBinding,
   Protocol,
   Role,
@@ -90,6 +97,15 @@ const actionStates = {
   superseded: ProtoActionState.SUPERSEDED,
 } as const satisfies Record<ActionState, ProtoActionState>;
 
+const moveStates = {
+  waiting: ContainerMoveState.WAITING,
+  moving: ContainerMoveState.MOVING,
+  moved: ContainerMoveState.MOVED,
+  stuck: ContainerMoveState.STUCK,
+  removed: ContainerMoveState.REMOVED,
+  kept: ContainerMoveState.KEPT,
+} as const satisfies Record<MoveState, ContainerMoveState>;
+
 export const roles = {
   viewer: ProtoRole.VIEWER,
   operator: ProtoRole.OPERATOR,
@@ -157,7 +173,17 @@ export function actionToProto(action: Action): ProtoAction {
     })),
     startedAt: new Date(action.startedAtMs),
     endedAt: dateOf(action.endedAtMs),
+    moves: (action.moves?.members ?? []).map(moveToProto),
   };
+}
+
+function moveToProto({ container, service, from, to, state, message, reasons }: Move) {
+  const placement = reasons.map(reasonToProto);
+  return { container, service, from, to, state: moveStates[state], message, placement };
+}
+
+export function reasonToProto({ node, filter, reason }: PlacementReason): NodeReason {
+  return { node, filter, reason };
 }
 
 export function eventToProto(event: Event): ProtoEvent {

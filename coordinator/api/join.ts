@@ -75,6 +75,7 @@ function addNode(
       version: 1,
       joinTokenId: token.id,
       joinKeyHash,
+      drain: null,
       description: null,
       advertiseAddress: '',
       publicAddress: '',

@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
-import type { Action, Roll, TargetKind } from '../model.ts';
+import type { Action, Moves, Roll, TargetKind } from '../model.ts';
 import { beginAction, endAction, type NewAction } from '../orchestrator/actions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
@@ -25,6 +25,8 @@ export interface Mutation {
   readonly serviceId: ServiceId | null;
   /** What it rolls over the fleet, which ends the action. */
   readonly roll?: Roll;
+  /** What it moves from node to node, which ends the action. */
+  readonly moves?: Moves;
   /** `service.created`: what goes into the events. */
   readonly event: string;
 }
@@ -105,7 +107,7 @@ export class Mutations {
   #actionOf(
     call: Call,
     requestId: string,
-    { method, target, serviceId, roll }: Mutation,
+    { method, target, serviceId, roll, moves }: Mutation,
   ): NewAction {
     return {
       id: this.#random.id() as ActionId,
@@ -115,6 +117,7 @@ export class Mutations {
       targetName: target.name,
       serviceId,
       roll,
+      moves,
       caller: { principal: call.principal.name, peer: call.peer },
       requestId,
     };

@@ -3,17 +3,20 @@ import type {
   RemoveNodeRequest,
   UpdateNodeRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { Action, Node } from '../model.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
-import type { Store } from '../store/store.ts';
+import { endAction, openMoves } from '../orchestrator/actions.ts';
+import type { Store, Transaction } from '../store/store.ts';
 import { requireClusters } from './authorization.ts';
 import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';
 import { nodeChangeFromProto } from './convert-nodes.ts';
 import { optionsFromProto } from './convert-requests.ts';
 import type { Lookup } from './lookup.ts';
+import type { MovePreviews } from './move-previews.ts';
 import { requireVersion, type Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
 import type { Previews } from './previews.ts';
@@ -27,6 +30,8 @@ export interface NodeApiDeps {
   readonly mutations: Mutations;
   readonly presenter: Presenter;
   readonly previews: Previews;
+  readonly moves: MovePreviews;
+  readonly clock: Clock;
 }
 
 /** The API's methods on nodes. */
@@ -42,7 +47,7 @@ export class NodeApi {
   }
 
   updateNode(request: UpdateNodeRequest, call: Call) {
-    const { lookup, mutations, presenter, previews } = this.#deps;
+    const { lookup, mutations, presenter, previews, moves } = this.#deps;
     const violations: FieldViolation[] = [];
     const options = optionsFromProto(request.options, violations);
     const change = nodeChangeFromProto(request, violations);
@@ -52,10 +57,12 @@ export class NodeApi {
     const before = lookup.node(call, request.node);
     requireVersion(options, before);
     const { cluster } = change;
+    const availability = change.availability ?? before.availability;
     const after: Node = {
       ...before,
       tags: change.tags ?? before.tags,
-      availability: change.availability ?? before.availability,
+      availability,
+      drain: drainOf(before, availability, this.#deps.clock.now()),
       clusterId:
         cluster === undefined
           ? before.clusterId
@@ -67,6 +74,9 @@ export class NodeApi {
     requireClusters(call, after.clusterId, 'nodes in no cluster');
     if (options.dryRun) {
       const plan = { steps: previews.planWith({ node: after }) };
+      if (before.drain === null && after.drain !== null) {
+        plan.steps.push(...moves.drain(after, { force: false }));
+      }
       return { node: presenter.node(before), action: undefined, plan };
     }
     const { action } = mutations.perform(
@@ -80,6 +90,7 @@ export class NodeApi {
       },
       (tx) => {
         tx.nodes.put(after);
+        if (after.drain === null) endDrains(tx, after, 'UpdateNode');
       },
     );
     return { node: presenter.node(after), action: actionToProto(action), plan: undefined };
@@ -116,6 +127,7 @@ export class NodeApi {
       (tx) => {
         // The host is gone for good, says the user: so is what ran there.
         for (const { id } of containers) tx.containers.delete(id);
+        endDrains(tx, node, 'RemoveNode');
         tx.nodes.delete(node.id);
       },
     );
@@ -131,5 +143,22 @@ export class NodeApi {
       action: actionToProto(action),
       plan: undefined,
     };
+  }
+}
+
+/** What is wanted of a node that is emptied stays as it was said; by default there is no limit. */
+function drainOf(
+  { drain }: Node,
+  availability: Node['availability'],
+  nowMs: number,
+): Node['drain'] {
+  if (availability !== 'draining') return null;
+  return drain ?? { parallelism: 0, deadlineAtMs: null, force: false, sinceMs: nowMs };
+}
+
+/** It is not emptied any more. */
+function endDrains(tx: Transaction, { id }: Node, method: string): void {
+  for (const action of openMoves(tx.actions.values(), 'drain', id)) {
+    endAction(tx, action, 'superseded', `by ${method}`);
   }
 }

@@ -159,7 +159,8 @@ export class OrphanApi {
         ...{ id: containerId, serviceId: service.id, name, slot, attempt: 1 },
         ...{ revision: service.revision, nodeId: node.id, definition: null },
         ...{ pinnedTo: followsNodes ? node.id : null, wanted: 'running', retirement: null },
-        ...{ held: false, outdated: false, arrived: false, createdAtMs: clock.now() },
+        ...{ held: false, outdated: false, arrived: false, eviction: null },
+        createdAtMs: clock.now(),
       },
     };
   }

@@ -12,18 +12,10 @@ import {
   TargetMode,
   type Proxy as ProtoProxy,
 } from '../../shared/gen/fairlead/v1/load_balancer.ts';
-import type { Node as ProtoNode, NodeReason } from '../../shared/gen/fairlead/v1/node.ts';
+import type { Node as ProtoNode, NodeDrain } from '../../shared/gen/fairlead/v1/node.ts';
 import type { NodeCluster as ProtoNodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service as ProtoService } from '../../shared/gen/fairlead/v1/service.ts';
-import type {
-  Certificate,
-  Container,
-  Node,
-  NodeCluster,
-  Observed,
-  PlacementReason,
-  Service,
-} from '../model.ts';
+import type { Certificate, Container, Node, NodeCluster, Observed, Service } from '../model.ts';
 import { expiryNotice, expiryWords } from '../certificates/expiry.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
@@ -44,6 +36,7 @@ import {
   nodeClusterStates,
   nodeStates,
   phaseOf,
+  reasonToProto,
   rolloutToProto,
   serviceStates,
 } from './convert.ts';
@@ -143,6 +136,7 @@ export class Presenter {
       lastSeenAt: dateOf(dispatcher.lastSeenAtMs(node.id)),
       orphaned: [...orphans],
       volumes: [...node.volumes],
+      drain: drainOf(node, store.containersOn(node.id)),
     };
   }
 
@@ -289,13 +283,18 @@ function shownEnvironment({ definition }: Container): Record<string, string> {
   return { ...definition.environment, ...masked };
 }
 
+/** How a node is emptied; what a user stopped stays there. */
+function drainOf({ drain }: Node, containers: readonly Container[]): NodeDrain | undefined {
+  if (drain === null) return undefined;
+  const { sinceMs, parallelism, deadlineAtMs, force } = drain;
+  const remaining = containers.filter(({ wanted }) => wanted !== 'stopped').length;
+  const since = new Date(sinceMs);
+  return { since, parallelism, deadlineAt: dateOf(deadlineAtMs), force, remaining };
+}
+
 /** Containers of a service by number, then by name. */
 export function byName(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true });
-}
-
-export function reasonToProto({ node, filter, reason }: PlacementReason): NodeReason {
-  return { node, filter, reason };
 }
 
 const healths = {

@@ -8,7 +8,7 @@ import type { Step } from '../orchestrator/steps.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import { explainUnplaceable } from '../scheduler/schedule.ts';
 import type { Store } from '../store/store.ts';
-import { reasonToProto } from './present.ts';
+import { reasonToProto } from './convert.ts';
 
 /** Refusals that waiting alone does not mend: the user has to change something. */
 const lasting: ReadonlySet<PlacementFilter> = new Set<PlacementFilter>([
@@ -39,8 +39,8 @@ export class Previews {
   }
 
   /**
-   * What a change of a node or a cluster would do: every-node services follow its tags, containers that wait
-   * for a node may find one, and those of a node that is drained move.
+   * What a change of a node or a cluster would do: every-node services follow its tags, and containers that wait
+   * for a node may find one.
    */
   planWith(change: FleetChange): PlanStep[] {
     const { store } = this.#deps;
@@ -48,15 +48,10 @@ export class Previews {
     return started
       .sort((a, b) => a.name.localeCompare(b.name, 'en'))
       .flatMap((service) =>
-        service.spec.strategy === 'every-node' || this.#isMoved(service, change)
+        service.spec.strategy === 'every-node'
           ? this.#plan(service, change)
           : this.#placeable(service, change),
       );
-  }
-
-  #isMoved(service: Service, { node }: FleetChange): boolean {
-    if (node?.availability !== 'draining') return false;
-    return this.#deps.store.containersOf(service.id).some(({ nodeId }) => nodeId === node.id);
   }
 
   #placeable(service: Service, change: FleetChange): PlanStep[] {
@@ -159,6 +154,7 @@ export class Previews {
         held: false,
         outdated: false,
         arrived: false,
+        eviction: null,
         createdAtMs: service.updatedAtMs,
       }));
   }

@@ -1,5 +1,5 @@
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
-import type { Action, ActionState, Roll, TargetKind, TimelineEntry } from '../model.ts';
+import type { Action, ActionState, Moves, Roll, TargetKind, TimelineEntry } from '../model.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Activity } from './service-state.ts';
 
@@ -22,6 +22,8 @@ export interface NewAction {
   readonly serviceId: ServiceId | null;
   /** What it rolls over the fleet; its end is that of the action. */
   readonly roll?: Roll | undefined;
+  /** What it moves from node to node; its end is that of the action. */
+  readonly moves?: Moves | undefined;
   readonly caller: Caller;
   readonly requestId: string;
   /** Whoever began it ends it, although it is about no service. */
@@ -29,19 +31,21 @@ export interface NewAction {
 }
 
 /**
- * Begins an action; an older one on the same service, or another roll, that is still in progress is superseded.
+ * Begins an action; an older one on the same service, another roll, or what moves the same containers, that is
+ * still in progress is superseded.
  */
 export function beginAction(tx: Transaction, options: NewAction): Action {
-  const { caller, roll = null, lasts = false, ...rest } = options;
+  const { caller, roll = null, moves = null, lasts = false, ...rest } = options;
   const { serviceId } = rest;
-  const older = roll === null ? [] : openRolls(tx.actions.values());
-  if (serviceId !== null) older.push(...openActions(tx.actions.values(), serviceId));
-  for (const action of older) endAction(tx, action, 'superseded', `by ${rest.method}`);
-  const atOnce = serviceId === null && roll === null && !lasts;
+  for (const action of supersededBy(tx, options)) {
+    endAction(tx, action, 'superseded', `by ${rest.method}`);
+  }
+  const atOnce = serviceId === null && roll === null && moves === null && !lasts;
   const action: Action = {
     ...rest,
     ...caller,
     roll,
+    moves,
     state: atOnce ? 'succeeded' : 'in-progress',
     message: '',
     timeline: [],
@@ -52,6 +56,18 @@ export function beginAction(tx: Transaction, options: NewAction): Action {
   return action;
 }
 
+function supersededBy(
+  tx: Transaction,
+  { serviceId, roll, moves, targetId }: NewAction,
+): readonly Action[] {
+  const all = [...tx.actions.values()];
+  return [
+    ...(roll === undefined ? [] : openRolls(all)),
+    ...(moves === undefined ? [] : openMoves(all, moves.kind, targetId)),
+    ...(serviceId === null ? [] : openActions(all, serviceId)),
+  ];
+}
+
 /** Actions on a service that have not ended, oldest first. */
 export function openActions(actions: Iterable<Action>, serviceId: ServiceId): Action[] {
   return [...actions].filter((a) => a.serviceId === serviceId && a.state === 'in-progress');
@@ -60,6 +76,18 @@ export function openActions(actions: Iterable<Action>, serviceId: ServiceId): Ac
 /** Rolls that have not ended, oldest first: one, but for a moment. */
 export function openRolls(actions: Iterable<Action>): Action[] {
   return [...actions].filter((a) => a.roll !== null && a.state === 'in-progress');
+}
+
+/** Actions that empty a node, or all that rebalance, which have not ended. */
+export function openMoves(
+  actions: Iterable<Action>,
+  kind: Moves['kind'],
+  targetId: string,
+): Action[] {
+  return [...actions].filter(
+    ({ moves, state, targetId: on }) =>
+      moves?.kind === kind && state === 'in-progress' && (kind === 'rebalance' || on === targetId),
+  );
 }
 
 /** An action with lines added to its timeline, of which only the newest are kept. */

@@ -72,6 +72,7 @@ function create(
     held: false,
     outdated: false,
     arrived: false,
+    eviction: null,
     createdAtMs: tx.nowMs,
   });
   const why = step.attempt > 1 ? `, attempt ${step.attempt}` : '';

@@ -125,7 +125,7 @@ export class Orchestrator {
   preview(service: Service, change: FleetChange = {}): Plan {
     const everyNode = this.#deps.placement.coverage(service, change);
     const view = { ...viewService(service, everyNode), parallelism: Infinity };
-    return planService(view, this.#containerViews(service, change), this.#deps.clock.now());
+    return planService(view, this.#containerViews(service), this.#deps.clock.now());
   }
 
   /** How long to wait for something to happen. */
@@ -255,10 +255,10 @@ export class Orchestrator {
     return viewService(service, this.#deps.placement.coverage(service));
   }
 
-  #containerViews(service: Service, change: FleetChange = {}): ContainerView[] {
+  #containerViews(service: Service): ContainerView[] {
     const containers = this.#deps.store.containersOf(service.id);
     return containers.map((container) => {
-      const view = viewOf(container, this.#deps, change.node);
+      const view = viewOf(container, this.#deps);
       const whyNot = this.#deps.placement.unplaceable.get(container.id);
       return view.nodeId === null && whyNot !== undefined ? { ...view, message: whyNot } : view;
     });

@@ -115,6 +115,12 @@ export class Placement {
     return this.#decide(service, pending, staying);
   }
 
+  /** Where another container like this one could go now, or why nowhere. */
+  decideAgain(service: Service, container: Container): Decision | undefined {
+    const again = { ...container, nodeId: null, pinnedTo: null, eviction: null };
+    return this.decide(service, [again])[0];
+  }
+
   #decide(
     service: Service,
     pending: readonly Container[],
@@ -326,7 +332,8 @@ function cpusNeeded(list: string): number {
 
 /** What is being taken away or replaced leaves its place soon: the balance is that of what stays. */
 function isLeaving(container: Container, service: Service | undefined): boolean {
-  if (container.wanted !== 'running' || container.outdated || service === undefined) return true;
+  const { wanted, outdated, eviction } = container;
+  if (wanted !== 'running' || outdated || eviction !== null || service === undefined) return true;
   return !mayStay(service, container);
 }
 

@@ -144,7 +144,10 @@ function failureOf(
 }
 
 /** What one container is waiting for, in words. */
-function describe(container: ContainerView, unplaceable: ReadonlyMap<string, string>): string {
+export function describe(
+  container: ContainerView,
+  unplaceable: ReadonlyMap<string, string>,
+): string {
   const { name, message } = container;
   const detail = message === '' ? '' : ` (${message})`;
   switch (container.wanted) {

@@ -119,7 +119,7 @@ export class SlotPlanner {
       if (pinnedTo === null) this.#create({ slot, revision, pinnedTo: null, replaces });
       return;
     }
-    const runs = hasPlace(old);
+    const runs = hasPlace(old) && !old.forced;
     if (runs) {
       if (this.#updateBudget <= 0) return;
       this.#updateBudget--;
@@ -129,7 +129,7 @@ export class SlotPlanner {
       }
     }
     this.#create({ slot, revision, pinnedTo, replaces });
-    if (!runs) this.#draft.retire(old, 'replaced', 'removed');
+    if (!runs) this.#draft.retire(old, old.forced ? 'moved' : 'replaced', 'removed');
   }
 
   /** The right one is on its way, or there. */
@@ -139,10 +139,8 @@ export class SlotPlanner {
       kept.sinceMs + (this.#service.rollout === null ? 0 : this.#service.settleMs);
     const isServing = serves(kept);
     const isThere = isServing && (kept.arrived || this.#nowMs >= settledAtMs);
-    for (const container of old) {
-      if (isThere || isOver(container)) {
-        this.#draft.retire(container, this.#whyReplace(container, aim), 'removed');
-      }
+    for (const container of old.filter((each) => isThere || isDispensable(each))) {
+      this.#draft.retire(container, this.#whyReplace(container, aim), 'removed');
     }
     if (isThere && !kept.arrived) this.#draft.steps.push({ kind: 'arrive', containerId: kept.id });
     if (isServing && !isThere) this.#draft.checkAt(settledAtMs);
@@ -247,6 +245,11 @@ export class SlotPlanner {
     const { kind } = recover(container, this.#service, this.#nowMs);
     return kind === 'leave' || kind === 'give-up';
   }
+}
+
+/** It goes whatever becomes of its successor. */
+function isDispensable(container: ContainerView): boolean {
+  return container.forced || isOver(container);
 }
 
 /** Another is to take its place: for what it is, or for where it is. */

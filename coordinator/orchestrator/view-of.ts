@@ -1,4 +1,4 @@
-import type { Container, Node } from '../model.ts';
+import type { Container } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
@@ -10,20 +10,15 @@ export interface ViewSources {
   readonly routing: Pick<Routing, 'admissionOf'>;
 }
 
-/** Views a container by all that is known of it and its node now; `changed` is a node as it might be. */
+/** Views a container by all that is known of it and its node now. */
 export function viewOf(
   container: Container,
   { store, observed, routing }: ViewSources,
-  changed?: Node,
 ): ContainerView {
-  const stored = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
-  const node = changed !== undefined && stored?.id === changed.id ? changed : stored;
+  const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
   return viewContainer(container, {
     observed: observed.container(container.id),
     admission: routing.admissionOf(container),
-    node:
-      node === undefined
-        ? null
-        : { state: observed.node(node.id).state, availability: node.availability },
+    node: node === undefined ? null : { state: observed.node(node.id).state },
   });
 }

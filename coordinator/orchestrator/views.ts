@@ -1,7 +1,6 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type {
   Amount,
-  Availability,
   Container,
   FailureAction,
   NodeState,
@@ -72,8 +71,10 @@ export interface ContainerView {
   readonly lost: boolean;
   /** Its node is not heard of, so that nothing is known of it now; it comes back, or is lost. */
   readonly away: boolean;
-  /** Its node is to be emptied: it goes as soon as a successor elsewhere serves. */
+  /** It is to go to another node, as soon as a successor there serves. */
   readonly evicted: boolean;
+  /** It goes at once, whether or not something takes its place. */
+  readonly forced: boolean;
   readonly message: string;
   readonly createdAtMs: number;
   /** When its phase and readiness were heard of. */
@@ -133,7 +134,7 @@ export interface Circumstances {
   readonly observed: Observed | undefined;
   readonly admission: Admission;
   /** Null: it has none yet. */
-  readonly node: { readonly state: NodeState; readonly availability: Availability } | null;
+  readonly node: { readonly state: NodeState } | null;
 }
 
 export function viewContainer(
@@ -161,7 +162,8 @@ export function viewContainer(
     ...(lost && { ready: false, message: 'its node is down' }),
     lost,
     away: node?.state === 'unreachable' || node?.state === 'unknown',
-    evicted: node?.availability === 'draining' && !lost,
+    evicted: container.eviction !== null && !lost,
+    forced: container.eviction?.forced === true && !lost,
   };
 }
 

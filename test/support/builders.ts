@@ -150,6 +150,7 @@ export function aContainer(changes: Partial<Container> = {}): Container {
     held: false,
     outdated: false,
     arrived: false,
+    eviction: null,
     createdAtMs: 0,
     ...changes,
   };
@@ -207,6 +208,7 @@ export function aNode(changes: Partial<Node> = {}): Node {
     clusterId: null,
     tags: [],
     availability: 'active',
+    drain: null,
     version: 1,
     joinTokenId: tokenId('00000000000000aa'),
     joinKeyHash: '',
@@ -343,6 +345,7 @@ export function aContainerView(changes: Partial<ContainerView> = {}): ContainerV
     lost: false,
     away: false,
     evicted: false,
+    forced: false,
     message: '',
     createdAtMs: 0,
     sinceMs: 0,

@@ -15,7 +15,7 @@ import {
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { Endpoint, EndpointKind, type Event } from '../../shared/gen/fairlead/v1/event.ts';
 import type { Proxy } from '../../shared/gen/fairlead/v1/load_balancer.ts';
-import type { Node } from '../../shared/gen/fairlead/v1/node.ts';
+import { Availability, type Node } from '../../shared/gen/fairlead/v1/node.ts';
 import { Service, ServiceSpec, ServiceState } from '../../shared/gen/fairlead/v1/service.ts';
 import { Role, Token } from '../../shared/gen/fairlead/v1/token.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
@@ -259,6 +259,7 @@ export class FakeControl implements AsyncDisposable {
       timeline: [],
       startedAt: new Date(1_700_000_000_000),
       endedAt: undefined,
+      moves: [],
     });
     if (!this.holdActions) this.finishAction(id);
     return this.#actionOf(id);
@@ -582,7 +583,7 @@ export class FakeControl implements AsyncDisposable {
   }
 
   #nodeMethods(): Methods<
-    'getNode' | 'updateNode' | 'removeNode' | 'adoptOrphan' | 'discardOrphan'
+    'getNode' | 'updateNode' | 'drainNode' | 'removeNode' | 'adoptOrphan' | 'discardOrphan'
   > {
     const noOrphan = () => {
       throw refused({
@@ -613,6 +614,20 @@ export class FakeControl implements AsyncDisposable {
           request.options?.requestId ?? '',
           () => undefined,
         );
+        return await Promise.resolve({ node: changed, action, plan: undefined });
+      },
+      drainNode: async (request) => {
+        const node = found(this.nodes.find(request.node), 'node', request.node);
+        checkVersion(node, request.options);
+        const { parallelism, force } = request;
+        const drain = { since: undefined, parallelism, deadlineAt: undefined, force, remaining: 0 };
+        const changed = this.nodes.put({
+          ...node,
+          ...{ version: node.version + 1, availability: Availability.DRAINING, drain },
+        });
+        const target = { kind: 'node', id: node.id, name: node.name };
+        const requestId = request.options?.requestId ?? '';
+        const action = this.#act('DrainNode', target, requestId, () => undefined);
         return await Promise.resolve({ node: changed, action, plan: undefined });
       },
       removeNode: async (request) => {

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { Availability, type Node } from '../../../shared/gen/fairlead/v1/node.ts';
+import { Availability } from '../../../shared/gen/fairlead/v1/node.ts';
 import { changesTags, editTags, type TagEdit } from '../edit-tags.ts';
 import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { connected, type Invocation } from '../invocation.ts';
@@ -9,9 +9,9 @@ import { mutate, mutateEach } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { addOrphans } from './orphans.ts';
 import { addInvite } from './node-invite.ts';
+import { addDrain } from './node-drain.ts';
 import { addUpgrade } from './node-upgrade.ts';
 import { required } from '../required.ts';
-import { untilEmpty } from '../until-empty.ts';
 import { collectWords } from '../values.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
 
@@ -31,13 +31,7 @@ export function configure(node: Command): void {
     doing: 'pausing',
     description: 'let nodes keep what they have and take no more',
   });
-  addAvailability(node, 'drain', {
-    availability: Availability.DRAINING,
-    doing: 'draining',
-    description: 'empty nodes: each container goes when another elsewhere serves in its place',
-    afterwards: untilEmpty,
-  });
-
+  addDrain(node);
   addInvite(node);
   addUpgrade(node);
   addMutationFlags(
@@ -174,14 +168,12 @@ interface AvailabilityVerb {
   readonly availability: Availability;
   readonly doing: string;
   readonly description: string;
-  /** What is waited for besides. */
-  readonly afterwards?: (run: Invocation<MutationFlags>, node: Node) => Promise<void>;
 }
 
 function addAvailability(
   node: Command,
   verb: string,
-  { availability, doing, description, afterwards }: AvailabilityVerb,
+  { availability, doing, description }: AvailabilityVerb,
 ): void {
   addMutationFlags(node.command(verb).description(description), { waits: true, lock: true })
     .argument('<node...>', 'name or id')
@@ -196,12 +188,7 @@ function addAvailability(
               { signal },
             ),
           kind: nodeKind,
-          result: async (answer) => {
-            const changed = required(answer.node);
-            if (afterwards === undefined) return changed;
-            await afterwards(run, changed);
-            return required((await client.control.getNode({ node: changed.id }, { signal })).node);
-          },
+          result: (answer) => Promise.resolve(required(answer.node)),
         }));
       }),
     );

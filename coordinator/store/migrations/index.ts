@@ -10,6 +10,7 @@ import { sequential } from './0009-sequential.ts';
 import { tokenClusters } from './0010-token-clusters.ts';
 import { certificates } from './0011-certificates.ts';
 import { routes } from './0012-routes.ts';
+import { moves } from './0013-moves.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -25,4 +26,5 @@ export const migrations: readonly string[] = [
   tokenClusters,
   certificates,
   routes,
+  moves,
 ];

@@ -542,6 +542,10 @@ describe('the rest', () => {
       { availability: 'AVAILABILITY_PAUSED' },
       { availability: 'AVAILABILITY_PAUSED' },
     ]);
+    const limits = ['--parallelism', '2', '--deadline', '5m', '--force'];
+    const drained = await run(fake, 'node', 'drain', 'node-2', ...limits);
+    expect(drained.stdout).toMatch(/^node-2 +drained/m);
+    expect(fake.nodes.find('node-2')?.drain).toMatchObject({ parallelism: 2, force: true });
     expect((await run(fake, 'node', 'rm', 'node-2')).status).toBe(0);
     expect(fake.nodes.list().map(({ name }) => name)).toEqual(['node-1']);
   });

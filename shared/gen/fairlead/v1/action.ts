@@ -13,6 +13,85 @@ export const protobufPackage = "fairlead.v1";
 
 export const protobufFileName = "fairlead/v1/action.proto";
 
+/** How far the move of a container is. */
+export const ContainerMoveState = {
+  /** UNSPECIFIED - Not set. */
+  UNSPECIFIED: 0,
+  /** WAITING - Its turn has not come. */
+  WAITING: 10,
+  /** MOVING - A successor comes, or serves already while this one finishes what it has in flight. */
+  MOVING: 20,
+  /** MOVED - It is gone, and its successor has a place. */
+  MOVED: 30,
+  /** STUCK - It cannot move for now: no node takes it, or its successor failed. It serves on, and is tried again. */
+  STUCK: 40,
+  /** REMOVED - It is gone, and nothing takes its place. */
+  REMOVED: 50,
+  /** KEPT - It stays where it is, and is not tried again. */
+  KEPT: 60,
+} as const;
+
+export type ContainerMoveState = typeof ContainerMoveState[keyof typeof ContainerMoveState];
+
+export namespace ContainerMoveState {
+  export type UNSPECIFIED = typeof ContainerMoveState.UNSPECIFIED;
+  export type WAITING = typeof ContainerMoveState.WAITING;
+  export type MOVING = typeof ContainerMoveState.MOVING;
+  export type MOVED = typeof ContainerMoveState.MOVED;
+  export type STUCK = typeof ContainerMoveState.STUCK;
+  export type REMOVED = typeof ContainerMoveState.REMOVED;
+  export type KEPT = typeof ContainerMoveState.KEPT;
+}
+
+export function containerMoveStateFromJSON(object: any): ContainerMoveState {
+  switch (object) {
+    case 0:
+    case "CONTAINER_MOVE_STATE_UNSPECIFIED":
+      return ContainerMoveState.UNSPECIFIED;
+    case 10:
+    case "CONTAINER_MOVE_STATE_WAITING":
+      return ContainerMoveState.WAITING;
+    case 20:
+    case "CONTAINER_MOVE_STATE_MOVING":
+      return ContainerMoveState.MOVING;
+    case 30:
+    case "CONTAINER_MOVE_STATE_MOVED":
+      return ContainerMoveState.MOVED;
+    case 40:
+    case "CONTAINER_MOVE_STATE_STUCK":
+      return ContainerMoveState.STUCK;
+    case 50:
+    case "CONTAINER_MOVE_STATE_REMOVED":
+      return ContainerMoveState.REMOVED;
+    case 60:
+    case "CONTAINER_MOVE_STATE_KEPT":
+      return ContainerMoveState.KEPT;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ContainerMoveState");
+  }
+}
+
+export function containerMoveStateToJSON(object: ContainerMoveState): string {
+  switch (object) {
+    case ContainerMoveState.UNSPECIFIED:
+      return "CONTAINER_MOVE_STATE_UNSPECIFIED";
+    case ContainerMoveState.WAITING:
+      return "CONTAINER_MOVE_STATE_WAITING";
+    case ContainerMoveState.MOVING:
+      return "CONTAINER_MOVE_STATE_MOVING";
+    case ContainerMoveState.MOVED:
+      return "CONTAINER_MOVE_STATE_MOVED";
+    case ContainerMoveState.STUCK:
+      return "CONTAINER_MOVE_STATE_STUCK";
+    case ContainerMoveState.REMOVED:
+      return "CONTAINER_MOVE_STATE_REMOVED";
+    case ContainerMoveState.KEPT:
+      return "CONTAINER_MOVE_STATE_KEPT";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ContainerMoveState");
+  }
+}
+
 /** How an action goes. */
 export const ActionState = {
   /** UNSPECIFIED - Not set. */
@@ -92,8 +171,10 @@ export const PlanStepKind = {
   UNPLACEABLE: 50,
   /** UPGRADE - The agent of a node becomes another version. */
   UPGRADE: 60,
-  /** LEAVE - A node is left as it is. */
+  /** LEAVE - A node, or a container, is left as it is. */
   LEAVE: 70,
+  /** MOVE - A container goes when another on this node serves in its place. */
+  MOVE: 80,
 } as const;
 
 export type PlanStepKind = typeof PlanStepKind[keyof typeof PlanStepKind];
@@ -107,6 +188,7 @@ export namespace PlanStepKind {
   export type UNPLACEABLE = typeof PlanStepKind.UNPLACEABLE;
   export type UPGRADE = typeof PlanStepKind.UPGRADE;
   export type LEAVE = typeof PlanStepKind.LEAVE;
+  export type MOVE = typeof PlanStepKind.MOVE;
 }
 
 export function planStepKindFromJSON(object: any): PlanStepKind {
@@ -135,6 +217,9 @@ export function planStepKindFromJSON(object: any): PlanStepKind {
     case 70:
     case "PLAN_STEP_KIND_LEAVE":
       return PlanStepKind.LEAVE;
+    case 80:
+    case "PLAN_STEP_KIND_MOVE":
+      return PlanStepKind.MOVE;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum PlanStepKind");
   }
@@ -158,6 +243,8 @@ export function planStepKindToJSON(object: PlanStepKind): string {
       return "PLAN_STEP_KIND_UPGRADE";
     case PlanStepKind.LEAVE:
       return "PLAN_STEP_KIND_LEAVE";
+    case PlanStepKind.MOVE:
+      return "PLAN_STEP_KIND_MOVE";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum PlanStepKind");
   }
@@ -211,7 +298,29 @@ export interface Action {
     | Date
     | undefined;
   /** When it ended; not set while it goes on. */
-  endedAt: Date | undefined;
+  endedAt:
+    | Date
+    | undefined;
+  /** What becomes of each container that it moves from node to node; empty for all that move none. */
+  moves: ContainerMove[];
+}
+
+/** A container that an action moves to another node. */
+export interface ContainerMove {
+  /** Name of the container. */
+  container: string;
+  /** Name of its service. */
+  service: string;
+  /** Name of the node that it leaves. */
+  from: string;
+  /** Name of the node that its successor is on; empty while it has none. */
+  to: string;
+  /** How far it is. */
+  state: ContainerMoveState;
+  /** What it waits for, or why it does not move. Empty if there is nothing to say. */
+  message: string;
+  /** Where no node takes it: why each refuses. */
+  placement: NodeReason[];
 }
 
 /** One line of an action's timeline. */
@@ -370,6 +479,7 @@ function createBaseAction(): Action {
     timeline: [],
     startedAt: undefined,
     endedAt: undefined,
+    moves: [],
   };
 }
 
@@ -413,6 +523,9 @@ export const Action: MessageFns<Action> = {
     }
     if (message.endedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.endedAt), writer.uint32(106).fork()).join();
+    }
+    for (const v of message.moves) {
+      ContainerMove.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -534,6 +647,14 @@ export const Action: MessageFns<Action> = {
             message.endedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.moves.push(ContainerMove.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -587,6 +708,9 @@ export const Action: MessageFns<Action> = {
         : isSet(object.ended_at)
         ? fromJsonTimestamp(object.ended_at)
         : undefined,
+      moves: globalThis.Array.isArray(object?.moves)
+        ? object.moves.map((e: any) => ContainerMove.fromJSON(e))
+        : [],
     };
   },
 
@@ -631,6 +755,9 @@ export const Action: MessageFns<Action> = {
     if (message.endedAt !== undefined) {
       obj.endedAt = message.endedAt.toISOString();
     }
+    if (message.moves?.length) {
+      obj.moves = message.moves.map((e) => ContainerMove.toJSON(e));
+    }
     return obj;
   },
 
@@ -652,6 +779,174 @@ export const Action: MessageFns<Action> = {
     message.timeline = object.timeline?.map((e) => TimelineEntry.fromPartial(e)) || [];
     message.startedAt = object.startedAt ?? undefined;
     message.endedAt = object.endedAt ?? undefined;
+    message.moves = object.moves?.map((e) => ContainerMove.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseContainerMove(): ContainerMove {
+  return { container: "", service: "", from: "", to: "", state: 0, message: "", placement: [] };
+}
+
+export const ContainerMove: MessageFns<ContainerMove> = {
+  encode(message: ContainerMove, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.container !== "") {
+      writer.uint32(10).string(message.container);
+    }
+    if (message.service !== "") {
+      writer.uint32(18).string(message.service);
+    }
+    if (message.from !== "") {
+      writer.uint32(26).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(34).string(message.to);
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
+    }
+    for (const v of message.placement) {
+      NodeReason.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerMove {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerMove();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.container = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.placement.push(NodeReason.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ContainerMove {
+    return {
+      container: isSet(object.container) ? globalThis.String(object.container) : "",
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      state: isSet(object.state) ? containerMoveStateFromJSON(object.state) : 0,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      placement: globalThis.Array.isArray(object?.placement)
+        ? object.placement.map((e: any) => NodeReason.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ContainerMove): unknown {
+    const obj: any = {};
+    if (message.container !== "") {
+      obj.container = message.container;
+    }
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.state !== 0) {
+      obj.state = containerMoveStateToJSON(message.state);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.placement?.length) {
+      obj.placement = message.placement.map((e) => NodeReason.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ContainerMove>): ContainerMove {
+    return ContainerMove.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContainerMove>): ContainerMove {
+    const message = createBaseContainerMove();
+    message.container = object.container ?? "";
+    message.service = object.service ?? "";
+    message.from = object.from ?? "";
+    message.to = object.to ?? "";
+    message.state = object.state ?? 0;
+    message.message = object.message ?? "";
+    message.placement = object.placement?.map((e) => NodeReason.fromPartial(e)) || [];
     return message;
   },
 };

@@ -769,6 +769,43 @@ export interface RemoveNodeResponse {
   plan: Plan | undefined;
 }
 
+/** Asks DrainNode. */
+export interface DrainNodeRequest {
+  /** Name or id; required. */
+  node: string;
+  /**
+   * Containers that move at the same time, at most 10,000. 0: of each service as many as its update policy
+   * lets, which is the most in any case.
+   */
+  parallelism: number;
+  /**
+   * Seconds after which the action ends although something is still there, at most 2,592,000. 0: 3,600, or
+   * none with force.
+   */
+  deadlineSeconds: number;
+  /**
+   * True: what is still there at the deadline, or now if none is given, goes without a successor. It still
+   * finishes what it has in flight, at most for the drain timeout of its service.
+   */
+  force: boolean;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers DrainNode. */
+export interface DrainNodeResponse {
+  /** The node after the change. */
+  node:
+    | Node
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
 /** Asks UpgradeNodes. */
 export interface UpgradeNodesRequest {
   /** Names or ids; empty: all nodes. */
@@ -8040,6 +8077,248 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
   },
 };
 
+function createBaseDrainNodeRequest(): DrainNodeRequest {
+  return { node: "", parallelism: 0, deadlineSeconds: 0, force: false, options: undefined };
+}
+
+export const DrainNodeRequest: MessageFns<DrainNodeRequest> = {
+  encode(message: DrainNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.parallelism !== 0) {
+      writer.uint32(16).uint32(message.parallelism);
+    }
+    if (message.deadlineSeconds !== 0) {
+      writer.uint32(24).uint32(message.deadlineSeconds);
+    }
+    if (message.force !== false) {
+      writer.uint32(32).bool(message.force);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainNodeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainNodeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.parallelism = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deadlineSeconds = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DrainNodeRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      parallelism: isSet(object.parallelism) ? globalThis.Number(object.parallelism) : 0,
+      deadlineSeconds: isSet(object.deadlineSeconds)
+        ? globalThis.Number(object.deadlineSeconds)
+        : isSet(object.deadline_seconds)
+        ? globalThis.Number(object.deadline_seconds)
+        : 0,
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: DrainNodeRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.parallelism !== 0) {
+      obj.parallelism = Math.round(message.parallelism);
+    }
+    if (message.deadlineSeconds !== 0) {
+      obj.deadlineSeconds = Math.round(message.deadlineSeconds);
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DrainNodeRequest>): DrainNodeRequest {
+    return DrainNodeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainNodeRequest>): DrainNodeRequest {
+    const message = createBaseDrainNodeRequest();
+    message.node = object.node ?? "";
+    message.parallelism = object.parallelism ?? 0;
+    message.deadlineSeconds = object.deadlineSeconds ?? 0;
+    message.force = object.force ?? false;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDrainNodeResponse(): DrainNodeResponse {
+  return { node: undefined, action: undefined, plan: undefined };
+}
+
+export const DrainNodeResponse: MessageFns<DrainNodeResponse> = {
+  encode(message: DrainNodeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainNodeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainNodeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DrainNodeResponse {
+    return {
+      node: isSet(object.node) ? Node.fromJSON(object.node) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: DrainNodeResponse): unknown {
+    const obj: any = {};
+    if (message.node !== undefined) {
+      obj.node = Node.toJSON(message.node);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DrainNodeResponse>): DrainNodeResponse {
+    return DrainNodeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainNodeResponse>): DrainNodeResponse {
+    const message = createBaseDrainNodeResponse();
+    message.node = (object.node !== undefined && object.node !== null) ? Node.fromPartial(object.node) : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 function createBaseUpgradeNodesRequest(): UpgradeNodesRequest {
   return { nodes: [], parallelism: 0, options: undefined };
 }
@@ -14105,6 +14384,20 @@ export const ControlServiceDefinition = {
       options: {},
     },
     /**
+     * Empties a node: each container goes when another elsewhere serves in its place, and the node takes no new
+     * ones. The action says of each what became of it, and ends when the node is empty, or at the deadline. What
+     * no node takes serves on where it is, unless it is forced. UpdateNode with another availability calls off
+     * what has not begun, and brings nothing back. A newer call supersedes one that goes on.
+     */
+    drainNode: {
+      name: "DrainNode",
+      requestType: DrainNodeRequest as typeof DrainNodeRequest,
+      requestStream: false,
+      responseType: DrainNodeResponse as typeof DrainNodeResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
      * Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers, unless it is
      * DOWN: what ran there is then taken to be gone, and made anew elsewhere.
      */
@@ -14593,6 +14886,13 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UpdateNodeResponse>>;
   /**
+   * Empties a node: each container goes when another elsewhere serves in its place, and the node takes no new
+   * ones. The action says of each what became of it, and ends when the node is empty, or at the deadline. What
+   * no node takes serves on where it is, unless it is forced. UpdateNode with another availability calls off
+   * what has not begun, and brings nothing back. A newer call supersedes one that goes on.
+   */
+  drainNode(request: DrainNodeRequest, context: CallContext & CallContextExt): Promise<DeepPartial<DrainNodeResponse>>;
+  /**
    * Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers, unless it is
    * DOWN: what ran there is then taken to be gone, and made anew elsewhere.
    */
@@ -14949,6 +15249,13 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<UpdateNodeRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<UpdateNodeResponse>;
+  /**
+   * Empties a node: each container goes when another elsewhere serves in its place, and the node takes no new
+   * ones. The action says of each what became of it, and ends when the node is empty, or at the deadline. What
+   * no node takes serves on where it is, unless it is forced. UpdateNode with another availability calls off
+   * what has not begun, and brings nothing back. A newer call supersedes one that goes on.
+   */
+  drainNode(request: DeepPartial<DrainNodeRequest>, options?: CallOptions & CallOptionsExt): Promise<DrainNodeResponse>;
   /**
    * Forgets a node and revokes its credential. FAILED_PRECONDITION while it has containers, unless it is
    * DOWN: what ran there is then taken to be gone, and made anew elsewhere.

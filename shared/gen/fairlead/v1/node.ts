@@ -208,6 +208,26 @@ export interface Node {
   automaticTags: string[];
   /** Named volumes of its engine, as its agent last told. */
   volumes: string[];
+  /** How it is emptied; not set unless it is DRAINING. */
+  drain: NodeDrain | undefined;
+}
+
+/** How a node is emptied, and how far that is. */
+export interface NodeDrain {
+  /** Since when. */
+  since:
+    | Date
+    | undefined;
+  /** Containers that move at the same time at most; 0: as many as the update policies of their services let. */
+  parallelism: number;
+  /** When it is to be empty; not set: whenever it is. */
+  deadlineAt:
+    | Date
+    | undefined;
+  /** True: what is still there at the deadline, or now if there is none, goes without a successor. */
+  force: boolean;
+  /** Containers that are still to go. What a user stopped stays, and does not count. 0: it is drained. */
+  remaining: number;
 }
 
 /** An engine container that carries a node's labels although the coordinator doesn't know it. */
@@ -279,6 +299,7 @@ function createBaseNode(): Node {
     clusterTags: [],
     automaticTags: [],
     volumes: [],
+    drain: undefined,
   };
 }
 
@@ -340,6 +361,9 @@ export const Node: MessageFns<Node> = {
     }
     for (const v of message.volumes) {
       writer.uint32(170).string(v!);
+    }
+    if (message.drain !== undefined) {
+      NodeDrain.encode(message.drain, writer.uint32(178).fork()).join();
     }
     return writer;
   },
@@ -509,6 +533,14 @@ export const Node: MessageFns<Node> = {
             message.volumes.push(reader.string());
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.drain = NodeDrain.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -574,6 +606,7 @@ export const Node: MessageFns<Node> = {
       volumes: globalThis.Array.isArray(object?.volumes)
         ? object.volumes.map((e: any) => globalThis.String(e))
         : [],
+      drain: isSet(object.drain) ? NodeDrain.fromJSON(object.drain) : undefined,
     };
   },
 
@@ -636,6 +669,9 @@ export const Node: MessageFns<Node> = {
     if (message.volumes?.length) {
       obj.volumes = message.volumes;
     }
+    if (message.drain !== undefined) {
+      obj.drain = NodeDrain.toJSON(message.drain);
+    }
     return obj;
   },
 
@@ -665,6 +701,146 @@ export const Node: MessageFns<Node> = {
     message.clusterTags = object.clusterTags?.map((e) => e) || [];
     message.automaticTags = object.automaticTags?.map((e) => e) || [];
     message.volumes = object.volumes?.map((e) => e) || [];
+    message.drain = (object.drain !== undefined && object.drain !== null)
+      ? NodeDrain.fromPartial(object.drain)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseNodeDrain(): NodeDrain {
+  return { since: undefined, parallelism: 0, deadlineAt: undefined, force: false, remaining: 0 };
+}
+
+export const NodeDrain: MessageFns<NodeDrain> = {
+  encode(message: NodeDrain, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(10).fork()).join();
+    }
+    if (message.parallelism !== 0) {
+      writer.uint32(16).uint32(message.parallelism);
+    }
+    if (message.deadlineAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.deadlineAt), writer.uint32(26).fork()).join();
+    }
+    if (message.force !== false) {
+      writer.uint32(32).bool(message.force);
+    }
+    if (message.remaining !== 0) {
+      writer.uint32(40).uint32(message.remaining);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeDrain {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeDrain();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.parallelism = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.deadlineAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.remaining = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeDrain {
+    return {
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      parallelism: isSet(object.parallelism) ? globalThis.Number(object.parallelism) : 0,
+      deadlineAt: isSet(object.deadlineAt)
+        ? fromJsonTimestamp(object.deadlineAt)
+        : isSet(object.deadline_at)
+        ? fromJsonTimestamp(object.deadline_at)
+        : undefined,
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      remaining: isSet(object.remaining) ? globalThis.Number(object.remaining) : 0,
+    };
+  },
+
+  toJSON(message: NodeDrain): unknown {
+    const obj: any = {};
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.parallelism !== 0) {
+      obj.parallelism = Math.round(message.parallelism);
+    }
+    if (message.deadlineAt !== undefined) {
+      obj.deadlineAt = message.deadlineAt.toISOString();
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    if (message.remaining !== 0) {
+      obj.remaining = Math.round(message.remaining);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeDrain>): NodeDrain {
+    return NodeDrain.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeDrain>): NodeDrain {
+    const message = createBaseNodeDrain();
+    message.since = object.since ?? undefined;
+    message.parallelism = object.parallelism ?? 0;
+    message.deadlineAt = object.deadlineAt ?? undefined;
+    message.force = object.force ?? false;
+    message.remaining = object.remaining ?? 0;
     return message;
   },
 };

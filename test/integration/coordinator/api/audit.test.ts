@@ -118,6 +118,7 @@ const changes: Readonly<
         updateMask: ['availability'],
       }),
   ],
+  DrainNode: ['node node-2', ({ control }) => control.drainNode({ node: 'node-2', force: true })],
   UpgradeNodes: ['fleet 2 nodes', ({ control }) => control.upgradeNodes({})],
   RemoveNode: ['node node-2', ({ control }) => control.removeNode({ node: 'node-2' })],
   CreateNodeCluster: [

@@ -182,6 +182,7 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
     { node: 'node-1', updateMask: ['tags'], options },
     ['admin', 'adminOfEdge'],
   ],
+  '/fairlead.v1.ControlService/DrainNode': [{ node: 'node-1', options }, ['admin', 'adminOfEdge']],
   '/fairlead.v1.ControlService/RemoveNode': [{ node: 'node-1', options }, ['admin', 'adminOfEdge']],
   '/fairlead.v1.ControlService/UpgradeNodes': [{ nodes: ['node-1'], options }, ['admin']],
   '/fairlead.v1.ControlService/AdoptOrphan': [{ node: 'node-1', orphan: 'x', options }, ['admin']],
@@ -289,6 +290,7 @@ function furnish(stateDir: string): string {
     tx.actions.put({
       ...{ id: 'action-on-web' as ActionId, method: 'ScaleService', targetKind: 'service' },
       ...{ targetId: 'web-id', targetName: 'web', serviceId: serviceId('web-id'), roll: null },
+      moves: null,
       ...{ state: 'succeeded', message: '', principal: 'admin', peer: '', requestId: '' },
       ...{ timeline: [], startedAtMs: 0, endedAtMs: 0 },
     });

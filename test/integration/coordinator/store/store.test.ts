@@ -12,6 +12,7 @@ import {
 import SqliteDatabase from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDatabase } from '../../../../coordinator/store/database.ts';
+import { moves } from '../../../../coordinator/store/migrations/0013-moves.ts';
 import { migrations } from '../../../../coordinator/store/migrations/index.ts';
 import { Store, type Change } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
@@ -233,7 +234,8 @@ describe('a transaction', () => {
 describe('actions and events', () => {
   const anAction = (index: number, state: 'succeeded' | 'in-progress') => ({
     ...{ id: `action-${index}` as never, method: 'X', targetKind: 'service' as const },
-    ...{ targetId: '', targetName: '', serviceId: null, roll: null, state, message: '' },
+    ...{ targetId: '', targetName: '', serviceId: null, roll: null, moves: null },
+    ...{ state, message: '' },
     ...{
       principal: '',
       peer: '',
@@ -297,12 +299,28 @@ describe('the schema', () => {
         ...{ id: 'a', name: 'a', description: { hostname: 'host', os: '' }, clusterId: null },
         volumes: [],
         certificate: null,
+        drain: null,
       },
     ]);
     expect([...store.tokens.values()]).toEqual([
       { id: 'a', name: 'a', clusterId: null, maxUses: 0, uses: 0, clusterIds: [] },
     ]);
     expect(store.clusters.size).toBe(0);
+  });
+
+  test('goes on emptying the nodes that were emptied before there were limits', () => {
+    const database = openDatabase(path, migrations.slice(0, migrations.indexOf(moves)));
+    const insert = database.prepare('INSERT INTO nodes (id, name, record) VALUES (?, ?, ?)');
+    for (const availability of ['active', 'draining']) {
+      const record = { id: availability, name: availability, availability, joinedAtMs: 7 };
+      insert.run(availability, availability, JSON.stringify(record));
+    }
+    database.close();
+    using store = open();
+    expect([...store.nodes.values()].map(({ drain }) => drain)).toEqual([
+      null,
+      { parallelism: 0, deadlineAtMs: null, force: false, sinceMs: 7 },
+    ]);
   });
 
   test('takes what ran before there were rollouts for what one goes back to', () => {

@@ -167,6 +167,17 @@ describe('empties a node', () => {
     ).toEqual(['forget web-1.r1.a1', 'create 1']);
   });
 
+  test('by force at once, whatever takes their place', () => {
+    const forced = { ...evicted, forced: true };
+    expect(planned({ replicas: 2 }, running(2, forced))).toEqual([
+      ...['create 1 for web-1.r1.a1', 'retire web-1.r1.a1: moved'],
+      ...['create 2 for web-2.r1.a1', 'retire web-2.r1.a1: moved'],
+    ]);
+    expect(planned({}, [aContainerView(forced), successor(starting)])).toEqual([
+      'retire web-1.r1.a1: moved',
+    ]);
+  });
+
   test('also while a rollout has ended early, and ends none when nothing takes a successor', () => {
     const rollout = aRollout({ state: 'failed' });
     expect(planned({ rollout }, [aContainerView(evicted)])).toHaveLength(1);

@@ -265,7 +265,11 @@ describe('a rolling update', () => {
   test('U17: completes while a node is emptied', async () => {
     await change({ image: 'good-2' });
     await until(() => newOnes().length === 2);
-    await perform(fleet, { kind: 'drain', pick: 1 });
+    await perform(fleet, {
+      kind: 'drain',
+      drain: { parallelism: 0, deadlineSeconds: 0, force: false },
+      pick: 1,
+    });
     await until(() => atRest() && fleet.agents[1]!.engine.size === 0);
     expect(service().rollout).toBeNull();
     expect(images()).toEqual(Array.from({ length: 5 }, () => 'good-2'));

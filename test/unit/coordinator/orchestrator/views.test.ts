@@ -83,11 +83,12 @@ describe('a container', () => {
     expect(view('down')).toMatchObject({ lost: true, ready: false, message: 'its node is down' });
   });
 
-  test('is evicted from a node that is to be emptied, unless that is down', () => {
-    const view = (node: Partial<Node>) =>
-      viewContainer(aContainer(), seen(anObservation(), { availability: 'draining', ...node }));
-    expect(view({})).toMatchObject({ evicted: true, lost: false });
-    expect(view({ state: 'down' })).toMatchObject({ evicted: false, lost: true });
+  test('is evicted when it is to go elsewhere, unless its node is down', () => {
+    const eviction = { by: nodeId('node-1'), forced: true };
+    const view = (state: NodeState) =>
+      viewContainer(aContainer({ eviction }), seen(anObservation(), { state }));
+    expect(view('ready')).toMatchObject({ evicted: true, forced: true, lost: false });
+    expect(view('down')).toMatchObject({ evicted: false, forced: false, lost: true });
   });
 
   test('ran once it had a start, also by the clock of a host of 1970', () => {

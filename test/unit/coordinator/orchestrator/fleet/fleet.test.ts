@@ -156,7 +156,8 @@ describe('whatever users do and whatever fails', { timeout: 60_000 + 1_000 * num
         await begin(fleet, { ...options, order: UpdateOrder.START_FIRST });
         await rest(fleet);
         fleet.mustServe = true;
-        await perform(fleet, { kind: 'drain', pick });
+        const drain = { parallelism: pick, deadlineSeconds: 0, force: false };
+        await perform(fleet, { kind: 'drain', pick, drain });
         await rest(fleet);
         expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
         expect([...fleet.agents[pick]!.engine.keys()]).toEqual([]);

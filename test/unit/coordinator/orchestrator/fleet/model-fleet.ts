@@ -7,6 +7,7 @@ import type { Handlers } from '../../../../../coordinator/api/guard.ts';
 import { Dispatcher } from '../../../../../coordinator/dispatcher/dispatcher.ts';
 import { TokenIssuer } from '../../../../../coordinator/identity/tokens.ts';
 import type { Container, Service } from '../../../../../coordinator/model.ts';
+import { Mover } from '../../../../../coordinator/moves/mover.ts';
 import { ObservedState } from '../../../../../coordinator/observed/observed-state.ts';
 import { WriteBehind } from '../../../../../coordinator/observed/write-behind.ts';
 import { Orchestrator } from '../../../../../coordinator/orchestrator/orchestrator.ts';
@@ -235,11 +236,13 @@ export class ModelFleet implements AsyncDisposable {
       tokens,
       changes: new ChangeLog('model', { store }),
     });
+    const mover = new Mover({ ...deps, log });
     const stop = new AbortController();
     const loops = Promise.all([
       dispatcher.run(stop.signal),
       routing.run(stop.signal),
       orchestrator.run(stop.signal),
+      mover.run(stop.signal),
     ]);
     const writeBehind = new WriteBehind({ observed, store, clock, log });
     const epoch = `epoch-${++this.#runs}`;
@@ -269,7 +272,7 @@ export class ModelFleet implements AsyncDisposable {
       const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
       if (newest.length === 0) continue;
       const current = live.filter(
-        (c) => c.revision === service.revision && !c.outdated && !this.#isEmptied(c.nodeId),
+        (c) => c.revision === service.revision && !c.outdated && c.eviction === null,
       );
       if (new Set(current.map(({ slot }) => slot)).size < current.length) {
         this.violations.push(`${service.name} has two containers in a slot`);
@@ -283,10 +286,6 @@ export class ModelFleet implements AsyncDisposable {
 
   #isDown(on: NodeId | null): boolean {
     return on !== null && this.#run.observed.node(on).state === 'down';
-  }
-
-  #isEmptied(on: NodeId | null): boolean {
-    return on !== null && this.store.nodes.get(on)?.availability === 'draining';
   }
 
   /** A slot that has a container which serves keeps one, until it is scaled away. */

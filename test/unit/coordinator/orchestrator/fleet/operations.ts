@@ -40,7 +40,14 @@ export type Change =
   | Of<'rollback', { readonly back: number }>
   | Of<'container', { readonly verb: ContainerVerb } & Pick>
   | Of<ServiceVerb>
-  | Of<'pause' | 'drain' | 'activate', Pick>;
+  | Of<'pause' | 'activate', Pick>
+  | Of<'drain', { readonly drain: Drain } & Pick>;
+
+export interface Drain {
+  readonly parallelism: number;
+  readonly deadlineSeconds: number;
+  readonly force: boolean;
+}
 
 type FaultKind =
   | 'crash'
@@ -82,6 +89,15 @@ const policies = (...orders: UpdateOrder[]) =>
     }),
   });
 
+function drains(force: fc.Arbitrary<boolean>) {
+  const drain = fc.record({
+    parallelism: fc.nat({ max: 2 }),
+    deadlineSeconds: fc.constantFrom(0, 5, 30),
+    force,
+  });
+  return fc.record({ kind: fc.constant('drain' as const), pick, drain });
+}
+
 /** To so many revisions before; 0 is wherever a rollback goes by itself. */
 const rollbacks = fc.record({ kind: fc.constant('rollback' as const), back: fc.nat({ max: 3 }) });
 
@@ -108,7 +124,8 @@ export const changes: fc.Arbitrary<Change> = fc.oneof(
     ),
     pick,
   }),
-  fc.record({ kind: fc.constantFrom('pause', 'drain', 'activate'), pick }),
+  fc.record({ kind: fc.constantFrom('pause' as const, 'activate' as const), pick }),
+  drains(fc.boolean()),
 );
 
 /** Those that leave every container running that serves, but for what is scaled away. */
@@ -127,7 +144,8 @@ export const gentleChanges: fc.Arbitrary<Change> = fc.oneof(
     verb: fc.constant('redeployContainer' as const),
     pick,
   }),
-  fc.record({ kind: fc.constantFrom('drain', 'activate'), pick }),
+  fc.record({ kind: fc.constant('activate' as const), pick }),
+  drains(fc.constant(false)),
 );
 
 export const faults: fc.Arbitrary<Fault> = fc.record({
@@ -278,7 +296,11 @@ const performers: Performers = {
   container: ({ handlers, call }, { verb, pick: slot }) =>
     handlers[verb]({ container: `web-${slot}`, options: undefined }, call),
   pause: (fleet, operation) => setAvailability(fleet, operation, Availability.PAUSED),
-  drain: (fleet, operation) => setAvailability(fleet, operation, Availability.DRAINING),
+  drain: (fleet, { drain, ...operation }) =>
+    fleet.handlers.drainNode(
+      { node: agentOf(fleet, operation).id, ...drain, options: undefined },
+      fleet.call,
+    ),
   activate: (fleet, operation) => setAvailability(fleet, operation, Availability.ACTIVE),
 
   crash: (fleet, operation) => {

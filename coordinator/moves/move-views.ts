@@ -1,0 +1,138 @@
+import type { ContainerId, NodeId } from '../../shared/ids.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Container, Move, Service } from '../model.ts';
+import type { Placement } from '../orchestrator/placement.ts';
+import { describe } from '../orchestrator/progress.ts';
+import { recover } from '../orchestrator/restart.ts';
+import { byUsefulness, serves } from '../orchestrator/standing.ts';
+import { viewOf, type ViewSources } from '../orchestrator/view-of.ts';
+import { isAlive, viewService, type ContainerView } from '../orchestrator/views.ts';
+import { explainUnplaceable } from '../scheduler/schedule.ts';
+import type { Store } from '../store/store.ts';
+import type { MoveView, Obstacle, Successor } from './plan-moves.ts';
+
+export interface MoveSources extends ViewSources {
+  readonly store: Store;
+  readonly placement: Placement;
+  readonly clock: Clock;
+}
+
+/** Looks at containers that are to move, and at what is to take their places. */
+export class MoveViews {
+  readonly #sources: MoveSources;
+
+  constructor(sources: MoveSources) {
+    this.#sources = sources;
+  }
+
+  /** All that is on a node and is to go; what a user stopped stays. */
+  onNode(nodeId: NodeId): MoveView[] {
+    return this.#sources.store
+      .containersOn(nodeId)
+      .filter(({ wanted }) => wanted !== 'stopped')
+      .map((container) => this.of(container));
+  }
+
+  of(container: Container): MoveView {
+    const { store, observed } = this.#sources;
+    const { id, name, slot, serviceId, nodeId, eviction } = container;
+    const service = store.services.get(serviceId);
+    const isLost = nodeId !== null && observed.node(nodeId).state === 'down';
+    const standing = standingOf(container, service, isLost);
+    return {
+      ...{ id, name, slot, serviceId, service: service?.name ?? '', from: this.#nameOf(nodeId) },
+      standing,
+      // What is lost is replaced already.
+      evicted: eviction !== null || (isLost && standing === 'here'),
+      forced: eviction?.forced === true,
+      successor: this.#successorOf(service, { id, slot }),
+      serviceParallelism: service === undefined ? 1 : viewService(service, null).parallelism,
+    };
+  }
+
+  /** One that is gone from the records. */
+  ofGone({ containerId: id, container: name, slot, serviceId, service, from }: Move): MoveView {
+    const successor = this.#successorOf(this.#sources.store.services.get(serviceId), { id, slot });
+    return {
+      ...{ id, name, slot, serviceId, service, from, successor },
+      ...{ standing: 'gone', evicted: false, forced: false, serviceParallelism: 1 },
+    };
+  }
+
+  /** Why no other node takes it; null: one does. */
+  obstacleTo(id: ContainerId): Obstacle | null {
+    const { store, placement } = this.#sources;
+    const container = store.containers.get(id);
+    const service = container && store.services.get(container.serviceId);
+    if (container === undefined || service === undefined) return null;
+    const decision = placement.decideAgain(service, container);
+    if (decision?.kind !== 'unplaceable') return null;
+    const reasons = decision.reasons.filter(({ nodeId }) => nodeId !== container.nodeId);
+    return { message: explainUnplaceable(reasons, { pinnedTo: null }), reasons };
+  }
+
+  #successorOf(
+    service: Service | undefined,
+    { id, slot }: { readonly id: ContainerId; readonly slot: number },
+  ): Successor | null {
+    if (service === undefined) return null;
+    const [successor] = this.#sources.store
+      .containersOf(service.id)
+      .filter((other) => other.slot === slot && other.id !== id && other.wanted === 'running')
+      .map((other) => viewOf(other, this.#sources))
+      .sort(byUsefulness);
+    return successor === undefined ? null : this.#standingOf(successor, service);
+  }
+
+  #standingOf(view: ContainerView, service: Service): Successor {
+    const { placement } = this.#sources;
+    const node = this.#nameOf(view.nodeId);
+    const reasons = view.nodeId === null ? placement.reasonsOf(view.id) : [];
+    const message = `waits for ${describe(view, placement.unplaceable)}`;
+    if (reasons.length > 0) {
+      const why = explainUnplaceable(reasons, { pinnedTo: view.pinnedTo });
+      return { node, standing: 'failed', message: why, reasons };
+    }
+    const standing = this.#standing(view, service);
+    return { node, standing, message: standing === 'serving' ? '' : message, reasons };
+  }
+
+  #nameOf(nodeId: NodeId | null): string {
+    return nodeId === null ? '' : (this.#sources.store.nodes.get(nodeId)?.name ?? '');
+  }
+
+  #standing(view: ContainerView, service: Service): Successor['standing'] {
+    const nowMs = this.#sources.clock.now();
+    const { deadlineMs, restart, restartLimit } = viewService(service, null);
+    if (serves(view) || (view.ready && view.arrived)) return 'serving';
+    if (!isAlive(view)) {
+      const { kind } = recover(view, { restart, restartLimit }, nowMs);
+      if (kind === 'leave') return 'serving';
+      return kind === 'give-up' ? 'failed' : 'coming';
+    }
+    const isLate = !view.arrived && nowMs >= view.createdAtMs + deadlineMs;
+    return isLate && !view.away ? 'failed' : 'coming';
+  }
+}
+
+function standingOf(
+  { wanted, pinnedTo }: Container,
+  service: Service | undefined,
+  isLost: boolean,
+): MoveView['standing'] {
+  if (wanted === 'running' && service?.started === true && !service.terminating) {
+    // A container of every node goes by itself with its node.
+    return pinnedTo === null ? 'here' : 'leaving';
+  }
+  return isLost || wanted === 'stopped' ? 'gone' : 'leaving';
+}
+
+/** Whose containers an eviction by this is. */
+export function evictedBy(
+  store: Pick<Store, 'containers'>,
+  isOver: (by: string) => boolean,
+): ContainerId[] {
+  return [...store.containers.values()].flatMap(({ id, eviction }) =>
+    eviction !== null && isOver(eviction.by) ? [id] : [],
+  );
+}
