@@ -51,6 +51,10 @@ export interface UpdatePolicy {
   readonly failureBudget: Amount;
   readonly onFailure: FailureAction;
   readonly revisionsKept: number;
+  /** Containers of a new revision that are tried before it goes anywhere else; 0: none. */
+  readonly canary: number;
+  /** Whether canaries that have settled need nobody to promote them. */
+  readonly autoPromote: boolean;
 }
 
 /** What the user asked, with the defaults filled in. */
@@ -128,6 +132,8 @@ export interface Rollout {
   readonly failedSlots: readonly number[];
   /** When it came to this state: deadlines count from then at the earliest. */
   readonly sinceMs: number;
+  /** How many containers try the revision until it is promoted; above 0 only while it is going or paused. */
+  readonly canaries: number;
 }
 
 /** A definition that a service had, as it last was. */

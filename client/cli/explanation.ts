@@ -35,10 +35,11 @@ export function explainService(
 
 /** Where a rollout stands and since when, what failed in it, and what it would go back to. */
 function explainRollout(rollout: Rollout, nowMs: number): string[] {
-  const { revision, baseRevision, state, reason, failedSlots, since } = rollout;
+  const { revision, baseRevision, state, reason, failedSlots, since, canaries } = rollout;
   const head = `the rollout of revision ${revision} is ${rolloutStateWords(state)}`;
   return [
     `${head}, for ${age(since, nowMs)}${reason === '' ? '' : `: ${reason}`}`,
+    ...(canaries === 0 ? [] : [`  ${canaries} containers try it until it is promoted`]),
     ...(failedSlots.length === 0 ? [] : [`  given up in slot ${failedSlots.join(', ')}`]),
     ...(baseRevision === 0 ? [] : [`  rolled out to the end last: revision ${baseRevision}`]),
   ];
@@ -54,8 +55,8 @@ function explainAction({ method, id, principal, startedAt, timeline }: Action, n
 
 /** Why a container is as it is, in lines: where it could not be placed, what its drain waits for. */
 export function explainContainer(container: Container, nowMs: number): string[] {
-  const { name, node, message, stale, exitCode, restarts, placement } = container;
-  const head = `container ${name} is ${phaseOf(container)}${node === '' ? '' : ` on ${node}`}`;
+  const { name, node, message, stale, exitCode, restarts, placement, canary } = container;
+  const head = `container ${name}${canary ? ' (canary)' : ''} is ${phaseOf(container)}${node === '' ? '' : ` on ${node}`}`;
   return [
     message === '' ? head : `${head}: ${message}`,
     ...(stale ? [`  ${node} is away; this is what was last known`] : []),

@@ -122,7 +122,10 @@ export const containerKind: Kind<Container> = {
     { title: 'STATE', cell: containerState },
     { title: 'NODE', cell: ({ node }) => node },
     { title: 'PORTS', cell: bindingsOf, optional: true },
-    { title: 'REVISION', cell: ({ revision }) => String(revision) },
+    {
+      title: 'REVISION',
+      cell: ({ revision, canary }) => `${revision}${canary ? ', canary' : ''}`,
+    },
     {
       title: 'RESTARTS',
       cell: ({ restarts }) => (restarts === 0 ? '' : String(restarts)),

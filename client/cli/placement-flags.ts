@@ -35,6 +35,19 @@ export const placementFlags: readonly FlagGroup[] = [
     [{ flags: '--sequential', description: 'start one after the other', path: 'sequential' }],
   ],
   [
+    'Canaries:',
+    [
+      {
+        ...{ flags: '--canary <n>', path: 'update.canary', read: readCount },
+        ...{ description: 'containers that try an update until it is promoted' },
+      },
+      {
+        ...{ flags: '--auto-promote', path: 'update.autoPromote' },
+        ...{ description: 'promote an update when its canaries have served for --settle' },
+      },
+    ],
+  ],
+  [
     'Asked of a node:',
     [
       {

@@ -61,6 +61,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   RollbackService: 'define',
   PauseService: 'run',
   ResumeService: 'run',
+  PromoteService: 'run',
   AddLink: 'define',
   RemoveLink: 'define',
   GetContainer: 'read',

@@ -116,6 +116,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     rollbackService: (request, call) => rollouts.rollbackService(request, call),
     pauseService: (request, call) => rollouts.pauseService(request, call),
     resumeService: (request, call) => rollouts.resumeService(request, call),
+    promoteService: (request, call) => rollouts.promoteService(request, call),
     addLink: (request, call) => services.addLink(request, call),
     removeLink: (request, call) => services.removeLink(request, call),
     getContainer: (request, call) => containers.getContainer(request, call),

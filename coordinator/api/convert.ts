@@ -139,14 +139,15 @@ export function phaseOf({ phase, wanted }: ContainerView): ContainerPhase {
 
 export function rolloutToProto({ revision, base, rollout }: Service): ProtoRollout | undefined {
   if (rollout === null) return undefined;
-  const { state, reason, failedSlots, sinceMs } = rollout;
+  const { state, reason, failedSlots, sinceMs, canaries } = rollout;
   return {
     revision,
     baseRevision: base?.revision ?? 0,
-    state: rolloutStates[state],
+    state: state === 'going' && canaries > 0 ? ProtoRolloutState.CANARY : rolloutStates[state],
     reason,
     failedSlots: [...failedSlots],
     since: new Date(sinceMs),
+    canaries,
   };
 }
 

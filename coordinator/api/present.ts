@@ -19,6 +19,7 @@ import type { Certificate, Container, Node, NodeCluster, Observed, Service } fro
 import { expiryNotice, expiryWords } from '../certificates/expiry.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
+import { isCanary } from '../orchestrator/canary.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
 import type { Placement } from '../orchestrator/placement.ts';
 import { viewOf } from '../orchestrator/view-of.ts';
@@ -87,13 +88,14 @@ export class Presenter {
 
   container(container: Container): ProtoContainer {
     const { store, observed, placement } = this.#deps;
+    const service = store.services.get(container.serviceId);
     const seen = observed.container(container.id);
     const view = viewOf(container, this.#deps);
     const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
     return {
       id: container.id,
       name: container.name,
-      service: store.services.get(container.serviceId)?.name ?? '',
+      service: service?.name ?? '',
       serviceId: container.serviceId,
       slot: container.slot,
       revision: container.revision,
@@ -104,6 +106,7 @@ export class Presenter {
       placement: placement.reasonsOf(container.id).map(reasonToProto),
       environment: shownEnvironment(container),
       drain: container.wanted === 'draining' ? this.#drainOf(container) : undefined,
+      canary: service !== undefined && isCanary(service, container),
       stale: node !== undefined && observed.node(node.id).state !== 'ready',
       createdAt: new Date(container.createdAtMs),
       ...observedPart(seen),

@@ -164,7 +164,8 @@ export class Previews {
   }
 }
 
-function kindOfStart({ replaces, revision }: Extract<Step, { kind: 'create' }>) {
+function kindOfStart({ replaces, revision, canary }: Extract<Step, { kind: 'create' }>) {
+  if (canary) return { kind: PlanStepKind.START, reason: `canary of revision ${revision}` };
   return replaces === null
     ? { kind: PlanStepKind.START, reason: 'wanted' }
     : { kind: PlanStepKind.REPLACE, reason: `revision ${revision}` };

@@ -6,7 +6,9 @@ import type {
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { KeptRevision, Rollout, RolloutState, Service } from '../model.ts';
-import { fallbackOf } from '../orchestrator/rollout.ts';
+import { baseOfTrial } from '../orchestrator/canary.ts';
+import type { Orchestrator } from '../orchestrator/orchestrator.ts';
+import { fallbackOf, promoted } from '../orchestrator/rollout.ts';
 import type { Store } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { needsNewContainers, specToProto } from './convert-spec.ts';
@@ -26,6 +28,7 @@ export interface RolloutApiDeps {
   readonly lookup: Lookup;
   readonly services: ServiceMutations;
   readonly previews: Previews;
+  readonly orchestrator: Pick<Orchestrator, 'canaries'>;
   readonly clock: Clock;
 }
 
@@ -87,7 +90,8 @@ export class RolloutApi {
         const spec = { ...former, replicas, links };
         requireNoConflicts(this.#deps.store, { ...service, spec });
         requireVolumeSources(this.#deps.store, service, spec);
-        if (needsNewContainers(service.spec, spec)) return services.revised(service, spec);
+        // Whoever goes back knows that it works, and is in a hurry.
+        if (needsNewContainers(service.spec, spec)) return services.revised(service, spec, 0);
         return { ...service, spec };
       },
       check: (service) => {
@@ -117,6 +121,32 @@ export class RolloutApi {
         state: rollout.state === 'rollback-failed' ? 'rolling-back' : 'going',
         failedSlots: [],
       }),
+    });
+  }
+
+  promoteService(request: ServiceRequest, call: Call) {
+    return this.#deps.services.mutate(request, call, {
+      method: 'PromoteService',
+      event: 'service.promoted',
+      change: (service) => {
+        const { rollout, name, revision } = service;
+        if (rollout === null || baseOfTrial(service) === null) {
+          throw new DomainError(
+            'precondition',
+            `${name} has no canaries; give it some with an update: --canary 1`,
+            { reason: 'NO_CANARY' },
+          );
+        }
+        const { wanted, there } = this.#deps.orchestrator.canaries(service);
+        if (there < wanted) {
+          throw new DomainError(
+            'precondition',
+            `of the ${wanted} canaries of revision ${revision} of ${name}, ${there} serve; wait for them, or roll back`,
+            { reason: 'CANARY_NOT_READY' },
+          );
+        }
+        return { ...service, rollout: promoted(rollout, this.#deps.clock.now()) };
+      },
     });
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
 import type { ServiceId } from '../../shared/ids.ts';
 import type { Action, RevisionSet, Rollout, Service, ServiceSpec } from '../model.ts';
+import { fallbackOf } from '../orchestrator/rollout.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';
@@ -111,27 +112,29 @@ export class ServiceMutations {
     };
   }
 
-  /** The service with a new revision of a definition; containers that are of that definition already stay. */
-  revised(service: Service, spec: ServiceSpec): Service {
+  /**
+   * The service with a new revision of a definition; containers that are of that definition already stay.
+   * `canaries`: how many try it first, where anything serves that they could fail beside.
+   */
+  revised(service: Service, spec: ServiceSpec, canaries = spec.update.canary): Service {
     const alike = this.#deps.store.revisions
       .of(service.id)
       .filter((kept) => !needsNewContainers(kept.spec, spec))
       .map(({ revision }) => revision);
-    return { ...this.#next(service), spec, alike };
+    return this.#next(service, { spec, alike }, canaries);
   }
 
   /** The service with a new revision of the definition that it has: all containers are made anew. */
   renewed(service: Service): Service {
-    return { ...this.#next(service), alike: [] };
+    return this.#next(service, { spec: service.spec, alike: [] }, service.spec.update.canary);
   }
 
-  #next(service: Service): Service {
-    return {
-      ...service,
-      revision: service.revision + 1,
-      base: this.#baseOf(service),
-      rollout: newRollout(this.#deps.clock.now()),
-    };
+  #next(service: Service, of: Pick<Service, 'spec' | 'alike'>, canaries: number): Service {
+    const revision = service.revision + 1;
+    const base = this.#baseOf(service);
+    const hasElse = service.started && fallbackOf({ ...of, base, revision }) !== null;
+    const rollout = newRollout(this.#deps.clock.now(), hasElse ? canaries : 0);
+    return { ...service, ...of, revision, base, rollout };
   }
 
   /**
@@ -148,6 +151,6 @@ export class ServiceMutations {
 }
 
 /** A rollout that begins. */
-export function newRollout(nowMs: number): Rollout {
-  return { state: 'going', reason: '', failedSlots: [], sinceMs: nowMs };
+export function newRollout(nowMs: number, canaries = 0): Rollout {
+  return { state: 'going', reason: '', failedSlots: [], sinceMs: nowMs, canaries };
 }

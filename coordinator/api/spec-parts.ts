@@ -232,7 +232,18 @@ export function updateFromProto(
     failureBudget,
     onFailure: wordOf(failureActions, onFailure),
     revisionsKept,
+    ...canariesFromProto(update, field, into),
   };
+}
+
+function canariesFromProto(
+  update: ProtoUpdatePolicy | undefined,
+  field: string,
+  into: FieldViolation[],
+): Pick<UpdatePolicy, 'canary' | 'autoPromote'> {
+  const { canary = 0, autoPromote = false } = update ?? {};
+  validateRange(canary, { min: 0, max: 1_000, field: `${field}.canary` }, into);
+  return { canary, autoPromote };
 }
 
 /** A number of containers or a share of them: one of two fields, the second of which ends with `_percent`. */

@@ -137,6 +137,7 @@ export function activityOf(actions: Iterable<Action>, serviceId: ServiceId): Act
     case 'UpdateService':
     case 'RollbackService':
     case 'ResumeService':
+    case 'PromoteService':
       return 'redeploying';
     default:
       return 'starting';

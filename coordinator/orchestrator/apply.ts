@@ -2,6 +2,7 @@ import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, Service } from '../model.ts';
 import type { Transaction } from '../store/store.ts';
 import { endAction, note, openActions } from './actions.ts';
+import { promoted } from './rollout.ts';
 import type { Step } from './steps.ts';
 
 /** Carries out steps of a plan on the desired state; the agents and proxies do the rest. */
@@ -75,8 +76,9 @@ function create(
     eviction: null,
     createdAtMs: tx.nowMs,
   });
+  const canary = step.canary ? ' as a canary' : '';
   const why = step.attempt > 1 ? `, attempt ${step.attempt}` : '';
-  note(tx, service.id, name, `preparing to deploy revision ${step.revision}${why}`);
+  note(tx, service.id, name, `preparing to deploy revision ${step.revision}${canary}${why}`);
 }
 
 function retire(tx: Transaction, service: Service, step: Extract<Step, { kind: 'retire' }>): void {
@@ -162,9 +164,11 @@ function turn(
   const { revision, alike, rollout } = current;
   if (to === 'finished') {
     tx.services.put(written(current, { rollout: null, base: { revision, alike } }));
+  } else if (to === 'promoted') {
+    tx.services.put(written(current, { rollout: promoted(rollout, tx.nowMs) }));
   } else {
     const failedSlots = to === 'rolling-back' ? [] : rollout.failedSlots;
-    const turned = { ...rollout, state: to, reason, failedSlots, sinceMs: tx.nowMs };
+    const turned = { ...rollout, state: to, reason, failedSlots, canaries: 0, sinceMs: tx.nowMs };
     tx.services.put(written(current, { rollout: turned }));
   }
   note(tx, service.id, '', sentenceOf(current, to, reason));
@@ -183,6 +187,8 @@ function sentenceOf(
   switch (to) {
     case 'finished':
       return `revision ${revision} is rolled out`;
+    case 'promoted':
+      return `the canaries of revision ${revision} have proven themselves: it goes everywhere`;
     case 'failed':
       return `the rollout of revision ${revision} stops: ${reason}`;
     case 'rolling-back':

@@ -10,9 +10,10 @@ import type { Settling } from '../routing/settling.ts';
 import type { Store } from '../store/store.ts';
 import { activityOf, endAction, note, openActions } from './actions.ts';
 import { applySteps } from './apply.ts';
+import type { CanaryCount } from './canary.ts';
 import type { FleetChange, Placement } from './placement.ts';
 import { planService } from './plan.ts';
-import { progressOf, type Progress } from './progress.ts';
+import { canariesOf, progressOf, type Progress } from './progress.ts';
 import { serviceState, type ServiceState } from './service-state.ts';
 import type { Plan } from './steps.ts';
 import { viewOf } from './view-of.ts';
@@ -119,6 +120,11 @@ export class Orchestrator {
       message: progress.kind === 'done' ? '' : sentenceOf(progress),
       containers,
     };
+  }
+
+  /** How many canaries a service is to have, and how many of them serve and have settled. */
+  canaries(service: Service): CanaryCount {
+    return canariesOf(this.#serviceView(service), this.#containerViews(service));
   }
 
   /** What would be done if a service were defined, or the fleet were, like this; nothing is. */

@@ -34,6 +34,7 @@ import {
   type LinkedService,
 } from './container-environment.ts';
 import { note } from './actions.ts';
+import { isCanary } from './canary.ts';
 import { mayStay } from './rollout.ts';
 import { hostnameOf } from './templates.ts';
 import { volumesOf } from './volumes.ts';
@@ -236,7 +237,7 @@ export class Placement {
     const { store, observed } = this.#deps;
     const containers = store
       .containersOf(service.id)
-      .filter((container) => container.wanted === 'running')
+      .filter((container) => container.wanted === 'running' && !isCanary(service, container))
       .map((container) => ({
         container,
         observed: observed.container(container.id),

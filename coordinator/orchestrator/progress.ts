@@ -1,5 +1,8 @@
+import { groupBy } from '../../shared/collections.ts';
+import { baseOfTrial, countCanaries, isCanary, type CanaryCount } from './canary.ts';
 import { maxAttempts, recover } from './restart.ts';
 import { fitnessOf } from './rollout.ts';
+import { holdsSlot } from './standing.ts';
 import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
 /** Whether a service is where it is wanted. */
@@ -29,7 +32,10 @@ export function progressOf(
   if (!service.started) return stopped([...live, ...leaving]);
   if (service.rollout?.state === 'paused') return { kind: 'resting', reason: 'it is paused' };
   const progress = convergence(service, containers, unplaceable, nowMs);
-  return progress.kind === 'working' ? progress : endOfRollout(service, progress);
+  if (progress.kind === 'working') return progress;
+  return baseOfTrial(service) === null
+    ? endOfRollout(service, progress)
+    : endOfTrial(service, progress, canariesOf(service, containers));
 }
 
 /** Where the slots stand, whatever becomes of the rollout. */
@@ -52,7 +58,7 @@ function convergence(
   const fits = fitnessOf(service);
   const old = live.filter((c) => !fits(c) || c.outdated || c.lost || c.evicted);
   if (old.length > 0) return working(`${old.length} containers to be replaced`);
-  const missing = missingContainers(service, containers, live.length);
+  const missing = missingContainers(service, containers);
   if (missing > 0) return working(`${missing} containers to be created`);
   const [gone] = leaving;
   if (gone !== undefined) return working(describe(gone, unplaceable));
@@ -84,14 +90,39 @@ function endOfRollout(service: ServiceView, progress: Progress): Progress {
   }
 }
 
-/** What a user holds stopped is not missing. */
-function missingContainers(
+/** What a revision on trial came to: that is for somebody to judge, unless it promotes itself. */
+function endOfTrial(
+  { revision, autoPromote }: ServiceView,
+  progress: Progress,
+  { wanted, there }: CanaryCount,
+): Progress {
+  if (progress.kind !== 'done') return progress;
+  if (there < wanted) return working('the canaries to have served for their settle time');
+  if (autoPromote && wanted > 0) return working('the canaries to be promoted');
+  const what = wanted === 1 ? '1 canary' : `${wanted} canaries`;
+  const serve = wanted === 1 ? 'serves' : 'serve';
+  const reason = `${what} of revision ${revision} ${serve}: promote it, or roll it back`;
+  return { kind: 'resting', reason };
+}
+
+/** How many canaries a service has, and is to have. */
+export function canariesOf(
   service: ServiceView,
   containers: readonly ContainerView[],
-  live: number,
-): number {
-  const held = containers.filter((container) => container.held).length;
-  return (service.everyNode?.length ?? service.replicas) - held - live;
+): CanaryCount {
+  return countCanaries(
+    service,
+    groupBy(containers.filter(holdsSlot), ({ slot }) => slot),
+  );
+}
+
+/** What a user holds stopped is not missing; canaries are besides. */
+function missingContainers(service: ServiceView, containers: readonly ContainerView[]): number {
+  const isBeside = (c: ContainerView) => service.order === 'start-first' && isCanary(service, c);
+  const there = containers.filter((c) => !isBeside(c) && (c.held || c.wanted === 'running'));
+  const { wanted, present } = canariesOf(service, containers);
+  const missing = (service.everyNode?.length ?? service.replicas) - there.length;
+  return Math.max(0, missing) + Math.max(0, wanted - present);
 }
 
 /** Something is still to happen to it before it is gone, or stopped to stay. */

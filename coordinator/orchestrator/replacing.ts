@@ -1,17 +1,27 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type { RetireReason } from '../model.ts';
+import { isCanary } from './canary.ts';
 import { recover } from './restart.ts';
 import {
   aimsOf,
   fallbackOf,
   isActive,
   reasonToTurnBack,
+  tracksOf,
   verdictOn,
   type Aim,
-  type Aims,
+  type Track,
 } from './rollout.ts';
-import type { MissingSlot, Slots } from './scaling.ts';
-import { because, byUsefulness, hasPlace, isOver, reasonToReplace, serves } from './standing.ts';
+import type { MissingSlot } from './scaling.ts';
+import {
+  because,
+  byUsefulness,
+  hasPlace,
+  isOver,
+  reasonToReplace,
+  serves,
+  type Slots,
+} from './standing.ts';
 import type { PlanDraft } from './steps.ts';
 import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
@@ -43,7 +53,6 @@ export class SlotPlanner {
   readonly #containers: readonly ContainerView[];
   readonly #nowMs: number;
   readonly #draft: PlanDraft;
-  readonly #aims: Aims;
   #updateBudget = 0;
   /** Something that the rollout is to replace still runs. */
   #rolling = false;
@@ -53,7 +62,6 @@ export class SlotPlanner {
     this.#containers = containers;
     this.#nowMs = nowMs;
     this.#draft = draft;
-    this.#aims = aimsOf(service);
   }
 
   converge(slots: Slots, missing: readonly MissingSlot[]): void {
@@ -63,25 +71,24 @@ export class SlotPlanner {
       this.#draft.steps.push(verdict);
       return;
     }
-    this.#rolling = [...slots].some(([slot, members]) => {
-      const { fits } = this.#aims(slot, members);
-      return members.some((c) => c.wanted === 'running' && !fits(c) && hasPlace(c));
-    });
-    const inUpdate = [...slots].filter(([slot, members]) => this.#inUpdate(slot, members));
+    const tracks = tracksOf(this.#service, slots);
+    this.#rolling = tracks.some(({ members, aim }) =>
+      members.some((c) => c.wanted === 'running' && !aim.fits(c) && hasPlace(c)),
+    );
+    const inUpdate = tracks.filter((track) => this.#inUpdate(track));
     this.#updateBudget = this.#service.parallelism - inUpdate.length;
-    for (const [slot, members] of slots) this.#convergeSlot(slot, members);
+    for (const track of tracks) this.#convergeTrack(track);
+    const aims = aimsOf(this.#service);
     for (const { slot, pinnedTo } of missing) {
-      this.#create({ slot, pinnedTo, revision: this.#aims(slot, []).revision });
+      this.#create({ slot, pinnedTo, revision: aims(slot, []).revision });
     }
   }
 
-  #convergeSlot(slot: number, members: readonly ContainerView[]): void {
-    const aim = this.#aims(slot, members);
+  #convergeTrack({ slot, members, aim, pinnedTo }: Track): void {
     const live = members.filter((container) => container.wanted === 'running');
     if (live.length === 0) {
       if (members.every((container) => !container.held)) {
-        const { revision } = aim;
-        this.#create({ slot, revision, pinnedTo: members[0]?.pinnedTo ?? null });
+        this.#create({ slot, revision: aim.revision, pinnedTo });
       }
       return;
     }
@@ -212,7 +219,8 @@ export class SlotPlanner {
         hasPlace(container),
     );
     if (leaving && this.#service.order === 'stop-first') return;
-    this.#draft.steps.push({ kind: 'create', slot, revision, attempt, pinnedTo, replaces });
+    const canary = isCanary(this.#service, { revision });
+    this.#draft.steps.push({ kind: 'create', slot, revision, attempt, pinnedTo, replaces, canary });
   }
 
   /** Why an old one goes: for where it is, for what it is, or because it is of the revision that failed. */
@@ -226,8 +234,8 @@ export class SlotPlanner {
    * From the creation of the new container, or the drain of the old, until only a ready new one is left. What
    * was given up, or ended as it may, holds nothing up.
    */
-  #inUpdate(slot: number, members: readonly ContainerView[]): boolean {
-    const aim = this.#aims(slot, members);
+  #inUpdate({ members, aim, beside }: Track): boolean {
+    if (beside) return false;
     const live = members.filter((container) => container.wanted === 'running');
     const right = live.filter((container) => !isOld(container, aim));
     if (live.length === 0) return members.every((container) => !container.held);

@@ -1,7 +1,9 @@
-import type { RetireReason, RevisionSet } from '../model.ts';
+import type { NodeId } from '../../shared/ids.ts';
+import type { RetireReason, RevisionSet, Rollout } from '../model.ts';
+import { baseOfTrial, canarySlots, countCanaries, isCanary, isOf, type Trial } from './canary.ts';
 import { recover } from './restart.ts';
-import type { MissingSlot, Slots } from './scaling.ts';
-import { hasPlace, serves } from './standing.ts';
+import type { MissingSlot } from './scaling.ts';
+import { hasPlace, serves, type Slots } from './standing.ts';
 import type { Step } from './steps.ts';
 import { isAlive, type ContainerView, type ServiceView } from './views.ts';
 
@@ -22,6 +24,8 @@ export type Aims = (slot: number, members: readonly ContainerView[]) => Aim;
 export function aimsOf(service: ServiceView): Aims {
   const { rollout, base } = service;
   const target = targetOf(service);
+  const tried = baseOfTrial(service);
+  if (tried !== null) return () => ({ ...strictly(tried), strict: false });
   switch (rollout?.state) {
     case undefined:
       return () => strictly(target);
@@ -43,18 +47,48 @@ export function aimsOf(service: ServiceView): Aims {
   }
 }
 
+/** What is brought to one container: what stands for a slot, but that a canary beside it is for itself. */
+export interface Track {
+  readonly slot: number;
+  readonly members: readonly ContainerView[];
+  readonly aim: Aim;
+  readonly pinnedTo: NodeId | null;
+  /** A canary, which takes nothing's place. */
+  readonly beside: boolean;
+}
+
+/** What each slot is brought to: one right container, and where a canary stands beside it that as well. */
+export function tracksOf(service: ServiceView, slots: Slots): Track[] {
+  const aims = aimsOf(service);
+  const chosen = canarySlots(service, slots);
+  return [...slots].flatMap(([slot, members]): Track[] => {
+    const pinnedTo = members[0]?.pinnedTo ?? null;
+    const whole = { slot, members, aim: aims(slot, members), pinnedTo, beside: false };
+    if (!chosen.has(slot)) return [whole];
+    const canary = { ...whole, aim: strictly(targetOf(service)) };
+    if (service.order === 'stop-first') return [canary];
+    const canaries = members.filter((c) => isCanary(service, c));
+    const others = members.filter((c) => !isCanary(service, c));
+    return [
+      { ...whole, members: others },
+      { ...canary, members: canaries, beside: true },
+    ];
+  });
+}
+
 /** Whether a container may stay as far as its revision goes, by all that stand for its slot. */
 export function fitnessOf(service: ServiceView): (container: ContainerView) => boolean {
+  if (baseOfTrial(service) !== null) return (container) => mayStay(service, container);
   // Only slots that stay as they are depend on who else is there, and there every one of them may be right.
   const aims = aimsOf(service);
   return (container) => aims(container.slot, [container]).fits(container);
 }
 
 /** Whether a container is of a revision that the service keeps, wherever it is. */
-export function mayStay(
-  { rollout, base, ...target }: Pick<ServiceView, 'rollout' | 'base' | 'revision' | 'alike'>,
-  container: Pick<ContainerView, 'revision'>,
-): boolean {
+export function mayStay(service: Trial, container: Pick<ContainerView, 'revision'>): boolean {
+  const { rollout, base, ...target } = service;
+  const tried = baseOfTrial(service);
+  if (tried !== null) return isOf(tried, container) || isOf(target, container);
   switch (rollout?.state) {
     case undefined:
     case 'going':
@@ -110,13 +144,6 @@ function staying(
   };
 }
 
-function isOf(
-  { revision, alike }: RevisionSet,
-  container: Pick<ContainerView, 'revision'>,
-): boolean {
-  return container.revision === revision || alike.includes(container.revision);
-}
-
 /** Why what is new in a slot makes place for what is older; null: it does not. */
 export function reasonToTurnBack({ rollout }: ServiceView, slot: number): RetireReason | null {
   switch (rollout?.state) {
@@ -134,34 +161,61 @@ export function reasonToTurnBack({ rollout }: ServiceView, slot: number): Retire
   }
 }
 
+/** A rollout whose canaries have proven themselves, going everywhere. */
+export function promoted(rollout: Rollout, nowMs: number): Rollout {
+  return { ...rollout, state: 'going', canaries: 0, sinceMs: nowMs };
+}
+
 /** The rollout goes on by itself, so that what fails may fail it. */
 export function isActive({ rollout }: ServiceView): boolean {
   return rollout?.state === 'going' || rollout?.state === 'rolling-back';
 }
+
+type Turn = Extract<Step, { kind: 'turn' }>;
 
 /** Whether a rollout comes to its end, or turns: it ends always. */
 export function verdictOn(
   service: ServiceView,
   slots: Slots,
   missing: readonly MissingSlot[],
-): Extract<Step, { kind: 'turn' }> | null {
-  const { rollout, failureBudget, onFailure } = service;
+): Turn | null {
+  const { rollout } = service;
   if (rollout === null || !isActive(service)) return null;
+  if (rollout.canaries > 0) return verdictOnTrial(service, slots, rollout);
+  const isDone = isEverywhere(service, slots, missing);
+  return rollout.state === 'rolling-back'
+    ? verdictOnReturn(rollout, isDone)
+    : verdictOnUpdate(service, rollout, isDone);
+}
+
+function verdictOnUpdate(service: ServiceView, rollout: Rollout, isDone: boolean): Turn | null {
+  const { failureBudget, onFailure } = service;
   const { failedSlots, reason } = rollout;
-  if (rollout.state === 'rolling-back') {
-    if (failedSlots.length > 0) return { kind: 'turn', to: 'rollback-failed', reason };
-    return isEverywhere(service, slots, missing)
-      ? { kind: 'turn', to: 'rolled-back', reason }
-      : null;
-  }
   if (failedSlots.length > failureBudget && onFailure !== 'continue') {
     const back = onFailure === 'roll-back' && fallbackOf(service) !== null;
     return { kind: 'turn', to: back ? 'rolling-back' : 'failed', reason };
   }
-  if (!isEverywhere(service, slots, missing)) return null;
+  if (!isDone) return null;
   return failedSlots.length === 0
     ? { kind: 'turn', to: 'finished', reason: '' }
     : { kind: 'turn', to: 'failed', reason };
+}
+
+function verdictOnReturn({ failedSlots, reason }: Rollout, isDone: boolean): Turn | null {
+  if (failedSlots.length > 0) return { kind: 'turn', to: 'rollback-failed', reason };
+  return isDone ? { kind: 'turn', to: 'rolled-back', reason } : null;
+}
+
+/** Canaries are there to fail: one that does is enough, and nothing is lost by going back. */
+function verdictOnTrial(
+  service: ServiceView,
+  slots: Slots,
+  { failedSlots, reason }: Rollout,
+): Turn | null {
+  if (failedSlots.length > 0) return { kind: 'turn', to: 'rolling-back', reason };
+  const { wanted, there } = countCanaries(service, slots);
+  const isProven = service.autoPromote && wanted > 0 && there >= wanted;
+  return isProven ? { kind: 'turn', to: 'promoted', reason: '' } : null;
 }
 
 /** Every slot that did not fail has a container that is right and serves, or ended as it may. */

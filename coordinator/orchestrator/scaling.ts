@@ -1,10 +1,9 @@
 import { countBy } from '../../shared/collections.ts';
 import type { NodeId } from '../../shared/ids.ts';
+import { isCanary } from './canary.ts';
+import type { Slots } from './standing.ts';
 import type { PlanDraft } from './steps.ts';
 import type { ContainerView, ServiceView } from './views.ts';
-
-/** What stands for each slot. */
-export type Slots = Map<number, ContainerView[]>;
 
 /** A slot that is wanted and that nothing stands for. */
 export interface MissingSlot {
@@ -15,13 +14,14 @@ export interface MissingSlot {
 /** Takes the slots that are not wanted out of `slots` and their containers away; returns the slots to add. */
 export function fitSlots(service: ServiceView, slots: Slots, draft: PlanDraft): MissingSlot[] {
   return service.everyNode === null
-    ? fitReplicas(service.replicas, slots, draft)
+    ? fitReplicas(service, slots, draft)
     : fitNodes(service.everyNode, slots, draft);
 }
 
-function fitReplicas(replicas: number, slots: Slots, draft: PlanDraft): MissingSlot[] {
+function fitReplicas(service: ServiceView, slots: Slots, draft: PlanDraft): MissingSlot[] {
+  const { replicas } = service;
   const surplus = slots.size - replicas;
-  if (surplus > 0) scaleDown(slots, surplus, draft);
+  if (surplus > 0) scaleDown(service, slots, surplus, draft);
   const missing: MissingSlot[] = [];
   for (let slot = 1; slots.size + missing.length < replicas; slot++) {
     if (!slots.has(slot)) missing.push({ slot, pinnedTo: null });
@@ -29,13 +29,16 @@ function fitReplicas(replicas: number, slots: Slots, draft: PlanDraft): MissingS
   return missing;
 }
 
-/** Not running first, then the fullest node, then the highest number. */
-function scaleDown(slots: Slots, surplus: number, draft: PlanDraft): void {
+/** Not running first, then the fullest node, then the highest number; where a canary is tried last of all. */
+function scaleDown(service: ServiceView, slots: Slots, surplus: number, draft: PlanDraft): void {
+  const hasCanary = (members: readonly ContainerView[]) =>
+    Number(members.some((c) => c.wanted === 'running' && isCanary(service, c)));
   const live = [...slots.values()].flat().filter(({ wanted }) => wanted === 'running');
   const perNode = countBy(live, ({ nodeId }) => nodeId);
   for (let i = 0; i < surplus; i++) {
     const [victim] = [...slots.entries()].sort(
       ([slotA, a], [slotB, b]) =>
+        hasCanary(a) - hasCanary(b) ||
         rank(a) - rank(b) ||
         Number(isEvicted(b)) - Number(isEvicted(a)) ||
         crowd(b, perNode) - crowd(a, perNode) ||

@@ -2,6 +2,9 @@ import { isAlive, type ContainerView, type RetireReason } from './views.ts';
 
 // What a container is worth to its slot.
 
+/** What stands for each slot. */
+export type Slots = Map<number, ContainerView[]>;
+
 /** It is on a node, and its process exists or is being brought about: worth keeping until its successor is. */
 export function hasPlace(container: ContainerView): boolean {
   return container.nodeId !== null && isAlive(container) && !container.lost;

@@ -11,6 +11,8 @@ export type Step =
       readonly pinnedTo: NodeId | null;
       /** The older container whose place it will take. */
       readonly replaces: ContainerId | null;
+      /** It tries its revision. */
+      readonly canary: boolean;
     }
   /** Takes it out of the load balancers; `stop` follows when that is done. */
   | {
@@ -34,7 +36,7 @@ export type Step =
   /** The rollout comes to another state, or to its end. */
   | {
       readonly kind: 'turn';
-      readonly to: Exclude<RolloutState, 'going' | 'paused'> | 'finished';
+      readonly to: Exclude<RolloutState, 'going' | 'paused'> | 'promoted' | 'finished';
       readonly reason: string;
     }
   | { readonly kind: 'delete-service' };

@@ -35,6 +35,8 @@ export interface ServiceView {
   /** Slots that may fail before `onFailure` is done. */
   readonly failureBudget: number;
   readonly onFailure: FailureAction;
+  /** Canaries that have settled need nobody to promote them. */
+  readonly autoPromote: boolean;
   /** New slots are filled one after the other. */
   readonly sequential: boolean;
   readonly restart: RestartPolicy;
@@ -117,6 +119,7 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
     settleMs: spec.update.settleMs,
     failureBudget: countOf(spec.update.failureBudget, wanted),
     onFailure: spec.update.onFailure,
+    autoPromote: spec.update.autoPromote,
     restart: spec.restart,
     restartLimit: spec.restartLimit,
   };

@@ -47,13 +47,15 @@ export function anUpdatePolicy(changes: Partial<UpdatePolicy> = {}): UpdatePolic
     failureBudget: 0,
     onFailure: 'roll-back',
     revisionsKept: 10,
+    canary: 0,
+    autoPromote: false,
     ...changes,
   };
 }
 
 /** A rollout that goes on. */
 export function aRollout(changes: Partial<Rollout> = {}): Rollout {
-  return { state: 'going', reason: '', failedSlots: [], sinceMs: 0, ...changes };
+  return { state: 'going', reason: '', failedSlots: [], sinceMs: 0, canaries: 0, ...changes };
 }
 
 export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
@@ -313,6 +315,7 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     settleMs: 0,
     failureBudget: 0,
     onFailure: 'roll-back',
+    autoPromote: false,
     sequential: false,
     restart: 'always',
     restartLimit: 0,

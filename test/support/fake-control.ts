@@ -799,6 +799,7 @@ const notPlayed: Methods<
   | 'rollbackService'
   | 'pauseService'
   | 'resumeService'
+  | 'promoteService'
   | 'upgradeNodes'
   | 'containerLogs'
   | 'serviceLogs'
@@ -826,6 +827,7 @@ const notPlayed: Methods<
   rollbackService: refuse,
   pauseService: refuse,
   resumeService: refuse,
+  promoteService: refuse,
   upgradeNodes: refuse,
   putCertificate: refuse,
   getCertificate: refuse,

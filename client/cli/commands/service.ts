@@ -165,6 +165,7 @@ function addSet(service: Command): void {
       `
 Examples:
   fairlead service set web --image registry/web:2 --parallelism 2
+  fairlead service set web --image registry/web:2 --canary 1
   fairlead service set web --env COLOUR=green --env-rm SHAPE
   fairlead service set web --clear tag --tag eu
   fairlead service set web --image registry/web:2 --dry-run`,
@@ -247,6 +248,12 @@ const verbs: readonly Verb[] = [
     doing: 'resuming',
     description: 'let a rollout that is paused or failed go on',
     call: ({ client, signal }, request) => client.control.resumeService(request, { signal }),
+  },
+  {
+    name: 'promote',
+    doing: 'promoting',
+    description: 'bring the revision that canaries try to all containers of services',
+    call: ({ client, signal }, request) => client.control.promoteService(request, { signal }),
   },
   {
     name: 'rm',

@@ -11,6 +11,7 @@ import { tokenClusters } from './0010-token-clusters.ts';
 import { certificates } from './0011-certificates.ts';
 import { routes } from './0012-routes.ts';
 import { moves } from './0013-moves.ts';
+import { canaries } from './0014-canaries.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -27,4 +28,5 @@ export const migrations: readonly string[] = [
   certificates,
   routes,
   moves,
+  canaries,
 ];

@@ -102,6 +102,9 @@ test('every kind of command works against a real coordinator', { timeout: patien
   expect(changed.version).toBeGreaterThan(created.version);
 
   await tryRevisions(json);
+  const promotion = await run('service', 'promote', 'web');
+  expect(promotion.status).toBe(5);
+  expect(promotion.stderr).toContain('web has no canaries');
 
   await json('service', 'create', '--name', 'lb', 'registry/lb:1', '--role', 'proxy');
   expect(await json('link', 'add', 'lb', 'web:www')).toMatchObject({
@@ -151,7 +154,7 @@ test('every kind of command works against a real coordinator', { timeout: patien
 async function tryRevisions(json: (...args: string[]) => Promise<unknown>): Promise<void> {
   await json(
     ...['service', 'set', 'web', '--parallelism', '25%', '--settle', '2s', '--on-failure', 'pause'],
-    ...['--failure-budget', '1', '--revisions-kept', '5'],
+    ...['--failure-budget', '1', '--revisions-kept', '5', '--canary', '2', '--auto-promote'],
   );
   expect(await json('service', 'revisions', 'web')).toMatchObject([
     {
@@ -161,6 +164,7 @@ async function tryRevisions(json: (...args: string[]) => Promise<unknown>): Prom
       spec: {
         update: {
           ...{ parallelismPercent: 25, settleMs: 2_000, failureBudget: 1, revisionsKept: 5 },
+          ...{ canary: 2, autoPromote: true },
           onFailure: 'FAILURE_ACTION_PAUSE',
         },
       },

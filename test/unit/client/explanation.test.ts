@@ -29,6 +29,19 @@ test('a rollout that goes on says since when, and what it would go back to', () 
   ]);
 });
 
+test('a revision that is tried says by how many, and that it waits for somebody', () => {
+  const rollout = { revision: 2, baseRevision: 1, state: RolloutState.CANARY, canaries: 2 };
+  const message = '2 canaries of revision 2 serve: promote it, or roll it back';
+  const since = new Date(nowMs - 60_000);
+  expect(
+    explained({ state: ServiceState.PAUSED, message, rollout: { ...rollout, since } }).slice(1),
+  ).toEqual([
+    '  the rollout of revision 2 is canary, for 60s',
+    '    2 containers try it until it is promoted',
+    '    rolled out to the end last: revision 1',
+  ]);
+});
+
 test('a rollout that stands still says why, and where it failed', () => {
   const since = new Date(nowMs - 5_000);
   const rollout = {

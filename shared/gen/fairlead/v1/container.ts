@@ -176,7 +176,11 @@ export interface Container {
     | Date
     | undefined;
   /** When its process ended. */
-  endedAt: Date | undefined;
+  endedAt:
+    | Date
+    | undefined;
+  /** True: it is of a revision that is tried by canaries and not promoted yet. */
+  canary: boolean;
 }
 
 export interface Container_EnvironmentEntry {
@@ -238,6 +242,7 @@ function createBaseContainer(): Container {
     createdAt: undefined,
     startedAt: undefined,
     endedAt: undefined,
+    canary: false,
   };
 }
 
@@ -308,6 +313,9 @@ export const Container: MessageFns<Container> = {
     }
     if (message.endedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.endedAt), writer.uint32(178).fork()).join();
+    }
+    if (message.canary !== false) {
+      writer.uint32(184).bool(message.canary);
     }
     return writer;
   },
@@ -504,6 +512,14 @@ export const Container: MessageFns<Container> = {
             message.endedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.canary = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -583,6 +599,7 @@ export const Container: MessageFns<Container> = {
         : isSet(object.ended_at)
         ? fromJsonTimestamp(object.ended_at)
         : undefined,
+      canary: isSet(object.canary) ? globalThis.Boolean(object.canary) : false,
     };
   },
 
@@ -660,6 +677,9 @@ export const Container: MessageFns<Container> = {
     if (message.endedAt !== undefined) {
       obj.endedAt = message.endedAt.toISOString();
     }
+    if (message.canary !== false) {
+      obj.canary = message.canary;
+    }
     return obj;
   },
 
@@ -698,6 +718,7 @@ export const Container: MessageFns<Container> = {
     message.createdAt = object.createdAt ?? undefined;
     message.startedAt = object.startedAt ?? undefined;
     message.endedAt = object.endedAt ?? undefined;
+    message.canary = object.canary ?? false;
     return message;
   },
 };

@@ -348,6 +348,28 @@ export interface ResumeServiceResponse {
   plan: Plan | undefined;
 }
 
+/** Asks PromoteService. */
+export interface PromoteServiceRequest {
+  /** Name or id; required. */
+  service: string;
+  /** Lock, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers PromoteService. */
+export interface PromoteServiceResponse {
+  /** The service after the change. */
+  service:
+    | Service
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
 /** Asks RemoveService. */
 export interface RemoveServiceRequest {
   /** Name or id; required. */
@@ -4374,6 +4396,198 @@ export const ResumeServiceResponse: MessageFns<ResumeServiceResponse> = {
   },
   fromPartial(object: DeepPartial<ResumeServiceResponse>): ResumeServiceResponse {
     const message = createBaseResumeServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? Service.fromPartial(object.service)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBasePromoteServiceRequest(): PromoteServiceRequest {
+  return { service: "", options: undefined };
+}
+
+export const PromoteServiceRequest: MessageFns<PromoteServiceRequest> = {
+  encode(message: PromoteServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromoteServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromoteServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PromoteServiceRequest {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: PromoteServiceRequest): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PromoteServiceRequest>): PromoteServiceRequest {
+    return PromoteServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromoteServiceRequest>): PromoteServiceRequest {
+    const message = createBasePromoteServiceRequest();
+    message.service = object.service ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePromoteServiceResponse(): PromoteServiceResponse {
+  return { service: undefined, action: undefined, plan: undefined };
+}
+
+export const PromoteServiceResponse: MessageFns<PromoteServiceResponse> = {
+  encode(message: PromoteServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      Service.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromoteServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromoteServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = Service.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PromoteServiceResponse {
+    return {
+      service: isSet(object.service) ? Service.fromJSON(object.service) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: PromoteServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = Service.toJSON(message.service);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PromoteServiceResponse>): PromoteServiceResponse {
+    return PromoteServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromoteServiceResponse>): PromoteServiceResponse {
+    const message = createBasePromoteServiceResponse();
     message.service = (object.service !== undefined && object.service !== null)
       ? Service.fromPartial(object.service)
       : undefined;
@@ -14216,6 +14430,18 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Brings the revision that canaries try to all containers. FAILED_PRECONDITION: with NO_CANARY if the service
+     * has none, with CANARY_NOT_READY while one of them does not serve. RollbackService takes them away instead.
+     */
+    promoteService: {
+      name: "PromoteService",
+      requestType: PromoteServiceRequest as typeof PromoteServiceRequest,
+      requestStream: false,
+      responseType: PromoteServiceResponse as typeof PromoteServiceResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
     removeService: {
       name: "RemoveService",
@@ -14795,6 +15021,14 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: ResumeServiceRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ResumeServiceResponse>>;
+  /**
+   * Brings the revision that canaries try to all containers. FAILED_PRECONDITION: with NO_CANARY if the service
+   * has none, with CANARY_NOT_READY while one of them does not serve. RollbackService takes them away instead.
+   */
+  promoteService(
+    request: PromoteServiceRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<PromoteServiceResponse>>;
   /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
   removeService(
     request: RemoveServiceRequest,
@@ -15159,6 +15393,14 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<ResumeServiceRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ResumeServiceResponse>;
+  /**
+   * Brings the revision that canaries try to all containers. FAILED_PRECONDITION: with NO_CANARY if the service
+   * has none, with CANARY_NOT_READY while one of them does not serve. RollbackService takes them away instead.
+   */
+  promoteService(
+    request: DeepPartial<PromoteServiceRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<PromoteServiceResponse>;
   /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
   removeService(
     request: DeepPartial<RemoveServiceRequest>,

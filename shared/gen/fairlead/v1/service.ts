@@ -20,6 +20,11 @@ export const RolloutState = {
   UNSPECIFIED: 0,
   /** GOING - It goes on by itself. */
   GOING: 10,
+  /**
+   * CANARY - Its canaries are brought up, or serve, and everything else is of the base revision, until it is promoted
+   * or rolled back. A canary that fails rolls it back, whatever the failure budget and `on_failure`.
+   */
+  CANARY: 15,
   /** PAUSED - Paused by a user: what has begun goes on, nothing else begins, and no deadline counts. */
   PAUSED: 20,
   /** FAILED - More containers failed than its budget allows, and it was not to be rolled back: what runs stays. */
@@ -37,6 +42,7 @@ export type RolloutState = typeof RolloutState[keyof typeof RolloutState];
 export namespace RolloutState {
   export type UNSPECIFIED = typeof RolloutState.UNSPECIFIED;
   export type GOING = typeof RolloutState.GOING;
+  export type CANARY = typeof RolloutState.CANARY;
   export type PAUSED = typeof RolloutState.PAUSED;
   export type FAILED = typeof RolloutState.FAILED;
   export type ROLLING_BACK = typeof RolloutState.ROLLING_BACK;
@@ -52,6 +58,9 @@ export function rolloutStateFromJSON(object: any): RolloutState {
     case 10:
     case "ROLLOUT_STATE_GOING":
       return RolloutState.GOING;
+    case 15:
+    case "ROLLOUT_STATE_CANARY":
+      return RolloutState.CANARY;
     case 20:
     case "ROLLOUT_STATE_PAUSED":
       return RolloutState.PAUSED;
@@ -78,6 +87,8 @@ export function rolloutStateToJSON(object: RolloutState): string {
       return "ROLLOUT_STATE_UNSPECIFIED";
     case RolloutState.GOING:
       return "ROLLOUT_STATE_GOING";
+    case RolloutState.CANARY:
+      return "ROLLOUT_STATE_CANARY";
     case RolloutState.PAUSED:
       return "ROLLOUT_STATE_PAUSED";
     case RolloutState.FAILED:
@@ -110,8 +121,8 @@ export const ServiceState = {
   /** REDEPLOYING - Containers of an older revision are being replaced. */
   REDEPLOYING: 60,
   /**
-   * PAUSED - A rollout stands still, paused or failed; containers serve, of more than one revision maybe. See
-   * message.
+   * PAUSED - A rollout stands still, paused or failed, or its canaries serve and wait to be promoted; containers serve,
+   * of more than one revision maybe. See message.
    */
   PAUSED: 65,
   /** STOPPING - Containers are being stopped. */
@@ -619,7 +630,11 @@ export interface Rollout {
   /** Slots whose new container was given up; what ran there before runs there again. */
   failedSlots: number[];
   /** When it came to this state. */
-  since: Date | undefined;
+  since:
+    | Date
+    | undefined;
+  /** Canaries that are wanted until the rollout is promoted, at most one a slot. 0: it has none, or none any more. */
+  canaries: number;
 }
 
 /**
@@ -1062,7 +1077,18 @@ export interface UpdatePolicy {
   /** What then. Default ROLL_BACK. */
   onFailure: FailureAction;
   /** Revisions that are kept to go back to, 1 to 100. Default 10. */
-  revisionsKept?: number | undefined;
+  revisionsKept?:
+    | number
+    | undefined;
+  /**
+   * Containers of a new revision that are tried first, 0 to 1,000, at most one a slot; with START_FIRST beside
+   * what runs there, with STOP_FIRST in its place. The rollout goes no further until PromoteService. 0, the
+   * default: none. Rollbacks, and rollouts with nothing to go back to, have none. It counts for rollouts that
+   * begin after it was set.
+   */
+  canary: number;
+  /** True: the rollout promotes itself when all canaries have served for `settle_ms`. */
+  autoPromote: boolean;
 }
 
 function createBaseService(): Service {
@@ -1548,7 +1574,7 @@ export const Service_LinkVariablesEntry: MessageFns<Service_LinkVariablesEntry> 
 };
 
 function createBaseRollout(): Rollout {
-  return { revision: 0, baseRevision: 0, state: 0, reason: "", failedSlots: [], since: undefined };
+  return { revision: 0, baseRevision: 0, state: 0, reason: "", failedSlots: [], since: undefined, canaries: 0 };
 }
 
 export const Rollout: MessageFns<Rollout> = {
@@ -1574,6 +1600,9 @@ export const Rollout: MessageFns<Rollout> = {
     }
     if (message.since !== undefined) {
       Timestamp.encode(toTimestamp(message.since), writer.uint32(50).fork()).join();
+    }
+    if (message.canaries !== 0) {
+      writer.uint32(56).uint32(message.canaries);
     }
     return writer;
   },
@@ -1649,6 +1678,14 @@ export const Rollout: MessageFns<Rollout> = {
             message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.canaries = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1677,6 +1714,7 @@ export const Rollout: MessageFns<Rollout> = {
         ? object.failed_slots.map((e: any) => globalThis.Number(e))
         : [],
       since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      canaries: isSet(object.canaries) ? globalThis.Number(object.canaries) : 0,
     };
   },
 
@@ -1700,6 +1738,9 @@ export const Rollout: MessageFns<Rollout> = {
     if (message.since !== undefined) {
       obj.since = message.since.toISOString();
     }
+    if (message.canaries !== 0) {
+      obj.canaries = Math.round(message.canaries);
+    }
     return obj;
   },
 
@@ -1714,6 +1755,7 @@ export const Rollout: MessageFns<Rollout> = {
     message.reason = object.reason ?? "";
     message.failedSlots = object.failedSlots?.map((e) => e) || [];
     message.since = object.since ?? undefined;
+    message.canaries = object.canaries ?? 0;
     return message;
   },
 };
@@ -4555,6 +4597,8 @@ function createBaseUpdatePolicy(): UpdatePolicy {
     failureBudgetPercent: undefined,
     onFailure: 0,
     revisionsKept: undefined,
+    canary: 0,
+    autoPromote: false,
   };
 }
 
@@ -4586,6 +4630,12 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
     }
     if (message.revisionsKept !== undefined) {
       writer.uint32(72).uint32(message.revisionsKept);
+    }
+    if (message.canary !== 0) {
+      writer.uint32(80).uint32(message.canary);
+    }
+    if (message.autoPromote !== false) {
+      writer.uint32(88).bool(message.autoPromote);
     }
     return writer;
   },
@@ -4675,6 +4725,22 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
             message.revisionsKept = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.canary = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.autoPromote = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4726,6 +4792,12 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
         : isSet(object.revisions_kept)
         ? globalThis.Number(object.revisions_kept)
         : undefined,
+      canary: isSet(object.canary) ? globalThis.Number(object.canary) : 0,
+      autoPromote: isSet(object.autoPromote)
+        ? globalThis.Boolean(object.autoPromote)
+        : isSet(object.auto_promote)
+        ? globalThis.Boolean(object.auto_promote)
+        : false,
     };
   },
 
@@ -4758,6 +4830,12 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
     if (message.revisionsKept !== undefined) {
       obj.revisionsKept = Math.round(message.revisionsKept);
     }
+    if (message.canary !== 0) {
+      obj.canary = Math.round(message.canary);
+    }
+    if (message.autoPromote !== false) {
+      obj.autoPromote = message.autoPromote;
+    }
     return obj;
   },
 
@@ -4775,6 +4853,8 @@ export const UpdatePolicy: MessageFns<UpdatePolicy> = {
     message.failureBudgetPercent = object.failureBudgetPercent ?? undefined;
     message.onFailure = object.onFailure ?? 0;
     message.revisionsKept = object.revisionsKept ?? undefined;
+    message.canary = object.canary ?? 0;
+    message.autoPromote = object.autoPromote ?? false;
     return message;
   },
 };

@@ -13,7 +13,7 @@ import { authorizedClients, openChannel } from '../../../../shared/rpc/client.ts
 import { makePrivateKey, signingRequest } from '../../../../shared/rpc/signing-request.ts';
 import { trustOf } from '../../../../shared/rpc/trust.ts';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import { aContainer, aNode, aService, aSpec, nodeId } from '../../../support/builders.ts';
+import { aContainer, aNode, aRollout, aService, aSpec, nodeId } from '../../../support/builders.ts';
 import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
 import { SiteAuthority } from '../../../support/site-certificates.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
@@ -40,6 +40,9 @@ beforeAll(async () => {
     store.transact((tx) => {
       tx.services.put(aService({ spec: aSpec({ replicas: 3 }) }));
       tx.services.put(aService({ name: 'other' }));
+      // With no container, none of its canaries is missing.
+      const tried = { revision: 2, base: { revision: 1, alike: [] }, spec: aSpec({ replicas: 0 }) };
+      tx.services.put(aService({ name: 'tried', ...tried, rollout: aRollout({ canaries: 1 }) }));
       tx.nodes.put(aNode());
       tx.nodes.put(aNode({ name: 'node-2' }));
       for (const slot of [1, 2, 3])
@@ -82,6 +85,7 @@ const changes: Readonly<
   RedeployService: ['service new', ({ control }) => control.redeployService({ service: 'new' })],
   PauseService: ['service new', ({ control }) => control.pauseService({ service: 'new' })],
   ResumeService: ['service new', ({ control }) => control.resumeService({ service: 'new' })],
+  PromoteService: ['service tried', ({ control }) => control.promoteService({ service: 'tried' })],
   RollbackService: [
     'service new',
     ({ control }) => control.rollbackService({ service: 'new', revision: 1 }),

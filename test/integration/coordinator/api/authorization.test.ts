@@ -157,6 +157,7 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/RollbackService': [{ ...web, revision: 1, options }, whoDefinesWeb],
   '/fairlead.v1.ControlService/PauseService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/ResumeService': [{ ...web, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/PromoteService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/AddLink': [
     { ...web, link: { service: 'other', alias: 'x' }, options },
     whoDefinesWeb,

@@ -335,14 +335,21 @@ describe('the schema', () => {
     put('halted-before', { halt: { revision: 2, reason: 'because' } });
     database.close();
     using store = open();
-    const update = { settleMs: 0, failureBudget: 0, onFailure: 'roll-back', revisionsKept: 10 };
+    const noCanaries = { canary: 0, autoPromote: false };
+    const update = {
+      settleMs: 0,
+      failureBudget: 0,
+      onFailure: 'roll-back',
+      revisionsKept: 10,
+      ...noCanaries,
+    };
     const base = (revision: number) => ({ base: { revision, alike: [] }, alike: [] });
     const services = [...store.services.values()];
     expect(services).toMatchObject([
       { id: 'calm', ...base(3), rollout: null, spec: { update } },
       {
         ...{ id: 'halted', ...base(2) },
-        rollout: { state: 'failed', reason: 'because', failedSlots: [], sinceMs: 7 },
+        rollout: { state: 'failed', reason: 'because', failedSlots: [], sinceMs: 7, canaries: 0 },
       },
       { id: 'halted-before', ...base(3), rollout: null },
     ]);

@@ -398,6 +398,7 @@ const refused: readonly [string, Changes, readonly string[]][] = [
         settleMs: 3_600_001,
         failureBudgetPercent: 101,
         revisionsKept: 0,
+        canary: 1_001,
       },
       drainTimeoutMs: 3_600_001,
       stopGraceMs: 3_600_001,
@@ -413,6 +414,7 @@ const refused: readonly [string, Changes, readonly string[]][] = [
       'spec.update.settle_ms must be a whole number from 0 to 3600000, and is 3600001',
       'spec.update.failure_budget_percent must be a whole number from 0 to 100, and is 101',
       'spec.update.revisions_kept must be a whole number from 1 to 100, and is 0',
+      'spec.update.canary must be a whole number from 0 to 1000, and is 1001',
     ],
   ],
 ];

@@ -47,13 +47,14 @@ function wordsOf(step: Step, current: number): string {
 const wordOfStop = ({ cut }: Extract<Step, { kind: 'stop' }>) => (cut ? 'cut' : 'stop');
 
 function wordsOfCreate(
-  { slot, revision, attempt, pinnedTo, replaces }: Extract<Step, { kind: 'create' }>,
+  { slot, revision, attempt, pinnedTo, replaces, canary }: Extract<Step, { kind: 'create' }>,
   current: number,
 ): string {
   const again = attempt === 1 ? '' : ` attempt ${attempt}`;
   const pin = pinnedTo === null ? '' : ` on ${pinnedTo}`;
   const older = revision === current ? '' : ` of revision ${revision}`;
-  return `create ${slot}${older}${again}${pin}${replaces === null ? '' : ` for ${replaces}`}`;
+  const trial = canary ? ' as a canary' : '';
+  return `create ${slot}${older}${trial}${again}${pin}${replaces === null ? '' : ` for ${replaces}`}`;
 }
 
 function wordsOfFailure(step: Extract<Step, { kind: 'keep' | 'fail-slot' | 'turn' }>): string {

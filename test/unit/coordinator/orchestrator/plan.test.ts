@@ -834,3 +834,123 @@ describe('a slot whose container the user removes', () => {
     expect(planned({}, [leaving])).toEqual(['create 1']);
   });
 });
+
+describe('a rollout with canaries', () => {
+  const base = { revision: 1, alike: [] };
+  const rollout = aRollout({ canaries: 1 });
+  const tried = { revision: 2, replicas: 3, base, rollout } as const;
+  const canary = (slot: number, changes: Partial<ContainerView> = {}) =>
+    aContainerView({ slot, revision: 2, ...changes });
+
+  test('U14: starts as many as are wanted beside what runs, and nothing else', () => {
+    expect(planned(tried, running(3))).toEqual(['create 1 as a canary']);
+    const two = { ...tried, rollout: aRollout({ canaries: 2 }) };
+    expect(planned(two, running(3))).toEqual(['create 1 as a canary', 'create 2 as a canary']);
+    expect(planned({ ...two, sequential: true }, running(3))).toEqual(['create 1 as a canary']);
+    expect(planned({ ...two, replicas: 1 }, running(1))).toEqual(['create 1 as a canary']);
+  });
+
+  test('U14: keeps both while nobody promotes it', () => {
+    expect(planned(tried, [...running(3), canary(1, { arrived: false })])).toEqual([
+      'arrive web-1.r2.a1',
+    ]);
+    expect(planned(tried, [...running(3), canary(2)], 1_000_000)).toEqual([]);
+  });
+
+  test('U14: promotes itself when they have settled, if it is to', () => {
+    const auto = { ...tried, autoPromote: true, settleMs: 5_000 };
+    const young = canary(1, { arrived: false, sinceMs: 1_000 });
+    expect(planned(auto, [...running(3), young], 5_999)).toEqual([]);
+    expect(nextCheck(auto, [...running(3), young], 5_999)).toBe(6_000);
+    expect(planned(auto, [...running(3), canary(1)], 6_000)).toEqual(['promoted']);
+  });
+
+  test('U14: one that fails takes all back, whatever the budget and what is to happen then', () => {
+    for (const onFailure of ['pause', 'continue', 'roll-back'] as const) {
+      const failing = {
+        ...tried,
+        failureBudget: 2,
+        onFailure,
+        rollout: aRollout({ canaries: 2, failedSlots: [1] }),
+      };
+      expect(planned(failing, [...running(3), canary(1), canary(2)])).toEqual(['rolling-back']);
+    }
+    const back = { ...tried, rollout: aRollout({ state: 'rolling-back' }) };
+    expect(planned(back, [...running(3), canary(1), canary(2)])).toEqual([
+      'retire web-1.r2.a1: rolled-back',
+      'retire web-2.r2.a1: rolled-back',
+    ]);
+  });
+
+  test('U14: one whose node dies is replaced, in another slot where it belongs to the node', () => {
+    const lost = canary(1, { lost: true, ready: false });
+    expect(planned(tried, [...running(3), lost])).toEqual(['create 1 as a canary for web-1.r2.a1']);
+    const [a, b] = [nodeId('a'), nodeId('b')];
+    const down = { pinnedTo: a, nodeId: a, lost: true, ready: false };
+    const onNodes = { ...tried, replicas: 0, everyNode: [a, b] };
+    const containers = [
+      aContainerView(down),
+      canary(1, down),
+      aContainerView({ slot: 2, pinnedTo: b }),
+    ];
+    expect(planned(onNodes, containers)).toEqual([
+      'retire web-1.r2.a1: superseded',
+      'create 2 as a canary on b',
+    ]);
+  });
+
+  test('U14: those of an update before go, and what ran stays', () => {
+    const newer = { ...tried, revision: 3 };
+    const before = [...running(3), canary(2), aContainerView({ slot: 1, revision: 3 })];
+    expect(planned(newer, before)).toEqual(['retire web-2.r2.a1: replaced']);
+    expect(planned({ ...newer, rollout: aRollout() }, [...running(3), canary(2)])).toEqual([
+      'create 1 for web-1.r1.a1',
+      'retire web-2.r2.a1: superseded',
+    ]);
+  });
+
+  test('U14: what is lost beside them, or added, is of what ran', () => {
+    const [first, ...rest] = running(3);
+    const lost = { ...first!, lost: true, ready: false };
+    expect(planned(tried, [lost, ...rest, canary(1)])).toEqual([
+      'create 1 of revision 1 for web-1.r1.a1',
+    ]);
+    expect(planned({ ...tried, replicas: 4 }, [...running(3), canary(1)])).toEqual([
+      'create 4 of revision 1',
+    ]);
+  });
+
+  test('U14: a scale-down leaves them for the last', () => {
+    expect(planned({ ...tried, replicas: 1 }, [...running(3), canary(3)])).toEqual([
+      'retire web-2.r1.a1: scaled-down',
+      'retire web-1.r1.a1: scaled-down',
+    ]);
+    expect(planned({ ...tried, replicas: 0 }, [...running(1), canary(1)])).toEqual([
+      'retire web-1.r1.a1: scaled-down',
+      'retire web-1.r2.a1: scaled-down',
+    ]);
+  });
+
+  test('U14: with stop-first they take the place of what runs', () => {
+    const stopFirst = { ...tried, order: 'stop-first' } as const;
+    expect(planned(stopFirst, running(3))).toEqual(['retire web-1.r1.a1: replaced']);
+    const [, ...rest] = running(3);
+    expect(planned(stopFirst, [canary(1), ...rest], 1_000_000)).toEqual([]);
+  });
+
+  test('U14: paused begins no other', () => {
+    const paused = { ...tried, rollout: aRollout({ canaries: 2, state: 'paused' }) };
+    expect(planned(paused, [...running(3), canary(1)])).toEqual([]);
+  });
+
+  test('U14: not where a user holds what there is', () => {
+    const held = aContainerView({ wanted: 'stopped', phase: 'stopped', held: true });
+    const [, ...rest] = running(3);
+    expect(planned(tried, [held, ...rest])).toEqual(['create 2 as a canary']);
+  });
+
+  test('U14: promoted takes the older ones of their slots away, then goes on', () => {
+    const promoted = { ...tried, rollout: aRollout() };
+    expect(planned(promoted, [...running(3), canary(1)])).toEqual(['retire web-1.r1.a1: replaced']);
+  });
+});

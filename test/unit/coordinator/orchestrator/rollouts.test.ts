@@ -408,3 +408,163 @@ describe('revisions', () => {
     await expect(async () => diff(9, 1)).rejects.toMatchObject({ reason: 'REVISION_NOT_FOUND' });
   });
 });
+
+describe('U14: canaries', () => {
+  const canaries = () => live().filter(({ revision }) => revision > 1);
+  const old = () => live().filter(({ revision }) => revision === 1);
+  const promote = async () =>
+    await fleet.handlers.promoteService({ service: 'web', options: undefined }, fleet.call);
+  const tries = () => service().rollout?.canaries ?? 0;
+  let untouched: string[] = [];
+
+  beforeEach(async () => {
+    untouched = live().map(({ id }) => id);
+    await policy({ canary: 2 });
+  });
+
+  const expectUntouched = () => {
+    expect(old().map(({ id }) => id)).toEqual(untouched);
+  };
+
+  test('are tried beside what runs until they are promoted', async () => {
+    await change({ image: 'good-2' });
+    await expect(promote()).rejects.toMatchObject({ reason: 'CANARY_NOT_READY' });
+    await until(atRest);
+    expect(canaries()).toHaveLength(2);
+    expectUntouched();
+    const message = '2 canaries of revision 2 serve: promote it, or roll it back';
+    expect(newestAction()).toMatchObject({ state: 'succeeded', message });
+    expect(fleet.status('web')).toMatchObject({ state: 'paused', message });
+    const request = { services: ['web'], nodes: [] };
+    const { containers: shown } = await fleet.handlers.listContainers(request, fleet.call);
+    const marked = shown?.filter(({ canary }) => canary) ?? [];
+    expect(marked.map(({ revision }) => revision)).toEqual([2, 2]);
+
+    await promote();
+    await until(atRest);
+    expect(images()).toEqual(Array.from({ length: 5 }, () => 'good-2'));
+    expect(newestAction()).toMatchObject({ method: 'PromoteService', state: 'succeeded' });
+    expect(service()).toMatchObject({ rollout: null, base: { revision: 2 } });
+    await expect(promote()).rejects.toMatchObject({ reason: 'NO_CANARY' });
+  });
+
+  test.each(['broken', 'mute'])(
+    'that fail (%s) go, and what ran was never touched',
+    async (kind) => {
+      await change({ image: `${kind}-2` });
+      await until(() => {
+        expectUntouched();
+        return atRest();
+      });
+      expect(service().rollout).toMatchObject({ state: 'rolled-back', canaries: 0 });
+      expect(canaries()).toEqual([]);
+      expect(newestAction().state).toBe('failed');
+    },
+  );
+
+  test('that fall ill while they wait go as well', async () => {
+    await change({ image: 'good-2' });
+    await until(atRest);
+    fleet.mustServe = false;
+    for (let times = 0; times < 200 && tries() > 0; times++) {
+      const [canary] = canaries();
+      const agent = fleet.agents.find(({ id }) => id === canary?.nodeId);
+      if (canary !== undefined) agent?.loseContainer(canary.id);
+      await fleet.pass(1);
+    }
+    await until(() => service().rollout?.state === 'rolled-back' && canaries().length === 0);
+    expectUntouched();
+  });
+
+  test('go when they are rolled back, and when the definition is set back', async () => {
+    for (const goBack of [rollback, () => change({ image: 'good-1' })]) {
+      await change({ image: 'good-2' });
+      await until(atRest);
+      await goBack();
+      await until(atRest);
+      expect(service().rollout).toBeNull();
+      expectUntouched();
+      expect(canaries()).toEqual([]);
+    }
+  });
+
+  test('promote themselves when that is asked', async () => {
+    await policy({ canary: 1, autoPromote: true, settleMs: 3_000 });
+    await change({ image: 'good-2' });
+    await until(atRest);
+    expect(newestAction()).toMatchObject({ method: 'UpdateService', state: 'succeeded' });
+    expect(newestAction().timeline.map(({ message }) => message)).toContain(
+      'the canaries of revision 2 have proven themselves: it goes everywhere',
+    );
+    expect(images()).toEqual(Array.from({ length: 5 }, () => 'good-2'));
+  });
+
+  test('of a node that dies come back elsewhere', async () => {
+    await change({ image: 'good-2' });
+    await until(atRest);
+    fleet.mustServe = false;
+    const home = canaries()[0]!.nodeId;
+    await perform(fleet, {
+      kind: 'cut-agent',
+      pick: fleet.agents.findIndex(({ id }) => id === home),
+    });
+    await until(
+      () =>
+        canaries().filter(({ arrived, nodeId }) => arrived && nodeId !== home).length === 2 &&
+        old().filter(({ arrived, nodeId }) => arrived && nodeId !== home).length === 5,
+    );
+    expect(tries()).toBe(2);
+    fleet.connectAll();
+    await fleet.pass(30);
+    expect([old().length, canaries().length]).toEqual([5, 2]);
+    await promote();
+    await until(atRest);
+    expect(images()).toEqual(Array.from({ length: 5 }, () => 'good-2'));
+  });
+
+  test('of an update before are taken away by the next', async () => {
+    await change({ image: 'good-2' });
+    await until(atRest);
+    await change({ image: 'good-3' });
+    await until(atRest);
+    expectUntouched();
+    expect(images()).toEqual([...Array.from({ length: 5 }, () => 'good-1'), 'good-3', 'good-3']);
+  });
+
+  test('stay as many when the count changes', async () => {
+    await change({ image: 'good-2' });
+    await until(atRest);
+    await change({ replicas: 7 });
+    await until(atRest);
+    expect([old().length, canaries().length]).toEqual([7, 2]);
+    await change({ replicas: 1 });
+    await until(atRest);
+    expect([old().length, canaries().length]).toEqual([1, 1]);
+    await promote();
+    await until(atRest);
+    expect(images()).toEqual(['good-2']);
+  });
+
+  test('outlive a restart of the coordinator', async () => {
+    await change({ image: 'good-2' });
+    await until(atRest);
+    const ids = live().map(({ id }) => id);
+    await fleet.restartCoordinator({ killed: true });
+    fleet.connectAll();
+    await fleet.pass(20);
+    expect(live().map(({ id }) => id)).toEqual(ids);
+    await promote();
+    await until(atRest);
+    expect(images()).toEqual(Array.from({ length: 5 }, () => 'good-2'));
+  });
+
+  test('with stop-first take the place of what ran, which comes back if they fail', async () => {
+    fleet.mustServe = false;
+    await policy({ canary: 1, order: UpdateOrder.STOP_FIRST });
+    await change({ image: 'mute-2' });
+    await until(() => canaries().length === 1);
+    expect(live()).toHaveLength(5);
+    await until(() => atRest() && old().filter(({ arrived }) => arrived).length === 5);
+    expect(service().rollout?.state).toBe('rolled-back');
+  });
+});

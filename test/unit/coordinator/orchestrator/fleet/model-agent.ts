@@ -151,6 +151,11 @@ export class ModelAgent {
     if (id !== undefined) this.engine.delete(id);
   }
 
+  /** The same, of this one. */
+  loseContainer(id: ContainerId): void {
+    this.engine.delete(id);
+  }
+
   /** A liveness check fails for good. */
   sicken(pick: number): void {
     const running = [...this.engine.values()].filter(({ state }) => state === 'running');

@@ -279,7 +279,9 @@ export class ModelFleet implements AsyncDisposable {
       }
       const wanted =
         service.spec.strategy === 'every-node' ? this.agents.length : service.spec.replicas;
-      if (live.length <= wanted + this.maxParallelism) continue;
+      // Canaries stand beside what they may take the place of, until those are drained.
+      const surge = this.maxParallelism + (service.rollout?.canaries ?? 0);
+      if (live.length <= wanted + surge) continue;
       this.violations.push(`${service.name} has ${live.length} containers, with ${wanted} wanted`);
     }
   }

@@ -22,7 +22,8 @@ interface Pick {
 }
 
 type ContainerVerb = 'startContainer' | 'stopContainer' | 'redeployContainer' | 'removeContainer';
-type ServiceVerb = 'redeploy' | 'start' | 'stop' | 'link' | 'unlink' | 'hold' | 'resume';
+type ServiceVerb =
+  'redeploy' | 'start' | 'stop' | 'link' | 'unlink' | 'hold' | 'resume' | 'promote';
 
 interface Policy {
   readonly order: UpdateOrder;
@@ -30,6 +31,8 @@ interface Policy {
   readonly onFailure: FailureAction;
   readonly failureBudget: number;
   readonly settleMs: number;
+  readonly canary?: number;
+  readonly autoPromote?: boolean;
 }
 
 /** What a user does. */
@@ -86,6 +89,8 @@ const policies = (...orders: UpdateOrder[]) =>
       ),
       failureBudget: fc.nat({ max: 2 }),
       settleMs: fc.constantFrom(0, 0, 1_500),
+      canary: fc.constantFrom(0, 0, 1, 2),
+      autoPromote: fc.boolean(),
     }),
   });
 
@@ -111,7 +116,7 @@ export const changes: fc.Arbitrary<Change> = fc.oneof(
   rollbacks,
   fc.record({
     kind: fc.constantFrom<ServiceVerb>(
-      ...(['redeploy', 'start', 'stop', 'link', 'unlink', 'hold', 'resume'] as const),
+      ...(['redeploy', 'start', 'stop', 'link', 'unlink', 'hold', 'resume', 'promote'] as const),
     ),
   }),
   fc.record({
@@ -138,7 +143,7 @@ export const gentleChanges: fc.Arbitrary<Change> = fc.oneof(
   }),
   policies(UpdateOrder.START_FIRST),
   rollbacks,
-  fc.record({ kind: fc.constantFrom('hold' as const, 'resume' as const) }),
+  fc.record({ kind: fc.constantFrom('hold' as const, 'resume' as const, 'promote' as const) }),
   fc.record({
     kind: fc.constant('container' as const),
     verb: fc.constant('redeployContainer' as const),
@@ -284,6 +289,7 @@ const performers: Performers = {
   },
   hold: ({ handlers, call }) => handlers.pauseService(web, call),
   resume: ({ handlers, call }) => handlers.resumeService(web, call),
+  promote: ({ handlers, call }) => handlers.promoteService(web, call),
   redeploy: ({ handlers, call }) => handlers.redeployService(web, call),
   start: ({ handlers, call }) => handlers.startService(web, call),
   stop: ({ handlers, call }) => handlers.stopService(web, call),
