@@ -5,7 +5,7 @@ import { NodeDescription } from '../../shared/gen/fairlead/v1/node.ts';
 import { PortProtocol } from '../../shared/gen/fairlead/v1/service.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Assignment } from '../dispatcher/assignments.ts';
-import type { InventoryEntry, NodeHello } from '../dispatcher/dispatcher.ts';
+import type { InventoryEntry, NodeHello } from '../dispatcher/node-hello.ts';
 import type { AssignmentSet } from '../dispatcher/node-link.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedPhase } from '../model.ts';

@@ -4,7 +4,8 @@ import type {
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { ContainerId } from '../../shared/ids.ts';
-import type { Dispatcher, InventoryEntry } from '../dispatcher/dispatcher.ts';
+import type { Dispatcher } from '../dispatcher/dispatcher.ts';
+import type { InventoryEntry } from '../dispatcher/node-hello.ts';
 import type { Action, Container, Node, Service } from '../model.ts';
 import type { Placement } from '../orchestrator/placement.ts';
 import type { Store } from '../store/store.ts';

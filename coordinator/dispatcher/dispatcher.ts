@@ -2,13 +2,14 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Node, NodeDescription, Orphan, ShownCertificate } from '../model.ts';
-import type { ObservedState, ReportedContainer } from '../observed/observed-state.ts';
+import type { Node, Orphan } from '../model.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import { explainClock } from './clock-skew.ts';
 import { NodeEvents } from './node-events.ts';
+import type { EngineReport, InventoryEntry, NodeHello } from './node-hello.ts';
 import { notConnected, tooOld } from './node-refusals.ts';
 import { NodeLink } from './node-link.ts';
 import {
@@ -33,33 +34,6 @@ const rivalryMs = 60_000;
 
 /** Names of volumes that are kept of a node. */
 const maxVolumes = 10_000;
-
-export interface EngineReport {
-  readonly reachable: boolean;
-  readonly message: string;
-}
-
-/** What an agent says first. */
-export interface NodeHello {
-  /** What the agent can do beyond the first version. */
-  readonly verbs: readonly string[];
-  readonly bootId: string;
-  readonly sequence: number;
-  readonly description: NodeDescription;
-  readonly advertiseAddress: string;
-  readonly publicAddress: string;
-  readonly engine: EngineReport;
-  readonly inventory: readonly InventoryEntry[];
-  /** The host's time; null from an agent that does not tell. */
-  readonly clockMs: number | null;
-  readonly certificate: ShownCertificate;
-}
-
-export interface InventoryEntry {
-  readonly containerId: ContainerId;
-  readonly name: string;
-  readonly reported: ReportedContainer;
-}
 
 export interface DispatcherDeps {
   readonly store: Store;

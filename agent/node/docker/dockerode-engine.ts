@@ -26,6 +26,7 @@ import {
 } from './engine.ts';
 import type { DockerExec, ExecCommand } from './docker-exec.ts';
 import { jsonLines } from './json-lines.ts';
+import { outputReader } from './output-frames.ts';
 import type { EngineLogQuery, LogLine } from './log-lines.ts';
 
 export interface DockerodeEngineOptions {
@@ -422,23 +423,16 @@ export class DockerodeEngine implements ContainerEngine, EngineVolumes {
 /** How much of what a command says is kept. */
 const maxOutputBytes = 4096;
 
-/** The end of an output; each part has a head of eight bytes. */
+/** The end of an output. */
 async function lastWords(output: Duplex): Promise<string> {
-  let rest = Buffer.alloc(0);
+  const read = outputReader({ hasTerminal: false });
   let kept = Buffer.alloc(0);
-  for await (const part of output as AsyncIterable<Buffer>) {
-    rest = Buffer.concat([rest, part]);
-    for (let size = sizeOfPart(rest); size !== undefined; size = sizeOfPart(rest)) {
-      kept = Buffer.concat([kept, rest.subarray(8, 8 + size)]).subarray(-maxOutputBytes);
-      rest = rest.subarray(8 + size);
+  for await (const chunk of output as AsyncIterable<Buffer>) {
+    for (const { data } of read(chunk)) {
+      kept = Buffer.concat([kept, data]).subarray(-maxOutputBytes);
     }
   }
   return kept.toString().trim();
-}
-
-function sizeOfPart(bytes: Buffer): number | undefined {
-  const size = bytes.length < 8 ? undefined : bytes.readUInt32BE(4);
-  return size === undefined || bytes.length < 8 + size ? undefined : size;
 }
 
 /** Docker's own words, without what dockerode puts around them. */

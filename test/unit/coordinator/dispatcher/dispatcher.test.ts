@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  Dispatcher,
-  type InventoryEntry,
-  type NodeHello,
-} from '../../../../coordinator/dispatcher/dispatcher.ts';
+import { Dispatcher } from '../../../../coordinator/dispatcher/dispatcher.ts';
+import type { InventoryEntry, NodeHello } from '../../../../coordinator/dispatcher/node-hello.ts';
 import type { NodeLink } from '../../../../coordinator/dispatcher/node-link.ts';
 import type { NodeState } from '../../../../coordinator/model.ts';
 import {

@@ -1,7 +1,5 @@
-import type {
-  Dispatcher,
-  InventoryEntry,
-} from '../../../../../coordinator/dispatcher/dispatcher.ts';
+import type { Dispatcher } from '../../../../../coordinator/dispatcher/dispatcher.ts';
+import type { InventoryEntry } from '../../../../../coordinator/dispatcher/node-hello.ts';
 import type { Assignment } from '../../../../../coordinator/dispatcher/assignments.ts';
 import type { AssignmentSet, NodeLink } from '../../../../../coordinator/dispatcher/node-link.ts';
 import type { ContainerDefinition, NodeDescription } from '../../../../../coordinator/model.ts';
