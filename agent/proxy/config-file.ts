@@ -3,6 +3,7 @@ import { backendSection } from './backend-section.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { backendKey, frontendSection } from './frontend-section.ts';
+import { socketAddress } from './server-commands.ts';
 
 /** All that a file is made from. */
 export interface ConfigInput extends Structure {
@@ -33,6 +34,7 @@ export function renderConfig(input: ConfigInput, settings: ConfigSettings): stri
     ...input.frontends.map((frontend) => frontendSection(frontend, known, settings)),
     ...input.backends.map((backend) => backendSection(backend, targets.get(backend.name) ?? [])),
     ...(settings.statsPort === 0 ? [] : [statsSection(settings.statsPort, settings.statsAuth)]),
+    ...(settings.metricsPort === 0 ? [] : [metricsSection(settings)]),
   ].join('\n');
 }
 
@@ -60,7 +62,7 @@ const defaultsSections = `defaults ${ownPrefix}http
   option idle-close-on-response
   retries 3
   retry-on conn-failure empty-response
-  timeout connect 1s
+  timeout connect 500ms
   timeout client 50s
   timeout server 50s
   timeout http-request 10s
@@ -77,7 +79,7 @@ defaults ${ownPrefix}tcp
   balance roundrobin
   option redispatch 1
   retries 3
-  timeout connect 1s
+  timeout connect 500ms
   timeout client 1h
   timeout server 1h
   timeout queue 10s
@@ -95,5 +97,14 @@ function statsSection(port: number, auth: string | undefined): string {
     'stats uri /',
     'stats refresh 10s',
     ...(auth === undefined ? [] : [`stats auth '${auth}'`]),
+  ]);
+}
+
+/** HAProxy's own exporter: nobody stands between a scrape and the counters. */
+function metricsSection({ metricsAddress, metricsPort }: ConfigSettings): string {
+  return section(`frontend ${ownPrefix}metrics from ${ownPrefix}http`, [
+    `bind ${socketAddress(metricsAddress, metricsPort)}`,
+    'http-request use-service prometheus-exporter if { path /metrics }',
+    'http-request return status 404',
   ]);
 }

@@ -16,4 +16,10 @@ export interface ConfigSettings {
   readonly statsPort: number;
   /** `USER:PASSWORD` of the statistics page; without it only this host can open the page. */
   readonly statsAuth: string | undefined;
+  /** Port at which HAProxy gives its metrics to Prometheus; 0: none. */
+  readonly metricsPort: number;
+  /** The one address at which they are given. */
+  readonly metricsAddress: string;
+  /** Whether every request makes a line on HAProxy's standard output. */
+  readonly accessLog: boolean;
 }

@@ -4,13 +4,13 @@ import { renderConfig } from './config-file.ts';
 import type { ConfigSettings } from './config-settings.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
 import { MapFiles } from './map-files.ts';
-import { usablePorts } from './ports.ts';
+import { usablePorts, type Pages } from './ports.ts';
 import { mapsOf, type MapEntries } from './route-maps.ts';
 import { writeAtomically, type StatePaths } from './state-directory.ts';
 
 /** All of a configuration but the targets. */
 export interface Configuration extends Structure {
-  readonly statsPort: number;
+  readonly pages: Pages;
   /** Names it: a running HAProxy with the same one need not reload. */
   readonly revision: string;
   /** Ports that cannot be had, in words. */
@@ -30,7 +30,10 @@ export interface ConfigContent {
 }
 
 /** Settings of the agent that are part of every configuration. */
-export type FixedSettings = Pick<ConfigSettings, 'maxConnections' | 'statsPort' | 'statsAuth'>;
+export type FixedSettings = Pick<
+  ConfigSettings,
+  'maxConnections' | 'statsPort' | 'statsAuth' | 'metricsPort' | 'metricsAddress' | 'accessLog'
+>;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */
 export class ConfigStore {
@@ -56,12 +59,8 @@ export class ConfigStore {
 
   /** The configuration that serves a structure with the ports that can be had now. */
   async configure(structure: Structure, ownPorts: ReadonlySet<number>): Promise<Configuration> {
-    const { frontends, statsPort, problem } = await usablePorts(
-      structure,
-      this.#settings.statsPort,
-      ownPorts,
-    );
-    const usable = { frontends, backends: structure.backends, statsPort };
+    const { frontends, pages, problem } = await usablePorts(structure, this.#settings, ownPorts);
+    const usable = { frontends, backends: structure.backends, pages };
     const text = this.#render({ ...usable, revision: '', problem }, [], this.#maps);
     const revision = createHash('sha256').update(text).digest('hex').slice(0, 12);
     return { ...usable, revision, problem };
@@ -105,7 +104,7 @@ export class ConfigStore {
   }
 
   #render(configuration: Configuration, targets: Iterable<Target>, maps: MapFiles): string {
-    const { frontends, backends, statsPort, revision } = configuration;
+    const { frontends, backends, pages, revision } = configuration;
     const ports = portsOf(configuration);
     return renderConfig(
       {
@@ -116,7 +115,7 @@ export class ConfigStore {
       },
       {
         ...this.#settings,
-        statsPort,
+        ...pages,
         adminSocketPath: this.#paths.adminSocket,
         serverStatePath: this.#paths.serverState,
         handoffSocketPath: this.#paths.handoffSocket,
@@ -129,9 +128,11 @@ export class ConfigStore {
 /** The ports that it binds. */
 export function portsOf({
   frontends,
-  statsPort,
-}: Pick<Configuration, 'frontends' | 'statsPort'>): number[] {
-  return [...frontends.map(({ port }) => port), ...(statsPort === 0 ? [] : [statsPort])];
+  pages,
+}: Pick<Configuration, 'frontends' | 'pages'>): number[] {
+  const { statsPort, metricsPort } = pages;
+  const ports = [...frontends.map(({ port }) => port), statsPort, metricsPort];
+  return ports.filter((port) => port !== 0);
 }
 
 /** Reads the description that `ConfigStore` gave a HAProxy; undefined if it is not one of ours. */

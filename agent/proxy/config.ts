@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import * as z from 'zod/mini';
 import en from 'zod/v4/locales/en.js';
@@ -19,6 +20,9 @@ export const proxyAgentFlags = {
   maxConnections: 'one',
   statsPort: 'one',
   statsAuth: 'one',
+  metricsPort: 'one',
+  metricsAddress: 'one',
+  accessLog: 'one',
   onStop: 'one',
   stopGraceMs: 'one',
   logLevel: 'one',
@@ -29,6 +33,9 @@ const serviceSettings = [
   'MAX_CONNECTIONS',
   'STATS_PORT',
   'STATS_AUTH',
+  'METRICS_PORT',
+  'METRICS_ADDRESS',
+  'ACCESS_LOG',
   'ON_STOP',
   'STOP_GRACE_MS',
   'LOG_LEVEL',
@@ -67,6 +74,12 @@ const schema = z.object({
   statsAuth: z.optional(
     z.string().check(z.regex(/^[^\s:']+:[^\s']+$/, "must be USER:PASSWORD, without spaces and '")),
   ),
+  metricsPort: z._default(wholeNumber(0, 65_535), 0),
+  metricsAddress: z._default(
+    z.string().check(z.refine((text) => isIP(text) !== 0, 'must be an IP address')),
+    '127.0.0.1',
+  ),
+  accessLog: z._default(z.enum(['on', 'off'], { error: 'must be on or off' }), 'off'),
   onStop: z._default(z.enum(['keep', 'stop'], { error: 'must be keep or stop' }), 'keep'),
   stopGraceMs: z._default(wholeNumber(0, 3_600_000), 9_000),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
@@ -93,6 +106,12 @@ export interface ProxyAgentConfig {
    * open on the loopback address alone, that is, inside the load balancer's container or host.
    */
   readonly statsAuth: string | undefined;
+  /** Port at which HAProxy gives its metrics to Prometheus; 0: none. */
+  readonly metricsPort: number;
+  /** Whoever reaches this address may read them. */
+  readonly metricsAddress: string;
+  /** Whether HAProxy writes a line of JSON for every request, to the agent's standard output. */
+  readonly accessLog: boolean;
   /** `keep`: HAProxy serves on while no agent runs, and the next one takes it over. */
   readonly onStop: 'keep' | 'stop';
   /** For `stop`: how long requests in flight may take to finish. */
@@ -110,11 +129,11 @@ export function readProxyAgentConfig(
   flags: Readonly<Record<string, unknown>>,
   env: NodeJS.ProcessEnv,
 ): ProxyAgentConfig {
-  const { proxyId, statsAuth, ...values } = readConfig(schema, {
+  const { proxyId, statsAuth, accessLog, ...values } = readConfig(schema, {
     flags: { ...flags, token: flags['token'] ?? tokenIn(flags['tokenFile']) },
     env: withDefaults(env),
   });
-  return { ...values, proxyId, statsAuth };
+  return { ...values, proxyId, statsAuth, accessLog: accessLog === 'on' };
 }
 
 function withDefaults(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

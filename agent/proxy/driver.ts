@@ -305,6 +305,7 @@ export class HaproxyDriver {
     const complete = !this.#restructurer.pending;
     const errorsBefore = this.#applier.errors();
     await this.#applier.apply(live, list.targets);
+    if (this.#applier.waitsForReload) this.#restructurer.wantServers();
     if (!complete) return;
     const errors = new Map([...list.rejected, ...this.#applier.errors()]);
     const { applied } = this.#deps.outbox;

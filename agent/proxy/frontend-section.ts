@@ -1,3 +1,4 @@
+import { httpLogLines, tcpLogLines } from './access-log.ts';
 import type { Frontend } from './backend-list.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
@@ -10,7 +11,7 @@ export function frontendSection(
   settings: ConfigSettings,
 ): string {
   return frontend.protocol === 'tcp'
-    ? tcpFrontend(frontend, backends)
+    ? tcpFrontend(frontend, backends, settings)
     : httpFrontend(frontend, backends, settings);
 }
 
@@ -30,9 +31,14 @@ function bindLines({ port }: Frontend): string[] {
   return [`bind :${port}`];
 }
 
-function tcpFrontend(frontend: Frontend, backends: ReadonlySet<string>): string {
+function tcpFrontend(
+  frontend: Frontend,
+  backends: ReadonlySet<string>,
+  { accessLog }: ConfigSettings,
+): string {
   return section(`frontend ${frontend.name} from ${ownPrefix}tcp`, [
     ...bindLines(frontend),
+    ...(accessLog ? tcpLogLines : []),
     ...defaultRules(frontend, backends),
   ]);
 }
@@ -55,6 +61,7 @@ function httpFrontend(
     ...bindLines(frontend),
     `bind unix@${socketPath} mode 600 accept-proxy`,
     'monitor-uri /_lb_ping',
+    ...(settings.accessLog ? httpLogLines(isHanded) : []),
     'http-request set-header X-Forwarded-Proto http',
   ];
   const rules =

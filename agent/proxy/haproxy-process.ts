@@ -1,9 +1,10 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { open, readFile, stat, truncate } from 'node:fs/promises';
+import { open, readFile, stat, truncate, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { oldestVersion, type Capabilities } from './capabilities.ts';
 import { askMaster, RuntimeClient } from './runtime-client.ts';
 import { parseInfo, parseProcesses, type ProcessList, type WorkerInfo } from './server-state.ts';
 import { readIfThere, writeAtomically, type StatePaths } from './state-directory.ts';
@@ -21,6 +22,10 @@ export interface HaproxyProcessOptions {
   readonly commandTimeoutMs: number;
   /** Bounds start and reload. */
   readonly startTimeoutMs: number;
+  /** Whether HAProxy's standard output, where it writes of requests, is ours; else it goes to its log. */
+  readonly sharesOutput: boolean;
+  /** What a version can do; undefined: it is too old. */
+  readonly capabilitiesOf: (version: string) => Capabilities | undefined;
 }
 
 const maxLogBytes = 1024 * 1024;
@@ -47,6 +52,17 @@ export class HaproxyProcess {
     this.#options = options;
     this.#clock = deps.clock;
     this.#log = deps.log;
+  }
+
+  /** What a HAProxy of that version can do; throws if it is too old to be driven. */
+  capabilitiesOf(version: string): Capabilities {
+    const capabilities = this.#options.capabilitiesOf(version);
+    if (capabilities !== undefined) return capabilities;
+    throw new DomainError(
+      'precondition',
+      `HAProxy ${version} is too old: ${oldestVersion} or later is needed`,
+      { reason: 'HAPROXY_NOT_LOADED' },
+    );
   }
 
   /** Process id of the master, if it is alive and really ours. */
@@ -76,6 +92,7 @@ export class HaproxyProcess {
     await this.writeServerState('1\n');
     await truncateIfThere(log, 0);
     const output = await open(log, 'a', 0o600);
+    const lines = this.#options.sharesOutput ? await ownOutput() : output;
     let child: ChildProcess;
     try {
       child = spawn(
@@ -86,11 +103,12 @@ export class HaproxyProcess {
           // A session of its own: what ends the agent does not end HAProxy. And none of our secrets.
           detached: true,
           env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-          stdio: ['ignore', output.fd, output.fd],
+          stdio: ['ignore', lines?.fd ?? 'inherit', output.fd],
         },
       );
     } finally {
       await output.close();
+      if (lines !== output) await lines?.close();
     }
     const ended = endOf(child);
     child.unref();
@@ -278,6 +296,14 @@ export class HaproxyProcess {
       },
     };
   }
+}
+
+/**
+ * Opened anew where that can be done: HAProxy makes what it writes to non-blocking, which would hold for this
+ * process too. A socket, which is what systemd gives, can only be shared.
+ */
+async function ownOutput(): Promise<FileHandle | undefined> {
+  return await open('/proc/self/fd/1', 'a').catch(() => undefined);
 }
 
 const unreachable = { reason: 'HAPROXY_UNREACHABLE' } as const;

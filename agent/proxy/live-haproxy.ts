@@ -24,6 +24,8 @@ const maxSingleReadings = 16;
  * follows every command and is read anew now and then, and the workers before it that still finish.
  */
 export class LiveHaproxy implements ServerHost {
+  /** Else servers go with the worker that read them from its file. */
+  readonly dynamicServers: boolean;
   readonly #connection: WorkerConnection;
   readonly #haproxy: HaproxyProcess;
   readonly #servers = new Map<string, KnownServer>();
@@ -36,6 +38,7 @@ export class LiveHaproxy implements ServerHost {
     haproxy: HaproxyProcess,
     oldWorkers: Iterable<number>,
   ) {
+    this.dynamicServers = haproxy.capabilitiesOf(connection.info.version).dynamicServers;
     this.#connection = connection;
     this.#haproxy = haproxy;
     this.#oldWorkers = new Set(oldWorkers);

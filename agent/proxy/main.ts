@@ -1,6 +1,7 @@
 import { systemClock } from '../../shared/clock.ts';
 import { createLogger } from '../../shared/logger.ts';
 import { systemRandom } from '../../shared/random.ts';
+import { capabilitiesOf } from './capabilities.ts';
 import { readProxyAgentConfig } from './config.ts';
 import { runProxyAgent } from './proxy-agent.ts';
 
@@ -12,5 +13,6 @@ export async function run(
 ): Promise<void> {
   const config = readProxyAgentConfig(flags, env);
   const log = createLogger({ level: config.logLevel, process: 'proxy-agent' });
-  await runProxyAgent(config, { clock: systemClock, random: systemRandom, log }, signal);
+  const deps = { clock: systemClock, random: systemRandom, log, capabilitiesOf };
+  await runProxyAgent(config, deps, signal);
 }

@@ -25,6 +25,8 @@ export interface ServerView {
   readonly servers: ReadonlyMap<string, KnownServer>;
   /** Names of the backends that HAProxy has. */
   readonly backends: ReadonlySet<string>;
+  /** Whether HAProxy can be given servers at run time. */
+  readonly dynamicServers: boolean;
 }
 
 /** Runtime commands in order, and what they cannot do. */
@@ -32,6 +34,8 @@ export interface ServerPlan {
   readonly steps: readonly ServerStep[];
   /** Paths that can only be served after HAProxy reloads, and the reason. */
   readonly needReload: ReadonlyMap<string, string>;
+  /** Those of them that need nothing but to be in the file. */
+  readonly forFile: ReadonlySet<string>;
 }
 
 /**
@@ -44,17 +48,26 @@ export function planServers(view: ServerView, paths: Iterable<string>): ServerPl
   const gains: ServerStep[] = [];
   const losses: ServerStep[] = [];
   const needReload = new Map<string, string>();
+  const forFile = new Set<string>();
   for (const path of paths) {
     const target = view.targets.get(path);
     const server = view.servers.get(path);
     if (target?.mode === 'ready') {
-      if (view.backends.has(target.backend)) gains.push(...stepsToReady(target, server));
-      else needReload.set(path, `HAProxy has no backend "${target.backend}"`);
+      const steps = stepsToReady(target, server);
+      if (!view.backends.has(target.backend)) {
+        needReload.set(path, `HAProxy has no backend "${target.backend}"`);
+      } else if (!view.dynamicServers && steps.some(({ kind }) => kind === 'add')) {
+        needReload.set(path, 'this version of HAProxy takes servers only by a reload');
+        forFile.add(path);
+        gains.push(...steps.filter(({ kind }) => kind === 'cut'));
+      } else {
+        gains.push(...steps);
+      }
     } else if (server !== undefined && server.mode !== 'maint') {
       losses.push(...stepsAway(target, server, view.drained.has(path)));
     }
   }
-  return { steps: [...gains, ...losses], needReload };
+  return { steps: [...gains, ...losses], needReload, forFile };
 }
 
 /** The path of the server that a step is about. */

@@ -1,11 +1,17 @@
 import { createServer } from 'node:net';
 import type { Frontend, Structure } from './backend-list.ts';
 
+/** Ports of HAProxy's own pages; 0: none. */
+export interface Pages {
+  readonly statsPort: number;
+  readonly metricsPort: number;
+}
+
 /** Frontends that can be bound, and what is wrong with the others. */
 export interface UsablePorts {
   readonly frontends: readonly Frontend[];
-  /** Port of the statistics page; 0 if it cannot be had. */
-  readonly statsPort: number;
+  /** What is left of the pages; 0 for a port that cannot be had. */
+  readonly pages: Pages;
   /** Undefined: every port can be had. */
   readonly problem: string | undefined;
 }
@@ -18,7 +24,7 @@ export interface UsablePorts {
  */
 export async function usablePorts(
   { frontends }: Pick<Structure, 'frontends'>,
-  statsPort: number,
+  pages: Pages,
   ownPorts: ReadonlySet<number>,
 ): Promise<UsablePorts> {
   const taken = new Set<number>();
@@ -34,22 +40,31 @@ export async function usablePorts(
     if (refusal === undefined) usable.push(frontend);
     else problems.push(refusal);
   }
-  const statsRefusal = await statsPortRefusal(statsPort, taken, ownPorts);
-  if (statsRefusal !== undefined) problems.push(`no statistics page: ${statsRefusal}`);
+  const pagePort = async (what: string, port: number): Promise<number> => {
+    const refusal = await pageRefusal(port, taken, ownPorts);
+    taken.add(port);
+    if (refusal === undefined) return port;
+    problems.push(`no ${what}: ${refusal}`);
+    return 0;
+  };
+  const usablePages = {
+    statsPort: await pagePort('statistics page', pages.statsPort),
+    metricsPort: await pagePort('metrics', pages.metricsPort),
+  };
   return {
     frontends: usable,
-    statsPort: statsRefusal === undefined ? statsPort : 0,
+    pages: usablePages,
     problem: problems.length === 0 ? undefined : problems.join('; '),
   };
 }
 
-async function statsPortRefusal(
+async function pageRefusal(
   port: number,
   taken: ReadonlySet<number>,
   ownPorts: ReadonlySet<number>,
 ): Promise<string | undefined> {
   if (port === 0) return undefined;
-  if (taken.has(port)) return `port ${port} belongs to a frontend`;
+  if (taken.has(port)) return `port ${port} is taken by something else of this proxy`;
   return ownPorts.has(port) ? undefined : await bindRefusal(port);
 }
 

@@ -7,7 +7,7 @@ import { ConfigStore, portsOf } from './config-store.ts';
 import type { ProxyAgentConfig } from './config.ts';
 import { Enrolment } from './enrolment.ts';
 import { HaproxyDriver } from './driver.ts';
-import { HaproxyProcess } from './haproxy-process.ts';
+import { HaproxyProcess, type HaproxyProcessOptions } from './haproxy-process.ts';
 import { ListFile } from './list-file.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { Outbox } from './outbox.ts';
@@ -37,6 +37,8 @@ export interface ProxyAgentDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** What a version of HAProxy can do. */
+  readonly capabilitiesOf: HaproxyProcessOptions['capabilitiesOf'];
 }
 
 /** Everything of one proxy agent; started and stopped as one. */
@@ -80,13 +82,17 @@ interface Parts {
 
 async function build(
   config: ProxyAgentConfig,
-  { clock, random, log }: ProxyAgentDeps,
+  { clock, random, log, capabilitiesOf }: ProxyAgentDeps,
   paths: StatePaths,
 ): Promise<Parts> {
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
   const haproxy = new HaproxyProcess(
     paths,
-    { binary: config.haproxy, commandTimeoutMs, startTimeoutMs },
+    {
+      binary: config.haproxy,
+      ...{ commandTimeoutMs, startTimeoutMs, capabilitiesOf },
+      sharesOutput: config.accessLog,
+    },
     { clock, log: log.child({ component: 'haproxy' }) },
   );
   const configStore = new ConfigStore(paths, config, haproxy);

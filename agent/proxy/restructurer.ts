@@ -42,6 +42,7 @@ export class Restructurer {
   #running: RunningConfiguration = { revision: '', ports: new Set() };
   #refused: { readonly revision: string; readonly retryAt: number } | undefined;
   #changed = false;
+  #wantsServers = false;
   #notBefore = 0;
 
   constructor(deps: RestructurerDeps) {
@@ -73,6 +74,12 @@ export class Restructurer {
   }
 
   noteChange(): void {
+    this.#changed = true;
+  }
+
+  /** There are servers that HAProxy can only read from its file. */
+  wantServers(): void {
+    this.#wantsServers = true;
     this.#changed = true;
   }
 
@@ -137,10 +144,12 @@ export class Restructurer {
     signal: AbortSignal,
   ): Promise<LiveHaproxy | undefined> {
     const { configStore, outbox, clock, log } = this.#deps;
+    const byServers = this.#wantsServers ? 'there are new servers' : undefined;
     this.#changed = false;
+    this.#wantsServers = false;
     const wanted = await configStore.configure(list.structure, this.#running.ports);
     outbox.setProblem('ports', wanted.problem);
-    const reason = reloadReason({ ...this.#configuration, ...this.#running }, wanted);
+    const reason = reloadReason({ ...this.#configuration, ...this.#running }, wanted) ?? byServers;
     if (reason === undefined) {
       await this.#maps.sync(live.connection.client, configStore.mapsOf(wanted));
       this.#noteLoaded(wanted);

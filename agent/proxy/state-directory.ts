@@ -101,6 +101,8 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
 
 /** Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
+  // Nobody waits for the disk to have what it has: above all not a HAProxy that died.
+  if ((await readFile(path, 'utf8').catch(() => undefined)) === text) return;
   try {
     await writeDurably(path, text);
   } catch (error) {

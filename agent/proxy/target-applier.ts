@@ -11,7 +11,7 @@ const deleteAfterMs = 5_000;
 const maxDeletionsAtOnce = 64;
 
 /** The HAProxy that servers are changed in. */
-export interface ServerHost extends Pick<ServerView, 'servers' | 'backends'> {
+export interface ServerHost extends Pick<ServerView, 'servers' | 'backends' | 'dynamicServers'> {
   /** Reads `servers` anew. */
   refresh(): Promise<void>;
   /** Returns why steps were refused, by path; `servers` follows those that were not. */
@@ -35,6 +35,7 @@ export class TargetApplier {
   readonly #refused = new Map<string, string>();
   readonly #drained = new Set<string>();
   readonly #drainOrderedAt = new Map<string, number>();
+  readonly #forFile = new Set<string>();
   /** When to delete servers that are in no list any more. */
   readonly #deletions = new Map<string, number>();
 
@@ -44,6 +45,11 @@ export class TargetApplier {
 
   get pending(): boolean {
     return this.#dirty.size > 0;
+  }
+
+  /** True: targets wait until HAProxy has read them from its file. */
+  get waitsForReload(): boolean {
+    return this.#forFile.size > 0;
   }
 
   /** When a deletion is due; undefined if there is none. */
@@ -124,6 +130,10 @@ export class TargetApplier {
     wanted: ReadonlyMap<string, Target | undefined>,
   ): Promise<Map<string, string>> {
     const first = this.#plan(live, wanted, wanted.keys());
+    for (const path of wanted.keys()) {
+      if (first.forFile.has(path)) this.#forFile.add(path);
+      else this.#forFile.delete(path);
+    }
     const refusals = await live.carryOut(first.steps);
     if (refusals.size === 0) return new Map(first.needReload);
     await live.refresh();
@@ -142,6 +152,7 @@ export class TargetApplier {
         drained: this.#drained,
         servers: live.servers,
         backends: live.backends,
+        dynamicServers: live.dynamicServers,
       },
       paths,
     );
@@ -155,7 +166,7 @@ export class TargetApplier {
   ): void {
     const { drainer, reports, clock } = this.#deps;
     this.#noteRefusal(path, refusal);
-    if (target === undefined && live.servers.has(path)) {
+    if (target === undefined && live.servers.has(path) && live.dynamicServers) {
       if (!this.#deletions.has(path)) this.#deletions.set(path, clock.monotonic() + deleteAfterMs);
     } else {
       this.#deletions.delete(path);

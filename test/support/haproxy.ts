@@ -6,6 +6,7 @@ import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import { capabilitiesOf } from '../../agent/proxy/capabilities.ts';
 import type { ProxyAgentConfig } from '../../agent/proxy/config.ts';
 import { runProxyAgent } from '../../agent/proxy/proxy-agent.ts';
 import { RuntimeClient } from '../../agent/proxy/runtime-client.ts';
@@ -22,6 +23,8 @@ import { proxyToken } from './fake-proxy-coordinator.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
 const never = new AbortController().signal;
+/** Which HAProxy the tests drive: that of the system, or another version (see CONTRIBUTING.md). */
+const haproxyProgram = process.env['FAIRLEAD_TEST_HAPROXY'] ?? 'haproxy';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A TCP port of the loopback address that nobody has at the moment. */
@@ -155,10 +158,13 @@ export function proxyConfig(
     service: 'lb',
     proxyId: undefined,
     name: 'lb-1',
-    haproxy: 'haproxy',
+    haproxy: haproxyProgram,
     maxConnections: 500,
     statsPort: 0,
     statsAuth: undefined,
+    metricsPort: 0,
+    metricsAddress: '127.0.0.1',
+    accessLog: false,
     onStop: 'keep',
     stopGraceMs: 5_000,
     logLevel: 'debug',
@@ -173,14 +179,14 @@ export class RunningProxyAgent implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(config: ProxyAgentConfig) {
+  constructor(config: ProxyAgentConfig, capabilities = capabilitiesOf) {
     const log = pino(
       { level: config.logLevel },
       { write: (line: string) => this.log.push(JSON.parse(line) as Record<string, unknown>) },
     );
     this.#running = runProxyAgent(
       config,
-      { clock: systemClock, random: systemRandom, log },
+      { clock: systemClock, random: systemRandom, log, capabilitiesOf: capabilities },
       this.#stop.signal,
     );
     this.#running.catch(() => undefined);
@@ -217,6 +223,8 @@ export class SpawnedProxyAgent implements AsyncDisposable {
         FAIRLEAD_STATE_DIR: config.stateDir,
         FAIRLEAD_MAX_CONNECTIONS: String(config.maxConnections),
         FAIRLEAD_STATS_PORT: String(config.statsPort),
+        FAIRLEAD_ACCESS_LOG: config.accessLog ? 'on' : 'off',
+        FAIRLEAD_HAPROXY: config.haproxy,
         FAIRLEAD_ON_STOP: config.onStop,
         FAIRLEAD_LOG_LEVEL: 'silent',
       },

@@ -11,6 +11,7 @@ import type { ServerHost } from '../../agent/proxy/target-applier.ts';
 export class ModelHaproxy implements ServerHost {
   readonly servers = new Map<string, KnownServer>();
   readonly backends: ReadonlySet<string>;
+  readonly dynamicServers = true;
   /** All commands, in order. */
   readonly commands: string[] = [];
   /** Words to refuse commands with that name one of these paths. */

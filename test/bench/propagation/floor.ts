@@ -103,6 +103,7 @@ export class Floor implements Side, AsyncDisposable {
       mapPath: (name: string) => join(this.#directory, name),
       statsPort: 0,
       statsAuth: undefined,
+      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
     };
     writeFileSync(config, renderConfig(input, settings));
     const haproxy = await host.spawn('haproxy', ['-W', '-f', config], { name: 'floor-haproxy' });

@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { capabilitiesOf } from '../../../../agent/proxy/capabilities.ts';
 import type { Target } from '../../../../agent/proxy/backend-list.ts';
-import { ConfigStore, readDescription } from '../../../../agent/proxy/config-store.ts';
+import {
+  ConfigStore,
+  readDescription,
+  type FixedSettings,
+} from '../../../../agent/proxy/config-store.ts';
 import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
@@ -47,21 +52,32 @@ const members = fc.uniqueArray(
   { maxLength: 10, selector: ({ id }) => id },
 );
 
+const settings: FixedSettings = {
+  ...{ maxConnections: 100, statsPort: 0, statsAuth: undefined },
+  ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
+};
+
 test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async () => {
   await using directory = new TemporaryDirectory();
   const paths = statePaths(directory.path);
   const haproxy = new HaproxyProcess(
     paths,
-    { binary: 'haproxy', commandTimeoutMs: 10_000, startTimeoutMs: 10_000 },
+    {
+      binary: 'haproxy',
+      commandTimeoutMs: 10_000,
+      startTimeoutMs: 10_000,
+      sharesOutput: false,
+      capabilitiesOf,
+    },
     { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
   );
   const store = new ConfigStore(
     paths,
-    { maxConnections: 100, statsPort: 0, statsAuth: 'joe:se#cr"et$' },
+    { ...settings, statsAuth: 'joe:se#cr"et$', metricsAddress: '::1', accessLog: true },
     haproxy,
   );
   await fc.assert(
-    fc.asyncProperty(structure, members, port, async (wanted, servers, statsPort) => {
+    fc.asyncProperty(structure, members, port, async (wanted, servers, metricsPort) => {
       const targets: Target[] = servers.map(({ id, address, pick }) => ({
         id,
         address,
@@ -72,7 +88,8 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
         container: id,
         containerId: '',
       }));
-      const configuration = { ...wanted, statsPort, revision: 'abc', problem: undefined };
+      const pages = { statsPort: 1_936, metricsPort };
+      const configuration = { ...wanted, pages, revision: 'abc', problem: undefined };
       expect(await store.check({ configuration, targets }, never)).toBeUndefined();
     }),
     { numRuns: 60 },
@@ -84,15 +101,17 @@ test('names a configuration by all of it but the targets', async () => {
   const paths = statePaths(directory.path);
   const haproxy = new HaproxyProcess(
     paths,
-    { binary: 'haproxy', commandTimeoutMs: 2_000, startTimeoutMs: 10_000 },
+    {
+      binary: 'haproxy',
+      commandTimeoutMs: 2_000,
+      startTimeoutMs: 10_000,
+      sharesOutput: false,
+      capabilitiesOf,
+    },
     { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
   );
   const revisionWith = async (maxConnections: number, backend: string) => {
-    const store = new ConfigStore(
-      paths,
-      { maxConnections, statsPort: 0, statsAuth: undefined },
-      haproxy,
-    );
+    const store = new ConfigStore(paths, { ...settings, maxConnections }, haproxy);
     const backends = [{ name: backend, protocol: 'http' } as const];
     return (await store.configure({ frontends: [], backends }, new Set())).revision;
   };

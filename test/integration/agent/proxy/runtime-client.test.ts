@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
+import { capabilitiesOf } from '../../../../agent/proxy/capabilities.ts';
 import { renderConfig } from '../../../../agent/proxy/config-file.ts';
 import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { askMaster, RuntimeClient } from '../../../../agent/proxy/runtime-client.ts';
@@ -34,12 +35,19 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
       mapPath: (name) => name,
       statsPort: 0,
       statsAuth: undefined,
+      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
     },
   );
   writeFileSync(paths.config, config);
   const haproxy = new HaproxyProcess(
     paths,
-    { binary: 'haproxy', commandTimeoutMs: 2_000, startTimeoutMs: 10_000 },
+    {
+      binary: 'haproxy',
+      commandTimeoutMs: 2_000,
+      startTimeoutMs: 10_000,
+      sharesOutput: false,
+      capabilitiesOf,
+    },
     { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
   );
   (await haproxy.start(never)).client.close();

@@ -11,6 +11,9 @@ const settings: ConfigSettings = {
   mapPath: (name) => `/run/p/maps/${name}`,
   statsPort: 0,
   statsAuth: undefined,
+  metricsPort: 0,
+  metricsAddress: '127.0.0.1',
+  accessLog: false,
 };
 
 /** The lines of one section. */
@@ -100,6 +103,16 @@ test('passes bytes through a TCP frontend', () => {
     'default_backend db',
   ]);
   expect(section(config, 'backend db from fairlead-tcp')).toEqual([]);
+});
+
+test('gives metrics at one address, and only where it was told to', () => {
+  expect(render()).not.toContain('prometheus');
+  const config = render(aList(), { metricsPort: 9_101, metricsAddress: '2001:db8::7' });
+  expect(section(config, 'frontend fairlead-metrics from fairlead-http')).toEqual([
+    'bind [2001:db8::7]:9101',
+    'http-request use-service prometheus-exporter if { path /metrics }',
+    'http-request return status 404',
+  ]);
 });
 
 test('opens the statistics page to others only behind a password', () => {

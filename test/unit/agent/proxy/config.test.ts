@@ -15,6 +15,8 @@ test('runs in the container of a load balancer service with what every container
       FAIRLEAD_CONTAINER_HOSTNAME: 'lb-1',
       FAIRLEAD_PROXY_ON_STOP: 'stop',
       FAIRLEAD_PROXY_STATS_PORT: '0',
+      FAIRLEAD_PROXY_ACCESS_LOG: 'on',
+      FAIRLEAD_PROXY_METRICS_PORT: '9101',
     },
   );
   expect(config).toMatchObject({
@@ -25,6 +27,9 @@ test('runs in the container of a load balancer service with what every container
     name: 'lb-1',
     onStop: 'stop',
     statsPort: 0,
+    accessLog: true,
+    metricsPort: 9_101,
+    metricsAddress: '127.0.0.1',
     stopGraceMs: 9_000,
     maxConnections: 4_096,
   });
@@ -53,7 +58,13 @@ test('falls back to the name of the service where its id is not known', () => {
 test('lists all mistakes at once', () => {
   const read = () =>
     readProxyAgentConfig(
-      { coordinator: 'nowhere', statsPort: '70000', statsAuth: 'joe', onStop: 'maybe' },
+      {
+        coordinator: 'nowhere',
+        statsPort: '70000',
+        statsAuth: 'joe',
+        onStop: 'maybe',
+        metricsAddress: 'all',
+      },
       { FAIRLEAD_AUTH: 'Basic am9l' },
     );
   for (const words of [
@@ -63,6 +74,7 @@ test('lists all mistakes at once', () => {
     'must be at most 65535',
     'must be USER:PASSWORD',
     'must be keep or stop',
+    'must be an IP address',
   ]) {
     expect(read).toThrow(words);
   }

@@ -26,10 +26,25 @@ function view(
     drained: new Set(drained ? [path] : []),
     servers: new Map(server === undefined ? [] : [[path, server]]),
     backends: new Set(['web']),
+    dynamicServers: true,
   };
 }
 
 const inMode = (mode: KnownServer['mode']) => aServer({ id: 'web-1', mode });
+
+test('leaves what only the file can bring to a reload, and takes away what stands in its place', () => {
+  const fixed = { dynamicServers: false };
+  const added = planServers({ ...view(ready, undefined), ...fixed }, [path]);
+  expect(added.steps).toEqual([]);
+  expect([...added.forFile]).toEqual([path]);
+  expect(added.needReload.get(path)).toContain('only by a reload');
+  const moves = planServers({ ...view({ ...ready, ...moved }, inMode('ready')), ...fixed }, [path]);
+  expect(moves.steps.map(({ kind }) => kind)).toEqual(['cut']);
+  expect([...moves.forFile]).toEqual([path]);
+  const back = planServers({ ...view(ready, inMode('drain')), ...fixed }, [path]);
+  expect(back.steps.map(({ kind }) => kind)).toEqual(['ready']);
+  expect(back.forFile.size).toBe(0);
+});
 
 test.each<[string, ServerView, string[]]>([
   ['adds what is ready', view(ready, undefined), ['add']],
@@ -67,6 +82,7 @@ test('brings capacity before it takes some away', () => {
     drained: new Set(),
     servers: new Map([['web/old', aServer({ id: 'old' })]]),
     backends: new Set(['web']),
+    dynamicServers: true,
   };
   expect(planServers(state, ['web/old', 'web/new']).steps.map(({ kind }) => kind)).toEqual([
     'add',
@@ -148,8 +164,8 @@ test('the plan brings a HAProxy in any state to the list, and a second plan has 
         const haproxy = new ModelHaproxy(['web', 'api'], servers);
         const wanted = new Map(targets.map((each) => [pathOf(each), each]));
         const drained = new Set(drainedIds.flatMap((id) => [`web/${id}`, `api/${id}`]));
-        const { servers: known, backends } = haproxy;
-        const state = { targets: wanted, drained, servers: known, backends };
+        const { servers: known, backends, dynamicServers } = haproxy;
+        const state = { targets: wanted, drained, servers: known, backends, dynamicServers };
         const paths = new Set([...wanted.keys(), ...haproxy.servers.keys()]);
 
         const { steps } = planServers(state, paths);

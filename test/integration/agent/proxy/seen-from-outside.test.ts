@@ -1,0 +1,144 @@
+import { once } from 'node:events';
+import { spawn } from 'node:child_process';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+  proxyToken,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  get,
+  HaproxyDirectory,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+
+const root = fileURLToPath(new URL('../../../..', import.meta.url));
+
+test('gives metrics of routes and servers, by names that hold the container, at its one address', async () => {
+  const [port, metricsPort] = [await freePort(), await freePort()];
+  await using backend = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, { targets: [aTarget({ id: 'web-1.a.80', port: backend.port })] }),
+  );
+  const config = proxyConfig({
+    ...{ coordinator: coordinator.address, stateDir: directory.path, metricsPort },
+  });
+  await using _agent = new RunningProxyAgent(config);
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(1);
+  });
+  for (let i = 0; i < 3; i++) await get(port);
+  const { body } = await get(metricsPort, '/metrics');
+  expect(body).toContain(
+    'haproxy_server_http_responses_total{proxy="web",server="web-1.a.80",code="2xx"} 3',
+  );
+  expect(body).toContain('haproxy_frontend_http_requests_total{proxy="http"} 3');
+  expect((await get(metricsPort, '/')).status).toBe(404);
+  expect(directory.read('haproxy.cfg')).toContain(`bind 127.0.0.1:${metricsPort}`);
+});
+
+test('writes a line of JSON for every request, whatever its client says, and goes on without the agent', async () => {
+  const port = await freePort();
+  // Takes requests and answers none.
+  const broken = createServer((socket) => {
+    socket.on('error', () => undefined).once('data', () => socket.destroy());
+  }).listen(0, '127.0.0.1');
+  await once(broken, 'listening');
+  await using backend = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      targets: [
+        aTarget({ id: 'web-1.a.80', port: backend.port }),
+        aTarget({ id: 'web-2.b.80', port: (broken.address() as AddressInfo).port }),
+      ],
+    }),
+  );
+  const { address } = coordinator;
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'agent/proxy/entry.ts')], {
+    cwd: root,
+    env: {
+      PATH: process.env['PATH'],
+      ...{ FAIRLEAD_COORDINATOR: address, FAIRLEAD_TOKEN: proxyToken, FAIRLEAD_SERVICE: 'lb' },
+      ...{ FAIRLEAD_STATE_DIR: directory.path, FAIRLEAD_STATS_PORT: '0' },
+      ...{ FAIRLEAD_ACCESS_LOG: 'on', FAIRLEAD_LOG_LEVEL: 'silent' },
+    },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const end = async () => {
+    broken.close();
+    child.stdout.destroy();
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  };
+  await using _end = { [Symbol.asyncDispose]: end };
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
+  const lines = () =>
+    output
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const logged = (path: string) =>
+    eventually(() => {
+      const entry = lines().find((each) => each['path'] === path);
+      expect(entry).toBeDefined();
+      return entry!;
+    });
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(1);
+  });
+
+  await get(port, '/plain?secret=1', { headers: { host: 'shop.example.com' } });
+  expect(await logged('/plain')).toMatchObject({
+    ...{ client: '127.0.0.1', frontend: 'http', backend: 'web', method: 'GET', status: 200 },
+    ...{ host: 'shop.example.com', tls: '-', end: '----' },
+    time: expect.any(Number) as number,
+    totalMs: expect.any(Number) as number,
+  });
+  expect(output).not.toContain('secret');
+  // Half of these meet the broken server first.
+  for (let i = 0; i < 4; i++) await get(port, '/retried');
+  await eventually(() => {
+    const retried = lines().filter(({ retries }) => retries === '+1');
+    expect(retried.map(({ server, status }) => `${String(server)} ${String(status)}`)).toContain(
+      'web-1.a.80 200',
+    );
+  });
+
+  // Words that would end the string, or the line, if nobody looked.
+  const nasty = connect(port, '127.0.0.1');
+  nasty.write(
+    'GET /a"b\\c\'}{%[x] HTTP/1.1\r\nHost: "},{"x":"\\"\xff\r\nConnection: close\r\n\r\n',
+    'latin1',
+  );
+  nasty.resume();
+  await once(nasty, 'close');
+  const bad = connect(port, '127.0.0.1');
+  bad.write('N"OT http {at all\r\n\r\n');
+  bad.resume();
+  await once(bad, 'close');
+  await get(port, '/after');
+  await logged('/after');
+  expect(lines().length).toBe(8);
+
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
+  await get(port, '/alone');
+  await logged('/alone');
+  child.stdout.destroy();
+  // Nobody reads any more: HAProxy serves on.
+  for (let i = 0; i < 20; i++) expect((await get(port)).status).toBe(200);
+});
