@@ -1,0 +1,95 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { serverParameters } from '../../../agent/proxy/server-commands.ts';
+import { eventually } from '../../support/eventually.ts';
+import type { NewServer, Side } from './side.ts';
+
+export interface Original {
+  readonly configuration: string;
+  readonly directory: string;
+  readonly port: number;
+}
+
+/**
+ * The same HAProxy with the same file, which nobody looks after: commands are written to its socket as
+ * they come, and their answers counted.
+ */
+export class FloorSide implements Side, AsyncDisposable {
+  readonly name = 'floor';
+  readonly port: number;
+  readonly #child: ChildProcess;
+  readonly #socket: Socket;
+  #prompts = 0;
+  #rest = '';
+
+  private constructor(port: number, child: ChildProcess, socket: Socket) {
+    this.port = port;
+    this.#child = child;
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      const text = this.#rest + chunk.toString('latin1');
+      if (/\[[0-3]\]:/.test(text)) throw new Error(`HAProxy refused: ${text}`);
+      this.#prompts += text.split('\n> ').length - 1;
+      this.#rest = text.slice(-2) === '\n>' ? '\n>' : text.slice(-1) === '\n' ? '\n' : '';
+    });
+  }
+
+  static async start(directory: string, port: number, original: Original): Promise<FloorSide> {
+    mkdirSync(directory, { mode: 0o700 });
+    const config = join(directory, 'haproxy.cfg');
+    writeFileSync(
+      config,
+      original.configuration
+        .replaceAll(original.directory, directory)
+        .replaceAll(`bind :${original.port}\n`, `bind :${port}\n`),
+    );
+    writeFileSync(join(directory, 'server.state'), '1\n');
+    const child = spawn('haproxy', ['-W', '-f', config], { stdio: 'ignore' });
+    const socket = await eventually(
+      async () => {
+        const each = connect(join(directory, 'admin.sock'));
+        await once(each, 'connect');
+        return each;
+      },
+      { timeoutMs: 60_000 },
+    );
+    const side = new FloorSide(port, child, socket);
+    await side.#send(['prompt', 'set severity-output number']);
+    return side;
+  }
+
+  async add(servers: readonly NewServer[]): Promise<void> {
+    await this.#send(
+      servers.flatMap(({ id, address, port }) => [
+        `add server web/${id} ${address}:${port} ${serverParameters}`,
+        `enable health web/${id}`,
+        `set server web/${id} state ready`,
+      ]),
+    );
+  }
+
+  async remove(servers: readonly NewServer[]): Promise<void> {
+    await this.#send(
+      servers.flatMap(({ id }) => [
+        `set server web/${id} state maint`,
+        `shutdown sessions server web/${id}`,
+      ]),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#socket.destroy();
+    const exit = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    await exit;
+  }
+
+  async #send(commands: readonly string[]): Promise<void> {
+    const until = this.#prompts + commands.length;
+    this.#socket.write(`${commands.join('\n')}\n`);
+    while (this.#prompts < until) await once(this.#socket, 'data');
+  }
+}
