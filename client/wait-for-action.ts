@@ -20,10 +20,14 @@ export class ActionError extends Error {
   readonly action: Action;
 
   constructor(action: Action) {
-    const how = action.state === ActionState.SUPERSEDED ? 'was superseded' : 'failed';
-    super(`${action.method} of ${action.targetName} ${how}: ${action.message}`);
+    super(`${action.method} of ${action.targetName} ${endOf(action)}: ${action.message}`);
     this.action = action;
   }
+}
+
+function endOf({ state }: Action): string {
+  if (state === ActionState.SUPERSEDED) return 'was superseded';
+  return state === ActionState.CANCELLED ? 'was cancelled' : 'failed';
 }
 
 export interface WaitDeps {

@@ -11,95 +11,25 @@ import type {
   ServiceId,
   TokenId,
 } from '../shared/ids.ts';
+import type { Port, Protocol, RestartPolicy, ServiceSpec } from './spec.ts';
 
 // What the core knows, without protobuf, SQL or undefined. `api/convert.ts` is the only translator.
 
-export type Protocol = 'tcp' | 'udp';
-export type Strategy = 'emptiest-node' | 'high-availability' | 'every-node';
-export type RestartPolicy = 'never' | 'on-failure' | 'always';
-export type ApiRole = 'none' | 'proxy' | 'viewer' | 'operator';
+export type {
+  Amount,
+  ApiRole,
+  FailureAction,
+  Link,
+  Port,
+  Protocol,
+  Reservation,
+  RestartPolicy,
+  ServiceSpec,
+  Strategy,
+  UpdatePolicy,
+} from './spec.ts';
+
 export type Role = 'viewer' | 'operator' | 'admin' | 'node' | 'proxy';
-
-/** A port that the containers of a service listen on; `hostPort` 0 is dynamic. */
-export interface Port {
-  readonly containerPort: number;
-  readonly protocol: Protocol;
-  readonly published: boolean;
-  readonly hostPort: number;
-}
-
-export interface Link {
-  /** Name of the service that is used. */
-  readonly service: string;
-  readonly alias: string;
-}
-
-/** A number of containers, or a share of those wanted. */
-export type Amount = number | `${number}%`;
-
-/** What becomes of a rollout of which more containers failed than its budget allows. */
-export type FailureAction = 'roll-back' | 'pause' | 'continue';
-
-export interface UpdatePolicy {
-  /** 'default': start-first, but stop-first where a port of the node is fixed. */
-  readonly order: 'default' | 'start-first' | 'stop-first';
-  readonly parallelism: Amount;
-  readonly deadlineMs: number;
-  /** How long a new container must serve before the one that it replaces goes, and the next step begins. */
-  readonly settleMs: number;
-  /** Slots that may fail before the rollout counts as failed. */
-  readonly failureBudget: Amount;
-  readonly onFailure: FailureAction;
-  readonly revisionsKept: number;
-  /** Containers of a new revision that are tried before it goes anywhere else; 0: none. */
-  readonly canary: number;
-  /** Whether canaries that have settled need nobody to promote them. */
-  readonly autoPromote: boolean;
-}
-
-/** What the user asked, with the defaults filled in. */
-export interface ServiceSpec {
-  readonly image: string;
-  /** Meaningless with the strategy every-node. */
-  readonly replicas: number;
-  readonly command: readonly string[];
-  readonly entrypoint: readonly string[];
-  readonly environment: Readonly<Record<string, string>>;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly ports: readonly Port[];
-  readonly links: readonly Link[];
-  readonly tags: readonly string[];
-  readonly strategy: Strategy;
-  readonly restart: RestartPolicy;
-  readonly readiness: Readiness;
-  readonly update: UpdatePolicy;
-  readonly drainTimeoutMs: number;
-  readonly stopGraceMs: number;
-  readonly apiRole: ApiRole;
-  readonly container: ContainerOptions;
-  readonly volumes: readonly Volume[];
-  /** Names of services whose volumes are mounted too. */
-  readonly volumesFrom: readonly string[];
-  readonly reservation: Reservation;
-  /** Containers of it that stay on one node; 0: any number. */
-  readonly maxPerNode: number;
-  /** OS/ARCHITECTURE of nodes that can have it; empty: any. */
-  readonly platforms: readonly string[];
-  /** Restarts of a failing container at most, with on-failure; 0: any number. */
-  readonly restartLimit: number;
-  /** Null: it is never restarted while its process lives. */
-  readonly liveness: Liveness | null;
-  /** Containers are started one after the other. */
-  readonly sequential: boolean;
-  /** Which requests come to it at every load balancer that links to it. */
-  readonly routes: readonly Route[];
-}
-
-/** What a container needs free on its node. */
-export interface Reservation {
-  readonly cpuMillis: number;
-  readonly memoryBytes: number;
-}
 
 /** A revision, and those before it that have the same definition: containers of all of them are as good. */
 export interface RevisionSet {
@@ -447,7 +377,13 @@ export interface Certificate {
   readonly updatedAtMs: number;
 }
 
-export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded';
+export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded' | 'cancelled';
+
+/** What was wanted of a service before an action. */
+export type ServiceBefore = Pick<
+  Service,
+  'spec' | 'started' | 'revision' | 'alike' | 'base' | 'rollout'
+>;
 export type TargetKind =
   | 'service'
   | 'container'
@@ -524,6 +460,8 @@ export interface Action {
   readonly targetName: string;
   /** The service whose convergence ends it; null for actions that are done at once. */
   readonly serviceId: ServiceId | null;
+  /** What was wanted of its service before, until it ends; null if there was none. */
+  readonly before: ServiceBefore | null;
   /** What it has to roll over the fleet; null for every other action. */
   readonly roll: Roll | null;
   /** The containers that it moves from node to node; null for every other action. */

@@ -16,12 +16,15 @@ export function toCommandFailure(error: unknown): CommandFailure {
 }
 
 function ofAction({ message, action }: ActionError): CommandFailure {
-  const isSuperseded = action.state === ActionState.SUPERSEDED;
+  // Somebody else had other plans.
+  const isConflict = [ActionState.SUPERSEDED, ActionState.CANCELLED].some(
+    (s) => s === action.state,
+  );
   const hints = [`see: fairlead action inspect ${action.id}`];
   if (action.targetKind === 'service' || action.targetKind === 'container') {
     hints.unshift(`see: fairlead explain ${action.targetName}`);
   }
-  return new CommandFailure(isSuperseded ? exitStatus.conflict : exitStatus.failed, message, hints);
+  return new CommandFailure(isConflict ? exitStatus.conflict : exitStatus.failed, message, hints);
 }
 
 function ofCall({ code, message, reason, violations }: FairleadError): CommandFailure {

@@ -59,6 +59,7 @@ const tones: Readonly<Record<string, Tone>> = {
   'engine away': 'bad',
   'partly running': 'bad',
   superseded: 'bad',
+  cancelled: 'bad',
   unplaceable: 'bad',
   stopped: 'dim',
   removed: 'dim',

@@ -95,6 +95,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   WatchProxies: 'read',
   GetAction: 'read',
   ListActions: 'read',
+  CancelAction: 'run',
   WatchActions: 'read',
   ListEvents: 'read',
   WatchEvents: 'read',

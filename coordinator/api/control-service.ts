@@ -15,6 +15,7 @@ import { version } from '../version.ts';
 import type { Authenticator } from './authentication.ts';
 import { AuthorityApi, type ReplaceableAuthority } from './authorities.ts';
 import { CertificateApi } from './certificates.ts';
+import { CancelApi } from './cancelling.ts';
 import type { ChangeLog } from './change-log.ts';
 import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
@@ -79,6 +80,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const shared = { ...parts, services: new ServiceMutations(parts) };
   const services = new ServiceApi(shared);
   const rollouts = new RolloutApi(shared);
+  const cancels = new CancelApi(shared);
   const containers = new ContainerApi(shared);
   const logs = new LogApi(shared);
   const execs = new ExecApi(shared);
@@ -159,6 +161,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     listProxies: (request, call) => queries.listProxies(request, call),
     watchProxies: (request, call) => queries.watchProxies(request, call),
     getAction: (request, call) => queries.getAction(request, call),
+    cancelAction: (request, call) => cancels.cancelAction(request, call),
     listActions: (request, call) => queries.listActions(request, call),
     watchActions: (request, call) => queries.watchActions(request, call),
     listEvents: (request, call) => queries.listEvents(request, call),

@@ -38,6 +38,7 @@ import type {
 import type { ContainerView } from '../orchestrator/views.ts';
 import type { ServiceState } from '../orchestrator/service-state.ts';
 import type { NodeClusterState } from '../scheduler/cluster-state.ts';
+import { undoingOf } from './cancellable.ts';
 
 // Words of the model in the contract's numbers. `satisfies` keeps each table complete.
 
@@ -95,6 +96,7 @@ const actionStates = {
   succeeded: ProtoActionState.SUCCEEDED,
   failed: ProtoActionState.FAILED,
   superseded: ProtoActionState.SUPERSEDED,
+  cancelled: ProtoActionState.CANCELLED,
 } as const satisfies Record<ActionState, ProtoActionState>;
 
 const moveStates = {
@@ -174,6 +176,7 @@ export function actionToProto(action: Action): ProtoAction {
     })),
     startedAt: new Date(action.startedAtMs),
     endedAt: dateOf(action.endedAtMs),
+    cancellable: action.state === 'in-progress' && undoingOf(action) !== null,
     moves: (action.moves?.members ?? []).map(moveToProto),
   };
 }

@@ -1,4 +1,5 @@
 import { DomainError } from '../../shared/errors.ts';
+import type { ContainerId, ServiceId } from '../../shared/ids.ts';
 import type {
   Action,
   Certificate,
@@ -9,7 +10,7 @@ import type {
   Token,
 } from '../model.ts';
 import type { Store } from '../store/store.ts';
-import { requireClusters, requireScope } from './authorization.ts';
+import { requireClusters, requireScope, requireUnlimited } from './authorization.ts';
 import type { Call } from './call.ts';
 
 /** Finds what requests name, within the caller's scope; throws 'not-found' or 'forbidden'. */
@@ -91,10 +92,20 @@ export class Lookup {
     return certificate;
   }
 
-  action(id: string): Action {
+  action(call: Call, id: string): Action {
     const action = this.#store.actions.get(required(id, 'action') as Action['id']);
     if (action === undefined) throw notFound('action', id);
+    const serviceId = this.serviceOf(action);
+    const service = serviceId === null ? undefined : this.#store.services.get(serviceId);
+    if (service === undefined) requireUnlimited(call, 'see this action');
+    else requireScope(call, service);
     return action;
+  }
+
+  /** The service that an action is on, or on a container of. */
+  serviceOf({ serviceId, targetKind, targetId }: Action): ServiceId | null {
+    if (serviceId !== null || targetKind !== 'container') return serviceId;
+    return this.#store.containers.get(targetId as ContainerId)?.serviceId ?? null;
   }
 }
 

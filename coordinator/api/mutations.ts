@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
 import type { Random } from '../../shared/random.ts';
-import type { Action, Moves, Roll, TargetKind } from '../model.ts';
+import type { Action, Moves, Roll, ServiceBefore, TargetKind } from '../model.ts';
 import { beginAction, endAction, type NewAction } from '../orchestrator/actions.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
@@ -23,6 +23,8 @@ export interface Mutation {
   readonly target: Target;
   /** The service whose convergence ends the action; null: done at once. */
   readonly serviceId: ServiceId | null;
+  /** The service as it is wanted until then; null: there is none. */
+  readonly before?: ServiceBefore | null;
   /** What it rolls over the fleet, which ends the action. */
   readonly roll?: Roll;
   /** What it moves from node to node, which ends the action. */
@@ -107,7 +109,7 @@ export class Mutations {
   #actionOf(
     call: Call,
     requestId: string,
-    { method, target, serviceId, roll, moves }: Mutation,
+    { method, target, serviceId, before, roll, moves }: Mutation,
   ): NewAction {
     return {
       id: this.#random.id() as ActionId,
@@ -116,6 +118,7 @@ export class Mutations {
       targetId: target.id,
       targetName: target.name,
       serviceId,
+      before,
       roll,
       moves,
       caller: { principal: call.principal.name, peer: call.peer },

@@ -4,7 +4,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import type { Action, Service } from '../model.ts';
-import type { ContainerId, ServiceId } from '../../shared/ids.ts';
+import type { ServiceId } from '../../shared/ids.ts';
 import type { Routing } from '../routing/routing.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
@@ -114,9 +114,7 @@ export class QueryApi {
   }
 
   getAction({ action: id }: proto.GetActionRequest, call: Call) {
-    const action = this.#deps.lookup.action(id);
-    this.#requireActionScope(action, call);
-    return { action: actionToProto(action) };
+    return { action: actionToProto(this.#deps.lookup.action(call, id)) };
   }
 
   listActions(request: proto.ListActionsRequest, call: Call) {
@@ -273,23 +271,10 @@ export class QueryApi {
     }
   }
 
-  /** The service that an action is on, or on a container of. */
-  #serviceOf({ serviceId, targetKind, targetId }: Action): ServiceId | null {
-    if (serviceId !== null || targetKind !== 'container') return serviceId;
-    return this.#deps.store.containers.get(targetId as ContainerId)?.serviceId ?? null;
-  }
-
   #reaches(action: Action, call: Call): boolean {
     if (call.principal.scope === null) return true;
-    const serviceId = this.#serviceOf(action);
+    const serviceId = this.#deps.lookup.serviceOf(action);
     return serviceId !== null && inScope(call, serviceId);
-  }
-
-  #requireActionScope(action: Action, call: Call): void {
-    const serviceId = this.#serviceOf(action);
-    const service = serviceId === null ? undefined : this.#deps.store.services.get(serviceId);
-    if (service === undefined) requireUnlimited(call, 'see this action');
-    else requireScope(call, service);
   }
 
   #requireEventScope(objectId: string, call: Call): void {

@@ -84,6 +84,7 @@ export class ServiceMutations {
         method,
         target: { kind: 'service', id: before.id, name: before.name },
         serviceId: before.id,
+        before: isNew ? null : before,
         event: change.event,
       },
       (tx) => {

@@ -1,5 +1,13 @@
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
-import type { Action, ActionState, Moves, Roll, TargetKind, TimelineEntry } from '../model.ts';
+import type {
+  Action,
+  ActionState,
+  Moves,
+  Roll,
+  ServiceBefore,
+  TargetKind,
+  TimelineEntry,
+} from '../model.ts';
 import type { Transaction } from '../store/store.ts';
 import type { Activity } from './service-state.ts';
 
@@ -20,6 +28,8 @@ export interface NewAction {
   readonly targetName: string;
   /** The service whose convergence ends the action; null: it is done at once, or as `roll` and `lasts` say. */
   readonly serviceId: ServiceId | null;
+  /** The service as it was wanted before. */
+  readonly before?: ServiceBefore | null | undefined;
   /** What it rolls over the fleet; its end is that of the action. */
   readonly roll?: Roll | undefined;
   /** What it moves from node to node; its end is that of the action. */
@@ -35,7 +45,7 @@ export interface NewAction {
  * still in progress is superseded.
  */
 export function beginAction(tx: Transaction, options: NewAction): Action {
-  const { caller, roll = null, moves = null, lasts = false, ...rest } = options;
+  const { caller, before = null, roll = null, moves = null, lasts = false, ...rest } = options;
   const { serviceId } = rest;
   for (const action of supersededBy(tx, options)) {
     endAction(tx, action, 'superseded', `by ${rest.method}`);
@@ -44,6 +54,7 @@ export function beginAction(tx: Transaction, options: NewAction): Action {
   const action: Action = {
     ...rest,
     ...caller,
+    before: before === null ? null : wantedOf(before),
     roll,
     moves,
     state: atOnce ? 'succeeded' : 'in-progress',
@@ -54,6 +65,11 @@ export function beginAction(tx: Transaction, options: NewAction): Action {
   };
   tx.actions.put(action);
   return action;
+}
+
+/** What there is to go back to. */
+function wantedOf({ spec, started, revision, alike, base, rollout }: ServiceBefore): ServiceBefore {
+  return { spec, started, revision, alike, base, rollout };
 }
 
 function supersededBy(
@@ -114,7 +130,7 @@ export function endAction(
   state: Exclude<ActionState, 'in-progress'>,
   message: string,
 ): void {
-  tx.actions.put({ ...action, state, message, endedAtMs: tx.nowMs });
+  tx.actions.put({ ...action, state, message, endedAtMs: tx.nowMs, before: null });
   tx.event({
     type: `action.${state}`,
     objectId: action.targetId,
@@ -138,6 +154,7 @@ export function activityOf(actions: Iterable<Action>, serviceId: ServiceId): Act
     case 'RollbackService':
     case 'ResumeService':
     case 'PromoteService':
+    case 'CancelAction':
       return 'redeploying';
     default:
       return 'starting';

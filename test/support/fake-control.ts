@@ -260,6 +260,7 @@ export class FakeControl implements AsyncDisposable {
       startedAt: new Date(1_700_000_000_000),
       endedAt: undefined,
       moves: [],
+      cancellable: true,
     });
     if (!this.holdActions) this.finishAction(id);
     return this.#actionOf(id);
@@ -800,6 +801,7 @@ const notPlayed: Methods<
   | 'pauseService'
   | 'resumeService'
   | 'promoteService'
+  | 'cancelAction'
   | 'upgradeNodes'
   | 'containerLogs'
   | 'serviceLogs'
@@ -828,6 +830,7 @@ const notPlayed: Methods<
   pauseService: refuse,
   resumeService: refuse,
   promoteService: refuse,
+  cancelAction: refuse,
   upgradeNodes: refuse,
   putCertificate: refuse,
   getCertificate: refuse,

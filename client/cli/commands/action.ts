@@ -2,7 +2,8 @@ import { Option, type Command } from 'commander';
 import { connected, type Invocation } from '../invocation.ts';
 import { actionKind } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
-import { printProgress } from '../mutate.ts';
+import { mutateEach, printProgress } from '../mutate.ts';
+import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { required } from '../required.ts';
 import { readCount, readDuration } from '../values.ts';
 
@@ -61,6 +62,29 @@ export function configure(action: Command): void {
         .default(0, 'for ever'),
     )
     .action(connected<{ readonly timeout: number }>(watch));
+
+  addCancel(action);
+}
+
+function addCancel(action: Command): void {
+  addMutationFlags(
+    action
+      .command('cancel')
+      .description('call actions off: what is wanted goes back to what it was before'),
+    { waits: true, lock: true },
+  )
+    .argument('<action...>', 'id')
+    .action(
+      connected<MutationFlags>(async (run) => {
+        const { client, args, signal } = run;
+        await mutateEach(run, args, (id) => ({
+          doing: `cancelling ${id}`,
+          call: (options) => client.control.cancelAction({ action: id, options }, { signal }),
+          kind: actionKind,
+          result: (answer) => Promise.resolve(required(answer.cancelled)),
+        }));
+      }),
+    );
 }
 
 async function watch({

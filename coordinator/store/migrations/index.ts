@@ -12,6 +12,7 @@ import { certificates } from './0011-certificates.ts';
 import { routes } from './0012-routes.ts';
 import { moves } from './0013-moves.ts';
 import { canaries } from './0014-canaries.ts';
+import { cancelling } from './0015-cancelling.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -29,4 +30,5 @@ export const migrations: readonly string[] = [
   routes,
   moves,
   canaries,
+  cancelling,
 ];

@@ -104,6 +104,8 @@ export const ActionState = {
   FAILED: 30,
   /** SUPERSEDED - A newer action on the same object took over. */
   SUPERSEDED: 40,
+  /** CANCELLED - Somebody called it off; see message for what became of it. */
+  CANCELLED: 50,
 } as const;
 
 export type ActionState = typeof ActionState[keyof typeof ActionState];
@@ -114,6 +116,7 @@ export namespace ActionState {
   export type SUCCEEDED = typeof ActionState.SUCCEEDED;
   export type FAILED = typeof ActionState.FAILED;
   export type SUPERSEDED = typeof ActionState.SUPERSEDED;
+  export type CANCELLED = typeof ActionState.CANCELLED;
 }
 
 export function actionStateFromJSON(object: any): ActionState {
@@ -133,6 +136,9 @@ export function actionStateFromJSON(object: any): ActionState {
     case 40:
     case "ACTION_STATE_SUPERSEDED":
       return ActionState.SUPERSEDED;
+    case 50:
+    case "ACTION_STATE_CANCELLED":
+      return ActionState.CANCELLED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ActionState");
   }
@@ -150,6 +156,8 @@ export function actionStateToJSON(object: ActionState): string {
       return "ACTION_STATE_FAILED";
     case ActionState.SUPERSEDED:
       return "ACTION_STATE_SUPERSEDED";
+    case ActionState.CANCELLED:
+      return "ACTION_STATE_CANCELLED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ActionState");
   }
@@ -283,7 +291,7 @@ export interface Action {
   targetName: string;
   /** How it goes. */
   state: ActionState;
-  /** Why it failed or was superseded, or what rests now that it succeeded. Empty otherwise. */
+  /** Why it failed, was superseded or cancelled, or what rests now that it succeeded. Empty otherwise. */
   message: string;
   /** Name of the token that asked. */
   principal: string;
@@ -303,6 +311,8 @@ export interface Action {
     | undefined;
   /** What becomes of each container that it moves from node to node; empty for all that move none. */
   moves: ContainerMove[];
+  /** True: it goes on, and CancelAction can call it off. */
+  cancellable: boolean;
 }
 
 /** A container that an action moves to another node. */
@@ -480,6 +490,7 @@ function createBaseAction(): Action {
     startedAt: undefined,
     endedAt: undefined,
     moves: [],
+    cancellable: false,
   };
 }
 
@@ -526,6 +537,9 @@ export const Action: MessageFns<Action> = {
     }
     for (const v of message.moves) {
       ContainerMove.encode(v!, writer.uint32(114).fork()).join();
+    }
+    if (message.cancellable !== false) {
+      writer.uint32(120).bool(message.cancellable);
     }
     return writer;
   },
@@ -655,6 +669,14 @@ export const Action: MessageFns<Action> = {
             message.moves.push(ContainerMove.decode(reader, reader.uint32()));
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.cancellable = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -711,6 +733,7 @@ export const Action: MessageFns<Action> = {
       moves: globalThis.Array.isArray(object?.moves)
         ? object.moves.map((e: any) => ContainerMove.fromJSON(e))
         : [],
+      cancellable: isSet(object.cancellable) ? globalThis.Boolean(object.cancellable) : false,
     };
   },
 
@@ -758,6 +781,9 @@ export const Action: MessageFns<Action> = {
     if (message.moves?.length) {
       obj.moves = message.moves.map((e) => ContainerMove.toJSON(e));
     }
+    if (message.cancellable !== false) {
+      obj.cancellable = message.cancellable;
+    }
     return obj;
   },
 
@@ -780,6 +806,7 @@ export const Action: MessageFns<Action> = {
     message.startedAt = object.startedAt ?? undefined;
     message.endedAt = object.endedAt ?? undefined;
     message.moves = object.moves?.map((e) => ContainerMove.fromPartial(e)) || [];
+    message.cancellable = object.cancellable ?? false;
     return message;
   },
 };

@@ -1103,6 +1103,28 @@ export interface GetActionResponse {
   action: Action | undefined;
 }
 
+/** Asks CancelAction. */
+export interface CancelActionRequest {
+  /** Id of the action; required. */
+  action: string;
+  /** Lock by the version of the service that it is on, retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers CancelAction. */
+export interface CancelActionResponse {
+  /** The action that was called off, as it is then. */
+  cancelled:
+    | Action
+    | undefined;
+  /** The action that takes it back, to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
 /** Asks ListActions. */
 export interface ListActionsRequest {
   /** Only of this object, by id or name; empty: of all. */
@@ -11200,6 +11222,198 @@ export const GetActionResponse: MessageFns<GetActionResponse> = {
   },
 };
 
+function createBaseCancelActionRequest(): CancelActionRequest {
+  return { action: "", options: undefined };
+}
+
+export const CancelActionRequest: MessageFns<CancelActionRequest> = {
+  encode(message: CancelActionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.action !== "") {
+      writer.uint32(10).string(message.action);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelActionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelActionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CancelActionRequest {
+    return {
+      action: isSet(object.action) ? globalThis.String(object.action) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: CancelActionRequest): unknown {
+    const obj: any = {};
+    if (message.action !== "") {
+      obj.action = message.action;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CancelActionRequest>): CancelActionRequest {
+    return CancelActionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelActionRequest>): CancelActionRequest {
+    const message = createBaseCancelActionRequest();
+    message.action = object.action ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCancelActionResponse(): CancelActionResponse {
+  return { cancelled: undefined, action: undefined, plan: undefined };
+}
+
+export const CancelActionResponse: MessageFns<CancelActionResponse> = {
+  encode(message: CancelActionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cancelled !== undefined) {
+      Action.encode(message.cancelled, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelActionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelActionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cancelled = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CancelActionResponse {
+    return {
+      cancelled: isSet(object.cancelled) ? Action.fromJSON(object.cancelled) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: CancelActionResponse): unknown {
+    const obj: any = {};
+    if (message.cancelled !== undefined) {
+      obj.cancelled = Action.toJSON(message.cancelled);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CancelActionResponse>): CancelActionResponse {
+    return CancelActionResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelActionResponse>): CancelActionResponse {
+    const message = createBaseCancelActionResponse();
+    message.cancelled = (object.cancelled !== undefined && object.cancelled !== null)
+      ? Action.fromPartial(object.cancelled)
+      : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 function createBaseListActionsRequest(): ListActionsRequest {
   return { target: "", inProgress: false, limit: 0 };
 }
@@ -14792,6 +15006,21 @@ export const ControlServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /**
+     * Calls an action off: what is wanted goes back to what it was before. A change of a service, its count or its
+     * links is taken back as a whole, an update as by RollbackService; what was started is stopped, what was stopped is
+     * started; a container stays; a node that is drained takes containers again; an upgrade of nodes goes no
+     * further. FAILED_PRECONDITION: with ACTION_ENDED if it has, with ACTION_NOT_CANCELLABLE for what has no way
+     * back. Who may do something may cancel it.
+     */
+    cancelAction: {
+      name: "CancelAction",
+      requestType: CancelActionRequest as typeof CancelActionRequest,
+      requestStream: false,
+      responseType: CancelActionResponse as typeof CancelActionResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Events in their order. */
     listEvents: {
       name: "ListEvents",
@@ -15224,6 +15453,17 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: WatchActionsRequest,
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<WatchActionsResponse>>;
+  /**
+   * Calls an action off: what is wanted goes back to what it was before. A change of a service, its count or its
+   * links is taken back as a whole, an update as by RollbackService; what was started is stopped, what was stopped is
+   * started; a container stays; a node that is drained takes containers again; an upgrade of nodes goes no
+   * further. FAILED_PRECONDITION: with ACTION_ENDED if it has, with ACTION_NOT_CANCELLABLE for what has no way
+   * back. Who may do something may cancel it.
+   */
+  cancelAction(
+    request: CancelActionRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<CancelActionResponse>>;
   /** Events in their order. */
   listEvents(
     request: ListEventsRequest,
@@ -15596,6 +15836,17 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<WatchActionsRequest>,
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<WatchActionsResponse>;
+  /**
+   * Calls an action off: what is wanted goes back to what it was before. A change of a service, its count or its
+   * links is taken back as a whole, an update as by RollbackService; what was started is stopped, what was stopped is
+   * started; a container stays; a node that is drained takes containers again; an upgrade of nodes goes no
+   * further. FAILED_PRECONDITION: with ACTION_ENDED if it has, with ACTION_NOT_CANCELLABLE for what has no way
+   * back. Who may do something may cancel it.
+   */
+  cancelAction(
+    request: DeepPartial<CancelActionRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<CancelActionResponse>;
   /** Events in their order. */
   listEvents(
     request: DeepPartial<ListEventsRequest>,

@@ -90,6 +90,13 @@ const changes: Readonly<
     'service new',
     ({ control }) => control.rollbackService({ service: 'new', revision: 1 }),
   ],
+  CancelAction: [
+    'service new',
+    async ({ control }) => {
+      const { action } = await control.scaleService({ service: 'new', replicas: 5 });
+      return await control.cancelAction({ action: action?.id ?? '' });
+    },
+  ],
   StopService: ['service new', ({ control }) => control.stopService({ service: 'new' })],
   AddLink: [
     'service new',

@@ -205,6 +205,7 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/ListProxies': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/WatchProxies': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/GetAction': [{ action: 'action-on-web' }, whoReadsWeb],
+  '/fairlead.v1.ControlService/CancelAction': [{ action: 'action-on-web', options }, whoRunsWeb],
   // These leave out what is not in scope.
   '/fairlead.v1.ControlService/ListActions': [{ target: 'web' }, whoReads],
   '/fairlead.v1.ControlService/WatchActions': [{ target: 'web' }, whoReads],
@@ -291,6 +292,7 @@ function furnish(stateDir: string): string {
     tx.actions.put({
       ...{ id: 'action-on-web' as ActionId, method: 'ScaleService', targetKind: 'service' },
       ...{ targetId: 'web-id', targetName: 'web', serviceId: serviceId('web-id'), roll: null },
+      before: null,
       moves: null,
       ...{ state: 'succeeded', message: '', principal: 'admin', peer: '', requestId: '' },
       ...{ timeline: [], startedAtMs: 0, endedAtMs: 0 },

@@ -234,7 +234,7 @@ describe('a transaction', () => {
 describe('actions and events', () => {
   const anAction = (index: number, state: 'succeeded' | 'in-progress') => ({
     ...{ id: `action-${index}` as never, method: 'X', targetKind: 'service' as const },
-    ...{ targetId: '', targetName: '', serviceId: null, roll: null, moves: null },
+    ...{ targetId: '', targetName: '', serviceId: null, roll: null, before: null, moves: null },
     ...{ state, message: '' },
     ...{
       principal: '',
