@@ -227,7 +227,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       ...{ ...sessions, dispatcher, upgrades, streams, tokens },
       ...child('agents'),
     }),
-    proxies: proxyService({ ...sessions, routing, epoch, ...child('proxies') }),
+    proxies: proxyService({ ...sessions, sealing, routing, epoch, ...child('proxies') }),
   };
 }
 

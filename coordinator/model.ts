@@ -1,13 +1,12 @@
 import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type { Liveness, Readiness } from '../shared/health-check.ts';
 import type { Route } from '../shared/routing.ts';
+import type { FrontendTls } from './tls-model.ts';
 import type {
   ActionId,
-  CertificateId,
   ContainerId,
   NodeClusterId,
   NodeId,
-  ProxyId,
   ServiceId,
   TokenId,
 } from '../shared/ids.ts';
@@ -341,42 +340,6 @@ export interface Token {
   readonly expiresAtMs: number | null;
 }
 
-/** What a certificate says of itself, and what is to be said of it. */
-export interface CertificateFacts {
-  /** Host names and addresses that it is for, in lower case. */
-  readonly hosts: readonly string[];
-  readonly subject: string;
-  readonly issuer: string;
-  readonly serialNumber: string;
-  /** SHA-256 of the server's own, hexadecimal. */
-  readonly fingerprint: string;
-  readonly notBeforeMs: number;
-  /** The earliest end in its chain. */
-  readonly notAfterMs: number;
-  readonly keyType: string;
-  readonly chainLength: number;
-  /** What is odd about it although it can be used, in words. */
-  readonly warnings: readonly string[];
-}
-
-/** What load balancers show to clients. */
-export interface Certificate {
-  readonly id: CertificateId;
-  readonly name: string;
-  readonly source: 'caller' | 'folder';
-  /** Load balancer services that it is limited to; empty: every one that serves one of its hosts. */
-  readonly serviceIds: readonly ServiceId[];
-  readonly chainPem: string;
-  /** Encrypted by the sealing key, for this record alone. */
-  readonly sealedKey: string;
-  readonly facts: CertificateFacts;
-  /** Days that were left when its end was last told; null: not yet. */
-  readonly toldDays: number | null;
-  readonly version: number;
-  readonly createdAtMs: number;
-  readonly updatedAtMs: number;
-}
-
 export type ActionState = 'in-progress' | 'succeeded' | 'failed' | 'superseded' | 'cancelled';
 
 /** What was wanted of a service before an action. */
@@ -514,6 +477,8 @@ export interface Frontend {
   readonly port: number;
   readonly mode: 'http' | 'tcp';
   readonly defaultBackend: string;
+  /** Null: it speaks without TLS. */
+  readonly tls: FrontendTls | null;
   /** The first that matches counts. */
   readonly routes: readonly PlacedRoute[];
 }
@@ -543,11 +508,4 @@ export interface Target {
   readonly drainTimeoutMs: number;
   /** Its container is sent requests elsewhere, or is not linked any more; it goes when it has drained. */
   readonly leaving: boolean;
-}
-
-/** Where a proxy's session stands; see routing/. */
-export interface ProxyIdentity {
-  readonly id: ProxyId;
-  readonly name: string;
-  readonly serviceId: ServiceId;
 }

@@ -1,6 +1,7 @@
 import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type { Liveness, Readiness } from '../shared/health-check.ts';
 import type { Route } from '../shared/routing.ts';
+import type { TlsSettings } from './tls-model.ts';
 
 // What a user asks of a service, without protobuf or undefined. `model.ts` hands it on.
 
@@ -82,6 +83,8 @@ export interface ServiceSpec {
   readonly sequential: boolean;
   /** Which requests come to it at every load balancer that links to it. */
   readonly routes: readonly Route[];
+  /** How a load balancer speaks TLS with its clients. */
+  readonly tls: TlsSettings;
 }
 
 /** What a container needs free on its node. */

@@ -12,6 +12,16 @@ export interface Frontend {
   readonly defaultBackend: string;
   /** Which requests go elsewhere; the first that matches counts. */
   readonly routes: readonly FrontendRoute[];
+  /** How it speaks TLS with clients; undefined: it does not. */
+  readonly tls?: FrontendTls | undefined;
+}
+
+/** How a frontend speaks TLS with clients. */
+export interface FrontendTls {
+  readonly policy: 'intermediate' | 'modern';
+  readonly clientCertificates: 'none' | 'optional' | 'required';
+  /** Authorities that certificates of clients are to be issued by; empty where none are asked for. */
+  readonly clientCaPem: string;
 }
 
 /** A route at one frontend. */

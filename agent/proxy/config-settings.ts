@@ -1,3 +1,5 @@
+import type { TlsPaths } from './certificates/tls-bind.ts';
+
 /** Names of proxies in the file that are ours begin so; the coordinator's never do. */
 export const ownPrefix = 'fairlead-';
 
@@ -22,4 +24,5 @@ export interface ConfigSettings {
   readonly metricsAddress: string;
   /** Whether every request makes a line on HAProxy's standard output. */
   readonly accessLog: boolean;
+  readonly tls: TlsPaths;
 }

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { type Structure, type Target } from './backend-list.ts';
 import { renderConfig } from './config-file.ts';
+import { certificateListIn } from './certificates/certificate-files.ts';
+import { ClientCaFiles } from './certificates/client-ca-files.ts';
 import type { ConfigSettings } from './config-settings.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
 import { MapFiles } from './map-files.ts';
@@ -42,6 +44,7 @@ export class ConfigStore {
   readonly #haproxy: HaproxyProcess;
   readonly #maps: MapFiles;
   readonly #candidateMaps: MapFiles;
+  readonly #clientCas: ClientCaFiles;
   #writing: Promise<unknown> = Promise.resolve();
 
   constructor(paths: StatePaths, settings: FixedSettings, haproxy: HaproxyProcess) {
@@ -50,6 +53,7 @@ export class ConfigStore {
     this.#haproxy = haproxy;
     this.#maps = new MapFiles(paths.maps);
     this.#candidateMaps = new MapFiles(paths.candidateMaps);
+    this.#clientCas = new ClientCaFiles(paths.certificates);
   }
 
   /** The maps of a configuration by the paths at which HAProxy has them. */
@@ -73,6 +77,7 @@ export class ConfigStore {
   ): Promise<string | undefined> {
     const text = this.#render(configuration, targets, this.#candidateMaps);
     await this.#candidateMaps.write(mapsOf(configuration.frontends));
+    await this.#clientCas.write(configuration.frontends);
     await writeAtomically(this.#paths.candidate, text);
     return await this.#haproxy.check(this.#paths.candidate, signal);
   }
@@ -96,6 +101,7 @@ export class ConfigStore {
       action(async ({ configuration, targets }) => {
         const text = this.#render(configuration, targets, this.#maps);
         await this.#maps.write(mapsOf(configuration.frontends));
+        await this.#clientCas.write(configuration.frontends);
         await writeAtomically(this.#paths.config, text);
       }),
     );
@@ -120,6 +126,10 @@ export class ConfigStore {
         serverStatePath: this.#paths.serverState,
         handoffSocketPath: this.#paths.handoffSocket,
         mapPath: (name) => maps.pathOf(name),
+        tls: {
+          certificateList: certificateListIn(this.#paths.certificates),
+          clientCa: (pem) => this.#clientCas.pathOf(pem),
+        },
       },
     );
   }

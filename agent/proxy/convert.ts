@@ -27,6 +27,7 @@ import type {
   RejectedTarget,
   Target,
 } from './backend-list.ts';
+import { frontendTlsOf } from './certificates/tls-convert.ts';
 import { ownPrefix } from './config-settings.ts';
 import type { AppliedVersion, HaproxyStatus, Outgoing, TargetStatus } from './outbox.ts';
 import { agentVersion } from './version.ts';
@@ -97,7 +98,7 @@ export function helloOf(greeting: Greeting): ProxySessionRequest {
   const { proxyId, name, service, status, applied } = greeting;
   const value: ProxyHello = {
     protocolVersion,
-    verbs: ['routes'],
+    verbs: ['routes', 'tls'],
     proxyId,
     name,
     service,
@@ -127,6 +128,12 @@ export function requestOf(outgoing: Outgoing): ProxySessionRequest {
           },
         },
       };
+    case 'certificates': {
+      const certificates = outgoing.held.map(({ id, digest, refusal }) => {
+        return { certificate: { id, digest }, message: refusal };
+      });
+      return { message: { $case: 'certificates', value: { certificates } } };
+    }
     case 'status':
       return { message: { $case: 'status', value: statusToProto(outgoing.status) } };
   }
@@ -205,6 +212,8 @@ function modeOf(mode: ProtoTarget['mode']): Target['mode'] | undefined {
 
 function frontendOf(message: ProtoFrontend): Frontend | string {
   const { name, port, mode, defaultBackend } = message;
+  const tls = message.tls === undefined ? undefined : frontendTlsOf(message.tls);
+  if (typeof tls === 'string') return tls;
   const protocol = protocolOf(mode);
   if (protocol === undefined) return 'its mode is neither HTTP nor TCP';
   if (!isPort(port)) return `${port} is no port`;
@@ -212,7 +221,7 @@ function frontendOf(message: ProtoFrontend): Frontend | string {
   const routes = message.routes.map(routeOf);
   const problem = routes.find((route) => typeof route === 'string');
   if (problem !== undefined) return problem;
-  return { name, port, protocol, defaultBackend, routes: routes.filter(isRoute) };
+  return { name, port, protocol, defaultBackend, routes: routes.filter(isRoute), tls };
 }
 
 /** Names are checked here; all other text of a route goes through `word`, which can take any. */

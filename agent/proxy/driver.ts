@@ -31,6 +31,8 @@ export interface DriverDeps {
   readonly configStore: ConfigStore;
   readonly listFile: ListFile;
   readonly outbox: Outbox;
+  /** Called when another worker serves. */
+  readonly onWorker: () => void;
 }
 
 /**
@@ -253,6 +255,7 @@ export class HaproxyDriver {
     live.connection.client.onClose(() => {
       this.#wakeup.notify();
     });
+    this.#deps.onWorker();
     this.saving.notify();
   }
 

@@ -1,5 +1,6 @@
 import { httpLogLines, tcpLogLines } from './access-log.ts';
 import type { Frontend } from './backend-list.ts';
+import { clientCertificateRules, handoffName, tlsParameters } from './certificates/tls-bind.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { matchingRules, routeRules } from './route-rules.ts';
@@ -27,18 +28,18 @@ function defaultRules(frontend: Frontend, backends: ReadonlySet<string>): string
 }
 
 /** What clients connect to. */
-function bindLines({ port }: Frontend): string[] {
-  return [`bind :${port}`];
+function bindLines(frontend: Frontend, settings: ConfigSettings): string[] {
+  return [`bind :${frontend.port}${tlsParameters(frontend, settings.tls)}`];
 }
 
 function tcpFrontend(
   frontend: Frontend,
   backends: ReadonlySet<string>,
-  { accessLog }: ConfigSettings,
+  settings: ConfigSettings,
 ): string {
   return section(`frontend ${frontend.name} from ${ownPrefix}tcp`, [
-    ...bindLines(frontend),
-    ...(accessLog ? tcpLogLines : []),
+    ...bindLines(frontend, settings),
+    ...(settings.accessLog ? tcpLogLines : []),
     ...defaultRules(frontend, backends),
   ]);
 }
@@ -53,16 +54,17 @@ function httpFrontend(
   backends: ReadonlySet<string>,
   settings: ConfigSettings,
 ): string {
-  const { name, port, routes } = frontend;
+  const { name, port, routes, tls } = frontend;
   const handoff = `${ownPrefix}handoff-${port}`;
   const socketPath = settings.handoffSocketPath(port);
   const isHanded = `{ stopping } { srv_is_up(${handoff}/next) }`;
   const head = [
-    ...bindLines(frontend),
-    `bind unix@${socketPath} mode 600 accept-proxy`,
+    ...bindLines(frontend, settings),
+    `bind unix@${socketPath} mode 600 accept-proxy name ${handoffName}`,
     'monitor-uri /_lb_ping',
     ...(settings.accessLog ? httpLogLines(isHanded) : []),
-    'http-request set-header X-Forwarded-Proto http',
+    `http-request set-header X-Forwarded-Proto ${tls === undefined ? 'http' : 'https'}`,
+    ...clientCertificateRules(tls),
   ];
   const rules =
     routes.length === 0

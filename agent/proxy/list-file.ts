@@ -5,6 +5,11 @@ import type { ListSnapshot } from './backend-list.ts';
 import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
 
 const protocol = z.enum(['http', 'tcp']);
+const tls = z.object({
+  policy: z.enum(['intermediate', 'modern']),
+  clientCertificates: z.enum(['none', 'optional', 'required']),
+  clientCaPem: z.string(),
+});
 
 /** In the JSON form of the contract, which says how what is new or gone is read. */
 const route = z.object({
@@ -27,6 +32,7 @@ const listSchema = z.object({
       protocol,
       defaultBackend: z.string(),
       routes: z._default(z.array(route), []),
+      tls: z.optional(tls),
     }),
   ),
   backends: z.array(z.object({ name: z.string(), protocol })),

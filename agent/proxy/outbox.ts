@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
+import type { HeldCertificate } from './certificates/served-certificate.ts';
 
 /** A version that took effect, and the targets that could not be brought into it. */
 export interface AppliedVersion {
@@ -59,6 +60,7 @@ export type Outgoing =
       readonly targets: readonly TargetStatus[];
       readonly clientConnections: number;
     }
+  | { readonly kind: 'certificates'; readonly held: readonly HeldCertificate[] }
   | { readonly kind: 'status'; readonly status: HaproxyStatus };
 
 /**
@@ -77,6 +79,8 @@ export class Outbox {
     history: { reloads: 0, restarts: 0, loadings: [], lastError: undefined },
   };
   #statusPending = false;
+  #held: readonly HeldCertificate[] = [];
+  #heldPending = false;
   #clientConnections = 0;
   #clientConnectionsPending = false;
   readonly #problems = new Map<string, string>();
@@ -119,6 +123,13 @@ export class Outbox {
   dropTarget(targetId: string): void {
     this.#targets.delete(targetId);
     this.#targetsPending.delete(targetId);
+  }
+
+  setCertificates(held: readonly HeldCertificate[]): void {
+    if (JSON.stringify(held) === JSON.stringify(this.#held)) return;
+    this.#held = held;
+    this.#heldPending = true;
+    this.wakeup.notify();
   }
 
   setClientConnections(count: number): void {
@@ -167,6 +178,7 @@ export class Outbox {
     this.#appliedPending = false;
     for (const id of this.#targets.keys()) this.#targetsPending.add(id);
     this.#clientConnectionsPending = this.#clientConnections > 0;
+    this.#heldPending = this.#held.length > 0;
     this.#statusPending = false;
     this.wakeup.notify();
   }
@@ -182,6 +194,10 @@ export class Outbox {
       this.#targetsPending.clear();
       this.#clientConnectionsPending = false;
       return { kind: 'targets', targets, clientConnections: this.#clientConnections };
+    }
+    if (this.#heldPending) {
+      this.#heldPending = false;
+      return { kind: 'certificates', held: this.#held };
     }
     if (!this.#statusPending) return undefined;
     this.#statusPending = false;

@@ -3,6 +3,8 @@ import type { Clock } from '../../shared/clock.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
+import { CertificateFiles } from './certificates/certificate-files.ts';
+import { CertificateKeeper } from './certificates/certificate-keeper.ts';
 import { ConfigStore, portsOf } from './config-store.ts';
 import type { ProxyAgentConfig } from './config.ts';
 import { Enrolment } from './enrolment.ts';
@@ -55,6 +57,7 @@ export async function runProxyAgent(
   const running = [
     driver.run(life.signal),
     driver.drainer.run(life.signal),
+    parts.certificates.run(life.signal),
     reportRegularly(parts, deps, life.signal),
     saveRegularly(parts, deps, life.signal),
     enrolment.run(life.signal),
@@ -76,6 +79,7 @@ interface Parts {
   readonly listFile: ListFile;
   readonly outbox: Outbox;
   readonly driver: HaproxyDriver;
+  readonly certificates: CertificateKeeper;
   readonly enrolment: Enrolment;
   readonly session: ProxySession;
 }
@@ -98,6 +102,7 @@ async function build(
   const configStore = new ConfigStore(paths, config, haproxy);
   const listFile = new ListFile(paths.list, log);
   const outbox = new Outbox(clock);
+  const certificates = await openCertificates(paths, { configStore, haproxy, outbox, clock, log });
   const driver = new HaproxyDriver({
     clock,
     random: () => random.fraction(),
@@ -106,14 +111,13 @@ async function build(
     configStore,
     listFile,
     outbox,
-  });
-  const enrolment = new Enrolment(
-    {
-      ...{ clock, random, log: log.child({ component: 'identity' }) },
-      trustFile: new TrustFile(paths.trust, log),
+    onWorker: () => {
+      certificates.look();
     },
-    config,
-  );
+  });
+  const identity = { clock, random, log: log.child({ component: 'identity' }) };
+  const trustFile = new TrustFile(paths.trust, log);
+  const enrolment = new Enrolment({ ...identity, trustFile }, config);
   const session = new ProxySession(
     {
       clock,
@@ -132,10 +136,39 @@ async function build(
         driver.replaceList(snapshot);
       },
       onDelta: (delta) => driver.changeList(delta),
+      onCertificates: (all) => {
+        certificates.take(all);
+      },
     },
     config,
   );
-  return { haproxy, configStore, listFile, outbox, driver, enrolment, session };
+  return { haproxy, configStore, listFile, outbox, driver, certificates, enrolment, session };
+}
+
+async function openCertificates(
+  { certificates: directory }: StatePaths,
+  {
+    configStore,
+    haproxy,
+    outbox,
+    clock,
+    log: parent,
+  }: Pick<Parts, 'configStore' | 'haproxy' | 'outbox'> & Pick<ProxyAgentDeps, 'clock' | 'log'>,
+): Promise<CertificateKeeper> {
+  const log = parent.child({ component: 'certificates' });
+  const keeper = new CertificateKeeper({
+    ...{ clock, log, files: new CertificateFiles(directory, log) },
+    exclusively: (action) => configStore.exclusively(action),
+    connect: async (signal) => (await haproxy.connect(signal)).client,
+    onHeld: (held) => {
+      outbox.setCertificates(held);
+    },
+    onProblem: (words) => {
+      outbox.setProblem('certificates', words);
+    },
+  });
+  await keeper.open();
+  return keeper;
 }
 
 /** An id that was made up stays the same for ever: the coordinator knows the proxy by it. */

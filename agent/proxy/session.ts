@@ -13,6 +13,8 @@ import { backoffMs, keepRunning } from '../../shared/retry.ts';
 import { openChannel } from '../../shared/rpc/client.ts';
 import { Lease } from '../../shared/rpc/lease.ts';
 import type { ListDelta, ListSnapshot } from './backend-list.ts';
+import { CertificateInbox } from './certificates/certificate-inbox.ts';
+import type { ServedCertificate } from './certificates/served-certificate.ts';
 import { deltaOf, helloOf, requestOf, snapshotOf, type Greeting } from './convert.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { Outbox } from './outbox.ts';
@@ -34,14 +36,20 @@ export interface ProxySessionDeps {
   readonly onSnapshot: (snapshot: ListSnapshot) => void;
   /** False: a version is missing before it. */
   readonly onDelta: (delta: ListDelta) => boolean;
+  /** All certificates that are to be shown, the default first. */
+  readonly onCertificates: (certificates: readonly ServedCertificate[]) => void;
 }
 
 export interface ProxySessionOptions {
   readonly coordinator: string;
 }
 
+type Message = ProxySessionResponse['message'];
+type CertificateMessage = Extract<Message, { readonly $case: 'certificate' | 'certificates' }>;
+
 /** One stream, from its opening to its end. */
 interface Conversation {
+  readonly certificates: CertificateInbox;
   heartbeatMs: number;
   lease: Lease;
   wasWelcome: boolean;
@@ -91,6 +99,7 @@ export class ProxySession {
   async #attempt(signal: AbortSignal): Promise<void> {
     using life = new ChildController(signal);
     const conversation: Conversation = {
+      certificates: new CertificateInbox(),
       heartbeatMs: defaultHeartbeatMs,
       lease: new Lease(defaultLeaseMs, this.#deps.clock),
       wasWelcome: false,
@@ -167,14 +176,15 @@ export class ProxySession {
     for await (const { message } of responses) {
       conversation.lease.renew();
       if (message?.$case === 'welcome') onWelcome();
-      this.#take(message, conversation);
+      if (isOfCertificates(message)) this.#takeCertificates(message, conversation);
+      else this.#take(message, conversation);
     }
     throw new DomainError('unavailable', 'the coordinator ended the session', {
       reason: 'SESSION_ENDED',
     });
   }
 
-  #take(message: ProxySessionResponse['message'], conversation: Conversation): void {
+  #take(message: Exclude<Message, CertificateMessage>, conversation: Conversation): void {
     const { clock, log, outbox, enrolment, onSnapshot, onDelta } = this.#deps;
     switch (message?.$case) {
       case 'welcome': {
@@ -212,6 +222,20 @@ export class ProxySession {
     }
   }
 
+  /** What was never sent is not to cost what is there: the coordinator says all anew in another session. */
+  #takeCertificates(
+    message: CertificateMessage,
+    { certificates }: Pick<Conversation, 'certificates'>,
+  ): void {
+    if (message.$case === 'certificate') {
+      certificates.take(message.value);
+      return;
+    }
+    const listed = certificates.listed(message.value);
+    if (listed !== undefined) this.#deps.onCertificates(listed);
+    else this.#deps.log.error('a list of certificates names some that were never sent');
+  }
+
   /** What the agent says, made when the connection can take it: always the latest, never a backlog. */
   async *#requests(
     conversation: Conversation,
@@ -247,4 +271,8 @@ async function endWhenSilent(conversation: Conversation, life: ChildController):
       reason: 'LEASE_EXPIRED',
     }),
   );
+}
+
+function isOfCertificates(message: Message): message is CertificateMessage {
+  return message?.$case === 'certificate' || message?.$case === 'certificates';
 }

@@ -26,6 +26,8 @@ export interface StatePaths {
   readonly proxyId: string;
   /** Whom to trust as the coordinator. */
   readonly trust: string;
+  /** Directory of certificates and their keys. */
+  readonly certificates: string;
   readonly handoffSocket: (port: number) => string;
   /** Maps of routes that `config` refers to. */
   readonly maps: string;
@@ -56,6 +58,7 @@ export function statePaths(stateDir: string): StatePaths {
     list: join(directory, 'list.json'),
     proxyId: join(directory, 'proxy-id'),
     trust: join(directory, 'trust.json'),
+    certificates: join(directory, 'certificates'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),
     maps: join(directory, 'maps'),
     candidateMaps: join(directory, 'maps.new'),

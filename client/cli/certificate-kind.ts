@@ -1,8 +1,7 @@
 import { Certificate, CertificateSource } from '../../shared/gen/fairlead/v1/tls.ts';
+import { expiryCell } from './certificate-cells.ts';
 import type { Kind } from './kinds.ts';
 import type { Cell } from './table.ts';
-
-const dayMs = 86_400_000;
 
 /** How certificates are shown. */
 export const certificateKind: Kind<Certificate> = {
@@ -27,13 +26,4 @@ export const certificateKind: Kind<Certificate> = {
 function servicesOf({ services, stranded }: Certificate): Cell {
   if (stranded) return { text: 'none left', tone: 'bad' };
   return services.join(' ') || 'all';
-}
-
-/** The day that it ends, and how far that is. */
-export function expiryCell(notAfter: Date | undefined, nowMs: number): Cell {
-  if (notAfter === undefined) return '';
-  const date = notAfter.toISOString().slice(0, 10);
-  const days = Math.floor((notAfter.getTime() - nowMs) / dayMs);
-  if (days < 0) return { text: `${date} (expired)`, tone: 'bad' };
-  return { text: `${date} (${days}d)`, tone: days < 7 ? 'bad' : days < 14 ? 'busy' : 'plain' };
 }

@@ -13,6 +13,7 @@ import {
   type ServiceSpec,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import { Token } from '../../shared/gen/fairlead/v1/token.ts';
+import { certificatesOf } from './certificate-cells.ts';
 import { age, type Cell, type Column } from './table.ts';
 import {
   actionStateWords,
@@ -253,6 +254,7 @@ export const proxyKind: Kind<Proxy> = {
     },
     { title: 'CLIENTS', cell: ({ clientConnections }) => String(clientConnections) },
     { title: 'HAPROXY', cell: ({ haproxyVersion }) => haproxyVersion },
+    { title: 'CERTIFICATES', cell: certificatesOf, optional: true },
     { title: 'RELOADS', cell: ({ history }) => String(history?.reloads ?? 0) },
     { title: 'LAST', cell: lastLoading, optional: true },
     { title: 'SEEN', cell: ({ lastSeenAt }, nowMs) => age(lastSeenAt, nowMs) },

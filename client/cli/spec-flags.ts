@@ -7,6 +7,7 @@ import { environment } from './context.ts';
 import { addOptionFlags, listsOf, type FlagGroup } from './option-flags.ts';
 import { healthFlags } from './health-flags.ts';
 import { placementFlags } from './placement-flags.ts';
+import { tlsFlags } from './tls-flags.ts';
 import {
   collect,
   collectWords,
@@ -31,6 +32,7 @@ export const optionGroups: readonly FlagGroup[] = [
   ...placementFlags,
   ...containerFlags,
   ...healthFlags,
+  ...tlsFlags,
 ];
 
 /** The flags that define a service, as they are given to create, run and set. */

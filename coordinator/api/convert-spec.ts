@@ -23,6 +23,7 @@ import {
   readinessFromProto,
   readinessToProto,
 } from './convert-health.ts';
+import { tlsFromProto, tlsToProto } from './convert-tls.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import {
   argumentsFromProto,
@@ -121,6 +122,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     platforms: platformsFromProto(spec.platforms, `${field}.platforms`, into),
     restartLimit: restartLimitFromProto(spec, `${field}.restart_limit`, into),
     sequential: spec.sequential,
+    tls: tlsFromProto(spec.tls, { field: `${field}.tls`, ports, apiRole }, into),
     liveness: livenessFromProto(spec.liveness, { field: `${field}.liveness`, ports }, into),
     routes: routesFromProto(
       spec.routes,
@@ -183,6 +185,7 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     platforms: [...spec.platforms],
     restartLimit: spec.restartLimit,
     liveness: livenessToProto(spec.liveness),
+    tls: tlsToProto(spec),
     sequential: spec.sequential,
     routes: spec.routes.map(routeToProto),
   };
@@ -203,6 +206,9 @@ export function mergeSpec(
   // Whoever changes only the strategy doesn't have to know that the count must go.
   const everyNode = merged.strategy === PlacementStrategy.EVERY_NODE;
   if (everyNode && !mask.includes('replicas')) merged.replicas = undefined;
+  // Nor whoever makes something else of a load balancer, that settings of its own must go.
+  const isProxy = merged.apiRole === ApiRole.PROXY;
+  if (!isProxy && !mask.some((path) => path.startsWith('tls'))) merged.tls = undefined;
   return specFromProto(merged, 'spec', into);
 }
 

@@ -1,14 +1,7 @@
-import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId, ServiceId } from '../../shared/ids.ts';
-import type {
-  Action,
-  Certificate,
-  Container,
-  Node,
-  NodeCluster,
-  Service,
-  Token,
-} from '../model.ts';
+import { DomainError } from '../../shared/errors.ts';
+import type { Action, Container, Node, NodeCluster, Service, Token } from '../model.ts';
+import type { Certificate } from '../tls-model.ts';
 import type { Store } from '../store/store.ts';
 import { requireClusters, requireScope, requireUnlimited } from './authorization.ts';
 import type { Call } from './call.ts';

@@ -11,11 +11,15 @@ import {
   TargetHealth,
   TargetMode,
   type Proxy as ProtoProxy,
+  type ProxyCertificate,
 } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { Node as ProtoNode, NodeDrain } from '../../shared/gen/fairlead/v1/node.ts';
 import type { NodeCluster as ProtoNodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service as ProtoService } from '../../shared/gen/fairlead/v1/service.ts';
-import type { Certificate, Container, Node, NodeCluster, Observed, Service } from '../model.ts';
+import type { Container, Node, NodeCluster, Observed, Service } from '../model.ts';
+import type { Certificate } from '../tls-model.ts';
+import type { CertificateId } from '../../shared/ids.ts';
+import { refOf } from './certificate-news.ts';
 import { expiryNotice, expiryWords } from '../certificates/expiry.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
@@ -234,8 +238,20 @@ export class Presenter {
           error: proxy.errorOf(target.id) ?? '',
         };
       }),
+      certificates: this.#certificatesOf(proxy),
       lastSeenAt: new Date(proxy.lastSeenAtMs),
     };
+  }
+
+  /** What a proxy holds of certificates that are there still. */
+  #certificatesOf({ certificates }: ProxyRecord): ProxyCertificate[] {
+    return certificates.flatMap(({ certificate: ref, message }) => {
+      const certificate = this.#deps.store.certificates.get((ref?.id ?? '') as CertificateId);
+      if (certificate === undefined) return [];
+      const current = message === '' && ref?.digest === refOf(certificate).digest;
+      const notAfter = new Date(certificate.facts.notAfterMs);
+      return [{ certificate: certificate.name, notAfter, current, message }];
+    });
   }
 
   #messageOf(container: Container, seen: Observed | undefined): string {

@@ -16,11 +16,13 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { heartbeatMs, leaseMs } from '../dispatcher/dispatcher.ts';
 import type { Authority } from '../identity/authority.ts';
+import type { SealingKey } from '../certificates/sealing-key.ts';
 import type { Service, Target } from '../model.ts';
 import type { BackendList } from '../routing/backend-list.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
 import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
+import { securedHosts } from '../routing/tls-ports.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
@@ -28,6 +30,8 @@ import type { Principal, TokenPrincipal } from './call.ts';
 import { routeToProto } from './convert-routes.ts';
 import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
+import { CertificateNews } from './certificate-news.ts';
+import { frontendTlsToProto } from './convert-tls.ts';
 import { historyFromProto } from './convert-proxy.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
@@ -39,6 +43,7 @@ export interface ProxyApiDeps {
   readonly store: Store;
   readonly authenticator: Authenticator;
   readonly authority: Authority;
+  readonly sealing: Pick<SealingKey, 'unseal'>;
   readonly routing: Routing;
   readonly leases: Leases;
   /** Names this run of the coordinator: versions of lists are counted in it. */
@@ -87,10 +92,12 @@ async function* proxySession(
   const record = attach(deps, hello, service, principal.certificate);
   const session = { id: deps.random.id() as SessionId, close: cutWith };
   record.verbs = new Set(hello.verbs);
+  record.certificates = [];
   record.open(session, hello.epoch === deps.epoch ? hello.version : null);
   takeStatus(record, hello.status);
   const { authority } = principal.certificate;
   const trust = new TrustNews(deps, { wakeup: record.wakeup, authority, cut: cutWith });
+  const certificates = certificateNews(deps, record);
   log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy attached');
   try {
     const welcome = { sessionId: session.id, leaseMs, heartbeatMs, trust: trust.told() };
@@ -100,11 +107,7 @@ async function* proxySession(
         requests: iterator,
         wakeup: record.wakeup,
         ...{ leases, leaseMs, peer: context.peer, heartbeatMs, clock },
-        next: () => {
-          const news = trust.next();
-          if (news !== null) return { message: { $case: 'trust', value: news } };
-          return nextMessage(deps, record);
-        },
+        next: () => news(trust, certificates) ?? nextMessage(deps, record),
         heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
         receive: (request) => {
           if (record.session === session) receive(deps, record, request);
@@ -114,10 +117,30 @@ async function* proxySession(
     );
   } finally {
     trust[Symbol.dispose]();
+    certificates?.[Symbol.dispose]();
     if (record.session === session) routing.detached(record);
     log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy detached');
   }
   if (reason !== undefined) throw cut(reason);
+}
+
+/** What goes before the list: whom to trust, and the certificates that its ports show. */
+function news(trust: TrustNews, certificates: CertificateNews | null): ProxySessionResponse | null {
+  const bundle = trust.next();
+  if (bundle !== null) return { message: { $case: 'trust', value: bundle } };
+  const message = certificates?.next() ?? null;
+  return message === null ? null : { message };
+}
+
+/** Null: its agent knows nothing of certificates. */
+function certificateNews(deps: ProxyApiDeps, record: ProxyRecord): CertificateNews | null {
+  if (!record.verbs.has('tls')) return null;
+  const { serviceId: service } = record.identity;
+  const hosts = () => {
+    const plan = deps.routing.list(service)?.plan;
+    return plan === undefined ? undefined : securedHosts(plan);
+  };
+  return new CertificateNews(deps, { wakeup: record.wakeup, service, hosts });
 }
 
 /** The proxy's record; the session that it had, if any, ends. */
@@ -212,9 +235,12 @@ function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) 
   const mode = (each: { readonly mode: 'http' | 'tcp' }) =>
     each.mode === 'http' ? FrontendMode.HTTP : FrontendMode.TCP;
   const knowsRoutes = verbs.has('routes');
+  // In the clear is not what was asked for.
+  const frontends = frontendsOf(plan, place).filter(({ tls }) => tls === null || verbs.has('tls'));
   return {
-    frontends: frontendsOf(plan, place).map(({ routes, ...f }) => ({
+    frontends: frontends.map(({ routes, tls, ...f }) => ({
       ...f,
+      tls: tls === null ? undefined : frontendTlsToProto(tls),
       mode: mode(f),
       routes: knowsRoutes
         ? routes.map(({ route, ...rest }) => ({ ...rest, route: routeToProto(route) }))
@@ -257,6 +283,10 @@ function receive(
       return;
     case 'snapshotRequest':
       record.resync();
+      return;
+    case 'certificates':
+      record.certificates = message.value.certificates;
+      routing.acknowledged(record);
       return;
     case 'hello':
     case 'heartbeat':

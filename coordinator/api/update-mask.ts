@@ -12,6 +12,7 @@ import {
   ServiceSpec,
   UpdatePolicy,
 } from '../../shared/gen/fairlead/v1/service.ts';
+import { TlsSettings } from '../../shared/gen/fairlead/v1/tls.ts';
 import { quote } from './validate.ts';
 
 /** Copies one field of `from` into `to`; a field that `from` leaves empty becomes empty. */
@@ -27,6 +28,7 @@ const messages: ReadonlyMap<string, Fields> = new Map<string, Fields>([
   ['liveness', { ...Liveness.create() }],
   ['update', { ...UpdatePolicy.create() }],
   ['reservation', { ...Reservation.create() }],
+  ['tls', { ...TlsSettings.create() }],
   ['container', { ...ContainerOptions.create() }],
   ['container.log', { ...LogConfig.create() }],
   ['container.limits', { ...ResourceLimits.create() }],

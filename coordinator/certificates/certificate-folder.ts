@@ -3,7 +3,7 @@ import { messageOf, type FieldViolation } from '../../shared/errors.ts';
 import type { CertificateId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
-import type { Certificate } from '../model.ts';
+import type { Certificate } from '../tls-model.ts';
 import type { Store } from '../store/store.ts';
 import { certificateRecord } from './certificate-records.ts';
 import { examineCertificate, type UsableCertificate } from './examine.ts';

@@ -1,5 +1,5 @@
 import type { ServiceId } from '../../shared/ids.ts';
-import type { Certificate } from '../model.ts';
+import type { Certificate } from '../tls-model.ts';
 import type { UsableCertificate } from './examine.ts';
 import type { Sealer } from './sealing-key.ts';
 

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { FieldViolation } from '../../shared/errors.ts';
-import type { CertificateFacts } from '../model.ts';
+import type { CertificateFacts } from '../tls-model.ts';
 import { examineChain, hostsOf, oneLine, type Findings } from './chain.ts';
 import { kindOf, pemBlocks, type PemBlock } from './pem.ts';
 

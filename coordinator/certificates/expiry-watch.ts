@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import type { Certificate } from '../model.ts';
+import type { Certificate } from '../tls-model.ts';
 import type { Store } from '../store/store.ts';
 import { expiryNotice, expiryWords } from './expiry.ts';
 

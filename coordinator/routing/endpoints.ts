@@ -1,5 +1,6 @@
 import type { Container, Node, Observed, PortBinding, Service } from '../model.ts';
 import { portsOnNode } from '../scheduler/node-ports.ts';
+import { tlsOfPort } from './tls-ports.ts';
 
 /** An address that a user can open. */
 export interface Endpoint {
@@ -34,7 +35,7 @@ export function endpointsOf({ service, container, observed, node }: EndpointSour
         service: service.name,
         container: container.name,
         node: node.name,
-        url: urlOf(binding, node.publicAddress),
+        url: urlOf(binding, node.publicAddress, speaksTls(service, binding)),
         containerPort: binding.containerPort,
         hostPort: binding.hostPort,
         ready: observed.ready && container.wanted === 'running',
@@ -53,9 +54,15 @@ export function endpointsOf({ service, container, observed, node }: EndpointSour
     });
 }
 
-function urlOf({ protocol, containerPort, hostPort }: PortBinding, host: string): string {
+/** What is no load balancer is known by its port alone. */
+function speaksTls({ spec }: Service, { containerPort }: PortBinding): boolean {
+  if (spec.apiRole !== 'proxy') return containerPort === 443;
+  return tlsOfPort(spec.tls, containerPort) !== null;
+}
+
+function urlOf({ protocol, hostPort }: PortBinding, host: string, secure: boolean): string {
   const name = host.includes(':') ? `[${host}]` : host;
   if (protocol === 'udp') return `udp://${name}:${hostPort}`;
-  if (containerPort === 443) return `https://${name}:${hostPort}`;
+  if (secure) return `https://${name}:${hostPort}`;
   return hostPort === 80 ? `http://${name}` : `http://${name}:${hostPort}`;
 }

@@ -1,8 +1,15 @@
-import type { SessionId } from '../../shared/ids.ts';
+import type { ProxyId, ServiceId, SessionId } from '../../shared/ids.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import type { ProxyIdentity, ShownCertificate, Target } from '../model.ts';
+import type { ShownCertificate, Target } from '../model.ts';
 import type { ProxyPlace } from './routes.ts';
 import type { BackendList, ListDelta, ListSnapshot } from './backend-list.ts';
+
+/** Which proxy it is, and whose links it serves. */
+export interface ProxyIdentity {
+  readonly id: ProxyId;
+  readonly name: string;
+  readonly serviceId: ServiceId;
+}
 
 /** What HAProxy sees of one target, as last reported. */
 export interface TargetObservation {
@@ -12,6 +19,13 @@ export interface TargetObservation {
   readonly inFlight: number;
   readonly requests: number;
   readonly drained: boolean;
+}
+
+/** A content of a certificate that a proxy holds. */
+export interface HeldCertificate {
+  readonly certificate: { readonly id: string; readonly digest: string } | undefined;
+  /** HAProxy's words if it refused it. */
+  readonly message: string;
 }
 
 export interface ProxyStatus {
@@ -60,6 +74,8 @@ export class ProxyRecord {
   verbs: ReadonlySet<string> = new Set();
   /** What its latest session was opened with; null: it had none yet. */
   certificate: ShownCertificate | null = null;
+  /** What it says of the certificates that it was handed. */
+  certificates: readonly HeldCertificate[] = [];
   status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '', history: noHistory };
   /** Connections that clients have open to it. */
   clientConnections = 0;

@@ -10,6 +10,8 @@ import type {
   Service,
   Target,
 } from '../model.ts';
+import type { FrontendTls } from '../tls-model.ts';
+import { tlsOfPort } from './tls-ports.ts';
 
 /** HAProxy's name for the pool of everything linked that has no routes of its own. */
 export const defaultBackend = 'default';
@@ -34,6 +36,7 @@ interface PlannedFrontend {
   readonly port: Port;
   readonly mode: 'http' | 'tcp';
   readonly defaultBackend: string;
+  readonly tls: FrontendTls | null;
   readonly routes: readonly PlacedRoute[];
 }
 
@@ -65,7 +68,7 @@ export function planRoutes(lb: Service, linked: readonly Service[]): RoutingPlan
   });
   const frontends = lb.spec.ports
     .filter(({ protocol, containerPort }) => protocol === 'tcp' && containerPort !== statsPort)
-    .map((port) => frontendOf(port, owned));
+    .map((port) => frontendOf(lb, port, owned));
   const used = owned.filter(({ membership }) => membership.port !== 0);
   const hasDefault = pooled.length > 0 || !owned.some(({ route }) => route.kind === 'http');
   const memberships = new Map<ServiceId, Membership[]>(linked.map(({ id }) => [id, []]));
@@ -109,7 +112,11 @@ function pooledPort({ spec }: Service): number | null {
   return balancedPort(free);
 }
 
-function frontendOf(port: Port, owned: readonly OwnedRoute[]): PlannedFrontend {
+function frontendOf(
+  { spec: { tls } }: Service,
+  port: Port,
+  owned: readonly OwnedRoute[],
+): PlannedFrontend {
   const at = owned.filter(({ route }) => route.port === port.containerPort);
   const [bytes] = at.filter(({ route }) => route.kind !== 'http');
   if (bytes !== undefined) {
@@ -120,13 +127,16 @@ function frontendOf(port: Port, owned: readonly OwnedRoute[]): PlannedFrontend {
       port,
       mode: 'tcp',
       defaultBackend: takesAll?.membership.backend ?? defaultBackend,
+      // TLS that containers end is not ended before, and bytes may be anything unless the user says so.
+      tls: isPlain && tls.ports.length > 0 ? tlsOfPort(tls, port.containerPort) : null,
       routes: isPlain ? [] : passed.map(placed),
     };
   }
   const http = owned.filter(
     ({ route }) => route.kind === 'http' && (route.port === 0 || route.port === port.containerPort),
   );
-  return { port, mode: 'http', defaultBackend, routes: http.map(placed) };
+  const secured = tlsOfPort(tls, port.containerPort);
+  return { port, mode: 'http', defaultBackend, tls: secured, routes: http.map(placed) };
 }
 
 function placed({ service, route, membership }: OwnedRoute): PlacedRoute {

@@ -1,11 +1,11 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerId, NodeId, ProxyId, ServiceId } from '../../shared/ids.ts';
-import type { Container, ProxyIdentity, Service, Target } from '../model.ts';
+import type { Container, Service, Target } from '../model.ts';
 import type { Admission } from '../orchestrator/views.ts';
 import type { Observation, ObservedState } from '../observed/observed-state.ts';
 import type { Change, Store } from '../store/store.ts';
 import { BackendList } from './backend-list.ts';
-import { ProxyRecord } from './proxy-record.ts';
+import { ProxyRecord, type ProxyIdentity } from './proxy-record.ts';
 import {
   planRoutes,
   stillReaches,

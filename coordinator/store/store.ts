@@ -11,7 +11,6 @@ import type {
 import type { Clock } from '../../shared/clock.ts';
 import type {
   Action,
-  Certificate,
   Container,
   Event,
   KeptRevision,
@@ -21,6 +20,7 @@ import type {
   Service,
   Token,
 } from '../model.ts';
+import type { Certificate } from '../tls-model.ts';
 import { openDatabase, toStoreError, type Database } from './database.ts';
 import { EventLog } from './event-log.ts';
 import { IndexMap } from './index-map.ts';

@@ -1,5 +1,4 @@
 import type {
-  Certificate,
   Container,
   ContainerDefinition,
   Node,
@@ -15,6 +14,7 @@ import type {
   Token,
   UpdatePolicy,
 } from '../../coordinator/model.ts';
+import type { Certificate } from '../../coordinator/tls-model.ts';
 import type { ReportedContainer } from '../../coordinator/observed/observed-state.ts';
 import type { ContainerView, ServiceView } from '../../coordinator/orchestrator/views.ts';
 import type {
@@ -93,6 +93,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     liveness: null,
     sequential: false,
     routes: [],
+    tls: { ports: [], policy: 'intermediate', clientCertificates: 'none', clientCaPem: '' },
     ...changes,
   };
 }

@@ -6,6 +6,8 @@ import {
   type Applied,
   type BackendDelta,
   type BackendSnapshot,
+  type CertificateContent,
+  type HeldCertificate,
   type ProxyHello,
   type ProxySessionRequest,
   type ProxySessionResponse,
@@ -16,6 +18,7 @@ import {
 import { TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { peerOf, tellPeer } from '../../coordinator/api/peer.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
+import type { Site } from './site-certificates.ts';
 import { testAuthority, testInstallation } from './test-authority.ts';
 
 /** What proxies enrol with. */
@@ -43,7 +46,16 @@ export function aSnapshot(port: number, options: Partial<BackendSnapshot> = {}):
   return {
     epoch: 'epoch-1',
     version: 1,
-    frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] }],
+    frontends: [
+      {
+        name: 'http',
+        port,
+        mode: FrontendMode.HTTP,
+        defaultBackend: 'web',
+        routes: [],
+        tls: undefined,
+      },
+    ],
     backends: [{ name: 'web', mode: FrontendMode.HTTP }],
     targets: [],
     ...options,
@@ -79,6 +91,9 @@ export class FakeProxyCoordinator implements AsyncDisposable {
   /** When set, sessions are refused with it. */
   refusal: { readonly status: Status; readonly words: string } | undefined;
   list: BackendSnapshot | undefined;
+  /** What each report of certificates said. */
+  readonly held: (readonly HeldCertificate[])[] = [];
+  #certificates: readonly CertificateContent[] | undefined;
   readonly #sessions = new Set<Session>();
   #server: Server | undefined;
   #port = 0;
@@ -138,6 +153,33 @@ export class FakeProxyCoordinator implements AsyncDisposable {
   replace(list: BackendSnapshot): void {
     this.list = list;
     this.send({ $case: 'snapshot', value: list });
+  }
+
+  /** Has proxies show these certificates, by id; the first where no other fits. */
+  hand(sites: Readonly<Record<string, Pick<Site, 'chain' | 'key' | 'serialNumber'>>>): void {
+    this.#certificates = Object.entries(sites).map(([id, { chain, key, serialNumber }]) => ({
+      ref: { id, digest: serialNumber },
+      chainPem: chain,
+      privateKeyPem: key,
+    }));
+    for (const message of this.#certificateMessages()) this.send(message);
+  }
+
+  #certificateMessages(): NonNullable<ProxySessionResponse['message']>[] {
+    if (this.#certificates === undefined) return [];
+    const certificates = this.#certificates.flatMap(({ ref }) => ref ?? []);
+    return [
+      ...this.#certificates.map((value) => ({ $case: 'certificate' as const, value })),
+      { $case: 'certificates', value: { certificates } },
+    ];
+  }
+
+  /** The certificates that are in effect, as was reported last: their serial numbers, by id. */
+  get serving(): Record<string, string> {
+    const held = this.held.at(-1) ?? [];
+    return Object.fromEntries(
+      held.map(({ certificate, message }) => [certificate?.id, message || certificate?.digest]),
+    ) as Record<string, string>;
   }
 
   /** Changes targets by a delta, and returns its version. */
@@ -206,6 +248,7 @@ export class FakeProxyCoordinator implements AsyncDisposable {
     session.outgoing.push({
       message: { $case: 'welcome', value: { sessionId: 'session', leaseMs, heartbeatMs, trust } },
     });
+    for (const message of this.#certificateMessages()) session.outgoing.push({ message });
     if (this.list !== undefined) {
       session.outgoing.push({ message: { $case: 'snapshot', value: this.list } });
     }
@@ -251,6 +294,9 @@ export class FakeProxyCoordinator implements AsyncDisposable {
       case 'snapshotRequest':
         this.snapshotRequests++;
         if (this.list !== undefined) this.send({ $case: 'snapshot', value: this.list });
+        return;
+      case 'certificates':
+        this.held.push(message.value.certificates);
         return;
       case 'heartbeat':
         this.heartbeats++;

@@ -13,6 +13,7 @@ import { routes } from './0012-routes.ts';
 import { moves } from './0013-moves.ts';
 import { canaries } from './0014-canaries.ts';
 import { cancelling } from './0015-cancelling.ts';
+import { tls } from './0016-tls.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -31,4 +32,5 @@ export const migrations: readonly string[] = [
   moves,
   canaries,
   cancelling,
+  tls,
 ];

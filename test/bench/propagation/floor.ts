@@ -104,6 +104,7 @@ export class Floor implements Side, AsyncDisposable {
       statsPort: 0,
       statsAuth: undefined,
       ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
+      tls: { certificateList: '', clientCa: () => '' },
     };
     writeFileSync(config, renderConfig(input, settings));
     const haproxy = await host.spawn('haproxy', ['-W', '-f', config], { name: 'floor-haproxy' });

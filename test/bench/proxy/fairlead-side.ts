@@ -34,7 +34,12 @@ export class FairleadSide implements Side, AsyncDisposable {
     this.#paths = statePaths(stateDir);
     const log = pino({ level: 'silent' });
     const clock = systemClock;
-    const limits = { commandTimeoutMs: 10_000, startTimeoutMs: 60_000, sharesOutput: false, capabilitiesOf };
+    const limits = {
+      commandTimeoutMs: 10_000,
+      startTimeoutMs: 60_000,
+      sharesOutput: false,
+      capabilitiesOf,
+    };
     this.#haproxy = new HaproxyProcess(
       this.#paths,
       { binary: 'haproxy', ...limits },
@@ -50,6 +55,7 @@ export class FairleadSide implements Side, AsyncDisposable {
       ...{ clock, log, configStore, outbox: this.#outbox, haproxy: this.#haproxy },
       random: () => systemRandom.fraction(),
       listFile: new ListFile(this.#paths.list, log),
+      onWorker: () => undefined,
     });
     this.#driver.replaceList({
       ...{ epoch, version: 1, rejected: [] },

@@ -161,6 +161,20 @@ export function targetHealthToJSON(object: TargetHealth): string {
   }
 }
 
+/** A certificate as one proxy has it. */
+export interface ProxyCertificate {
+  /** Its name. */
+  certificate: string;
+  /** Until when it is valid. */
+  notAfter:
+    | Date
+    | undefined;
+  /** True: what the coordinator has of it last is in effect there. */
+  current: boolean;
+  /** HAProxy's words if it refused it. Empty when all is well. */
+  message: string;
+}
+
 /** A proxy agent and its HAProxy, as last reported. */
 export interface Proxy {
   /** Id of the proxy: of its container, or chosen by the agent on a plain host. */
@@ -193,6 +207,8 @@ export interface Proxy {
     | undefined;
   /** Connections that clients have open to it now. */
   clientConnections: number;
+  /** The certificates that it was handed, the one for unknown names first. */
+  certificates: ProxyCertificate[];
 }
 
 /**
@@ -248,6 +264,127 @@ export interface ProxyServer {
   error: string;
 }
 
+function createBaseProxyCertificate(): ProxyCertificate {
+  return { certificate: "", notAfter: undefined, current: false, message: "" };
+}
+
+export const ProxyCertificate: MessageFns<ProxyCertificate> = {
+  encode(message: ProxyCertificate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== "") {
+      writer.uint32(10).string(message.certificate);
+    }
+    if (message.notAfter !== undefined) {
+      Timestamp.encode(toTimestamp(message.notAfter), writer.uint32(18).fork()).join();
+    }
+    if (message.current !== false) {
+      writer.uint32(24).bool(message.current);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProxyCertificate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProxyCertificate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.notAfter = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.current = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProxyCertificate {
+    return {
+      certificate: isSet(object.certificate) ? globalThis.String(object.certificate) : "",
+      notAfter: isSet(object.notAfter)
+        ? fromJsonTimestamp(object.notAfter)
+        : isSet(object.not_after)
+        ? fromJsonTimestamp(object.not_after)
+        : undefined,
+      current: isSet(object.current) ? globalThis.Boolean(object.current) : false,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: ProxyCertificate): unknown {
+    const obj: any = {};
+    if (message.certificate !== "") {
+      obj.certificate = message.certificate;
+    }
+    if (message.notAfter !== undefined) {
+      obj.notAfter = message.notAfter.toISOString();
+    }
+    if (message.current !== false) {
+      obj.current = message.current;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ProxyCertificate>): ProxyCertificate {
+    return ProxyCertificate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProxyCertificate>): ProxyCertificate {
+    const message = createBaseProxyCertificate();
+    message.certificate = object.certificate ?? "";
+    message.notAfter = object.notAfter ?? undefined;
+    message.current = object.current ?? false;
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 function createBaseProxy(): Proxy {
   return {
     id: "",
@@ -263,6 +400,7 @@ function createBaseProxy(): Proxy {
     lastSeenAt: undefined,
     history: undefined,
     clientConnections: 0,
+    certificates: [],
   };
 }
 
@@ -306,6 +444,9 @@ export const Proxy: MessageFns<Proxy> = {
     }
     if (message.clientConnections !== 0) {
       writer.uint32(104).uint32(message.clientConnections);
+    }
+    for (const v of message.certificates) {
+      ProxyCertificate.encode(v!, writer.uint32(242).fork()).join();
     }
     return writer;
   },
@@ -427,6 +568,14 @@ export const Proxy: MessageFns<Proxy> = {
             message.clientConnections = reader.uint32();
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.certificates.push(ProxyCertificate.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -480,6 +629,9 @@ export const Proxy: MessageFns<Proxy> = {
         : isSet(object.client_connections)
         ? globalThis.Number(object.client_connections)
         : 0,
+      certificates: globalThis.Array.isArray(object?.certificates)
+        ? object.certificates.map((e: any) => ProxyCertificate.fromJSON(e))
+        : [],
     };
   },
 
@@ -524,6 +676,9 @@ export const Proxy: MessageFns<Proxy> = {
     if (message.clientConnections !== 0) {
       obj.clientConnections = Math.round(message.clientConnections);
     }
+    if (message.certificates?.length) {
+      obj.certificates = message.certificates.map((e) => ProxyCertificate.toJSON(e));
+    }
     return obj;
   },
 
@@ -547,6 +702,7 @@ export const Proxy: MessageFns<Proxy> = {
       ? ProxyHistory.fromPartial(object.history)
       : undefined;
     message.clientConnections = object.clientConnections ?? 0;
+    message.certificates = object.certificates?.map((e) => ProxyCertificate.fromPartial(e)) || [];
     return message;
   },
 };

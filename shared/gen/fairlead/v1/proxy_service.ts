@@ -19,6 +19,14 @@ import {
   targetModeToJSON,
 } from "./load_balancer.ts";
 import { Route } from "./route.ts";
+import {
+  ClientCertificates,
+  clientCertificatesFromJSON,
+  clientCertificatesToJSON,
+  TlsPolicy,
+  tlsPolicyFromJSON,
+  tlsPolicyToJSON,
+} from "./tls.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -120,6 +128,9 @@ export interface ProxySessionRequest {
     | //
     /** HAProxy started, ended or refused. */
     { $case: "status"; value: ProxyStatus }
+    | //
+    /** What became of the certificates that it was handed. */
+    { $case: "certificates"; value: CertificateReport }
     | undefined;
 }
 
@@ -127,13 +138,29 @@ export interface ProxySessionRequest {
 export interface SnapshotRequest {
 }
 
+/** What became of the certificates of the last CertificateList. */
+export interface CertificateReport {
+  /** Each of them that the proxy holds. */
+  certificates: HeldCertificate[];
+}
+
+/** A certificate that a proxy holds. */
+export interface HeldCertificate {
+  /** Which. */
+  certificate:
+    | CertificateRef
+    | undefined;
+  /** HAProxy's words if it refused it; what it had before is shown then. Empty: it is in effect. */
+  message: string;
+}
+
 /** The first message of a proxy session. */
 export interface ProxyHello {
   /** Version of the protocol, now 1. */
   protocolVersion: number;
   /**
-   * What the agent can do beyond version 1, by name: `routes` for the routes of frontends. One that cannot is
-   * sent frontends without them.
+   * What the agent can do beyond version 1, by name: `routes` for the routes of frontends, which one that
+   * cannot is sent without them; `tls` for frontends in TLS and certificates, of which one that cannot is sent none.
    */
   verbs: string[];
   /** Id of the proxy: of its container (FAIRLEAD_CONTAINER_ID), or made up once and kept on disk. */
@@ -233,7 +260,42 @@ export interface ProxySessionResponse {
      * first of them asks for another one soon.
      */
     { $case: "trust"; value: TrustBundle }
+    | //
+    /** A certificate with its key, for a list that follows; only to an agent whose hello names the verb `tls`. */
+    { $case: "certificate"; value: CertificateContent }
+    | //
+    /** Which certificates are to be shown; only to an agent whose hello names the verb `tls`. */
+    { $case: "certificates"; value: CertificateList }
     | undefined;
+}
+
+/** One content of one certificate. Names it for the rest of the session. */
+export interface CertificateContent {
+  /** What it is called in lists. */
+  ref:
+    | CertificateRef
+    | undefined;
+  /** The server's certificate and those of its issuers, PEM. */
+  chainPem: string;
+  /** The private key, PEM. To be kept where HAProxy alone can read it, and no longer than it is in lists. */
+  privateKeyPem: string;
+}
+
+/** Names one content of one certificate. */
+export interface CertificateRef {
+  /** Id of the certificate, letters and digits. */
+  id: string;
+  /** Changes with its content. */
+  digest: string;
+}
+
+/**
+ * All certificates that the proxy is to show from now on; each was sent before in this session. What is not in
+ * it is shown no more, and forgotten.
+ */
+export interface CertificateList {
+  /** The first is for clients that name no host, or one that no certificate is for. */
+  certificates: CertificateRef[];
 }
 
 /** The first answer of a proxy session. */
@@ -294,6 +356,18 @@ export interface Frontend {
   defaultBackend: string;
   /** Which requests go elsewhere. The first that matches counts. */
   routes: FrontendRoute[];
+  /** How it speaks TLS with clients, before all else. Not set: it does not. */
+  tls: FrontendTls | undefined;
+}
+
+/** How a frontend speaks TLS with clients. */
+export interface FrontendTls {
+  /** What it agrees to. */
+  policy: TlsPolicy;
+  /** What it asks clients for. */
+  clientCertificates: ClientCertificates;
+  /** Authorities that certificates of clients are to be issued by, PEM; empty where none are asked for. */
+  clientCaPem: string;
 }
 
 /** A route at one frontend. */
@@ -648,6 +722,9 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
       case "status":
         ProxyStatus.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "certificates":
+        CertificateReport.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -713,6 +790,14 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
             message.message = { $case: "status", value: ProxyStatus.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "certificates", value: CertificateReport.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -741,6 +826,8 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
         ? { $case: "snapshotRequest", value: SnapshotRequest.fromJSON(object.snapshot_request) }
         : isSet(object.status)
         ? { $case: "status", value: ProxyStatus.fromJSON(object.status) }
+        : isSet(object.certificates)
+        ? { $case: "certificates", value: CertificateReport.fromJSON(object.certificates) }
         : undefined,
     };
   },
@@ -759,6 +846,8 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
       obj.snapshotRequest = SnapshotRequest.toJSON(message.message.value);
     } else if (message.message?.$case === "status") {
       obj.status = ProxyStatus.toJSON(message.message.value);
+    } else if (message.message?.$case === "certificates") {
+      obj.certificates = CertificateReport.toJSON(message.message.value);
     }
     return obj;
   },
@@ -802,6 +891,12 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
       case "status": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "status", value: ProxyStatus.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "certificates": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "certificates", value: CertificateReport.fromPartial(object.message.value) };
         }
         break;
       }
@@ -858,6 +953,164 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
   },
   fromPartial(_: DeepPartial<SnapshotRequest>): SnapshotRequest {
     const message = createBaseSnapshotRequest();
+    return message;
+  },
+};
+
+function createBaseCertificateReport(): CertificateReport {
+  return { certificates: [] };
+}
+
+export const CertificateReport: MessageFns<CertificateReport> = {
+  encode(message: CertificateReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.certificates) {
+      HeldCertificate.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CertificateReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCertificateReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificates.push(HeldCertificate.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CertificateReport {
+    return {
+      certificates: globalThis.Array.isArray(object?.certificates)
+        ? object.certificates.map((e: any) => HeldCertificate.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: CertificateReport): unknown {
+    const obj: any = {};
+    if (message.certificates?.length) {
+      obj.certificates = message.certificates.map((e) => HeldCertificate.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CertificateReport>): CertificateReport {
+    return CertificateReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CertificateReport>): CertificateReport {
+    const message = createBaseCertificateReport();
+    message.certificates = object.certificates?.map((e) => HeldCertificate.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHeldCertificate(): HeldCertificate {
+  return { certificate: undefined, message: "" };
+}
+
+export const HeldCertificate: MessageFns<HeldCertificate> = {
+  encode(message: HeldCertificate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate !== undefined) {
+      CertificateRef.encode(message.certificate, writer.uint32(10).fork()).join();
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldCertificate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldCertificate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = CertificateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeldCertificate {
+    return {
+      certificate: isSet(object.certificate) ? CertificateRef.fromJSON(object.certificate) : undefined,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: HeldCertificate): unknown {
+    const obj: any = {};
+    if (message.certificate !== undefined) {
+      obj.certificate = CertificateRef.toJSON(message.certificate);
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeldCertificate>): HeldCertificate {
+    return HeldCertificate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeldCertificate>): HeldCertificate {
+    const message = createBaseHeldCertificate();
+    message.certificate = (object.certificate !== undefined && object.certificate !== null)
+      ? CertificateRef.fromPartial(object.certificate)
+      : undefined;
+    message.message = object.message ?? "";
     return message;
   },
 };
@@ -1674,6 +1927,12 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
       case "trust":
         TrustBundle.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "certificate":
+        CertificateContent.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
+      case "certificates":
+        CertificateList.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1731,6 +1990,22 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
             message.message = { $case: "trust", value: TrustBundle.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "certificate", value: CertificateContent.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "certificates", value: CertificateList.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1755,6 +2030,10 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
         ? { $case: "heartbeat", value: Heartbeat.fromJSON(object.heartbeat) }
         : isSet(object.trust)
         ? { $case: "trust", value: TrustBundle.fromJSON(object.trust) }
+        : isSet(object.certificate)
+        ? { $case: "certificate", value: CertificateContent.fromJSON(object.certificate) }
+        : isSet(object.certificates)
+        ? { $case: "certificates", value: CertificateList.fromJSON(object.certificates) }
         : undefined,
     };
   },
@@ -1771,6 +2050,10 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
       obj.heartbeat = Heartbeat.toJSON(message.message.value);
     } else if (message.message?.$case === "trust") {
       obj.trust = TrustBundle.toJSON(message.message.value);
+    } else if (message.message?.$case === "certificate") {
+      obj.certificate = CertificateContent.toJSON(message.message.value);
+    } else if (message.message?.$case === "certificates") {
+      obj.certificates = CertificateList.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1811,7 +2094,286 @@ export const ProxySessionResponse: MessageFns<ProxySessionResponse> = {
         }
         break;
       }
+      case "certificate": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "certificate", value: CertificateContent.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "certificates": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "certificates", value: CertificateList.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseCertificateContent(): CertificateContent {
+  return { ref: undefined, chainPem: "", privateKeyPem: "" };
+}
+
+export const CertificateContent: MessageFns<CertificateContent> = {
+  encode(message: CertificateContent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ref !== undefined) {
+      CertificateRef.encode(message.ref, writer.uint32(10).fork()).join();
+    }
+    if (message.chainPem !== "") {
+      writer.uint32(18).string(message.chainPem);
+    }
+    if (message.privateKeyPem !== "") {
+      writer.uint32(26).string(message.privateKeyPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CertificateContent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCertificateContent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ref = CertificateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.chainPem = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.privateKeyPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CertificateContent {
+    return {
+      ref: isSet(object.ref) ? CertificateRef.fromJSON(object.ref) : undefined,
+      chainPem: isSet(object.chainPem)
+        ? globalThis.String(object.chainPem)
+        : isSet(object.chain_pem)
+        ? globalThis.String(object.chain_pem)
+        : "",
+      privateKeyPem: isSet(object.privateKeyPem)
+        ? globalThis.String(object.privateKeyPem)
+        : isSet(object.private_key_pem)
+        ? globalThis.String(object.private_key_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: CertificateContent): unknown {
+    const obj: any = {};
+    if (message.ref !== undefined) {
+      obj.ref = CertificateRef.toJSON(message.ref);
+    }
+    if (message.chainPem !== "") {
+      obj.chainPem = message.chainPem;
+    }
+    if (message.privateKeyPem !== "") {
+      obj.privateKeyPem = message.privateKeyPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CertificateContent>): CertificateContent {
+    return CertificateContent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CertificateContent>): CertificateContent {
+    const message = createBaseCertificateContent();
+    message.ref = (object.ref !== undefined && object.ref !== null)
+      ? CertificateRef.fromPartial(object.ref)
+      : undefined;
+    message.chainPem = object.chainPem ?? "";
+    message.privateKeyPem = object.privateKeyPem ?? "";
+    return message;
+  },
+};
+
+function createBaseCertificateRef(): CertificateRef {
+  return { id: "", digest: "" };
+}
+
+export const CertificateRef: MessageFns<CertificateRef> = {
+  encode(message: CertificateRef, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CertificateRef {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCertificateRef();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CertificateRef {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: CertificateRef): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CertificateRef>): CertificateRef {
+    return CertificateRef.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CertificateRef>): CertificateRef {
+    const message = createBaseCertificateRef();
+    message.id = object.id ?? "";
+    message.digest = object.digest ?? "";
+    return message;
+  },
+};
+
+function createBaseCertificateList(): CertificateList {
+  return { certificates: [] };
+}
+
+export const CertificateList: MessageFns<CertificateList> = {
+  encode(message: CertificateList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.certificates) {
+      CertificateRef.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CertificateList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCertificateList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificates.push(CertificateRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CertificateList {
+    return {
+      certificates: globalThis.Array.isArray(object?.certificates)
+        ? object.certificates.map((e: any) => CertificateRef.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: CertificateList): unknown {
+    const obj: any = {};
+    if (message.certificates?.length) {
+      obj.certificates = message.certificates.map((e) => CertificateRef.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CertificateList>): CertificateList {
+    return CertificateList.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CertificateList>): CertificateList {
+    const message = createBaseCertificateList();
+    message.certificates = object.certificates?.map((e) => CertificateRef.fromPartial(e)) || [];
     return message;
   },
 };
@@ -2224,7 +2786,7 @@ export const BackendDelta: MessageFns<BackendDelta> = {
 };
 
 function createBaseFrontend(): Frontend {
-  return { name: "", port: 0, mode: 0, defaultBackend: "", routes: [] };
+  return { name: "", port: 0, mode: 0, defaultBackend: "", routes: [], tls: undefined };
 }
 
 export const Frontend: MessageFns<Frontend> = {
@@ -2243,6 +2805,9 @@ export const Frontend: MessageFns<Frontend> = {
     }
     for (const v of message.routes) {
       FrontendRoute.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.tls !== undefined) {
+      FrontendTls.encode(message.tls, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -2300,6 +2865,14 @@ export const Frontend: MessageFns<Frontend> = {
             message.routes.push(FrontendRoute.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.tls = FrontendTls.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2323,6 +2896,7 @@ export const Frontend: MessageFns<Frontend> = {
         ? globalThis.String(object.default_backend)
         : "",
       routes: globalThis.Array.isArray(object?.routes) ? object.routes.map((e: any) => FrontendRoute.fromJSON(e)) : [],
+      tls: isSet(object.tls) ? FrontendTls.fromJSON(object.tls) : undefined,
     };
   },
 
@@ -2343,6 +2917,9 @@ export const Frontend: MessageFns<Frontend> = {
     if (message.routes?.length) {
       obj.routes = message.routes.map((e) => FrontendRoute.toJSON(e));
     }
+    if (message.tls !== undefined) {
+      obj.tls = FrontendTls.toJSON(message.tls);
+    }
     return obj;
   },
 
@@ -2356,6 +2933,116 @@ export const Frontend: MessageFns<Frontend> = {
     message.mode = object.mode ?? 0;
     message.defaultBackend = object.defaultBackend ?? "";
     message.routes = object.routes?.map((e) => FrontendRoute.fromPartial(e)) || [];
+    message.tls = (object.tls !== undefined && object.tls !== null) ? FrontendTls.fromPartial(object.tls) : undefined;
+    return message;
+  },
+};
+
+function createBaseFrontendTls(): FrontendTls {
+  return { policy: 0, clientCertificates: 0, clientCaPem: "" };
+}
+
+export const FrontendTls: MessageFns<FrontendTls> = {
+  encode(message: FrontendTls, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== 0) {
+      writer.uint32(8).int32(message.policy);
+    }
+    if (message.clientCertificates !== 0) {
+      writer.uint32(16).int32(message.clientCertificates);
+    }
+    if (message.clientCaPem !== "") {
+      writer.uint32(26).string(message.clientCaPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FrontendTls {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFrontendTls();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.policy = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.clientCertificates = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clientCaPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FrontendTls {
+    return {
+      policy: isSet(object.policy) ? tlsPolicyFromJSON(object.policy) : 0,
+      clientCertificates: isSet(object.clientCertificates)
+        ? clientCertificatesFromJSON(object.clientCertificates)
+        : isSet(object.client_certificates)
+        ? clientCertificatesFromJSON(object.client_certificates)
+        : 0,
+      clientCaPem: isSet(object.clientCaPem)
+        ? globalThis.String(object.clientCaPem)
+        : isSet(object.client_ca_pem)
+        ? globalThis.String(object.client_ca_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: FrontendTls): unknown {
+    const obj: any = {};
+    if (message.policy !== 0) {
+      obj.policy = tlsPolicyToJSON(message.policy);
+    }
+    if (message.clientCertificates !== 0) {
+      obj.clientCertificates = clientCertificatesToJSON(message.clientCertificates);
+    }
+    if (message.clientCaPem !== "") {
+      obj.clientCaPem = message.clientCaPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FrontendTls>): FrontendTls {
+    return FrontendTls.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FrontendTls>): FrontendTls {
+    const message = createBaseFrontendTls();
+    message.policy = object.policy ?? 0;
+    message.clientCertificates = object.clientCertificates ?? 0;
+    message.clientCaPem = object.clientCaPem ?? "";
     return message;
   },
 };

@@ -9,6 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { ContainerOptions } from "./container_options.ts";
 import { Route } from "./route.ts";
+import { TlsSettings } from "./tls.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -780,6 +781,11 @@ export interface ServiceSpec {
    * Must be empty with the role PROXY.
    */
   routes: Route[];
+  /**
+   * How it speaks TLS with clients; only with the role PROXY. Not set: on port 443, if it has that, with the
+   * defaults.
+   */
+  tls: TlsSettings | undefined;
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -2068,6 +2074,7 @@ function createBaseServiceSpec(): ServiceSpec {
     liveness: undefined,
     sequential: false,
     routes: [],
+    tls: undefined,
   };
 }
 
@@ -2150,6 +2157,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     for (const v of message.routes) {
       Route.encode(v!, writer.uint32(210).fork()).join();
+    }
+    if (message.tls !== undefined) {
+      TlsSettings.encode(message.tls, writer.uint32(322).fork()).join();
     }
     return writer;
   },
@@ -2381,6 +2391,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.routes.push(Route.decode(reader, reader.uint32()));
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.tls = TlsSettings.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2479,6 +2497,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       routes: globalThis.Array.isArray(object?.routes)
         ? object.routes.map((e: any) => Route.fromJSON(e))
         : [],
+      tls: isSet(object.tls) ? TlsSettings.fromJSON(object.tls) : undefined,
     };
   },
 
@@ -2574,6 +2593,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.routes?.length) {
       obj.routes = message.routes.map((e) => Route.toJSON(e));
     }
+    if (message.tls !== undefined) {
+      obj.tls = TlsSettings.toJSON(message.tls);
+    }
     return obj;
   },
 
@@ -2634,6 +2656,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       : undefined;
     message.sequential = object.sequential ?? false;
     message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
+    message.tls = (object.tls !== undefined && object.tls !== null) ? TlsSettings.fromPartial(object.tls) : undefined;
     return message;
   },
 };

@@ -59,6 +59,111 @@ export function certificateSourceToJSON(object: CertificateSource): string {
   }
 }
 
+/** Versions and ciphers, as Mozilla recommends them. */
+export const TlsPolicy = {
+  /** UNSPECIFIED - Not set: INTERMEDIATE. */
+  UNSPECIFIED: 0,
+  /** INTERMEDIATE - TLS 1.2 with forward secrecy and authenticated ciphers, and 1.3: what clients of the last ten years know. */
+  INTERMEDIATE: 10,
+  /** MODERN - TLS 1.3 alone. */
+  MODERN: 20,
+} as const;
+
+export type TlsPolicy = typeof TlsPolicy[keyof typeof TlsPolicy];
+
+export namespace TlsPolicy {
+  export type UNSPECIFIED = typeof TlsPolicy.UNSPECIFIED;
+  export type INTERMEDIATE = typeof TlsPolicy.INTERMEDIATE;
+  export type MODERN = typeof TlsPolicy.MODERN;
+}
+
+export function tlsPolicyFromJSON(object: any): TlsPolicy {
+  switch (object) {
+    case 0:
+    case "TLS_POLICY_UNSPECIFIED":
+      return TlsPolicy.UNSPECIFIED;
+    case 10:
+    case "TLS_POLICY_INTERMEDIATE":
+      return TlsPolicy.INTERMEDIATE;
+    case 20:
+    case "TLS_POLICY_MODERN":
+      return TlsPolicy.MODERN;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TlsPolicy");
+  }
+}
+
+export function tlsPolicyToJSON(object: TlsPolicy): string {
+  switch (object) {
+    case TlsPolicy.UNSPECIFIED:
+      return "TLS_POLICY_UNSPECIFIED";
+    case TlsPolicy.INTERMEDIATE:
+      return "TLS_POLICY_INTERMEDIATE";
+    case TlsPolicy.MODERN:
+      return "TLS_POLICY_MODERN";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum TlsPolicy");
+  }
+}
+
+/**
+ * Whether clients have to show certificates. What they showed is told in the headers X-SSL-Client-Verify (0: it
+ * is valid, else the number of OpenSSL's error) and X-SSL-Client-DN; those that clients send are removed.
+ */
+export const ClientCertificates = {
+  /** UNSPECIFIED - Not set: NONE. */
+  UNSPECIFIED: 0,
+  /** NONE - They are not asked. */
+  NONE: 10,
+  /** OPTIONAL - They are asked, and may have none; one that is not valid is refused. */
+  OPTIONAL: 20,
+  /** REQUIRED - Without a valid one there is no connection. */
+  REQUIRED: 30,
+} as const;
+
+export type ClientCertificates = typeof ClientCertificates[keyof typeof ClientCertificates];
+
+export namespace ClientCertificates {
+  export type UNSPECIFIED = typeof ClientCertificates.UNSPECIFIED;
+  export type NONE = typeof ClientCertificates.NONE;
+  export type OPTIONAL = typeof ClientCertificates.OPTIONAL;
+  export type REQUIRED = typeof ClientCertificates.REQUIRED;
+}
+
+export function clientCertificatesFromJSON(object: any): ClientCertificates {
+  switch (object) {
+    case 0:
+    case "CLIENT_CERTIFICATES_UNSPECIFIED":
+      return ClientCertificates.UNSPECIFIED;
+    case 10:
+    case "CLIENT_CERTIFICATES_NONE":
+      return ClientCertificates.NONE;
+    case 20:
+    case "CLIENT_CERTIFICATES_OPTIONAL":
+      return ClientCertificates.OPTIONAL;
+    case 30:
+    case "CLIENT_CERTIFICATES_REQUIRED":
+      return ClientCertificates.REQUIRED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ClientCertificates");
+  }
+}
+
+export function clientCertificatesToJSON(object: ClientCertificates): string {
+  switch (object) {
+    case ClientCertificates.UNSPECIFIED:
+      return "CLIENT_CERTIFICATES_UNSPECIFIED";
+    case ClientCertificates.NONE:
+      return "CLIENT_CERTIFICATES_NONE";
+    case ClientCertificates.OPTIONAL:
+      return "CLIENT_CERTIFICATES_OPTIONAL";
+    case ClientCertificates.REQUIRED:
+      return "CLIENT_CERTIFICATES_REQUIRED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ClientCertificates");
+  }
+}
+
 /**
  * A certificate that load balancers show to clients: a chain and the private key that belongs to it, under a
  * name. The key is kept encrypted, is handed to proxies that serve it, and is in no answer.
@@ -115,6 +220,21 @@ export interface Certificate {
     | undefined;
   /** When its chain and key were last put. */
   updatedAt: Date | undefined;
+}
+
+/** How a load balancer speaks TLS with its clients. */
+export interface TlsSettings {
+  /** Container ports where it does, TCP ports of the spec, at most 100. Empty: 443, if that is one of them. */
+  ports: number[];
+  /** Which versions and ciphers it agrees to. Default INTERMEDIATE. */
+  policy: TlsPolicy;
+  /** Whether clients have to show certificates. Default NONE. */
+  clientCertificates: ClientCertificates;
+  /**
+   * Authorities that those are to be issued by, PEM, at most 20 certificates and 100,000 bytes; required with
+   * OPTIONAL and REQUIRED, must be empty with NONE.
+   */
+  clientCaPem: string;
 }
 
 function createBaseCertificate(): Certificate {
@@ -505,6 +625,145 @@ export const Certificate: MessageFns<Certificate> = {
     message.version = object.version ?? 0;
     message.createdAt = object.createdAt ?? undefined;
     message.updatedAt = object.updatedAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseTlsSettings(): TlsSettings {
+  return { ports: [], policy: 0, clientCertificates: 0, clientCaPem: "" };
+}
+
+export const TlsSettings: MessageFns<TlsSettings> = {
+  encode(message: TlsSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ports.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.ports) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.policy !== 0) {
+      writer.uint32(16).int32(message.policy);
+    }
+    if (message.clientCertificates !== 0) {
+      writer.uint32(24).int32(message.clientCertificates);
+    }
+    if (message.clientCaPem !== "") {
+      writer.uint32(34).string(message.clientCaPem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TlsSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTlsSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.ports.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ports.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.policy = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.clientCertificates = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.clientCaPem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TlsSettings {
+    return {
+      ports: globalThis.Array.isArray(object?.ports) ? object.ports.map((e: any) => globalThis.Number(e)) : [],
+      policy: isSet(object.policy) ? tlsPolicyFromJSON(object.policy) : 0,
+      clientCertificates: isSet(object.clientCertificates)
+        ? clientCertificatesFromJSON(object.clientCertificates)
+        : isSet(object.client_certificates)
+        ? clientCertificatesFromJSON(object.client_certificates)
+        : 0,
+      clientCaPem: isSet(object.clientCaPem)
+        ? globalThis.String(object.clientCaPem)
+        : isSet(object.client_ca_pem)
+        ? globalThis.String(object.client_ca_pem)
+        : "",
+    };
+  },
+
+  toJSON(message: TlsSettings): unknown {
+    const obj: any = {};
+    if (message.ports?.length) {
+      obj.ports = message.ports.map((e) => Math.round(e));
+    }
+    if (message.policy !== 0) {
+      obj.policy = tlsPolicyToJSON(message.policy);
+    }
+    if (message.clientCertificates !== 0) {
+      obj.clientCertificates = clientCertificatesToJSON(message.clientCertificates);
+    }
+    if (message.clientCaPem !== "") {
+      obj.clientCaPem = message.clientCaPem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TlsSettings>): TlsSettings {
+    return TlsSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TlsSettings>): TlsSettings {
+    const message = createBaseTlsSettings();
+    message.ports = object.ports?.map((e) => e) || [];
+    message.policy = object.policy ?? 0;
+    message.clientCertificates = object.clientCertificates ?? 0;
+    message.clientCaPem = object.clientCaPem ?? "";
     return message;
   },
 };

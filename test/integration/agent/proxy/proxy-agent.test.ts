@@ -491,8 +491,22 @@ test('opens and closes ports by a reload that fails no request', async () => {
 
   const structure = {
     frontends: [
-      { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
-      { name: 'db', port: otherPort, mode: FrontendMode.TCP, defaultBackend: 'db', routes: [] },
+      {
+        name: 'http',
+        port,
+        mode: FrontendMode.HTTP,
+        defaultBackend: 'web',
+        routes: [],
+        tls: undefined,
+      },
+      {
+        name: 'db',
+        port: otherPort,
+        mode: FrontendMode.TCP,
+        defaultBackend: 'db',
+        routes: [],
+        tls: undefined,
+      },
     ],
     backends: [
       { name: 'web', mode: FrontendMode.HTTP },
@@ -552,13 +566,21 @@ test('counts a drain also in the workers before a reload, which begin nothing mo
       version: 2,
       targets,
       frontends: [
-        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
+        {
+          name: 'http',
+          port,
+          mode: FrontendMode.HTTP,
+          defaultBackend: 'web',
+          routes: [],
+          tls: undefined,
+        },
         {
           name: 'more',
           port: otherPort,
           mode: FrontendMode.HTTP,
           defaultBackend: 'web',
           routes: [],
+          tls: undefined,
         },
       ],
     }),
@@ -609,6 +631,7 @@ test('cuts what an old worker still has in flight when the time of a drain is ov
           mode: FrontendMode.HTTP,
           defaultBackend: 'web',
           routes: [],
+          tls: undefined,
         },
       ],
     }),
@@ -626,7 +649,16 @@ test('drains connections of a TCP frontend, and cuts them when their time is ove
   const target = aTarget({ id: 'db-1.a.80', backend: 'db', port: one.port });
   await using coordinator = await FakeProxyCoordinator.start(
     aSnapshot(port, {
-      frontends: [{ name: 'db', port, mode: FrontendMode.TCP, defaultBackend: 'db', routes: [] }],
+      frontends: [
+        {
+          name: 'db',
+          port,
+          mode: FrontendMode.TCP,
+          defaultBackend: 'db',
+          routes: [],
+          tls: undefined,
+        },
+      ],
       backends: [{ name: 'db', mode: FrontendMode.TCP }],
       targets: [target],
     }),
@@ -750,13 +782,21 @@ test('does not share a port with another process, and takes it when it is free',
     aSnapshot(port, {
       targets: [aTarget({ id: 'web-1.a.80', port: one.port })],
       frontends: [
-        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
+        {
+          name: 'http',
+          port,
+          mode: FrontendMode.HTTP,
+          defaultBackend: 'web',
+          routes: [],
+          tls: undefined,
+        },
         {
           name: 'other',
           port: takenPort,
           mode: FrontendMode.HTTP,
           defaultBackend: 'web',
           routes: [],
+          tls: undefined,
         },
       ],
     }),

@@ -30,6 +30,7 @@ function aRoutedList(
 ) {
   const frontend = {
     ...{ name: `http_${port}`, port, mode: http, defaultBackend: 'default' },
+    tls: undefined,
     routes: routes.map(([to, route], index) => ({
       ...{ id: `${to}.r${index}`, backend: to },
       route: aProtoRoute(route),
@@ -160,7 +161,9 @@ test('fails no request when a service that shared the default pool gets routes o
   await using directory = new HaproxyDirectory();
   const pooled = { id: 'one-1.a.1', port: one.port, backend: 'default', containerId: 'c1' };
   const before = aSnapshot(port, {
-    frontends: [{ name: 'http', port, mode: http, defaultBackend: 'default', routes: [] }],
+    frontends: [
+      { name: 'http', port, mode: http, defaultBackend: 'default', routes: [], tls: undefined },
+    ],
     backends: [{ name: 'default', mode: http }],
     targets: [aTarget(pooled)],
   });
@@ -175,7 +178,16 @@ test('fails no request when a service that shared the default pool gets routes o
   coordinator.replace(
     aSnapshot(port, {
       version: 2,
-      frontends: [{ name: 'http', port, mode: http, defaultBackend: 'default', routes: [route] }],
+      frontends: [
+        {
+          name: 'http',
+          port,
+          mode: http,
+          defaultBackend: 'default',
+          routes: [route],
+          tls: undefined,
+        },
+      ],
       backends: [{ name: 'one.80', mode: http }],
       targets: [
         aTarget({ ...pooled, mode: TargetMode.DRAIN }),

@@ -36,6 +36,7 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
       statsPort: 0,
       statsAuth: undefined,
       ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
+      tls: { certificateList: '', clientCa: () => '' },
     },
   );
   writeFileSync(paths.config, config);

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { BackendList } from '../../../../agent/proxy/backend-list.ts';
+import type { ServedCertificate } from '../../../../agent/proxy/certificates/served-certificate.ts';
 import { Enrolment } from '../../../../agent/proxy/enrolment.ts';
 import { Outbox } from '../../../../agent/proxy/outbox.ts';
 import { ProxySession } from '../../../../agent/proxy/session.ts';
@@ -12,17 +13,21 @@ export interface SessionFlags {
   readonly token: string;
   /** Where it keeps whom to trust. */
   readonly trustFile: string;
+  /** Its load balancer service; `lb` if left out. */
+  readonly service?: string;
 }
 
 /** The sessions of a proxy `lb-1` of the service `lb`, whose list is kept and given to no HAProxy. */
 export class SessionInProcess implements AsyncDisposable {
   readonly list = new BackendList();
+  /** The certificates that it was handed last, by id. */
+  certificates: ReadonlyMap<string, ServedCertificate> = new Map();
   readonly outbox = new Outbox(systemClock);
   readonly log: string[] = [];
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
 
-  constructor({ coordinator, token, trustFile }: SessionFlags) {
+  constructor({ coordinator, token, trustFile, service = 'lb' }: SessionFlags) {
     const log = pino({ level: 'debug' }, { write: (line: string) => this.log.push(line) });
     const deps = { clock: systemClock, random: systemRandom, log };
     const enrolment = new Enrolment(
@@ -37,12 +42,15 @@ export class SessionInProcess implements AsyncDisposable {
         greeting: () => ({
           proxyId: 'p',
           name: 'lb-1',
-          service: 'lb',
+          service,
           status: this.outbox.status,
           applied: this.outbox.applied,
         }),
         onSnapshot: (snapshot) => this.list.replace(snapshot),
         onDelta: (delta) => this.list.apply(delta) !== 'gap',
+        onCertificates: (all) => {
+          this.certificates = new Map(all.map((each) => [each.id, each]));
+        },
       },
       { coordinator },
     );

@@ -7,7 +7,8 @@ import { SealingKey } from '../../../../coordinator/certificates/sealing-key.ts'
 import { Authority } from '../../../../coordinator/identity/authority.ts';
 import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
 import { formatToken, hashSecret } from '../../../../coordinator/identity/tokens.ts';
-import type { Certificate, Role, Token } from '../../../../coordinator/model.ts';
+import type { Role, Token } from '../../../../coordinator/model.ts';
+import type { Certificate } from '../../../../coordinator/tls-model.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';

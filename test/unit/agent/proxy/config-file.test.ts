@@ -14,6 +14,7 @@ const settings: ConfigSettings = {
   metricsPort: 0,
   metricsAddress: '127.0.0.1',
   accessLog: false,
+  tls: { certificateList: '/run/p/certificates/list.txt', clientCa: () => '/run/p/clients.crt' },
 };
 
 /** The lines of one section. */
@@ -69,7 +70,7 @@ test('hands requests of a replaced worker to its successor', () => {
   const config = render();
   expect(section(config, 'frontend http from fairlead-http')).toEqual([
     'bind :80',
-    'bind unix@/run/p/h80.sock mode 600 accept-proxy',
+    'bind unix@/run/p/h80.sock mode 600 accept-proxy name handoff',
     'monitor-uri /_lb_ping',
     'http-request set-header X-Forwarded-Proto http',
     'use_backend fairlead-handoff-80 if { stopping } { srv_is_up(fairlead-handoff-80/next) }',

@@ -74,6 +74,7 @@ test('fills in every default', () => {
     liveness: null,
     sequential: false,
     routes: [],
+    tls: { ports: [], policy: 'intermediate', clientCertificates: 'none', clientCaPem: '' },
   });
 });
 

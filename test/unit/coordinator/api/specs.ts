@@ -73,6 +73,13 @@ const validLiveness = fc.record({
   startPeriodMs: optional(0, 3_600_000),
 });
 
+const validTls = fc.record({
+  ports: fc.constant<number[]>([]),
+  policy: fc.constantFrom(0 as const, 10 as const, 20 as const),
+  clientCertificates: fc.constantFrom(0 as const, 10 as const),
+  clientCaPem: fc.constant(''),
+});
+
 /** Specs that break no rule, most fields at times empty. */
 export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
   .record({
@@ -124,6 +131,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     container: fc.option(validOptions, { nil: undefined }),
     ...validVolumes,
     routes: validRoutes,
+    tls: fc.option(validTls, { nil: undefined }),
   })
   .map((spec) => ({
     ...spec,
@@ -132,6 +140,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     liveness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.liveness : undefined,
     restartLimit: spec.restart === 20 ? spec.restartLimit : 0,
     // A load balancer has none, and others need a port to send requests to.
+    tls: spec.apiRole === 20 ? spec.tls : undefined,
     routes:
       spec.apiRole !== 20 && spec.ports.some(({ protocol }) => protocol !== 20) ? spec.routes : [],
   }));
@@ -181,6 +190,15 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   links: fc.array(fc.record({ service: anyText, alias: anyText })),
   tags: fc.array(anyText),
   routes: fc.array(anyRoute, { maxLength: 3 }),
+  tls: fc.option(
+    fc.record({
+      ports: fc.array(anyNumber),
+      policy: anyEnum,
+      clientCertificates: anyEnum,
+      clientCaPem: anyText,
+    }),
+    { nil: undefined },
+  ),
   strategy: anyEnum,
   restart: anyEnum,
   restartLimit: anyNumber,

@@ -1,0 +1,24 @@
+import { X509Certificate } from 'node:crypto';
+
+/** A certificate that HAProxy is to show. */
+export interface ServedCertificate {
+  /** The coordinator's id of it: letters and digits. */
+  readonly id: string;
+  /** Changes with its content. */
+  readonly digest: string;
+  /** Chain and private key. */
+  readonly pem: string;
+}
+
+/** What became of a certificate that the coordinator handed over. */
+export interface HeldCertificate {
+  readonly id: string;
+  readonly digest: string;
+  /** HAProxy's words if it refused; empty: it is in effect. */
+  readonly refusal: string;
+}
+
+/** The SHA-1 by which HAProxy tells which certificate it has, in upper case; throws if it is none. */
+export function haproxyFingerprint(pem: string): string {
+  return new X509Certificate(pem).fingerprint.replaceAll(':', '');
+}

@@ -1,0 +1,58 @@
+import type { Frontend, FrontendTls } from '../backend-list.ts';
+
+/** Where HAProxy finds what it needs for TLS. */
+export interface TlsPaths {
+  /** The list of certificates. */
+  readonly certificateList: string;
+  /** File of the authorities that certificates of clients are to be issued by. */
+  readonly clientCa: (pem: string) => string;
+}
+
+/** By the recommendations of Mozilla, version 5.7, less the ciphers that need Diffie-Hellman parameters. */
+const ciphers = [
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+const suites = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
+const versions = {
+  intermediate: `ssl-min-ver TLSv1.2 ciphers ${ciphers} ciphersuites ${suites}`,
+  modern: `ssl-min-ver TLSv1.3 ciphersuites ${suites}`,
+} as const;
+
+/** What follows the address in the line of a port; empty for one without TLS. */
+export function tlsParameters({ tls, protocol }: Frontend, paths: TlsPaths): string {
+  if (tls === undefined) return '';
+  const { policy, clientCertificates, clientCaPem } = tls;
+  return [
+    ` ssl crt-list ${paths.certificateList}`,
+    ...(protocol === 'http' ? ['alpn h2,http/1.1'] : []),
+    versions[policy],
+    // Keys of tickets would be kept for as long as the process lives, and each worker has its own.
+    'prefer-client-ciphers no-tls-tickets',
+    ...(clientCertificates === 'none'
+      ? []
+      : [`ca-file ${paths.clientCa(clientCaPem)} verify ${clientCertificates}`]),
+  ].join(' ');
+}
+
+/** Name of the socket by which requests come that an old worker has had already. */
+export const handoffName = 'handoff';
+
+/** Rules that tell backends what the client showed, and keep clients from telling it themselves. */
+export function clientCertificateRules(tls: FrontendTls | undefined): string[] {
+  if (tls === undefined || tls.clientCertificates === 'none') return [];
+  // An old worker hands requests over with these headers already set, on a connection without TLS.
+  const fromClient = `unless { so_name ${handoffName} }`;
+  const hasOne = `if { ssl_c_used } !{ so_name ${handoffName} }`;
+  return [
+    `http-request del-header X-SSL-Client-Verify ${fromClient}`,
+    `http-request del-header X-SSL-Client-DN ${fromClient}`,
+    `http-request set-header X-SSL-Client-Verify %[ssl_c_verify] ${hasOne}`,
+    `http-request set-header X-SSL-Client-DN %{+Q}[ssl_c_s_dn] ${hasOne}`,
+  ];
+}
