@@ -104,8 +104,8 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
 
 /** Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
-  // Nobody waits for the disk to have what it has: above all not a HAProxy that died.
-  if ((await readFile(path, 'utf8').catch(() => undefined)) === text) return;
+  // A HAProxy that died is not to wait until its file is written as it is.
+  if (await holds(path, text)) return;
   try {
     await writeDurably(path, text);
   } catch (error) {
@@ -115,6 +115,14 @@ export async function writeAtomically(path: string, text: string): Promise<void>
       { reason: 'STATE_DIR_NOT_WRITABLE', cause: error },
     );
   }
+}
+
+async function holds(path: string, text: string): Promise<boolean> {
+  const size = await stat(path).then(
+    (file) => file.size,
+    () => -1,
+  );
+  return size === Buffer.byteLength(text) && (await readFile(path, 'utf8')) === text;
 }
 
 /** The file's text; undefined if there is none. */

@@ -7,8 +7,8 @@ import type { TargetReports } from './target-reports.ts';
 
 /** HAProxy 2.6 may still point to a server that was just taken out of use. */
 const deleteAfterMs = 5_000;
-/** Each deletion stops all threads of HAProxy for a moment. */
-const maxDeletionsAtOnce = 64;
+/** Each deletion stops all threads of HAProxy for a moment, and a change waits for as many. */
+const maxDeletionsAtOnce = 8;
 
 /** The HAProxy that servers are changed in. */
 export interface ServerHost extends Pick<ServerView, 'servers' | 'backends' | 'dynamicServers'> {

@@ -4,8 +4,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { serverParameters } from '../../../agent/proxy/server-commands.ts';
+import { systemClock } from '../../../shared/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import type { NewServer, Side } from './side.ts';
+
+/** As the agent: HAProxy 2.6 may still point to a server that was just taken out of use. */
+const deleteAfterMs = 5_000;
 
 export interface Original {
   readonly configuration: string;
@@ -22,6 +26,7 @@ export class FloorSide implements Side, AsyncDisposable {
   readonly port: number;
   readonly #child: ChildProcess;
   readonly #socket: Socket;
+  #removed: { readonly id: string; readonly removedAtMs: number }[] = [];
   #prompts = 0;
   #rest = '';
 
@@ -47,7 +52,11 @@ export class FloorSide implements Side, AsyncDisposable {
         .replaceAll(`bind :${original.port}\n`, `bind :${port}\n`),
     );
     writeFileSync(join(directory, 'server.state'), '1\n');
-    const child = spawn('haproxy', ['-W', '-f', config], { stdio: 'ignore' });
+    const child = spawn('haproxy', ['-W', '-f', config], {
+      stdio: 'ignore',
+      // As the agent's: the kernel shares the processors out by session.
+      detached: true,
+    });
     const socket = await eventually(
       async () => {
         const each = connect(join(directory, 'admin.sock'));
@@ -72,12 +81,18 @@ export class FloorSide implements Side, AsyncDisposable {
   }
 
   async remove(servers: readonly NewServer[]): Promise<void> {
-    await this.#send(
-      servers.flatMap(({ id }) => [
+    const now = systemClock.monotonic();
+    const isDue = ({ removedAtMs }: { removedAtMs: number }) => removedAtMs + deleteAfterMs <= now;
+    const due = this.#removed.filter(isDue);
+    this.#removed = this.#removed.filter((each) => !isDue(each));
+    this.#removed.push(...servers.map(({ id }) => ({ id, removedAtMs: now })));
+    await this.#send([
+      ...servers.flatMap(({ id }) => [
         `set server web/${id} state maint`,
         `shutdown sessions server web/${id}`,
       ]),
-    );
+      ...due.map(({ id }) => `del server web/${id}`),
+    ]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

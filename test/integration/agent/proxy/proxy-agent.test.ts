@@ -35,6 +35,14 @@ function applied(coordinator: FakeProxyCoordinator, version: number): Promise<vo
   );
 }
 
+/** Of a request that is cut HAProxy 2.6 says so by its status; 3.0 closes the connection. */
+async function endOf(request: Promise<{ readonly status: number }>): Promise<string> {
+  return await request.then(
+    ({ status }) => (status >= 500 ? 'cut' : `answered with status ${status}`),
+    () => 'cut',
+  );
+}
+
 function drained(coordinator: FakeProxyCoordinator, id: string): Promise<void> {
   return eventually(() => {
     expect(coordinator.target(id)).toMatchObject({ drained: true, inFlight: 0 });
@@ -180,7 +188,7 @@ test('cuts what is in flight when the time of a drain is over, and at once when 
     aTarget({ id: 'web-1.a.80', port: one.port, mode: TargetMode.DRAIN, drainTimeoutMs: 300 }),
     aTarget({ id: 'web-2.b.80', port: two.port }),
   ]);
-  expect((await slow).status).toBeGreaterThanOrEqual(500);
+  expect(await endOf(slow)).toBe('cut');
   await drained(coordinator, 'web-1.a.80');
   expect(agent.log.map(({ msg }) => msg)).toContain(
     'cutting requests that outlived their drain time',
@@ -192,7 +200,7 @@ test('cuts what is in flight when the time of a drain is over, and at once when 
     expect(two.waiting).toBe(1);
   });
   coordinator.change([], ['web-2.b.80']);
-  expect((await lost).status).toBeGreaterThanOrEqual(500);
+  expect(await endOf(lost)).toBe('cut');
 });
 
 test('replaces a target whose address changes, though names are for one address only', async () => {
@@ -212,7 +220,7 @@ test('replaces a target whose address changes, though names are for one address 
     expect(one.waiting).toBe(1);
   });
   coordinator.change([aTarget({ id: 'web-1.a.80', port: two.port })]);
-  expect((await slow).status).toBeGreaterThanOrEqual(500);
+  expect(await endOf(slow)).toBe('cut');
   await eventually(
     async () => {
       expect(await get(port)).toEqual({ status: 200, body: 'two' });
@@ -638,7 +646,7 @@ test('cuts what an old worker still has in flight when the time of a drain is ov
   );
   await applied(coordinator, 2);
   coordinator.change([{ ...targets[0]!, mode: TargetMode.DRAIN, drainTimeoutMs: 200 }]);
-  expect((await slow).status).toBeGreaterThanOrEqual(500);
+  expect(await endOf(slow)).toBe('cut');
   await drained(coordinator, 'web-1.a.80');
 });
 
