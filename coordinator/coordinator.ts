@@ -187,7 +187,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     { downGraceMs: config.nodeGraceMs },
   );
   const api = addressesOf(config, { grpc: config.listen.port, http: config.httpListen.port });
-  const placement = new Placement({ store, observed, tokens, random, api });
+  const placement = new Placement({ store, observed, tokens, random, clock, api });
   const reconciling = { store, observed, routing, settling, placement, clock, random };
   const orchestrator = new Orchestrator({ ...reconciling, ...child('orchestrator') });
   const writeBehind = new WriteBehind({ store, observed, clock, ...child('store') });

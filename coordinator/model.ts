@@ -76,6 +76,14 @@ export interface KeptRevision {
   readonly method: string;
 }
 
+/** How often a revision failed on a node since it last served there. */
+export interface NodeFailures {
+  readonly nodeId: NodeId;
+  readonly revision: number;
+  readonly count: number;
+  readonly lastAtMs: number;
+}
+
 export interface Service {
   readonly id: ServiceId;
   readonly name: string;
@@ -95,6 +103,8 @@ export interface Service {
   readonly terminating: boolean;
   /** Null: the current revision is everywhere. */
   readonly rollout: Rollout | null;
+  /** Where its containers failed lately; what is long ago may still be among it. */
+  readonly failures: readonly NodeFailures[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }

@@ -84,6 +84,7 @@ export class ServiceApi {
       alike: [],
       base: null,
       rollout: newRollout(nowMs),
+      failures: [],
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
     };

@@ -2,6 +2,7 @@ import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, Service } from '../model.ts';
 import type { Transaction } from '../store/store.ts';
 import { endAction, note, openActions } from './actions.ts';
+import { withFailure, withoutFailures } from '../scheduler/failing.ts';
 import { promoted } from './rollout.ts';
 import type { Step } from './steps.ts';
 
@@ -27,7 +28,7 @@ function applyStep(tx: Transaction, service: Service, step: Step, newId: () => s
       stop(tx, service, step);
       return;
     case 'arrive':
-      update(tx, step.containerId, { arrived: true });
+      arrive(tx, step.containerId);
       return;
     case 'keep':
       keep(tx, service, step);
@@ -95,7 +96,29 @@ function retire(tx: Transaction, service: Service, step: Extract<Step, { kind: '
       deadlineAtMs: tx.nowMs + service.spec.drainTimeoutMs,
     },
   });
+  if (step.reason === 'failed') blame(tx, container);
   note(tx, service.id, container.name, `taking it away: ${step.reason}`);
+}
+
+/** It serves: what failed there before says nothing any more. */
+function arrive(tx: Transaction, id: ContainerId): void {
+  const container = tx.containers.get(id);
+  if (container === undefined) return;
+  tx.containers.put({ ...container, arrived: true });
+  const service = tx.services.get(container.serviceId);
+  if (service === undefined || container.nodeId === null) return;
+  const at = { nodeId: container.nodeId, revision: container.revision };
+  const failures = withoutFailures(service.failures, at);
+  if (failures.length < service.failures.length) tx.services.put({ ...service, failures });
+}
+
+/** Its node is one where its revision failed. What served there for a while, or still does, is no such thing. */
+function blame(tx: Transaction, { serviceId, nodeId, revision, arrived }: Container): void {
+  const service = tx.services.get(serviceId);
+  if (service === undefined || nodeId === null || arrived) return;
+  const wanted = [service.revision, ...(service.base === null ? [] : [service.base.revision])];
+  const failures = withFailure(service.failures, { nodeId, revision }, { nowMs: tx.nowMs, wanted });
+  tx.services.put({ ...service, failures });
 }
 
 function stop(tx: Transaction, service: Service, step: Extract<Step, { kind: 'stop' }>): void {

@@ -1,5 +1,6 @@
 import type { Volume } from '../../shared/container-options.ts';
 import type { ContainerId, NodeId, ServiceId, TokenId } from '../../shared/ids.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Random } from '../../shared/random.ts';
 import type {
   ApiRole,
@@ -23,6 +24,7 @@ import {
   type PendingView,
   type PlacedView,
 } from '../scheduler/schedule.ts';
+import { failingNodes } from '../scheduler/failing.ts';
 import { portsOnNode } from '../scheduler/node-ports.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store, Transaction } from '../store/store.ts';
@@ -44,6 +46,7 @@ export interface PlacementDeps {
   readonly observed: ObservedState;
   readonly tokens: TokenIssuer;
   readonly random: Random;
+  readonly clock: Clock;
   readonly api: ApiAddresses;
 }
 
@@ -277,6 +280,7 @@ export class Placement {
       platforms: spec.platforms,
       cpus: cpusNeeded(spec.container.limits.cpus),
       avoid: this.#failedOn.get(slotKey(container)) ?? [],
+      failing: failingNodes(service.failures, container.revision, this.#deps.clock.now()),
     };
   }
 

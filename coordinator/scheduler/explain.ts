@@ -28,6 +28,7 @@ export function explainUnplaceable(
 const details: Partial<Record<PlacementFilter, string>> = {
   PORT_TAKEN: ' by ',
   NOT_READY: ': ',
+  FAILING_HERE: ': ',
   NOT_ENOUGH_CPU: ': ',
   NOT_ENOUGH_MEMORY: ': ',
 };
@@ -58,6 +59,7 @@ function plural(reason: string): string {
   return reason
     .replace(/^is /, 'are ')
     .replace(/^has /, 'have ')
+    .replace(/^keeps /, 'keep ')
     .replace(/^lacks /, 'lack ');
 }
 

@@ -24,6 +24,7 @@ const filters: readonly (readonly [PlacementFilter, Refuse])[] = [
   ['MAX_PER_NODE', refuseFullNode],
   ['NOT_ENOUGH_CPU', refuseForCpu],
   ['NOT_ENOUGH_MEMORY', refuseForMemory],
+  ['FAILING_HERE', refuseFailing],
 ];
 
 /** The first reason why the node cannot have the container now; undefined if it can. */
@@ -59,6 +60,13 @@ function refuseMissingTags(container: Requirements, node: NodeView): string | un
   const missing = missingTags(container, node).map((tag) => `"${tag}"`);
   if (missing.length === 0) return undefined;
   return `lacks the ${missing.length === 1 ? 'tag' : 'tags'} ${missing.join(', ')}`;
+}
+
+function refuseFailing({ failing }: Requirements, { id }: NodeView): string | undefined {
+  const known = failing.find(({ nodeId }) => nodeId === id);
+  if (known === undefined) return undefined;
+  const again = new Date(known.untilMs).toISOString();
+  return `keeps failing it: ${known.count} times, and is tried again at ${again}`;
 }
 
 function refuseNotActive(_: Requirements, { availability }: NodeView): string | undefined {

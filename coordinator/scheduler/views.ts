@@ -7,6 +7,7 @@ import type {
   Reservation,
   Strategy,
 } from '../model.ts';
+import type { FailingNode } from './failing.ts';
 
 /** The part of a node that placement depends on. */
 export interface NodeView {
@@ -68,6 +69,8 @@ export interface PendingView {
   readonly cpus: number;
   /** Nodes where attempts before it failed: taken only if no other node can have it. */
   readonly avoid: readonly NodeId[];
+  /** Nodes where its revision keeps failing: not taken until then, whatever else there is. */
+  readonly failing: readonly FailingNode[];
 }
 
 /** What became of one pending container. */

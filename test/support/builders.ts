@@ -112,6 +112,7 @@ export function aService(changes: Partial<Service> = {}): Service {
     alike: [],
     base: null,
     rollout: null,
+    failures: [],
     createdAtMs: 0,
     updatedAtMs: 0,
     ...changes,

@@ -14,6 +14,7 @@ import { moves } from './0013-moves.ts';
 import { canaries } from './0014-canaries.ts';
 import { cancelling } from './0015-cancelling.ts';
 import { tls } from './0016-tls.ts';
+import { failures } from './0017-failures.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -33,4 +34,5 @@ export const migrations: readonly string[] = [
   canaries,
   cancelling,
   tls,
+  failures,
 ];

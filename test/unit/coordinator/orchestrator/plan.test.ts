@@ -60,7 +60,7 @@ describe('creates', () => {
 });
 
 describe('recovers', () => {
-  test('a slot whose container ended, after a wait that grows', () => {
+  test('T2: a slot whose container ended, after a wait that grows', () => {
     const first = aContainerView({ ...failed, sinceMs: 10_000 });
     expect(planned({}, [first], 10_999)).toEqual([]);
     expect(nextCheck({}, [first], 10_999)).toBe(11_000);
@@ -75,13 +75,13 @@ describe('recovers', () => {
     ]);
   });
 
-  test('it no more after the third attempt', () => {
+  test('T3: it no more after the third attempt', () => {
     const third = aContainerView({ ...failed, attempt: 3 });
     expect(planned({}, [third], 1_000_000)).toEqual([]);
     expect(nextCheck({}, [third], 1_000_000)).toBeNull();
   });
 
-  test('not what ended as its policy allows', () => {
+  test('T1, T6: not what ended as its policy allows', () => {
     const job = aContainerView({ phase: 'stopped', ready: false, exitCode: 0 });
     expect(planned({ restart: 'on-failure' }, [job], 1_000_000)).toEqual([]);
     expect(planned({ restart: 'never' }, [{ ...job, exitCode: 9 }], 1_000_000)).toEqual([]);

@@ -23,7 +23,7 @@ describe('an attempt that failed', () => {
 });
 
 describe('a container that lived for a minute', () => {
-  test('is followed at once, and counting starts anew', () => {
+  test('T3: is followed at once, and counting starts anew', () => {
     const proven = ended({ attempt: 3, createdAtMs: 0, sinceMs: 60_000 });
     expect(recover(proven, by('always'), 60_000)).toEqual({ kind: 'now', attempt: 1 });
     expect(recover({ ...proven, sinceMs: 59_999 }, by('always'), 1_000_000)).toEqual({
@@ -46,7 +46,7 @@ describe('the restart policy', () => {
     ['on-failure', null, 'now'],
     ['always', 0, 'now'],
     ['always', 1, 'now'],
-  ] as const)('%s after exit status %s: %s', (policy, exitCode, kind) => {
+  ] as const)('T1, T6: %s after exit status %s: %s', (policy, exitCode, kind) => {
     const container = ended({ phase: 'stopped', exitCode });
     expect(recover(container, by(policy), 1_000_000).kind).toBe(kind);
   });

@@ -45,6 +45,7 @@ export function aPending(changes: Partial<PendingView> = {}): PendingView {
     platforms: [],
     cpus: 0,
     avoid: [],
+    failing: [],
     ...changes,
   };
 }

@@ -226,6 +226,19 @@ const rows: readonly Row[] = [
     placed: [lb(fixed(80))],
     expected: ['NOT_READY', 'is not ready: its agent is away'],
   },
+  {
+    title: 'a node that keeps failing it',
+    pending: { failing: [{ nodeId: nodeId('node-1'), count: 4, untilMs: 20_000 }] },
+    expected: [
+      'FAILING_HERE',
+      'keeps failing it: 4 times, and is tried again at 1970-01-01T00:00:20.000Z',
+    ],
+  },
+  {
+    title: 'another node keeps failing it',
+    pending: { failing: [{ nodeId: nodeId('node-2'), count: 4, untilMs: 20_000 }] },
+    expected: undefined,
+  },
 ];
 
 test.each(rows)('$title', ({ pending, node, placed, expected }) => {

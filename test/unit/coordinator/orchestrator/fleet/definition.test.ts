@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { NetworkMode } from '../../../../../shared/gen/fairlead/v1/container_options.ts';
 import {
+  PlacementStrategy,
   RestartPolicy,
   ServiceSpec,
   type DeepPartial,
@@ -172,6 +173,117 @@ describe('sequential deployment', () => {
     await fleet.pass(60);
     expect(placesOf(fleet, 'web')).toHaveLength(3);
     expect(fleet.status('web').state).toBe('running');
+  });
+});
+
+describe('FAILING_HERE: a node that keeps failing a revision', () => {
+  test('is left alone while others take it, and tried again later', async () => {
+    await using fleet = await aFleet(2);
+    const [bad] = fleet.agents;
+    bad!.refuses = true;
+    const strategy = PlacementStrategy.HIGH_AVAILABILITY;
+    await create(fleet, 'web', { replicas: 6, strategy });
+    await fleet.pass(10);
+    expect(placesOf(fleet, 'web')).toEqual(Array.from({ length: 6 }, () => 'node-2'));
+    const scale = async (replicas: number) =>
+      await fleet.handlers.scaleService(
+        { service: 'web', replicas, options: undefined },
+        fleet.call,
+      );
+    await scale(7);
+    await fleet.pass(1);
+    expect(placesOf(fleet, 'web').at(-1)).toBe('node-2');
+    bad!.refuses = false;
+    await fleet.pass(30);
+    await scale(8);
+    await fleet.pass(5);
+    expect(placesOf(fleet, 'web').at(-1)).toBe('node-1');
+    expect(fleet.status('web').state).toBe('running');
+  });
+
+  test('and is the only one is tried again at a pace that a restart does not change', async () => {
+    await using fleet = await aFleet(1);
+    const [only] = fleet.agents;
+    only!.refuses = true;
+    await create(fleet, 'web', { replicas: 4 });
+    await fleet.pass(6);
+    expect(new Set(filtersOf(fleet, 'web'))).toEqual(new Set(['FAILING_HERE']));
+    await fleet.restartCoordinator({ killed: true });
+    fleet.connectAll();
+    await fleet.pass(1);
+    expect(new Set(filtersOf(fleet, 'web'))).toEqual(new Set(['FAILING_HERE']));
+    expect(fleet.status('web').message).toContain('1 keeps failing it: ');
+    only!.refuses = false;
+    await fleet.pass(40);
+    expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+    expect(fleet.service('web').failures).toEqual([]);
+  });
+
+  test('is a new chance for a new revision', async () => {
+    await using fleet = await aFleet(1);
+    const [only] = fleet.agents;
+    await create(fleet, 'web', { image: 'broken-1', replicas: 4 });
+    await fleet.pass(6);
+    expect(new Set(filtersOf(fleet, 'web'))).toEqual(new Set(['FAILING_HERE']));
+    expect(only!.refuses).toBe(false);
+    const spec = ServiceSpec.fromPartial({ image: 'good-2' });
+    const request = { service: 'web', spec, updateMask: ['image'], options: undefined };
+    await fleet.handlers.updateService(request, fleet.call);
+    await fleet.pass(5);
+    expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+  });
+});
+
+describe('restarts', () => {
+  /** When the attempts of a slot were made, in seconds from now. */
+  async function attemptsOf(fleet: ModelFleet, seconds: number, restartAt: number) {
+    const seen = new Map<number, number>();
+    for (let second = 0; second < seconds; second++) {
+      if (second === restartAt) {
+        await fleet.restartCoordinator({ killed: true });
+        fleet.connectAll();
+      }
+      await fleet.pass(1);
+      for (const { attempt, createdAtMs } of fleet.store.containersOf(fleet.service('web').id)) {
+        seen.set(attempt, createdAtMs);
+      }
+    }
+    return seen;
+  }
+
+  test('T2: wait their time, also over a restart of the coordinator', async () => {
+    await using fleet = await aFleet(3);
+    await create(fleet, 'web', { image: 'broken-1' });
+    const attempts = await attemptsOf(fleet, 40, 4);
+    expect([...attempts.keys()]).toEqual([1, 2, 3]);
+    expect(attempts.get(2)! - attempts.get(1)!).toBeGreaterThanOrEqual(1_000);
+    expect(attempts.get(3)! - attempts.get(2)!).toBeGreaterThanOrEqual(5_000);
+  });
+
+  test('T3: end with the third attempt', async () => {
+    await using fleet = await aFleet(3);
+    await create(fleet, 'web', { image: 'broken-1' });
+    await fleet.pass(300);
+    const containers = fleet.store.containersOf(fleet.service('web').id);
+    expect(containers.map(({ attempt }) => attempt)).toEqual([3]);
+    expect(fleet.status('web')).toMatchObject({
+      state: 'failed',
+      message: expect.stringContaining('web-1 failed 3 times: no such command') as string,
+    });
+  });
+
+  test('T5: leave no history behind, and none after the service is removed', async () => {
+    await using fleet = await aFleet(2);
+    await create(fleet, 'web', { image: 'broken-1', replicas: 3, maxPerNode: 1 });
+    for (let second = 0; second < 60; second++) {
+      await fleet.pass(1);
+      const slots = fleet.store.containersOf(fleet.service('web').id).map(({ slot }) => slot);
+      for (const slot of [1, 2, 3]) expect(slots.filter((s) => s === slot).length).toBeLessThan(4);
+    }
+    await fleet.handlers.removeService({ service: 'web', options: undefined }, fleet.call);
+    await fleet.pass(20);
+    expect([fleet.store.services.size, fleet.store.containers.size]).toEqual([0, 0]);
+    expect(fleet.agents.flatMap(({ engine }) => [...engine.keys()])).toEqual([]);
   });
 });
 

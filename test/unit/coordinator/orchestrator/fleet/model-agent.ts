@@ -55,6 +55,8 @@ export class ModelAgent {
   readonly id: NodeId;
   readonly engine = new Map<ContainerId, EngineContainer>();
   connected = false;
+  /** Its engine starts nothing new. */
+  refuses = false;
   readonly #deps: ModelAgentDeps;
   #dispatcher: Dispatcher | undefined;
   #link: NodeLink | undefined;
@@ -230,7 +232,7 @@ export class ModelAgent {
         engine.state = 'starting';
         return;
       case 'starting':
-        if (kind === 'broken') {
+        if (kind === 'broken' || (this.refuses && engine.startedAtMs === null)) {
           this.engine.delete(id);
           this.#set(id, { phase: 'failed', message: 'no such command' });
           return;

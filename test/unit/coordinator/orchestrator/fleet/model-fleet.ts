@@ -216,7 +216,7 @@ export class ModelFleet implements AsyncDisposable {
     );
     const tokens = new TokenIssuer(Buffer.alloc(32), { pin: 'p'.repeat(43), bundle: '' });
     const api = { httpUrl: 'https://model', grpcAddress: 'model:1', zone: 'model' };
-    const placement = new Placement({ store, observed, tokens, random, api });
+    const placement = new Placement({ store, observed, tokens, random, clock, api });
     const deps = { store, observed, routing, settling, placement, clock, random };
     const orchestrator = new Orchestrator({ ...deps, log });
     const packages = { version: null, packageNamed: () => null };
