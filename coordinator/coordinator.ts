@@ -57,6 +57,7 @@ import { ObservedState } from './observed/observed-state.ts';
 import { WriteBehind } from './observed/write-behind.ts';
 import { endInterrupted } from './orchestrator/actions.ts';
 import type { ApiAddresses } from './orchestrator/container-environment.ts';
+import { Failures } from './orchestrator/failures.ts';
 import { Orchestrator } from './orchestrator/orchestrator.ts';
 import { Placement } from './orchestrator/placement.ts';
 import { Routing } from './routing/routing.ts';
@@ -198,6 +199,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const packages = downloads;
   const rolling = { store, observed, upgrades, packages, api, clock };
   const roller = new Roller({ ...rolling, ...child('upgrades') });
+  const failures = new Failures({ store, observed, ...child('orchestrator') });
   const streams = new NodeStreams({ dispatcher, clock, random });
   const mover = new Mover({ ...reconciling, ...child('moves') });
   const certificates = certificateLoops(config, deps);
@@ -224,7 +226,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     }),
     control: guard(handlers, { authenticator, store }),
     agents: agentService({
-      ...{ ...sessions, dispatcher, upgrades, streams, tokens },
+      ...{ ...sessions, failures, dispatcher, upgrades, streams, tokens },
       ...child('agents'),
     }),
     proxies: proxyService({ ...sessions, sealing, routing, epoch, ...child('proxies') }),

@@ -233,6 +233,15 @@ export interface Observed {
   readonly sinceMs: number;
 }
 
+/** A container whose process ended with a failure, or that was given up without ever having been ready. */
+export interface ContainerFailure {
+  /** Null: it still ran. */
+  readonly exitCode: number | null;
+  readonly endedAtMs: number | null;
+  /** What it wrote last, with no value of its environment. */
+  readonly lines: readonly string[];
+}
+
 export type Availability = 'active' | 'paused' | 'draining';
 
 export interface NodeDescription {
@@ -423,6 +432,8 @@ export interface TimelineEntry {
   readonly timeMs: number;
   readonly container: string;
   readonly message: string;
+  /** What a container that failed wrote last. */
+  readonly lines?: readonly string[];
 }
 
 export interface Action {

@@ -237,8 +237,12 @@ class NodeAgent {
         return await this.#commands(target, timeoutMs, until);
       }),
       log: log.child({ component: 'worker' }),
+      logs: (engineId, query, until) => engine.logs(engineId, query, until),
       report: (status) => {
         this.#reporter.setContainer(status);
+      },
+      failed: (failure) => {
+        this.#reporter.setFailure(failure);
       },
       forget: (containerId) => {
         this.#reporter.forget(containerId);

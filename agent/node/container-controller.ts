@@ -15,13 +15,14 @@ import {
   type EngineContainer,
 } from './docker/engine.ts';
 import type { ProcessExit } from './docker/exit-events.ts';
+import { FailureWatch, type FailureWatchDeps } from './failure-watch.ts';
 import type { Assignment, ContainerStatus } from './model.ts';
 import { LivenessWatch } from './liveness-watch.ts';
 import type { Probe } from './probe.ts';
 import { ReadinessWatch } from './readiness-watch.ts';
 import { RestartPatience } from './restart-patience.ts';
 
-export interface ControllerDeps {
+export interface ControllerDeps extends FailureWatchDeps {
   readonly engine: ContainerEngine;
   readonly work: ContainerWork;
   readonly probe: Probe;
@@ -52,7 +53,12 @@ export class ContainerController {
   readonly #readiness: ReadinessWatch;
   readonly #liveness: LivenessWatch;
   readonly #patience: RestartPatience;
+  readonly #failures: FailureWatch;
   #assignment: Assignment | undefined;
+  /** That of its definition, once that is known. */
+  #environment: Readonly<Record<string, string>> | undefined;
+  /** It was ready since this agent started, or may have been before. */
+  #wasReady: boolean;
   #engine: EngineContainer | undefined;
   #seen = false;
   #image: View['image'] = 'unknown';
@@ -81,6 +87,8 @@ export class ContainerController {
     this.#deps = deps;
     this.#containerId = containerId;
     this.#patience = new RestartPatience(deps.clock);
+    this.#failures = new FailureWatch(deps, containerId, () => this.#environment);
+    this.#wasReady = adopted !== undefined;
     this.#readiness = new ReadinessWatch(deps, deps.advertiseAddress, () => {
       this.#decide();
     });
@@ -107,6 +115,7 @@ export class ContainerController {
   /** Says what is wanted; undefined says that nothing is: then the container is watched, no more. */
   assign(assignment: Assignment | undefined): void {
     this.#assignment = assignment;
+    this.#environment = assignment?.definition?.environment ?? this.#environment;
     // Said of this process: the next one that lives no more is drained anew.
     if (assignment?.drained === true) this.#isDrained = this.#liveness.message !== '';
     if (assignment?.wanted !== 'running') this.#wish?.abort();
@@ -163,7 +172,7 @@ export class ContainerController {
         await this.#wakeup.waitFor(waitMs, clock, signal);
       }
     }
-    await Promise.all([this.#readiness.stop(), this.#liveness.stop()]);
+    await Promise.all([this.#readiness.stop(), this.#liveness.stop(), this.#failures.stop()]);
     this.#logNow();
   }
 
@@ -257,7 +266,15 @@ export class ContainerController {
       last: this.#last,
     });
     if (status !== undefined) this.#publish(status);
+    this.#noteFailure(isWanted);
     return action;
+  }
+
+  #noteFailure(isWanted: boolean): void {
+    this.#wasReady ||= this.#readiness.state === 'ready';
+    const mayReturn = this.#isRestarting || this.#patience.leftMs() > 0;
+    const isOver = this.#engine?.state === 'restarting' ? !this.#isRestarting : !mayReturn;
+    this.#failures.follow(this.#engine, isWanted && isOver);
   }
 
   /** How long the load balancers may yet take to drain it; 0 once they have. */
@@ -313,6 +330,7 @@ export class ContainerController {
     this.#wish = wish;
     this.#isRestarting = action === 'restart';
     try {
+      if (action === 'stop' || action === 'remove') await this.#hearItOut();
       const outcome = await this.#deps.work.perform(action, subject, wish.signal, signal);
       if (outcome.kind === 'image') this.#image = outcome.isPresent ? 'present' : 'missing';
       if (outcome.kind !== 'refused') this.#trouble = '';
@@ -324,6 +342,12 @@ export class ContainerController {
       this.#wish = undefined;
       this.#isRestarting = false;
     }
+  }
+
+  /** What it wrote is read before it is lost; one that worked, and is no longer needed, is not asked. */
+  async #hearItOut(): Promise<void> {
+    const neverReady = this.#assignment?.wanted === 'removed' && !this.#wasReady;
+    await this.#failures.beforeLoss(this.#engine, { neverReady });
   }
 
   /** On the way up a refusal is the end of this container; on the way down it is tried again. */

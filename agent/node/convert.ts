@@ -5,6 +5,7 @@ import {
   type AssignmentSet as ProtoAssignmentSet,
   type ContainerDefinition as ProtoContainerDefinition,
   type ContainerStatus as ProtoContainerStatus,
+  type NodeContainerFailure,
   type NodeHello,
   type NodeReport,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
@@ -19,6 +20,7 @@ import type {
   Assignment,
   AssignmentSet,
   ContainerDefinition,
+  ContainerFailure,
   ContainerStatus,
   NodeDescription,
   Phase,
@@ -98,6 +100,17 @@ function statusToProto(status: ContainerStatus): ProtoContainerStatus {
     readiness: readinessStates[status.readiness],
     ports: status.ports.map((port) => ({ ...port, protocol: protocols[port.protocol] })),
   };
+}
+
+/** A failure in the words of the protocol. */
+export function failureToProto({
+  containerId,
+  lines,
+  ...rest
+}: ContainerFailure): NodeContainerFailure {
+  const { exitCode, endedAt } = rest;
+  const how = { endedAt, lines: [...lines], ...(exitCode !== undefined && { exitCode }) };
+  return { containerId, failure: how };
 }
 
 /** Assignments in the agent's words. One that this agent does not understand is left out. */

@@ -110,6 +110,16 @@ export interface ContainerStatus {
   readonly endedAt: Date | undefined;
 }
 
+/** A container whose process ended with a failure, or that is given up without ever having been ready. */
+export interface ContainerFailure {
+  readonly containerId: ContainerId;
+  /** Undefined: it still ran. */
+  readonly exitCode: number | undefined;
+  readonly endedAt: Date | undefined;
+  /** What it wrote last, as people may see it. */
+  readonly lines: readonly string[];
+}
+
 /** Whether the engine answers, and in words why not. */
 export interface EngineStatus {
   readonly reachable: boolean;

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ContainerId } from '../../shared/ids.ts';
-import type { ContainerStatus, EngineStatus } from './model.ts';
+import type { ContainerFailure, ContainerStatus, EngineStatus } from './model.ts';
 
 /** All that is known, to open a session with. */
 export interface Picture {
@@ -27,6 +27,7 @@ export class Reporter {
   readonly #onChange: () => void;
   #engine: EngineStatus = { reachable: false, message: 'the agent did not ask the engine yet' };
   #engineChanged = false;
+  readonly #failures = new Map<ContainerId, ContainerFailure>();
   #volumes: readonly string[] | undefined;
   #volumesChanged = false;
   #sequence = 0;
@@ -53,6 +54,19 @@ export class Reporter {
     this.#engineChanged = true;
     this.#onChange();
     return true;
+  }
+
+  /** Takes what is known of a failure; of several of one container that were not told, the last. */
+  setFailure(failure: ContainerFailure): void {
+    this.#failures.set(failure.containerId, failure);
+    this.#onChange();
+  }
+
+  /** A failure that was not told yet. */
+  takeFailure(): ContainerFailure | undefined {
+    const [first] = this.#failures.values();
+    if (first !== undefined) this.#failures.delete(first.containerId);
+    return first;
   }
 
   /** Takes the names of all named volumes. */

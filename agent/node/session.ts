@@ -15,7 +15,13 @@ import type { Identity, IdentityKeeper } from '../../shared/rpc/identity-keeper.
 import { Lease } from '../../shared/rpc/lease.ts';
 import { type Wakeup } from '../../shared/wakeup.ts';
 import { AssignmentOrder } from './assignment-order.ts';
-import { assignmentSetOf, helloOf, reportToProto, type Greeting } from './convert.ts';
+import {
+  assignmentSetOf,
+  failureToProto,
+  helloOf,
+  reportToProto,
+  type Greeting,
+} from './convert.ts';
 import type { AssignmentSet } from './model.ts';
 import type { Reporter } from './reporter.ts';
 import type { Upgrader } from './upgrade/upgrader.ts';
@@ -211,12 +217,23 @@ export class NodeSession {
     }
   }
 
+  /** What failed, and can be told when there is nothing else. */
+  #failure(): NonNullable<NodeSessionRequest['message']> | null {
+    const { reporter, upgrader } = this.#deps;
+    const ofContainer = reporter.takeFailure();
+    if (ofContainer !== undefined) {
+      return { $case: 'containerFailure', value: failureToProto(ofContainer) };
+    }
+    const ofUpgrade = upgrader.takeNews();
+    return ofUpgrade === null ? null : { $case: 'upgradeFailure', value: ofUpgrade };
+  }
+
   /** What the agent says, made when the connection can take it: always the latest, never a backlog. */
   async *#requests(
     pace: { readonly heartbeatMs: number },
     signal: AbortSignal,
   ): AsyncGenerator<NodeSessionRequest> {
-    const { reporter, upgrader, wakeup, clock, greeting } = this.#deps;
+    const { reporter, wakeup, clock, greeting } = this.#deps;
     yield { message: { $case: 'hello', value: helloOf(greeting(), reporter.takePicture()) } };
     const wallMs = () => clock.now() - clock.monotonic();
     const saidWallMs = wallMs();
@@ -238,9 +255,9 @@ export class NodeSession {
         yield { message: { $case: 'assignmentsRequest', value: {} } };
         continue;
       }
-      const failure = upgrader.takeNews();
+      const failure = this.#failure();
       if (failure !== null) {
-        yield { message: { $case: 'upgradeFailure', value: failure } };
+        yield { message: failure };
       } else if (!(await wakeup.waitFor(pace.heartbeatMs || defaultHeartbeatMs, clock, signal))) {
         if (signal.aborted || pace.heartbeatMs === 0) continue;
         yield { message: { $case: 'heartbeat', value: {} } };

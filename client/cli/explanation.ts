@@ -63,7 +63,21 @@ export function explainContainer(container: Container, nowMs: number): string[] 
     ...(exitCode === undefined ? [] : [`  its process ended with status ${exitCode}`]),
     ...(restarts === 0 ? [] : [`  the engine restarted it ${restarts} times`]),
     ...placement.map(({ node: refusing, reason }) => `  not on ${refusing}: ${reason}`),
+    ...failureLines(container, nowMs),
     ...drainLines(container, nowMs),
+  ];
+}
+
+function failureLines({ failure }: Container, nowMs: number): string[] {
+  if (failure === undefined) return [];
+  const { exitCode, endedAt, lines } = failure;
+  const end =
+    exitCode === undefined
+      ? 'it was given up without having been ready'
+      : `it failed with status ${exitCode} ${age(endedAt, nowMs)} ago`;
+  return [
+    `  ${end}; ${lines.length === 0 ? 'it wrote nothing' : 'it wrote last:'}`,
+    ...lines.map((line) => `    | ${line}`),
   ];
 }
 

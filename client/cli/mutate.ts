@@ -211,10 +211,11 @@ async function waitFor(
 /** A line of an action's timeline. */
 export function printProgress(
   output: Output,
-  { time, container, message }: Action['timeline'][number],
+  { time, container, message, lines }: Action['timeline'][number],
 ): void {
   const clock = time?.toTimeString().slice(0, 8) ?? '';
   output.note([clock, container, message].filter((part) => part !== '').join('  '));
+  for (const line of lines) output.note(`  | ${line}`, 'dim');
 }
 
 function interrupted(signal: AbortSignal, message: string, hints: readonly string[] = []) {

@@ -7,6 +7,7 @@ import type {
   NodeSessionRequest,
   NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import type { ContainerId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { pingVerb } from '../../shared/rpc/lease.ts';
@@ -14,6 +15,7 @@ import { heartbeatMs, leaseMs, type Dispatcher } from '../dispatcher/dispatcher.
 import type { NodeLink } from '../dispatcher/node-link.ts';
 import type { Authority } from '../identity/authority.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
+import type { Failures } from '../orchestrator/failures.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import type { NodeStreams } from '../streams/node-streams.ts';
@@ -21,6 +23,7 @@ import type { Authenticator } from './authentication.ts';
 import type { NodePrincipal, Principal } from './call.ts';
 import {
   assignmentsToProto,
+  failureFromProto,
   helloFromProto,
   statusFromProto,
   upgradeFailureFromProto,
@@ -43,6 +46,7 @@ export interface AgentApiDeps {
   readonly leases: Leases;
   readonly upgrades: NodeUpgrades;
   readonly streams: NodeStreams;
+  readonly failures: Failures;
   readonly tokens: TokenIssuer;
   readonly clock: Clock;
   readonly random: Random;
@@ -160,7 +164,7 @@ function helloIn(first: NodeSessionRequest | undefined) {
 }
 
 function receive(
-  { dispatcher, upgrades }: AgentApiDeps,
+  { dispatcher, upgrades, failures }: AgentApiDeps,
   link: NodeLink,
   { message }: NodeSessionRequest,
 ): void {
@@ -176,6 +180,11 @@ function receive(
     case 'assignmentsRequest':
       link.resync();
       return;
+    case 'containerFailure': {
+      const { containerId, failure } = message.value;
+      failures.heard(link.nodeId, containerId as ContainerId, failureFromProto(failure));
+      return;
+    }
     case 'upgradeFailure':
       upgrades.failed(link, upgradeFailureFromProto(message.value));
       return;

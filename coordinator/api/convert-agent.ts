@@ -1,6 +1,9 @@
 import type * as proto from '../../shared/gen/fairlead/v1/agent_service.ts';
 import { ReadinessState, WantedPhase } from '../../shared/gen/fairlead/v1/agent_service.ts';
-import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
+import {
+  ContainerPhase,
+  type ContainerFailure as ProtoContainerFailure,
+} from '../../shared/gen/fairlead/v1/container.ts';
 import { NodeDescription } from '../../shared/gen/fairlead/v1/node.ts';
 import { PortProtocol } from '../../shared/gen/fairlead/v1/service.ts';
 import type { ContainerId } from '../../shared/ids.ts';
@@ -8,7 +11,7 @@ import type { Assignment } from '../dispatcher/assignments.ts';
 import type { InventoryEntry, NodeHello } from '../dispatcher/node-hello.ts';
 import type { AssignmentSet } from '../dispatcher/node-link.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
-import type { ObservedPhase } from '../model.ts';
+import type { ContainerFailure, ObservedPhase } from '../model.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
 import { livenessToProto, readinessToProto } from './convert-health.ts';
@@ -84,6 +87,21 @@ export function statusFromProto(status: proto.ContainerStatus): InventoryEntry[]
       },
     },
   ];
+}
+
+/** More than an agent sends. */
+const maxFailureLines = 8;
+const maxFailureCharacters = 500;
+
+/** How a container failed. */
+export function failureFromProto(failure: ProtoContainerFailure | undefined): ContainerFailure {
+  return {
+    exitCode: failure?.exitCode ?? null,
+    endedAtMs: failure?.endedAt?.getTime() ?? null,
+    lines: (failure?.lines ?? [])
+      .slice(-maxFailureLines)
+      .map((line) => line.slice(0, maxFailureCharacters)),
+  };
 }
 
 /** Assignments with the secrets that their containers need, which are derived here and not kept. */

@@ -169,10 +169,11 @@ export function actionToProto(action: Action): ProtoAction {
     principal: action.principal,
     peer: action.peer,
     requestId: action.requestId,
-    timeline: action.timeline.map(({ timeMs, container, message }) => ({
+    timeline: action.timeline.map(({ timeMs, container, message, lines = [] }) => ({
       time: new Date(timeMs),
       container,
       message,
+      lines: [...lines],
     })),
     startedAt: new Date(action.startedAtMs),
     endedAt: dateOf(action.endedAtMs),

@@ -1,4 +1,7 @@
-import type { Container as ProtoContainer } from '../../shared/gen/fairlead/v1/container.ts';
+import type {
+  Container as ProtoContainer,
+  ContainerFailure as ProtoContainerFailure,
+} from '../../shared/gen/fairlead/v1/container.ts';
 import {
   CertificateSource,
   type Certificate as ProtoCertificate,
@@ -16,7 +19,14 @@ import {
 import type { Node as ProtoNode, NodeDrain } from '../../shared/gen/fairlead/v1/node.ts';
 import type { NodeCluster as ProtoNodeCluster } from '../../shared/gen/fairlead/v1/node_cluster.ts';
 import type { Service as ProtoService } from '../../shared/gen/fairlead/v1/service.ts';
-import type { Container, Node, NodeCluster, Observed, Service } from '../model.ts';
+import type {
+  Container,
+  ContainerFailure,
+  Node,
+  NodeCluster,
+  Observed,
+  Service,
+} from '../model.ts';
 import type { Certificate } from '../tls-model.ts';
 import type { CertificateId } from '../../shared/ids.ts';
 import { refOf } from './certificate-news.ts';
@@ -114,6 +124,7 @@ export class Presenter {
       stale: node !== undefined && observed.node(node.id).state !== 'ready',
       createdAt: new Date(container.createdAtMs),
       ...observedPart(seen),
+      failure: failureToProto(observed.failure(container.id)),
       message: this.#messageOf(container, seen),
     };
   }
@@ -293,6 +304,13 @@ function observedPart(seen: Observed | undefined) {
     startedAt: dateOf(seen.startedAtMs),
     endedAt: dateOf(seen.endedAtMs),
   };
+}
+
+function failureToProto(failure: ContainerFailure | undefined): ProtoContainerFailure | undefined {
+  if (failure === undefined) return undefined;
+  const { exitCode, endedAtMs, lines } = failure;
+  const endedAt = dateOf(endedAtMs);
+  return { endedAt, lines: [...lines], ...(exitCode !== null && { exitCode }) };
 }
 
 function shownEnvironment({ definition }: Container): Record<string, string> {

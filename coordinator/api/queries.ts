@@ -20,7 +20,7 @@ import type { Call } from './call.ts';
 import type { ChangeLog, Topic } from './change-log.ts';
 import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
 import { limitFromProto, roleFromProto } from './convert-requests.ts';
-import { containerFor, serviceFor } from './discretion.ts';
+import { actionFor, containerFor, serviceFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
 import { byName, type Presenter } from './present.ts';
 import { throwIfInvalid } from './validate.ts';
@@ -114,7 +114,8 @@ export class QueryApi {
   }
 
   getAction({ action: id }: proto.GetActionRequest, call: Call) {
-    return { action: actionToProto(this.#deps.lookup.action(call, id)) };
+    const action = this.#deps.lookup.action(call, id);
+    return { action: actionFor(call, actionToProto(action)) };
   }
 
   listActions(request: proto.ListActionsRequest, call: Call) {
@@ -125,7 +126,7 @@ export class QueryApi {
       .reverse()
       .filter((action) => this.#reaches(action, call))
       .filter(({ targetId, targetName }) => [targetId, targetName, ''].includes(request.target))
-      .map((action) => actionToProto(action))
+      .map((action) => actionFor(call, actionToProto(action)))
       .filter(({ state }) => !request.inProgress || state === ActionState.IN_PROGRESS)
       .slice(0, limit);
     return { actions };

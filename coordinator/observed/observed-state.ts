@@ -1,6 +1,6 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { NodeObservation, Observed } from '../model.ts';
+import type { ContainerFailure, NodeObservation, Observed } from '../model.ts';
 
 /** What changed; each listener looks at what it is now. */
 export type Observation =
@@ -27,6 +27,7 @@ const unheardOf: NodeObservation = {
 export class ObservedState {
   readonly #clock: Clock;
   readonly #containers: Map<ContainerId, Observed>;
+  readonly #failures = new Map<ContainerId, ContainerFailure>();
   readonly #nodes = new Map<NodeId, NodeObservation>();
   readonly #listeners = new Set<(observation: Observation) => void>();
   #unsaved = new Set<ContainerId>();
@@ -39,6 +40,11 @@ export class ObservedState {
 
   container(id: ContainerId): Observed | undefined {
     return this.#containers.get(id);
+  }
+
+  /** The last failure that was heard of since the coordinator started. */
+  failure(id: ContainerId): ContainerFailure | undefined {
+    return this.#failures.get(id);
   }
 
   node(id: NodeId): NodeObservation {
@@ -55,8 +61,15 @@ export class ObservedState {
     this.#changed(id);
   }
 
+  /** How a container failed; that it did was reported before. */
+  hearFailure(id: ContainerId, failure: ContainerFailure): void {
+    this.#failures.set(id, failure);
+    this.#publish({ kind: 'container', id });
+  }
+
   /** Its record is gone. */
   forget(id: ContainerId): void {
+    this.#failures.delete(id);
     if (this.#containers.delete(id)) this.#changed(id);
   }
 

@@ -194,7 +194,7 @@ export class FakeControl implements AsyncDisposable {
   /** Adds a line to the timeline of an action. */
   addProgress(actionId: string, container: string, message: string): void {
     const action = this.#actionOf(actionId);
-    const entry = { time: new Date(1_700_000_000_000), container, message };
+    const entry = { time: new Date(1_700_000_000_000), container, message, lines: [] };
     this.actions.put({ ...action, timeline: [...action.timeline, entry] });
   }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { newEntries } from '../../../client/wait-for-action.ts';
 
-const entry = (message: string) => ({ time: new Date(0), container: '', message });
+const entry = (message: string) => ({ time: new Date(0), container: '', message, lines: [] });
 
 test('says each line of a timeline once, also when the oldest ones were dropped', () => {
   const line = fc.nat({ max: 1_000_000 });

@@ -343,6 +343,8 @@ export interface TimelineEntry {
   container: string;
   /** What happened, in words. */
   message: string;
+  /** For a container that failed, what it wrote last, as in ContainerFailure. Empty otherwise, and for load balancers. */
+  lines: string[];
 }
 
 /** What a mutation would do. */
@@ -979,7 +981,7 @@ export const ContainerMove: MessageFns<ContainerMove> = {
 };
 
 function createBaseTimelineEntry(): TimelineEntry {
-  return { time: undefined, container: "", message: "" };
+  return { time: undefined, container: "", message: "", lines: [] };
 }
 
 export const TimelineEntry: MessageFns<TimelineEntry> = {
@@ -992,6 +994,9 @@ export const TimelineEntry: MessageFns<TimelineEntry> = {
     }
     if (message.message !== "") {
       writer.uint32(26).string(message.message);
+    }
+    for (const v of message.lines) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -1033,6 +1038,14 @@ export const TimelineEntry: MessageFns<TimelineEntry> = {
             message.message = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lines.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1050,6 +1063,7 @@ export const TimelineEntry: MessageFns<TimelineEntry> = {
       time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
       container: isSet(object.container) ? globalThis.String(object.container) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1064,6 +1078,9 @@ export const TimelineEntry: MessageFns<TimelineEntry> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.lines?.length) {
+      obj.lines = message.lines;
+    }
     return obj;
   },
 
@@ -1075,6 +1092,7 @@ export const TimelineEntry: MessageFns<TimelineEntry> = {
     message.time = object.time ?? undefined;
     message.container = object.container ?? "";
     message.message = object.message ?? "";
+    message.lines = object.lines?.map((e) => e) || [];
     return message;
   },
 };

@@ -9,7 +9,13 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { CallContext, CallOptions } from "nice-grpc-common";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { IssuedCertificate, TrustBundle } from "./certificate.ts";
-import { ContainerPhase, containerPhaseFromJSON, containerPhaseToJSON, PortBinding } from "./container.ts";
+import {
+  ContainerFailure,
+  ContainerPhase,
+  containerPhaseFromJSON,
+  containerPhaseToJSON,
+  PortBinding,
+} from "./container.ts";
 import { ContainerOptions } from "./container_options.ts";
 import { ExecCommand, ExecInput, ExecOutput } from "./exec.ts";
 import { LogPosition, LogStream, logStreamFromJSON, logStreamToJSON } from "./log.ts";
@@ -245,7 +251,18 @@ export interface NodeSessionRequest {
     | //
     /** The upgrade that was asked for is not possible; the agent goes on as it is. */
     { $case: "upgradeFailure"; value: UpgradeFailure }
+    | //
+    /** A container failed; some time after the report of its end. */
+    { $case: "containerFailure"; value: NodeContainerFailure }
     | undefined;
+}
+
+/** A container failed. */
+export interface NodeContainerFailure {
+  /** Our id of it. */
+  containerId: string;
+  /** How, and what it wrote last; required. */
+  failure: ContainerFailure | undefined;
 }
 
 /** The volumes of a node's engine. */
@@ -1043,6 +1060,9 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       case "upgradeFailure":
         UpgradeFailure.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "containerFailure":
+        NodeContainerFailure.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1111,6 +1131,17 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
             message.message = { $case: "upgradeFailure", value: UpgradeFailure.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = {
+              $case: "containerFailure",
+              value: NodeContainerFailure.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1141,6 +1172,10 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         ? { $case: "upgradeFailure", value: UpgradeFailure.fromJSON(object.upgradeFailure) }
         : isSet(object.upgrade_failure)
         ? { $case: "upgradeFailure", value: UpgradeFailure.fromJSON(object.upgrade_failure) }
+        : isSet(object.containerFailure)
+        ? { $case: "containerFailure", value: NodeContainerFailure.fromJSON(object.containerFailure) }
+        : isSet(object.container_failure)
+        ? { $case: "containerFailure", value: NodeContainerFailure.fromJSON(object.container_failure) }
         : undefined,
     };
   },
@@ -1159,6 +1194,8 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       obj.volumes = VolumeReport.toJSON(message.message.value);
     } else if (message.message?.$case === "upgradeFailure") {
       obj.upgradeFailure = UpgradeFailure.toJSON(message.message.value);
+    } else if (message.message?.$case === "containerFailure") {
+      obj.containerFailure = NodeContainerFailure.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1208,7 +1245,107 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         }
         break;
       }
+      case "containerFailure": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = {
+            $case: "containerFailure",
+            value: NodeContainerFailure.fromPartial(object.message.value),
+          };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseNodeContainerFailure(): NodeContainerFailure {
+  return { containerId: "", failure: undefined };
+}
+
+export const NodeContainerFailure: MessageFns<NodeContainerFailure> = {
+  encode(message: NodeContainerFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.failure !== undefined) {
+      ContainerFailure.encode(message.failure, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeContainerFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeContainerFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.failure = ContainerFailure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeContainerFailure {
+    return {
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
+      failure: isSet(object.failure) ? ContainerFailure.fromJSON(object.failure) : undefined,
+    };
+  },
+
+  toJSON(message: NodeContainerFailure): unknown {
+    const obj: any = {};
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
+    if (message.failure !== undefined) {
+      obj.failure = ContainerFailure.toJSON(message.failure);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeContainerFailure>): NodeContainerFailure {
+    return NodeContainerFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeContainerFailure>): NodeContainerFailure {
+    const message = createBaseNodeContainerFailure();
+    message.containerId = object.containerId ?? "";
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? ContainerFailure.fromPartial(object.failure)
+      : undefined;
     return message;
   },
 };

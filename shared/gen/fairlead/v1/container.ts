@@ -181,11 +181,33 @@ export interface Container {
     | undefined;
   /** True: it is of a revision that is tried by canaries and not promoted yet. */
   canary: boolean;
+  /** Its last failure that the coordinator has heard of since it started. Not set: none, and for load balancers. */
+  failure: ContainerFailure | undefined;
 }
 
 export interface Container_EnvironmentEntry {
   key: string;
   value: string;
+}
+
+/**
+ * A container whose process ended by itself with a status other than 0, or that was given up without ever
+ * having been ready.
+ */
+export interface ContainerFailure {
+  /** Exit status of the process: of one that a signal ended 128 and more. Not set: it still ran. */
+  exitCode?:
+    | number
+    | undefined;
+  /** When the process ended, by the host's clock. Not set: it still ran. */
+  endedAt:
+    | Date
+    | undefined;
+  /**
+   * What it wrote last, output and errors: at most 8 lines of 240 characters. Instead of a value of its environment
+   * that has 6 characters or more stands the name of the variable, in brackets.
+   */
+  lines: string[];
 }
 
 /** A port of a container on its node. */
@@ -243,6 +265,7 @@ function createBaseContainer(): Container {
     startedAt: undefined,
     endedAt: undefined,
     canary: false,
+    failure: undefined,
   };
 }
 
@@ -316,6 +339,9 @@ export const Container: MessageFns<Container> = {
     }
     if (message.canary !== false) {
       writer.uint32(184).bool(message.canary);
+    }
+    if (message.failure !== undefined) {
+      ContainerFailure.encode(message.failure, writer.uint32(194).fork()).join();
     }
     return writer;
   },
@@ -520,6 +546,14 @@ export const Container: MessageFns<Container> = {
             message.canary = reader.bool();
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.failure = ContainerFailure.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -600,6 +634,7 @@ export const Container: MessageFns<Container> = {
         ? fromJsonTimestamp(object.ended_at)
         : undefined,
       canary: isSet(object.canary) ? globalThis.Boolean(object.canary) : false,
+      failure: isSet(object.failure) ? ContainerFailure.fromJSON(object.failure) : undefined,
     };
   },
 
@@ -680,6 +715,9 @@ export const Container: MessageFns<Container> = {
     if (message.canary !== false) {
       obj.canary = message.canary;
     }
+    if (message.failure !== undefined) {
+      obj.failure = ContainerFailure.toJSON(message.failure);
+    }
     return obj;
   },
 
@@ -719,6 +757,9 @@ export const Container: MessageFns<Container> = {
     message.startedAt = object.startedAt ?? undefined;
     message.endedAt = object.endedAt ?? undefined;
     message.canary = object.canary ?? false;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? ContainerFailure.fromPartial(object.failure)
+      : undefined;
     return message;
   },
 };
@@ -804,6 +845,115 @@ export const Container_EnvironmentEntry: MessageFns<Container_EnvironmentEntry> 
     const message = createBaseContainer_EnvironmentEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseContainerFailure(): ContainerFailure {
+  return { exitCode: undefined, endedAt: undefined, lines: [] };
+}
+
+export const ContainerFailure: MessageFns<ContainerFailure> = {
+  encode(message: ContainerFailure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.exitCode !== undefined) {
+      writer.uint32(8).int32(message.exitCode);
+    }
+    if (message.endedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.endedAt), writer.uint32(18).fork()).join();
+    }
+    for (const v of message.lines) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerFailure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerFailure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.exitCode = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lines.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ContainerFailure {
+    return {
+      exitCode: isSet(object.exitCode)
+        ? globalThis.Number(object.exitCode)
+        : isSet(object.exit_code)
+        ? globalThis.Number(object.exit_code)
+        : undefined,
+      endedAt: isSet(object.endedAt)
+        ? fromJsonTimestamp(object.endedAt)
+        : isSet(object.ended_at)
+        ? fromJsonTimestamp(object.ended_at)
+        : undefined,
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: ContainerFailure): unknown {
+    const obj: any = {};
+    if (message.exitCode !== undefined) {
+      obj.exitCode = Math.round(message.exitCode);
+    }
+    if (message.endedAt !== undefined) {
+      obj.endedAt = message.endedAt.toISOString();
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ContainerFailure>): ContainerFailure {
+    return ContainerFailure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContainerFailure>): ContainerFailure {
+    const message = createBaseContainerFailure();
+    message.exitCode = object.exitCode ?? undefined;
+    message.endedAt = object.endedAt ?? undefined;
+    message.lines = object.lines?.map((e) => e) || [];
     return message;
   },
 };

@@ -7,6 +7,7 @@ import {
   LogSourceState,
   LogStream,
   PlacementStrategy,
+  RestartPolicy,
   Role,
   ServiceState,
   type FairleadClient,
@@ -370,6 +371,82 @@ describeWithLab('logs of containers on real engines', () => {
       await interrupt();
       await each(20);
       for (const numbers of perContainer()) expect(numbers).toEqual(upTo(numbers.length));
+    });
+  });
+
+  describe('of what failed', { timeout: 60_000 }, () => {
+    const planted = 'planted-in-an-environment-19d2';
+
+    /** Begins a service that does not come up; the id of the action. */
+    async function begin(script: string, spec: object): Promise<[name: string, action: string]> {
+      const name = `svc${++services}`;
+      const environment = { DATABASE_PASSWORD: planted };
+      const { action } = await client.control.createService({
+        ...{ name, start: true },
+        spec: { ...specOf(script), environment, ...spec },
+      });
+      return [name, action!.id];
+    }
+
+    async function toldIn(action: string) {
+      const { timeline } = (await client.control.getAction({ action })).action!;
+      return timeline.filter(({ lines }) => lines.length > 0);
+    }
+
+    test('the last lines are in the action and with the container, without secrets', async () => {
+      const script =
+        'for i in 1 2 3 4 5 6 7 8 9; do echo step $i; done; ' +
+        'echo "no access with $DATABASE_PASSWORD" >&2; exit 3';
+      const [name, action] = await begin(script, { restart: RestartPolicy.ALWAYS });
+      const lines = [
+        ...[3, 4, 5, 6, 7, 8, 9].map((step) => `step ${step}`),
+        'no access with [DATABASE_PASSWORD]',
+      ];
+      await eventually(
+        async () => {
+          expect(await toldIn(action)).toContainEqual(
+            expect.objectContaining({
+              ...{ container: `${name}-1`, lines },
+              message: 'ended with status 3; it wrote last:',
+            }),
+          );
+        },
+        { timeoutMs: 30_000 },
+      );
+      const { container } = await client.control.getContainer({ container: `${name}-1` });
+      expect(container?.failure).toMatchObject({ exitCode: 3, lines });
+      const env = environmentOf(coordinator, adminToken());
+      const { stdout } = await runCli(['explain', `${name}-1`], { env });
+      expect(stdout).toContain('it failed with status 3');
+      expect(stdout).toContain('| no access with [DATABASE_PASSWORD]');
+      const { actions } = await client.control.listActions({});
+      const { events } = await client.control.listEvents({ limit: 1_000 });
+      const logs = coordinator.log() + agents.map((agent) => agent.log()).join('');
+      expect(JSON.stringify([actions, events]) + stdout + logs).not.toContain(planted);
+    });
+
+    test('also of one that ran and was given up because it never was ready', async () => {
+      const name = await run('exec sleep 600');
+      const { action } = await client.control.updateService({
+        service: name,
+        spec: {
+          command: ['echo waiting for the database; exec sleep 600'],
+          readiness: { check: { $case: 'command', value: { command: ['false'] } } },
+          update: { deadlineMs: 5_000 },
+        },
+        updateMask: ['command', 'readiness', 'update'],
+      });
+      await eventually(
+        async () => {
+          expect(await toldIn(action!.id)).toContainEqual(
+            expect.objectContaining({
+              ...{ container: `${name}-1`, lines: ['waiting for the database'] },
+              message: 'was never ready; it wrote last:',
+            }),
+          );
+        },
+        { timeoutMs: 30_000 },
+      );
     });
   });
 

@@ -7,6 +7,7 @@ import { Limiter } from '../../../../agent/node/limiter.ts';
 import type {
   Assignment,
   ContainerDefinition,
+  ContainerFailure,
   ContainerStatus,
   WantedPhase,
 } from '../../../../agent/node/model.ts';
@@ -26,6 +27,7 @@ describe('a worker', () => {
   let engine: FakeEngine;
   let worker: Worker;
   let statuses: ContainerStatus[];
+  let failures: ContainerFailure[];
   let forgotten: ContainerId[];
   let probeFailure: string;
 
@@ -33,6 +35,7 @@ describe('a worker', () => {
     clock = new FakeClock();
     engine = new FakeEngine();
     statuses = [];
+    failures = [];
     forgotten = [];
     probeFailure = '';
     worker = createWorker();
@@ -51,7 +54,11 @@ describe('a worker', () => {
       work: new ContainerWork({ engine, images: new Images(engine), starts, placement }),
       probe: () => Promise.resolve(probeFailure),
       log: createLogger({ level: 'silent', process: 'test' }),
+      async *logs() {
+        // They wrote nothing.
+      },
       report: (status) => statuses.push(status),
+      failed: (failure) => failures.push(failure),
       forget: (id) => forgotten.push(id),
     });
   }
