@@ -60,7 +60,7 @@ describeWithLab('a fleet whose parts fail under load', () => {
     expect(load.entries.length).toBeGreaterThan(20);
   });
 
-  test('the coordinator killed and started again: nothing is touched, no request fails', async () => {
+  test('C1: the coordinator killed and started again: nothing is touched, no request fails', async () => {
     const before = {
       web: await enginesOf('web'),
       lb: await enginesOf('lb'),
@@ -91,7 +91,7 @@ describeWithLab('a fleet whose parts fail under load', () => {
     expect({ lb: after.lb, pid: after.pid }).toEqual({ lb: before.lb, pid: before.pid });
   });
 
-  test('an agent killed: its containers live on, and it takes them up again', async () => {
+  test('N10: an agent killed: its containers live on, and it takes them up again', async () => {
     const before = await enginesOf('web');
     await using load = new Load(url, { workers: 2, pauseMs: 10 }, signal);
     await fleet.agent('host-1').kill(signal);
@@ -169,7 +169,7 @@ describeWithLab('a fleet whose parts fail under load', () => {
     );
   });
 
-  test('a node that is drained: its containers go elsewhere, and no request fails', async () => {
+  test('N7: a node that is drained: its containers go elsewhere, and no request fails', async () => {
     const slow = Array.from({ length: 6 }, () => open(`${url}/?delay=3000`, signal));
     await using load = new Load(url, { workers: 4, pauseMs: 10 }, signal);
     await tour.shell.run(['node', 'drain', 'host-2'], signal);

@@ -201,7 +201,7 @@ describe('a node that says hello', () => {
     expect(observed.container(containerId('other'))).toBeUndefined();
   });
 
-  test('ends its session before', () => {
+  test('N2: ends its session before', () => {
     const first = attach();
     const second = attach();
     expect(closed).toEqual(['SESSION_REPLACED']);
@@ -214,7 +214,7 @@ describe('a node that says hello', () => {
 });
 
 describe('a report', () => {
-  test('counts only if it is newer than what was heard', () => {
+  test('C4: counts only if it is newer than what was heard', () => {
     const link = attach({ sequence: 5 });
     dispatcher.report(link, 5, [entry()], null);
     expect(phase()).toBeUndefined();
@@ -364,7 +364,7 @@ describe('an orphan', () => {
 });
 
 describe('a node that falls silent', () => {
-  test('is unreachable after its lease and down after its grace; nothing of it changes', async () => {
+  test('N1: is unreachable after its lease and down after its grace; nothing of it changes', async () => {
     const link = attach({ inventory: [entry()] });
     dispatcher.detach(link);
     await clock.advance(2_900);
@@ -381,7 +381,7 @@ describe('a node that falls silent', () => {
     expect(phase()).toBe('running');
   });
 
-  test('is what it was when it is back in time', async () => {
+  test('N5: is what it was when it is back in time', async () => {
     dispatcher.detach(attach());
     await clock.advance(30_000);
     attach();
@@ -541,7 +541,7 @@ describe('a certificate', () => {
 describe('a clock', () => {
   const minutes = (count: number) => clock.now() + count * 60_000;
 
-  test('that differs by minutes is named, and does no harm', async () => {
+  test('N12: that differs by minutes is named, and does no harm', async () => {
     attach({ clockMs: minutes(4) });
     expect(messageOf()).toBe('');
     attach({ clockMs: minutes(-7) });

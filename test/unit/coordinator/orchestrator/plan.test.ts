@@ -197,7 +197,7 @@ describe('empties a node', () => {
 });
 
 describe('takes away', () => {
-  test('what is surplus: not running first, then from the fullest node, then the highest number', () => {
+  test('S16: what is surplus: not running first, then from the fullest node, then the highest number', () => {
     const on = (slot: number, node: string, changes: Partial<ContainerView> = {}) =>
       aContainerView({ slot, nodeId: nodeId(node), ...changes });
     const containers = [

@@ -85,7 +85,7 @@ describe('reservations', () => {
     ]);
   });
 
-  test('come before the spread', () => {
+  test('S8: come before the spread', () => {
     const full = times(2, aPlaced('node-1', { ...half, leaving: true }));
     expect(nodesOf(schedule(pendings(2, half), nodes(2), full))).toEqual(['node-2', 'node-2']);
   });
@@ -100,7 +100,7 @@ describe('reservations', () => {
   });
 });
 
-test('no more than may be are placed on a node', () => {
+test('S11: no more than may be are placed on a node', () => {
   expect(nodesOf(schedule(pendings(3, { maxPerNode: 1 }), nodes(2), []))).toEqual([
     'node-1',
     'node-2',
@@ -109,7 +109,7 @@ test('no more than may be are placed on a node', () => {
 });
 
 describe('spreads', () => {
-  test.each(spreading)('8 containers over 4 equal nodes, 2 each: %s', (strategy) => {
+  test.each(spreading)('S1: 8 containers over 4 equal nodes, 2 each: %s', (strategy) => {
     expect(countsOf(schedule(pendings(8, { strategy }), nodes(4), []))).toEqual({
       'node-1': 2,
       'node-2': 2,
@@ -118,12 +118,12 @@ describe('spreads', () => {
     });
   });
 
-  test.each(spreading)('100 containers over 4 equal nodes, 25 each: %s', (strategy) => {
+  test.each(spreading)('S17: 100 containers over 4 equal nodes, 25 each: %s', (strategy) => {
     const counts = countsOf(schedule(pendings(100, { strategy }), nodes(4), []));
     expect(Object.values(counts)).toEqual([25, 25, 25, 25]);
   });
 
-  test('a service evenly although another one loads some nodes', () => {
+  test('S2: a service evenly although another one loads some nodes', () => {
     const placed = [...times(5, aPlaced('node-1')), ...times(3, aPlaced('node-2'))];
     const pending = pendings(4, { strategy: 'high-availability' });
     expect(nodesOf(schedule(pending, nodes(4), placed))).toEqual([
@@ -139,7 +139,7 @@ describe('spreads', () => {
     expect(countsOf(schedule(pendings(5), nodes(3), placed))).toEqual({ 'node-2': 2, 'node-3': 3 });
   });
 
-  test.each(spreading)('new containers onto a new node until it has as many: %s', (strategy) => {
+  test.each(spreading)('S3: new containers onto a new node until it has as many: %s', (strategy) => {
     const old = ['node-1', 'node-2'].flatMap((node) =>
       times(3, aPlaced(node, { serviceId: serviceId('web') })),
     );
@@ -161,14 +161,14 @@ describe('spreads', () => {
     expect(nodesOf(schedule(pendings(2), nodes(3), placed))).toEqual(['node-1', 'node-2']);
   });
 
-  test('only over nodes with the tags', () => {
+  test('S13: only over nodes with the tags', () => {
     const some = [aNode('a', { tags: ['web'] }), aNode('b'), aNode('c', { tags: ['eu', 'web'] })];
     expect(countsOf(schedule(pendings(4, { tags: ['web'] }), some, []))).toEqual({ a: 2, c: 2 });
   });
 });
 
 describe('a fixed port', () => {
-  test('allows one container a node; the rest waits and says for whom', () => {
+  test('S10: allows one container a node; the rest waits and says for whom', () => {
     const decisions = schedule(pendings(3, { ports: [fixed(80)] }), nodes(2), []);
     expect(nodesOf(decisions)).toEqual(['node-1', 'node-2', '-']);
     expect(decisions[2]).toMatchObject({
@@ -179,7 +179,7 @@ describe('a fixed port', () => {
     });
   });
 
-  test('is free again as soon as its holder is gone', () => {
+  test('S10: is free again as soon as its holder is gone', () => {
     const holder = aPlaced('node-1', { ports: [fixed(80)] });
     const pending = [aPending({ ports: [fixed(80)] })];
     expect(nodesOf(schedule(pending, nodes(1), [holder]))).toEqual(['-']);
@@ -203,13 +203,13 @@ describe('a fixed port', () => {
 });
 
 describe('a pending container', () => {
-  test('is placed as soon as a node is ready, with nothing else changed', () => {
+  test('S6: is placed as soon as a node is ready, with nothing else changed', () => {
     const away = [aNode('node-1', { state: 'unreachable' })];
     expect(nodesOf(schedule([aPending()], away, []))).toEqual(['-']);
     expect(nodesOf(schedule([aPending()], nodes(1), []))).toEqual(['node-1']);
   });
 
-  test('that belongs to a node goes there, however full, and nowhere else', () => {
+  test('S15: that belongs to a node goes there, however full, and nowhere else', () => {
     const pending = aPending({ strategy: 'every-node', pinnedTo: nodeId('node-2') });
     const full = times(50, aPlaced('node-2'));
     expect(nodesOf(schedule([pending], nodes(3), full))).toEqual(['node-2']);
@@ -219,7 +219,7 @@ describe('a pending container', () => {
     ]);
   });
 
-  test('of an every-node service goes to each node once', () => {
+  test('S14: of an every-node service goes to each node once', () => {
     const pending = ['node-1', 'node-2', 'node-3'].map((node, index) =>
       aPending({ slot: index + 1, strategy: 'every-node', pinnedTo: nodeId(node) }),
     );

@@ -136,7 +136,7 @@ describe('whatever users do and whatever fails', { timeout: 60_000 + 1_000 * num
     );
   });
 
-  test('a node that does not come back is done without, and does no harm when it does', async () => {
+  test('N9: a node that does not come back is done without, and does no harm when it does', async () => {
     await fc.assert(
       fc.asyncProperty(services, fc.nat({ max: 2 }), fc.boolean(), async (options, pick, early) => {
         await using fleet = new ModelFleet({ nodes: 3, proxies: 2 });

@@ -66,6 +66,10 @@ export class ModelAgent {
   readonly #wanted = new Map<ContainerId, Assignment>();
   readonly #reports = new Map<ContainerId, ReportedContainer>();
   readonly #told = new Map<ContainerId, string>();
+  /** Reports on their way, in order; they arrive even after their session has ended. */
+  #wire: (() => void)[] = [];
+  #lagTicks = 0;
+  #stutters = 0;
 
   get address(): string {
     return `10.0.0.${this.id.slice(-1)}`;
@@ -121,12 +125,27 @@ export class ModelAgent {
   lostCoordinator(): void {
     this.connected = false;
     this.#link = undefined;
+    this.#wire = [];
+  }
+
+  /** For so many steps it hears nothing, and what it says is on its way. */
+  lag(ticks: number): void {
+    this.#lagTicks = ticks;
+  }
+
+  /** What it says next arrives twice. */
+  stutter(times: number): void {
+    this.#stutters = times;
   }
 
   /** Takes what it is told, does one step of everything, and reports. */
   tick(): void {
+    if (this.#lagTicks > 0) this.#lagTicks--;
+    else for (const deliver of this.#wire.splice(0)) deliver();
     if (this.#link !== undefined) {
       this.#dispatcher?.heard(this.#link);
+    }
+    if (this.#link !== undefined && this.#lagTicks === 0) {
       for (let set = this.#link.nextMessage(); set !== null; set = this.#link.nextMessage()) {
         this.#take(set);
       }
@@ -283,7 +302,17 @@ export class ModelAgent {
       this.#told.set(containerId, text);
       changed.push({ containerId, name: '', reported });
     }
-    if (changed.length > 0) this.#dispatcher?.report(this.#link, ++this.#sequence, changed, null);
+    if (changed.length > 0) this.#send(this.#link, changed);
+  }
+
+  #send(link: NodeLink, changed: readonly InventoryEntry[]): void {
+    const dispatcher = this.#dispatcher;
+    const sequence = ++this.#sequence;
+    const deliver = () => dispatcher?.report(link, sequence, changed, null);
+    const copies = this.#stutters > 0 ? [deliver, deliver] : [deliver];
+    if (this.#stutters > 0) this.#stutters--;
+    if (this.#lagTicks > 0) this.#wire.push(...copies);
+    else for (const each of copies) each();
   }
 
   /** What the engine has now. */

@@ -60,6 +60,8 @@ type FaultKind =
   | 'cut-agent'
   | 'heal-agent'
   | 'restart-agent'
+  | 'lag-agent'
+  | 'stutter-agent'
   | 'cut-proxy'
   | 'heal-proxy'
   | 'restart-coordinator'
@@ -162,6 +164,8 @@ export const faults: fc.Arbitrary<Fault> = fc.record({
     'cut-agent',
     'heal-agent',
     'restart-agent',
+    'lag-agent',
+    'stutter-agent',
     'cut-proxy',
     'heal-proxy',
     'restart-coordinator',
@@ -329,6 +333,12 @@ const performers: Performers = {
   },
   'restart-agent': (fleet, operation) => {
     agentOf(fleet, operation).restart();
+  },
+  'lag-agent': (fleet, operation) => {
+    agentOf(fleet, operation).lag(operation.pick);
+  },
+  'stutter-agent': (fleet, operation) => {
+    agentOf(fleet, operation).stutter(operation.pick);
   },
   'cut-proxy': (fleet, operation) => {
     proxyOf(fleet, operation).disconnect();

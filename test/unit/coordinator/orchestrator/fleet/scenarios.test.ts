@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Availability } from '../../../../../shared/gen/fairlead/v1/node.ts';
+import { PlacementStrategy } from '../../../../../shared/gen/fairlead/v1/service.ts';
+import { ModelFleet } from './model-fleet.ts';
+import { begin, perform, update } from './operations.ts';
+
+let fleet: ModelFleet;
+
+beforeEach(() => {
+  fleet = new ModelFleet({ nodes: 3, proxies: 1 });
+});
+
+afterEach(async () => {
+  expect(fleet.violations).toEqual([]);
+  await fleet[Symbol.asyncDispose]();
+});
+
+async function change(
+  agent: number,
+  { tags = [], availability = 0 }: { tags?: string[]; availability?: Availability },
+): Promise<void> {
+  const updateMask = [availability === 0 ? 'tags' : 'availability'];
+  const node = fleet.agents[agent]!.id;
+  await fleet.handlers.updateNode(
+    { node, tags, availability, cluster: '', updateMask, options: undefined },
+    fleet.call,
+  );
+}
+
+/** Where containers of the service are that are there to stay. */
+function places(): string[] {
+  const { id } = fleet.service('web');
+  const live = fleet.store.containersOf(id).filter(({ wanted }) => wanted === 'running');
+  return live.map(({ nodeId }) => nodeId ?? 'nowhere').sort();
+}
+
+const ids = () => [...fleet.store.containers.values()].map(({ id }) => id);
+
+const everywhere = { replicas: 3, strategy: PlacementStrategy.EVERY_NODE } as const;
+
+test('S14: every node has one; one that is drained or does not fit loses it, and gets one again', async () => {
+  await begin(fleet, everywhere);
+  await fleet.pass(6);
+  expect(places()).toEqual(['node-1', 'node-2', 'node-3']);
+  await change(1, { availability: Availability.DRAINING });
+  await fleet.pass(6);
+  expect(places()).toEqual(['node-1', 'node-3']);
+  expect([...fleet.agents[1]!.engine.keys()]).toEqual([]);
+  await change(1, { availability: Availability.ACTIVE });
+  await fleet.pass(6);
+  expect(places()).toEqual(['node-1', 'node-2', 'node-3']);
+});
+
+test('S14: a coordinator that restarts makes no second one', async () => {
+  await begin(fleet, everywhere);
+  await fleet.pass(6);
+  const before = ids();
+  await fleet.restartCoordinator({ killed: true });
+  fleet.connectAll();
+  await fleet.pass(15);
+  expect(ids()).toEqual(before);
+});
+
+test('N13: a tag that a node gets or loses acts at once', async () => {
+  await begin(fleet, everywhere);
+  await fleet.pass(6);
+  await update(fleet, { tags: ['blue'] }, ['tags']);
+  await fleet.pass(6);
+  expect(places()).toEqual([]);
+  await change(1, { tags: ['blue'] });
+  await fleet.advance(50);
+  expect(places()).toEqual(['node-2']);
+  await change(1, {});
+  await fleet.advance(50);
+  expect(places()).toEqual([]);
+});
+
+test('S6: what waits for a node is placed when one takes it, with nothing else changed', async () => {
+  for (const agent of fleet.agents.keys()) {
+    await change(agent, { availability: Availability.PAUSED });
+  }
+  await begin(fleet, { replicas: 2 });
+  await fleet.pass(3);
+  expect(places()).toEqual(['nowhere', 'nowhere']);
+  await change(2, { availability: Availability.ACTIVE });
+  await fleet.advance(50);
+  expect(places()).toEqual(['node-3', 'node-3']);
+});
+
+test('C1: killed at any moment of a deployment, the coordinator ends it, and makes nothing twice', async () => {
+  await begin(fleet, { replicas: 3 });
+  for (let tick = 0; tick < 6; tick++) {
+    await fleet.tick();
+    await fleet.restartCoordinator({ killed: true });
+    fleet.connectAll();
+    await fleet.pass(11);
+  }
+  await fleet.pass(10);
+  expect(places()).toHaveLength(3);
+  const engines = fleet.agents.flatMap(({ engine }) => [...engine.keys()]);
+  expect(engines.sort()).toEqual(ids().sort());
+});
+
+test('C2: attempts and the waits between them are kept over a restart of the coordinator', async () => {
+  await begin(fleet, { replicas: 2 });
+  await fleet.pass(6);
+  await perform(fleet, { kind: 'update', image: 'broken' });
+  await fleet.pass(4);
+  await fleet.restartCoordinator({ killed: true });
+  fleet.connectAll();
+  await fleet.pass(60);
+  expect(fleet.status('web')).toMatchObject({
+    state: 'running',
+    message: expect.stringContaining('web-1 failed 3 times') as string,
+  });
+  expect(places()).toHaveLength(2);
+});
