@@ -55,6 +55,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   StartService: 'run',
   StopService: 'run',
   RedeployService: 'run',
+  RebalanceServices: 'run',
   RemoveService: 'define',
   ListRevisions: 'read',
   DiffRevisions: 'read',

@@ -30,6 +30,7 @@ import { NodeDrainApi } from './node-drains.ts';
 import { NodeUpgradeApi } from './node-upgrades.ts';
 import { NodeApi } from './nodes.ts';
 import { OrphanApi } from './orphans.ts';
+import { RebalanceApi } from './rebalances.ts';
 import { Presenter } from './present.ts';
 import { Previews } from './previews.ts';
 import { protocolVersion } from './protocol.ts';
@@ -81,6 +82,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const services = new ServiceApi(shared);
   const rollouts = new RolloutApi(shared);
   const cancels = new CancelApi(shared);
+  const rebalances = new RebalanceApi(shared);
   const containers = new ContainerApi(shared);
   const logs = new LogApi(shared);
   const execs = new ExecApi(shared);
@@ -112,6 +114,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     startService: (request, call) => services.startService(request, call),
     stopService: (request, call) => services.stopService(request, call),
     redeployService: (request, call) => services.redeployService(request, call),
+    rebalanceServices: (request, call) => rebalances.rebalanceServices(request, call),
     removeService: (request, call) => services.removeService(request, call),
     listRevisions: (request, call) => rollouts.listRevisions(request, call),
     diffRevisions: (request, call) => rollouts.diffRevisions(request, call),

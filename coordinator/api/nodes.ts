@@ -158,7 +158,7 @@ function drainOf(
 
 /** It is not emptied any more. */
 function endDrains(tx: Transaction, { id }: Node, method: string): void {
-  for (const action of openMoves(tx.actions.values(), 'drain', id)) {
+  for (const action of openMoves(tx.actions.values(), id)) {
     endAction(tx, action, 'superseded', `by ${method}`);
   }
 }

@@ -3,7 +3,8 @@ import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, PlacementFilter, PlacementReason, Service } from '../model.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
-import type { FleetChange, Placement } from '../orchestrator/placement.ts';
+import type { FleetChange } from '../orchestrator/node-views.ts';
+import type { Placement } from '../orchestrator/placement.ts';
 import type { Step } from '../orchestrator/steps.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import { explainUnplaceable } from '../scheduler/schedule.ts';
@@ -100,6 +101,9 @@ export class Previews {
   requirePlaceable(service: Service): void {
     const { steps } = this.#deps.orchestrator.preview(service);
     const created = this.#created(service, steps);
+    // What finds a place beside all that is there now needs no closer look.
+    const now = this.#deps.placement.decide(service, created);
+    if (now.length === 0 || now.some(({ kind }) => kind === 'placed')) return;
     const gone = new Set(steps.flatMap((s) => (s.kind === 'retire' ? [s.containerId] : [])));
     const decisions = this.#deps.placement.decideWithout(gone, service, created);
     const [first] = decisions;

@@ -2,6 +2,7 @@ import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { Container, Move, Service } from '../model.ts';
 import type { Placement } from '../orchestrator/placement.ts';
+import { isCanary } from '../orchestrator/canary.ts';
 import { describe } from '../orchestrator/progress.ts';
 import { recover } from '../orchestrator/restart.ts';
 import { byUsefulness, serves } from '../orchestrator/standing.ts';
@@ -16,6 +17,9 @@ export interface MoveSources extends ViewSources {
   readonly placement: Placement;
   readonly clock: Clock;
 }
+
+/** A service that is further from even than that has moves enough to begin with. */
+const maxMoves = 100;
 
 /** Looks at containers that are to move, and at what is to take their places. */
 export class MoveViews {
@@ -45,14 +49,16 @@ export class MoveViews {
       // What is lost is replaced already.
       evicted: eviction !== null || (isLost && standing === 'here'),
       forced: eviction?.forced === true,
-      successor: this.#successorOf(service, { id, slot }),
+      successor: this.#successorOf(service, container),
       serviceParallelism: service === undefined ? 1 : viewService(service, null).parallelism,
     };
   }
 
   /** One that is gone from the records. */
-  ofGone({ containerId: id, container: name, slot, serviceId, service, from }: Move): MoveView {
-    const successor = this.#successorOf(this.#sources.store.services.get(serviceId), { id, slot });
+  ofGone(move: Move): MoveView {
+    const { containerId: id, container: name, slot, serviceId, service, from } = move;
+    const known = this.#sources.store.services.get(serviceId);
+    const successor = this.#successorOf(known, { id, slot, revision: known?.base?.revision ?? 0 });
     return {
       ...{ id, name, slot, serviceId, service, from, successor },
       ...{ standing: 'gone', evicted: false, forced: false, serviceParallelism: 1 },
@@ -71,14 +77,27 @@ export class MoveViews {
     return { message: explainUnplaceable(reasons, { pinnedTo: null }), reasons };
   }
 
+  /** Why its move would make nothing more even; null: it would. */
+  needlessFor(id: ContainerId): Obstacle | null {
+    const { store, placement } = this.#sources;
+    const container = store.containers.get(id);
+    const service = container && store.services.get(container.serviceId);
+    const places = service === undefined ? [] : placement.betterPlaces(service, maxMoves);
+    if (places.some(({ from }) => from === container?.nodeId)) return null;
+    return { message: 'its service is even without', reasons: [] };
+  }
+
   #successorOf(
     service: Service | undefined,
-    { id, slot }: { readonly id: ContainerId; readonly slot: number },
+    { id, slot, revision }: Pick<Container, 'id' | 'slot' | 'revision'>,
   ): Successor | null {
     if (service === undefined) return null;
+    // A canary stands beside what its slot has, and takes nobody's place.
+    const canary = isCanary(service, { revision });
     const [successor] = this.#sources.store
       .containersOf(service.id)
       .filter((other) => other.slot === slot && other.id !== id && other.wanted === 'running')
+      .filter((other) => isCanary(service, other) === canary)
       .map((other) => viewOf(other, this.#sources))
       .sort(byUsefulness);
     return successor === undefined ? null : this.#standingOf(successor, service);

@@ -111,7 +111,8 @@ export class Mover {
       force: isForced && isLate,
       known: moves.members,
       nowMs,
-      obstacleTo: ({ id }) => this.#views.obstacleTo(id),
+      obstacleTo: ({ id }) =>
+        moves.kind === 'drain' ? this.#views.obstacleTo(id) : this.#views.needlessFor(id),
     });
     this.#write(job, plan, isLate && !isForced);
   }
@@ -127,7 +128,7 @@ export class Mover {
   }
 
   #drainOf(node: Node, policy: DrainPolicy): Job {
-    const [action = null] = openMoves(this.#deps.store.actions.values(), 'drain', node.id);
+    const [action = null] = openMoves(this.#deps.store.actions.values(), node.id);
     const moves: Moves = action?.moves ?? {
       kind: 'drain',
       parallelism: policy.parallelism,
@@ -202,7 +203,9 @@ function update(
 }
 
 function outcomeOf(members: readonly Move[]): 'succeeded' | 'failed' {
-  return members.some(({ state }) => state === 'kept') ? 'failed' : 'succeeded';
+  // What need not move any more stays too; only after a failure there is a time to wait.
+  const hasFailed = members.some(({ state, retryAtMs }) => state === 'kept' && retryAtMs > 0);
+  return hasFailed ? 'failed' : 'succeeded';
 }
 
 /** A line of a timeline. */

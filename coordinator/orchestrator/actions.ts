@@ -79,7 +79,7 @@ function supersededBy(
   const all = [...tx.actions.values()];
   return [
     ...(roll === undefined ? [] : openRolls(all)),
-    ...(moves === undefined ? [] : openMoves(all, moves.kind, targetId)),
+    ...(moves === undefined ? [] : openMoves(all, targetId, moves)),
     ...(serviceId === null ? [] : openActions(all, serviceId)),
   ];
 }
@@ -94,16 +94,19 @@ export function openRolls(actions: Iterable<Action>): Action[] {
   return [...actions].filter((a) => a.roll !== null && a.state === 'in-progress');
 }
 
-/** Actions that empty a node, or all that rebalance, which have not ended. */
+/** Actions that have not ended and empty the same node, or rebalance one of the same services. */
 export function openMoves(
   actions: Iterable<Action>,
-  kind: Moves['kind'],
   targetId: string,
+  { kind, members }: Pick<Moves, 'kind' | 'members'> = { kind: 'drain', members: [] },
 ): Action[] {
-  return [...actions].filter(
-    ({ moves, state, targetId: on }) =>
-      moves?.kind === kind && state === 'in-progress' && (kind === 'rebalance' || on === targetId),
-  );
+  const services = new Set(members.map(({ serviceId }) => serviceId));
+  return [...actions].filter(({ moves, state, targetId: on }) => {
+    if (moves?.kind !== kind || state !== 'in-progress') return false;
+    return kind === 'drain'
+      ? on === targetId
+      : moves.members.some((m) => services.has(m.serviceId));
+  });
 }
 
 /** An action with lines added to its timeline, of which only the newest are kept. */

@@ -7,7 +7,6 @@ import type {
   Container,
   ContainerDefinition,
   Node,
-  NodeCluster,
   PlacementReason,
   Role,
   Service,
@@ -17,16 +16,16 @@ import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import {
   explainUnplaceable,
+  indexPlaced,
   isEligible,
   schedule,
   type Decision,
-  type NodeView,
+  type Occupancy,
   type PendingView,
-  type PlacedView,
 } from '../scheduler/schedule.ts';
 import { failingNodes } from '../scheduler/failing.ts';
 import { portsOnNode } from '../scheduler/node-ports.ts';
-import { tagsOf } from '../scheduler/node-tags.ts';
+import { rebalance, type BetterPlace } from '../scheduler/rebalance.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import {
   containerEnvironment,
@@ -37,7 +36,8 @@ import {
 } from './container-environment.ts';
 import { note } from './actions.ts';
 import { isCanary } from './canary.ts';
-import { mayStay } from './rollout.ts';
+import { NodeViews, type FleetChange } from './node-views.ts';
+import { placedView, PlacedIndex } from './placed-index.ts';
 import { hostnameOf } from './templates.ts';
 import { volumesOf } from './volumes.ts';
 
@@ -50,15 +50,11 @@ export interface PlacementDeps {
   readonly api: ApiAddresses;
 }
 
-/** A node or a cluster as it would be after a change that is only considered. */
-export interface FleetChange {
-  readonly node?: Node;
-  readonly cluster?: NodeCluster;
-}
-
 /** Finds nodes for containers that have none, and freezes what they will run. */
-export class Placement {
+export class Placement implements Disposable {
   readonly #deps: PlacementDeps;
+  readonly #placed: PlacedIndex;
+  readonly #nodes: NodeViews;
   readonly #reasons = new Map<ContainerId, readonly PlacementReason[]>();
   readonly #sentences = new Map<string, string>();
   /** Nodes where a slot's last attempts failed, until one succeeds. */
@@ -66,6 +62,12 @@ export class Placement {
 
   constructor(deps: PlacementDeps) {
     this.#deps = deps;
+    this.#placed = new PlacedIndex(deps);
+    this.#nodes = new NodeViews(deps);
+  }
+
+  [Symbol.dispose](): void {
+    this.#placed[Symbol.dispose]();
   }
 
   /** Why each node refuses a pending container, as of the last try. */
@@ -81,7 +83,8 @@ export class Placement {
   /** Nodes that an every-node service covers, whatever their state; null for other strategies. */
   coverage(service: Service, change: FleetChange = {}): NodeId[] | null {
     if (service.spec.strategy !== 'every-node') return null;
-    return this.#nodeViews(change)
+    return this.#nodes
+      .all(change)
       .filter(({ availability }) => availability !== 'draining')
       .filter((node) => isEligible(service.spec, { ...node, availability: 'active' }))
       .map(({ id }) => id);
@@ -104,7 +107,7 @@ export class Placement {
 
   /** Decides without acting, as if `pending` were to be placed now. */
   decide(service: Service, pending: readonly Container[], change: FleetChange = {}): Decision[] {
-    return this.#decide(service, pending, this.#placed(), change);
+    return this.#decide(service, pending, this.#placed.occupancy, change);
   }
 
   /** The same, as if `gone` and all else that is being taken away were gone already. */
@@ -113,10 +116,11 @@ export class Placement {
     service: Service,
     pending: readonly Container[],
   ): Decision[] {
-    const staying = this.#placed().filter(
+    const staying = [...this.#deps.store.containers.values()].filter(
       ({ id, wanted }) => wanted === 'running' && !gone.has(id),
     );
-    return this.#decide(service, pending, staying);
+    const placed = staying.flatMap((container) => placedView(container, this.#deps) ?? []);
+    return this.#decide(service, pending, indexPlaced(placed));
   }
 
   /** Where another container like this one could go now, or why nowhere. */
@@ -128,15 +132,29 @@ export class Placement {
   #decide(
     service: Service,
     pending: readonly Container[],
-    placed: readonly Container[],
+    placed: Occupancy,
     change: FleetChange = {},
   ): Decision[] {
     if (pending.length === 0) return [];
     return schedule(
       pending.map((container) => this.#pendingView(service, container)),
-      this.#nodeViews(change),
-      placed.flatMap((container) => this.#placedView(container)),
+      this.#nodes.all(change),
+      placed,
     );
+  }
+
+  /** The moves that would make a service even, at most `limit`. */
+  betterPlaces(service: Service, limit: number): BetterPlace[] {
+    const movables = this.#deps.store
+      .containersOf(service.id)
+      .filter(({ wanted, eviction }) => wanted === 'running' && eviction === null)
+      .sort((a, b) => a.slot - b.slot)
+      .flatMap((container) => {
+        const { nodeId, pinnedTo } = container;
+        if (nodeId === null || pinnedTo !== null) return [];
+        return [{ nodeId, needs: { ...this.#pendingView(service, container), avoid: [] } }];
+      });
+    return rebalance(movables, this.#nodes.all({}), this.#placed.occupancy, limit);
   }
 
   /** Places what can be placed in one transaction; true if anything was. */
@@ -283,63 +301,11 @@ export class Placement {
       failing: failingNodes(service.failures, container.revision, this.#deps.clock.now()),
     };
   }
-
-  #nodeViews(change: FleetChange): NodeView[] {
-    const { store, observed } = this.#deps;
-    return [...store.nodes.values()].map((stored) => {
-      const node = stored.id === change.node?.id ? change.node : stored;
-      const { id, name, availability, clusterId } = node;
-      const { state, message } = observed.node(id);
-      const changed = change.cluster?.id === clusterId ? change.cluster : undefined;
-      const tags = tagsOf(node, changed ?? store.clusterOf(node)).all;
-      const { os = '', architecture = '', cpus = 0, memoryBytes = 0 } = node.description ?? {};
-      const platform = os === '' ? '' : `${os}/${architecture}`;
-      const { volumes } = node;
-      return {
-        ...{ id, name, tags, availability, state, message },
-        ...{ platform, cpus, memoryBytes, volumes },
-      };
-    });
-  }
-
-  /** Containers whose place is busy: until they are observed gone, or stopped to stay. */
-  #placed(): Container[] {
-    const { store, observed } = this.#deps;
-    return [...store.containers.values()].filter(({ id, nodeId, wanted }) => {
-      const phase = observed.container(id)?.phase;
-      if (nodeId === null || phase === 'removed') return false;
-      return wanted !== 'stopped' || (phase !== 'stopped' && phase !== 'failed');
-    });
-  }
-
-  #placedView(container: Container): PlacedView[] {
-    const { nodeId, serviceId, name: containerName, definition } = container;
-    if (nodeId === null) return [];
-    const ports = definition?.ports ?? [];
-    const service = this.#deps.store.services.get(serviceId);
-    const leaving = isLeaving(container, service);
-    const volumes = (definition?.volumes ?? []).flatMap(({ source }) =>
-      source.kind === 'named' ? [source.name] : [],
-    );
-    const phase = this.#deps.observed.container(container.id)?.phase;
-    const hasEnded = phase === 'stopped' || phase === 'failed';
-    const reservation = (hasEnded ? undefined : service?.spec.reservation) ?? nothing;
-    return [{ nodeId, serviceId, containerName, ports, leaving, volumes, reservation }];
-  }
 }
-
-const nothing = { cpuMillis: 0, memoryBytes: 0 };
 
 /** How many processors a node needs so that a list like `0-2,4` names none that it lacks. */
 function cpusNeeded(list: string): number {
   return list === '' ? 0 : Math.max(...list.split(/[,-]/).map(Number)) + 1;
-}
-
-/** What is being taken away or replaced leaves its place soon: the balance is that of what stays. */
-function isLeaving(container: Container, service: Service | undefined): boolean {
-  const { wanted, outdated, eviction } = container;
-  if (wanted !== 'running' || outdated || eviction !== null || service === undefined) return true;
-  return !mayStay(service, container);
 }
 
 function slotKey({ serviceId, slot }: { serviceId: ServiceId; slot: number }): string {

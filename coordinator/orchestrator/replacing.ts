@@ -211,16 +211,20 @@ export class SlotPlanner {
   }
 
   #create({ slot, revision, pinnedTo, attempt = 1, replaces = null }: Creation): void {
-    const leaving = this.#containers.some(
+    if (this.#service.order === 'stop-first' && this.#isLeaving(slot)) return;
+    const canary = isCanary(this.#service, { revision });
+    this.#draft.steps.push({ kind: 'create', slot, revision, attempt, pinnedTo, replaces, canary });
+  }
+
+  /** What was in the slot is still on its way out. */
+  #isLeaving(slot: number): boolean {
+    return this.#containers.some(
       (container) =>
         container.slot === slot &&
         container.wanted !== 'running' &&
         container.wanted !== 'stopped' &&
         hasPlace(container),
     );
-    if (leaving && this.#service.order === 'stop-first') return;
-    const canary = isCanary(this.#service, { revision });
-    this.#draft.steps.push({ kind: 'create', slot, revision, attempt, pinnedTo, replaces, canary });
   }
 
   /** Why an old one goes: for where it is, for what it is, or because it is of the revision that failed. */

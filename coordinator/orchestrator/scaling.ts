@@ -1,4 +1,4 @@
-import { countBy } from '../../shared/collections.ts';
+import { countBy, groupBy } from '../../shared/collections.ts';
 import type { NodeId } from '../../shared/ids.ts';
 import { isCanary } from './canary.ts';
 import type { Slots } from './standing.ts';
@@ -31,28 +31,69 @@ function fitReplicas(service: ServiceView, slots: Slots, draft: PlanDraft): Miss
 
 /** Not running first, then the fullest node, then the highest number; where a canary is tried last of all. */
 function scaleDown(service: ServiceView, slots: Slots, surplus: number, draft: PlanDraft): void {
-  const hasCanary = (members: readonly ContainerView[]) =>
-    Number(members.some((c) => c.wanted === 'running' && isCanary(service, c)));
   const live = [...slots.values()].flat().filter(({ wanted }) => wanted === 'running');
   const perNode = countBy(live, ({ nodeId }) => nodeId);
-  for (let i = 0; i < surplus; i++) {
-    const [victim] = [...slots.entries()].sort(
-      ([slotA, a], [slotB, b]) =>
-        hasCanary(a) - hasCanary(b) ||
-        rank(a) - rank(b) ||
-        Number(isEvicted(b)) - Number(isEvicted(a)) ||
-        crowd(b, perNode) - crowd(a, perNode) ||
-        slotB - slotA,
-    );
-    if (victim === undefined) return;
-    const [slot, members] = victim;
-    slots.delete(slot);
-    for (const container of members) {
-      draft.discard(container, 'scaled-down');
-      const count = perNode.get(container.nodeId);
-      if (count !== undefined) perNode.set(container.nodeId, count - 1);
+  let left = surplus;
+  for (const group of byWorth(service, slots)) {
+    for (const { slot, members } of inTurn(group, perNode).slice(0, left)) {
+      slots.delete(slot);
+      for (const container of members) {
+        draft.discard(container, 'scaled-down');
+        const count = perNode.get(container.nodeId);
+        if (count !== undefined) perNode.set(container.nodeId, count - 1);
+      }
+      left--;
     }
+    if (left === 0) return;
   }
+}
+
+interface Candidate {
+  readonly slot: number;
+  readonly members: readonly ContainerView[];
+}
+
+/** Slots that are worth the same together, the least first. */
+function byWorth(service: ServiceView, slots: Slots): Candidate[][] {
+  const hasCanary = (members: readonly ContainerView[]) =>
+    members.some((c) => c.wanted === 'running' && isCanary(service, c));
+  const groups = groupBy(
+    [...slots].map(([slot, members]) => ({ slot, members })),
+    // What is to leave its node anyway goes before its like.
+    ({ members }) =>
+      (hasCanary(members) ? 100 : 0) + 2 * rank(members) - Number(isEvicted(members)),
+  );
+  return [...groups].sort(([a], [b]) => a - b).map(([, group]) => group);
+}
+
+/**
+ * In the order in which they go: always from the node that is fullest then. How full it will be follows from how
+ * many of the same node go before, so that nobody has to count again after each.
+ */
+function inTurn(
+  group: readonly Candidate[],
+  perNode: ReadonlyMap<NodeId | null, number>,
+): readonly Candidate[] {
+  const gone = new Map<NodeId | null, number>();
+  return group
+    .toSorted((a, b) => b.slot - a.slot)
+    .map((candidate) => {
+      const home = homeOf(candidate.members, perNode);
+      const before = gone.get(home) ?? 0;
+      gone.set(home, before + 1);
+      return { candidate, crowd: Math.max(0, (perNode.get(home) ?? 0) - before) };
+    })
+    .sort((a, b) => b.crowd - a.crowd)
+    .map(({ candidate }) => candidate);
+}
+
+/** The fullest of its nodes. */
+function homeOf(
+  members: readonly ContainerView[],
+  perNode: ReadonlyMap<NodeId | null, number>,
+): NodeId | null {
+  const nodes = members.map(({ nodeId }) => nodeId);
+  return nodes.reduce((a, b) => ((perNode.get(b) ?? 0) > (perNode.get(a) ?? 0) ? b : a));
 }
 
 function fitNodes(nodes: readonly NodeId[], slots: Slots, draft: PlanDraft): MissingSlot[] {
@@ -87,11 +128,4 @@ function rank(members: readonly ContainerView[]): number {
 
 function isEvicted(members: readonly ContainerView[]): boolean {
   return members.some(({ wanted, evicted }) => wanted === 'running' && evicted);
-}
-
-function crowd(
-  members: readonly ContainerView[],
-  perNode: ReadonlyMap<NodeId | null, number>,
-): number {
-  return Math.max(0, ...members.map(({ nodeId }) => perNode.get(nodeId) ?? 0));
 }

@@ -24,9 +24,10 @@ export class Occupancy {
   readonly #base: Occupancy | undefined;
   readonly #totals = new Map<NodeId, number>();
   readonly #ofServices = new Map<ServiceId, Map<NodeId, number>>();
-  /** The name of a container that has the port. */
-  readonly #holders = new Map<NodeId, Map<number, string>>();
-  readonly #volumes = new Map<string, Set<NodeId>>();
+  /** The names of the containers that have the port: an old one and its successor may both, for a moment. */
+  readonly #holders = new Map<NodeId, Map<number, readonly string[]>>();
+  /** How many containers need a volume on a node. */
+  readonly #volumes = new Map<string, Map<NodeId, number>>();
   readonly #reserved = new Map<NodeId, Reservation>();
 
   constructor(base?: Occupancy) {
@@ -34,31 +35,53 @@ export class Occupancy {
   }
 
   add(container: PlacedView): void {
-    const { nodeId, serviceId, containerName, ports, leaving, volumes, reservation } = container;
-    if (!leaving) {
-      increment(this.#totals, nodeId);
-      increment(getOrAdd(this.#ofServices, serviceId), nodeId);
-    }
-    for (const port of fixedPortsOf(ports)) {
-      getOrAdd(this.#holders, nodeId).set(keyOf(port), containerName);
-    }
-    for (const name of volumes) this.addVolume(name, nodeId);
-    if (reservation.cpuMillis > 0 || reservation.memoryBytes > 0) {
-      const before = this.#reserved.get(nodeId) ?? nothing;
-      this.#reserved.set(nodeId, sum(before, reservation));
+    this.#count(container, 1);
+    for (const port of fixedPortsOf(container.ports)) {
+      const holders = getOrAdd(this.#holders, container.nodeId);
+      holders.set(keyOf(port), [...(holders.get(keyOf(port)) ?? []), container.containerName]);
     }
   }
 
+  /** Takes back what `add` was told before, in the same words. */
+  remove(container: PlacedView): void {
+    this.#count(container, -1);
+    for (const port of fixedPortsOf(container.ports)) {
+      const holders = this.#holders.get(container.nodeId);
+      const left = [...(holders?.get(keyOf(port)) ?? [])];
+      left.splice(left.indexOf(container.containerName), 1);
+      if (left.length > 0) holders?.set(keyOf(port), left);
+      else holders?.delete(keyOf(port));
+    }
+  }
+
+  /** One that stayed on a node is about to leave it: it does not count for the balance any more. */
+  leave({ nodeId, serviceId }: Pick<PlacedView, 'nodeId' | 'serviceId'>): void {
+    increase(this.#totals, nodeId, -1);
+    increase(getOrAdd(this.#ofServices, serviceId), nodeId, -1);
+  }
+
   /** A volume is on a node, or will be. */
-  addVolume(name: string, nodeId: NodeId): void {
-    let nodes = this.#volumes.get(name);
-    if (nodes === undefined) this.#volumes.set(name, (nodes = new Set()));
-    nodes.add(nodeId);
+  addVolume(name: string, nodeId: NodeId, by = 1): void {
+    increase(getOrAdd(this.#volumes, name), nodeId, by);
+  }
+
+  #count(container: PlacedView, by: 1 | -1): void {
+    const { nodeId, serviceId, leaving, volumes, reservation } = container;
+    if (!leaving) {
+      increase(this.#totals, nodeId, by);
+      increase(getOrAdd(this.#ofServices, serviceId), nodeId, by);
+    }
+    for (const name of volumes) this.addVolume(name, nodeId, by);
+    const { cpuMillis, memoryBytes } = reservation;
+    if (cpuMillis === 0 && memoryBytes === 0) return;
+    const before = this.#reserved.get(nodeId) ?? nothing;
+    const after = { cpuMillis: cpuMillis * by, memoryBytes: memoryBytes * by };
+    this.#reserved.set(nodeId, sum(before, after));
   }
 
   /** The nodes that have a volume. */
   nodesWith(volume: string): readonly NodeId[] {
-    return [...(this.#volumes.get(volume) ?? []), ...(this.#base?.nodesWith(volume) ?? [])];
+    return [...(this.#volumes.get(volume)?.keys() ?? []), ...(this.#base?.nodesWith(volume) ?? [])];
   }
 
   /** What the containers on a node have reserved. */
@@ -82,7 +105,7 @@ export class Occupancy {
 
   /** Name of the container that has this port of the node; undefined if it is free. */
   holderOf(port: FixedPort, nodeId: NodeId): string | undefined {
-    return this.#holders.get(nodeId)?.get(keyOf(port)) ?? this.#base?.holderOf(port, nodeId);
+    return this.#holders.get(nodeId)?.get(keyOf(port))?.[0] ?? this.#base?.holderOf(port, nodeId);
   }
 }
 
@@ -107,8 +130,11 @@ function keyOf({ hostPort, protocol }: FixedPort): number {
   return protocol === 'tcp' ? hostPort : -hostPort;
 }
 
-function increment<K>(counts: Map<K, number>, key: K): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
+/** A count of none is none, so that what comes and goes leaves nothing. */
+function increase<K>(counts: Map<K, number>, key: K, by: number): void {
+  const count = (counts.get(key) ?? 0) + by;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
 }
 
 function getOrAdd<K, InnerK, V>(maps: Map<K, Map<InnerK, V>>, key: K): Map<InnerK, V> {

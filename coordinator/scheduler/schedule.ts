@@ -68,9 +68,9 @@ function decide(
 }
 
 /** Where the volumes are that are asked for: most services ask for none, and most nodes have many. */
-function addVolumes(
+export function addVolumes(
   occupancy: Occupancy,
-  pending: readonly PendingView[],
+  pending: readonly Pick<PendingView, 'volumes'>[],
   nodes: readonly NodeView[],
 ): void {
   const needed = new Set(pending.flatMap(({ volumes }) => volumes.map(({ name }) => name)));

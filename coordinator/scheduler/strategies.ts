@@ -1,4 +1,4 @@
-import type { ServiceId } from '../../shared/ids.ts';
+import type { NodeId, ServiceId } from '../../shared/ids.ts';
 import type { Strategy } from '../model.ts';
 import type { Occupancy } from './occupancy.ts';
 import type { NodeView } from './views.ts';
@@ -27,6 +27,15 @@ export function bestNode(
     }
   }
   return best;
+}
+
+/** How crowded a node is, by what the strategy looks at first. */
+export function crowdOf(
+  nodeId: NodeId,
+  { serviceId, strategy }: { readonly serviceId: ServiceId; readonly strategy: Strategy },
+  occupancy: Occupancy,
+): number {
+  return order(strategy, occupancy.ofService(serviceId, nodeId), occupancy.total(nodeId))[0];
 }
 
 function order(strategy: Strategy, ofService: number, total: number): readonly [number, number] {

@@ -14,10 +14,7 @@ export class SharedParts {
   share(container: Container): Container {
     const { serviceId, nodeId } = container;
     const neighbour = nodeId === null ? undefined : this.#onNode.get(nodeId);
-    const others = [this.#ofService.get(serviceId), neighbour].filter(
-      (other) => other !== undefined,
-    );
-    const shared = sharing(container, others);
+    const shared = sharing(container, this.#ofService.get(serviceId), neighbour) as Container;
     this.#ofService.set(serviceId, shared);
     if (nodeId !== null) this.#onNode.set(nodeId, shared);
     return shared;
@@ -30,38 +27,45 @@ export class SharedParts {
   }
 }
 
-/** `value`, or what is equal to it in the same place of the others. */
-function sharing<T>(value: T, others: readonly unknown[]): T {
-  const equal = others.find((other) => areEqual(value, other));
-  if (equal !== undefined) return equal as T;
+/**
+ * `value`, or what is equal to it in the same place of two others. Every record of a big store comes through
+ * here when it is opened, so that nothing is made that is not kept.
+ */
+function sharing(value: unknown, a: unknown, b: unknown): unknown {
+  if (areEqual(value, a)) return a;
+  if (areEqual(value, b)) return b;
   if (!isRecord(value)) return value;
-  const records = others.filter(isRecord);
+  const ofA = isRecord(a) ? a : none;
+  const ofB = isRecord(b) ? b : none;
   // A copy has the memory layout of the original, which is the smallest.
   const copy: Record<string, unknown> = { ...value };
-  for (const [key, part] of Object.entries(value)) {
-    copy[key] = sharing(
-      part,
-      records.map((record) => record[key]),
-    );
-  }
-  return copy as T;
+  for (const key in value) copy[key] = sharing(value[key], ofA[key], ofB[key]);
+  return copy;
 }
+
+const none: Readonly<Record<string, unknown>> = {};
 
 function areEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
   if (Array.isArray(a)) {
     return (
       Array.isArray(b) && a.length === b.length && a.every((part, at) => areEqual(part, b[at]))
     );
   }
-  if (!isRecord(a) || !isRecord(b)) return false;
-  const keys = Object.keys(a);
-  return (
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key) && areEqual(a[key], b[key]))
-  );
+  return !Array.isArray(b) && haveEqualParts(a as Parts, b as Parts);
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+type Parts = Readonly<Record<string, unknown>>;
+
+function haveEqualParts(a: Parts, b: Parts): boolean {
+  for (const key in a) {
+    if (!areEqual(a[key], b[key]) || !Object.hasOwn(b, key)) return false;
+  }
+  for (const key in b) if (!Object.hasOwn(a, key)) return false;
+  return true;
+}
+
+function isRecord(value: unknown): value is Parts {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -803,6 +803,7 @@ const notPlayed: Methods<
   | 'promoteService'
   | 'cancelAction'
   | 'upgradeNodes'
+  | 'rebalanceServices'
   | 'containerLogs'
   | 'serviceLogs'
   | 'execContainer'
@@ -832,6 +833,7 @@ const notPlayed: Methods<
   promoteService: refuse,
   cancelAction: refuse,
   upgradeNodes: refuse,
+  rebalanceServices: refuse,
   putCertificate: refuse,
   getCertificate: refuse,
   listCertificates: refuse,

@@ -19,6 +19,7 @@ import {
 } from '../spec-flags.ts';
 import { patchOf, specOf } from '../spec.ts';
 import { readCount } from '../values.ts';
+import { addRebalance } from './rebalance.ts';
 import { addRevisionViews } from './revisions.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
 
@@ -41,6 +42,7 @@ export function configure(service: Command): void {
   addSet(service);
   addVerbs(service);
   addRollback(service);
+  addRebalance(service);
 }
 
 function addDefinitions(service: Command): void {

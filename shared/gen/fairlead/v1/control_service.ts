@@ -370,6 +370,33 @@ export interface PromoteServiceResponse {
   plan: Plan | undefined;
 }
 
+/** Asks RebalanceServices. */
+export interface RebalanceServicesRequest {
+  /** Names or ids; empty: all that the caller may change. */
+  services: string[];
+  /**
+   * Containers that move at the same time, over all services, at most 10,000. 0: of each service as many as its
+   * update policy lets, which is the most in any case.
+   */
+  parallelism: number;
+  /** Containers that are moved altogether, at most 10,000. 0: 1,000. */
+  maxMoves: number;
+  /** Retry id, dry run. Version must be 0: the services have one each. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers RebalanceServices. */
+export interface RebalanceServicesResponse {
+  /** The services that it is about. */
+  services: Service[];
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
 /** Asks RemoveService. */
 export interface RemoveServiceRequest {
   /** Name or id; required. */
@@ -4613,6 +4640,232 @@ export const PromoteServiceResponse: MessageFns<PromoteServiceResponse> = {
     message.service = (object.service !== undefined && object.service !== null)
       ? Service.fromPartial(object.service)
       : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
+function createBaseRebalanceServicesRequest(): RebalanceServicesRequest {
+  return { services: [], parallelism: 0, maxMoves: 0, options: undefined };
+}
+
+export const RebalanceServicesRequest: MessageFns<RebalanceServicesRequest> = {
+  encode(message: RebalanceServicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.services) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.parallelism !== 0) {
+      writer.uint32(16).uint32(message.parallelism);
+    }
+    if (message.maxMoves !== 0) {
+      writer.uint32(24).uint32(message.maxMoves);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RebalanceServicesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRebalanceServicesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.parallelism = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.maxMoves = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RebalanceServicesRequest {
+    return {
+      services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      parallelism: isSet(object.parallelism) ? globalThis.Number(object.parallelism) : 0,
+      maxMoves: isSet(object.maxMoves)
+        ? globalThis.Number(object.maxMoves)
+        : isSet(object.max_moves)
+        ? globalThis.Number(object.max_moves)
+        : 0,
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: RebalanceServicesRequest): unknown {
+    const obj: any = {};
+    if (message.services?.length) {
+      obj.services = message.services;
+    }
+    if (message.parallelism !== 0) {
+      obj.parallelism = Math.round(message.parallelism);
+    }
+    if (message.maxMoves !== 0) {
+      obj.maxMoves = Math.round(message.maxMoves);
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RebalanceServicesRequest>): RebalanceServicesRequest {
+    return RebalanceServicesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RebalanceServicesRequest>): RebalanceServicesRequest {
+    const message = createBaseRebalanceServicesRequest();
+    message.services = object.services?.map((e) => e) || [];
+    message.parallelism = object.parallelism ?? 0;
+    message.maxMoves = object.maxMoves ?? 0;
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRebalanceServicesResponse(): RebalanceServicesResponse {
+  return { services: [], action: undefined, plan: undefined };
+}
+
+export const RebalanceServicesResponse: MessageFns<RebalanceServicesResponse> = {
+  encode(message: RebalanceServicesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.services) {
+      Service.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RebalanceServicesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRebalanceServicesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.services.push(Service.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RebalanceServicesResponse {
+    return {
+      services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => Service.fromJSON(e)) : [],
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: RebalanceServicesResponse): unknown {
+    const obj: any = {};
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => Service.toJSON(e));
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RebalanceServicesResponse>): RebalanceServicesResponse {
+    return RebalanceServicesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RebalanceServicesResponse>): RebalanceServicesResponse {
+    const message = createBaseRebalanceServicesResponse();
+    message.services = object.services?.map((e) => Service.fromPartial(e)) || [];
     message.action = (object.action !== undefined && object.action !== null)
       ? Action.fromPartial(object.action)
       : undefined;
@@ -14656,6 +14909,20 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Moves containers from crowded nodes to emptier ones until services are even again by their own strategy, as
+     * after nodes joined or came back. Start-first, so that nothing is missing meanwhile: services that are replaced
+     * stop-first, every-node services, and those with a rollout under way are left alone. Changes nothing where
+     * no node has two more than another. The action says what moved where, and what stayed and why.
+     */
+    rebalanceServices: {
+      name: "RebalanceServices",
+      requestType: RebalanceServicesRequest as typeof RebalanceServicesRequest,
+      requestStream: false,
+      responseType: RebalanceServicesResponse as typeof RebalanceServicesResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
     removeService: {
       name: "RemoveService",
@@ -15258,6 +15525,16 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: PromoteServiceRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<PromoteServiceResponse>>;
+  /**
+   * Moves containers from crowded nodes to emptier ones until services are even again by their own strategy, as
+   * after nodes joined or came back. Start-first, so that nothing is missing meanwhile: services that are replaced
+   * stop-first, every-node services, and those with a rollout under way are left alone. Changes nothing where
+   * no node has two more than another. The action says what moved where, and what stayed and why.
+   */
+  rebalanceServices(
+    request: RebalanceServicesRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RebalanceServicesResponse>>;
   /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
   removeService(
     request: RemoveServiceRequest,
@@ -15641,6 +15918,16 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<PromoteServiceRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<PromoteServiceResponse>;
+  /**
+   * Moves containers from crowded nodes to emptier ones until services are even again by their own strategy, as
+   * after nodes joined or came back. Start-first, so that nothing is missing meanwhile: services that are replaced
+   * stop-first, every-node services, and those with a rollout under way are left alone. Changes nothing where
+   * no node has two more than another. The action says what moved where, and what stayed and why.
+   */
+  rebalanceServices(
+    request: DeepPartial<RebalanceServicesRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RebalanceServicesResponse>;
   /** Drains, stops and removes all containers and the service. FAILED_PRECONDITION while others link to it. */
   removeService(
     request: DeepPartial<RemoveServiceRequest>,

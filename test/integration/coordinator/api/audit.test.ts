@@ -103,6 +103,10 @@ const changes: Readonly<
     ({ control }) => control.addLink({ service: 'new', link: { service: 'other', alias: 'o' } }),
   ],
   RemoveLink: ['service new', ({ control }) => control.removeLink({ service: 'new', alias: 'o' })],
+  RebalanceServices: [
+    'service new',
+    ({ control }) => control.rebalanceServices({ services: ['new'] }),
+  ],
   RemoveService: ['service new', ({ control }) => control.removeService({ service: 'new' })],
   RedeployContainer: [
     'container web-1',

@@ -149,6 +149,7 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/StartService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/StopService': [{ ...web, options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RedeployService': [{ ...web, options }, whoRunsWeb],
+  '/fairlead.v1.ControlService/RebalanceServices': [{ services: ['web'], options }, whoRunsWeb],
   '/fairlead.v1.ControlService/RemoveService': [{ ...web, options }, whoDefinesWeb],
   '/fairlead.v1.ControlService/ListRevisions': [web, whoReadsWeb],
   '/fairlead.v1.ControlService/DiffRevisions': [

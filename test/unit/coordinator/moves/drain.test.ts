@@ -47,8 +47,8 @@ async function set(availability: Availability, agent = 0): Promise<void> {
   );
 }
 
-describe('N7 a node that is drained', () => {
-  test('N7 moves all that it has, each in place first, and says what moved where', async () => {
+describe('N7: a node that is drained', () => {
+  test('N7: moves all that it has, each in place first, and says what moved where', async () => {
     await drain();
     expect(action()).toMatchObject({ state: 'in-progress', targetName: node() });
     await fleet.pass(15);
@@ -69,7 +69,7 @@ describe('N7 a node that is drained', () => {
     ]);
   });
 
-  test('N7 keeps the limit of how many move at a time', async () => {
+  test('N7: keeps the limit of how many move at a time', async () => {
     let most = 0;
     using _watch = fleet.store.subscribe(() => {
       const moving = onNode().filter((c) => c.eviction !== null && c.wanted === 'running');
@@ -81,7 +81,7 @@ describe('N7 a node that is drained', () => {
     expect(most).toBe(1);
   });
 
-  test('N7 keeps what has no place elsewhere, fails at the deadline, and goes on when there is one', async () => {
+  test('N7: keeps what has no place elsewhere, fails at the deadline, and goes on when there is one', async () => {
     await set(Availability.PAUSED, 1);
     await set(Availability.PAUSED, 2);
     await drain({ deadlineSeconds: 10 });
@@ -103,7 +103,7 @@ describe('N7 a node that is drained', () => {
     expect(names()).toEqual([]);
   });
 
-  test('N7 takes the rest away at the deadline, if that is forced', async () => {
+  test('N7: takes the rest away at the deadline, if that is forced', async () => {
     await set(Availability.PAUSED, 1);
     await set(Availability.PAUSED, 2);
     await drain({ deadlineSeconds: 10, force: true });
@@ -119,7 +119,7 @@ describe('N7 a node that is drained', () => {
     expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
   });
 
-  test('N7 is empty at once by force without a deadline, but for what is in flight', async () => {
+  test('N7: is empty at once by force without a deadline, but for what is in flight', async () => {
     fleet.mustServe = false;
     await perform(fleet, { kind: 'request', pick: 0 });
     await drain({ force: true });
@@ -130,7 +130,7 @@ describe('N7 a node that is drained', () => {
     expect(states()).toEqual(['moved', 'moved']);
   });
 
-  test('N7 gets nothing back when it is active again, and what had not begun stays', async () => {
+  test('N7: gets nothing back when it is active again, and what had not begun stays', async () => {
     await drain();
     await fleet.pass(15);
     await set(Availability.ACTIVE);
@@ -146,7 +146,7 @@ describe('N7 a node that is drained', () => {
     for (const { eviction } of fleet.store.containers.values()) expect(eviction).toBeNull();
   });
 
-  test('N7 is superseded by another drain, and by what ends it', async () => {
+  test('N7: is superseded by another drain, and by what ends it', async () => {
     await drain({ parallelism: 1 });
     const first = action();
     await drain();
@@ -159,7 +159,7 @@ describe('N7 a node that is drained', () => {
     expect(fleet.store.nodes.get(node())).toMatchObject({ availability: 'paused', drain: null });
   });
 
-  test('N7 goes on after the coordinator was killed', async () => {
+  test('N7: goes on after the coordinator was killed', async () => {
     await drain({ parallelism: 1 });
     await fleet.tick();
     fleet.mustServe = false;

@@ -139,13 +139,16 @@ describe('spreads', () => {
     expect(countsOf(schedule(pendings(5), nodes(3), placed))).toEqual({ 'node-2': 2, 'node-3': 3 });
   });
 
-  test.each(spreading)('S3: new containers onto a new node until it has as many: %s', (strategy) => {
-    const old = ['node-1', 'node-2'].flatMap((node) =>
-      times(3, aPlaced(node, { serviceId: serviceId('web') })),
-    );
-    const decisions = schedule(pendings(4, { strategy }), nodes(3), old);
-    expect(nodesOf(decisions)).toEqual(['node-3', 'node-3', 'node-3', 'node-1']);
-  });
+  test.each(spreading)(
+    'S3: new containers onto a new node until it has as many: %s',
+    (strategy) => {
+      const old = ['node-1', 'node-2'].flatMap((node) =>
+        times(3, aPlaced(node, { serviceId: serviceId('web') })),
+      );
+      const decisions = schedule(pendings(4, { strategy }), nodes(3), old);
+      expect(nodesOf(decisions)).toEqual(['node-3', 'node-3', 'node-3', 'node-1']);
+    },
+  );
 
   test.each(spreading)('as if what is about to go were gone: %s', (strategy) => {
     const old = times(3, aPlaced('node-1', { serviceId: serviceId('web'), leaving: true }));
