@@ -278,6 +278,7 @@ export class FakeCoordinator implements AsyncDisposable {
         return;
       case 'hello':
       case 'upgradeFailure':
+      case 'containerFailure':
       case undefined:
         return;
     }
