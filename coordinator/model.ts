@@ -1,6 +1,6 @@
 import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type { Liveness, Readiness } from '../shared/health-check.ts';
-import type { Route } from '../shared/routing.ts';
+import type { Balancing, Route } from '../shared/routing.ts';
 import type { FrontendTls } from './tls-model.ts';
 import type {
   ActionId,
@@ -502,6 +502,10 @@ export interface Frontend {
   readonly tls: FrontendTls | null;
   /** The first that matches counts. */
   readonly routes: readonly PlacedRoute[];
+  /** Connections begin with the PROXY protocol. */
+  readonly acceptProxy: boolean;
+  /** Networks whose X-Forwarded-… headers are kept. */
+  readonly trustedUpstreams: readonly string[];
 }
 
 /** A route of a service at one load balancer. */
@@ -509,13 +513,17 @@ export interface PlacedRoute {
   /** SERVICE.ROUTE. */
   readonly id: string;
   readonly route: Route;
-  /** Name of the backend that its requests go to. */
+  /** Name of the backend that its requests go to, but for those of `split`. */
   readonly backend: string;
+  readonly split: readonly { readonly backend: string; readonly percent: number }[];
 }
 
 export interface Backend {
   readonly name: string;
   readonly mode: 'http' | 'tcp';
+  readonly balancing: Balancing;
+  /** What sticky cookies are made with: clients must not guess it. */
+  readonly cookieKey: string;
 }
 
 export interface Target {
@@ -529,4 +537,6 @@ export interface Target {
   readonly drainTimeoutMs: number;
   /** Its container is sent requests elsewhere, or is not linked any more; it goes when it has drained. */
   readonly leaving: boolean;
+  /** It takes requests only while no other of its backend can be reached. */
+  readonly backup: boolean;
 }

@@ -1,6 +1,6 @@
 import type { ContainerOptions, Volume } from '../shared/container-options.ts';
 import type { Liveness, Readiness } from '../shared/health-check.ts';
-import type { Route } from '../shared/routing.ts';
+import type { Balancing, Forwarding, Route } from '../shared/routing.ts';
 import type { TlsSettings } from './tls-model.ts';
 
 // What a user asks of a service, without protobuf or undefined. `model.ts` hands it on.
@@ -83,6 +83,8 @@ export interface ServiceSpec {
   readonly sequential: boolean;
   /** Which requests come to it at every load balancer that links to it. */
   readonly routes: readonly Route[];
+  readonly balancing: Balancing;
+  readonly forwarding: Forwarding;
   /** How a load balancer speaks TLS with its clients. */
   readonly tls: TlsSettings;
 }

@@ -8,6 +8,73 @@ export interface HeaderMatch {
   readonly value: string;
 }
 
+/** An answer that sends clients elsewhere. */
+export interface Redirect {
+  readonly to: string;
+  /** False: path and query of the request follow. */
+  readonly whole: boolean;
+  readonly status: number;
+}
+
+/** The header Strict-Transport-Security. */
+export interface StrictTransport {
+  readonly maxAgeS: number;
+  readonly includeSubdomains: boolean;
+}
+
+/** A change of a header; `remove` has no value. */
+export interface HeaderChange {
+  readonly kind: 'set' | 'add' | 'remove';
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Who is let in, by name and the hash of a password. */
+export interface BasicAuth {
+  readonly realm: string;
+  readonly users: readonly { readonly name: string; readonly passwordHash: string }[];
+}
+
+/** How often one client may ask. */
+export interface RateLimit {
+  readonly requests: number;
+  readonly periodMs: number;
+}
+
+/** What a client is shown. */
+export interface Page {
+  readonly body: string;
+  readonly contentType: string;
+  readonly retryAfterS: number;
+}
+
+/** A part of the requests of a route. */
+export interface Share {
+  readonly service: string;
+  readonly percent: number;
+  /** 0: the first TCP port. */
+  readonly targetPort: number;
+}
+
+/** How requests are spread over the containers of a service. */
+export interface Balancing {
+  readonly algorithm: 'round-robin' | 'least-connections' | 'random' | 'source' | 'uri';
+  /** Empty: requests of a client go anywhere. */
+  readonly stickyCookie: string;
+  readonly compress: boolean;
+  readonly sendProxy: boolean;
+  /** Names of services that take over when no container can be reached. */
+  readonly backups: readonly string[];
+  readonly unavailable: Page | null;
+}
+
+/** Whom a load balancer believes. */
+export interface Forwarding {
+  readonly trustedUpstreams: readonly string[];
+  /** Container ports at which connections begin with the PROXY protocol. */
+  readonly proxyProtocolPorts: readonly number[];
+}
+
 /** Which requests a load balancer gives to a service, and how. */
 export interface Route {
   /** Once a service. */
@@ -26,6 +93,21 @@ export interface Route {
   readonly targetPort: number;
   /** In place of what matched of the path; empty: it stays. */
   readonly replacePath: string;
+  readonly redirect: Redirect | null;
+  readonly forceHttps: boolean;
+  readonly strictTransport: StrictTransport | null;
+  readonly requestHeaders: readonly HeaderChange[];
+  readonly responseHeaders: readonly HeaderChange[];
+  readonly basicAuth: BasicAuth | null;
+  /** Networks that are let in; empty: all. */
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+  readonly rateLimit: RateLimit | null;
+  /** 0: as HAProxy's section of defaults has it. */
+  readonly responseTimeoutMs: number;
+  readonly tunnelTimeoutMs: number;
+  readonly maintenance: Page | null;
+  readonly split: readonly Share[];
 }
 
 interface Conditions {

@@ -4,6 +4,11 @@ import type { KnownServer } from './server-state.ts';
 /** For a drain whose order was lost with the agent. */
 const defaultDrainTimeoutMs = 30_000;
 
+/** Of a server that no list has. */
+const unlisted = {
+  ...{ drainTimeoutMs: defaultDrainTimeoutMs, container: '', containerId: '', backup: false },
+};
+
 /**
  * Corrects a list from disk by what a running HAProxy really has.
  *
@@ -22,15 +27,14 @@ export function adoptServers(
     const listed = targets.get(path);
     // Not in the list and in maintenance: it was removed, and waits for its deletion.
     if (listed === undefined && server.mode === 'maint') continue;
+    const { drainTimeoutMs, container, containerId, backup } = listed ?? unlisted;
     corrected.push({
+      ...{ drainTimeoutMs, container, containerId, backup: backup ?? false },
       id: server.id,
       backend: server.backend,
       address: server.address,
       port: server.port,
       mode: server.mode === 'ready' ? 'ready' : 'drain',
-      drainTimeoutMs: listed?.drainTimeoutMs ?? defaultDrainTimeoutMs,
-      container: listed?.container ?? '',
-      containerId: listed?.containerId ?? '',
     });
   }
   return { ...list, targets: corrected };

@@ -1,4 +1,4 @@
-import type { Route } from '../../shared/gen/fairlead/v1/route.ts';
+import type { Balancing, Route } from '../../shared/gen/fairlead/v1/route.ts';
 
 /** What a frontend or backend speaks. */
 export type Protocol = 'http' | 'tcp';
@@ -12,6 +12,10 @@ export interface Frontend {
   readonly defaultBackend: string;
   /** Which requests go elsewhere; the first that matches counts. */
   readonly routes: readonly FrontendRoute[];
+  /** Connections begin with the PROXY protocol. */
+  readonly acceptProxy?: boolean;
+  /** Networks whose X-Forwarded-… headers are kept. */
+  readonly trustedUpstreams?: readonly string[];
   /** How it speaks TLS with clients; undefined: it does not. */
   readonly tls?: FrontendTls | undefined;
 }
@@ -29,13 +33,19 @@ export interface FrontendRoute {
   /** Unique in a list. */
   readonly id: string;
   readonly route: Route;
+  /** Where its requests go, but for those of `split`. */
   readonly backend: string;
+  readonly split?: readonly { readonly backend: string; readonly percent: number }[];
 }
 
 /** A pool of targets. */
 export interface Backend {
   readonly name: string;
   readonly protocol: Protocol;
+  /** Undefined: in turn. */
+  readonly balancing?: Balancing | undefined;
+  /** What sticky cookies are made with. */
+  readonly cookieKey?: string;
 }
 
 /** One address in a backend. */
@@ -53,6 +63,8 @@ export interface Target {
   readonly container: string;
   /** Its id; empty from a coordinator that does not tell. */
   readonly containerId: string;
+  /** It is given requests only while no other of its backend can be reached. */
+  readonly backup?: boolean;
 }
 
 /** The part of a list that only a reload of HAProxy can change. */
@@ -247,6 +259,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.mode === b.mode &&
     a.drainTimeoutMs === b.drainTimeoutMs &&
     a.container === b.container &&
-    a.containerId === b.containerId
+    a.containerId === b.containerId &&
+    (a.backup ?? false) === (b.backup ?? false)
   );
 }

@@ -1,9 +1,10 @@
-import type { Structure, Target } from './backend-list.ts';
+import type { Frontend, FrontendRoute, Structure, Target } from './backend-list.ts';
 import { backendSection } from './backend-section.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { backendKey, frontendSection } from './frontend-section.ts';
 import { socketAddress } from './server-commands.ts';
+import { policySections } from './route-policies.ts';
 
 /** All that a file is made from. */
 export interface ConfigInput extends Structure {
@@ -27,15 +28,35 @@ export function renderConfig(input: ConfigInput, settings: ConfigSettings): stri
     if (members === undefined) targets.set(target.backend, [target]);
     else members.push(target);
   }
+  const timeouts = input.frontends.some(({ routes }) => routes.some(hasTimeouts));
   const known = new Set(input.backends.map(({ name, protocol }) => backendKey(name, protocol)));
   return [
     globalSection(input.description, settings),
     defaultsSections,
     ...input.frontends.map((frontend) => frontendSection(frontend, known, settings)),
-    ...input.backends.map((backend) => backendSection(backend, targets.get(backend.name) ?? [])),
+    ...sectionsOfRoutes(input.frontends),
+    ...input.backends.map((backend) =>
+      backendSection(backend, targets.get(backend.name) ?? [], {
+        filePath: settings.mapPath,
+        timeouts,
+      }),
+    ),
     ...(settings.statsPort === 0 ? [] : [statsSection(settings.statsPort, settings.statsAuth)]),
     ...(settings.metricsPort === 0 ? [] : [metricsSection(settings)]),
   ].join('\n');
+}
+
+/** Routes are at more than one frontend: what they refer to is there once. */
+function sectionsOfRoutes(frontends: readonly Frontend[]): string[] {
+  const routes = frontends
+    .filter(({ protocol }) => protocol === 'http')
+    .flatMap((frontend) => frontend.routes);
+  const once = new Map(routes.map((route) => [route.id, route]));
+  return [...once.values()].flatMap(policySections);
+}
+
+function hasTimeouts({ route }: FrontendRoute): boolean {
+  return route.responseTimeoutMs > 0 || route.tunnelTimeoutMs > 0;
 }
 
 function globalSection(description: string, settings: ConfigSettings): string {

@@ -12,7 +12,9 @@ export interface ConfigSettings {
   readonly serverStatePath: string;
   /** Path of the socket by which an old worker hands requests of a port to the new one. */
   readonly handoffSocketPath: (port: number) => string;
-  /** Where a map of routes is. */
+  /** True: ports are opened for IPv6 too. */
+  readonly ipv6?: boolean;
+  /** Where a map of routes is, and a page. */
   readonly mapPath: (name: string) => string;
   /** Port of the statistics page; 0: none. */
   readonly statsPort: number;

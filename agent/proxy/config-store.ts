@@ -5,7 +5,7 @@ import { certificateListIn } from './certificates/certificate-files.ts';
 import { ClientCaFiles } from './certificates/client-ca-files.ts';
 import type { ConfigSettings } from './config-settings.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
-import { MapFiles } from './map-files.ts';
+import { filesOf, MapFiles } from './map-files.ts';
 import { usablePorts, type Pages } from './ports.ts';
 import { mapsOf, type MapEntries } from './route-maps.ts';
 import { writeAtomically, type StatePaths } from './state-directory.ts';
@@ -34,7 +34,13 @@ export interface ConfigContent {
 /** Settings of the agent that are part of every configuration. */
 export type FixedSettings = Pick<
   ConfigSettings,
-  'maxConnections' | 'statsPort' | 'statsAuth' | 'metricsPort' | 'metricsAddress' | 'accessLog'
+  | 'maxConnections'
+  | 'statsPort'
+  | 'statsAuth'
+  | 'metricsPort'
+  | 'metricsAddress'
+  | 'accessLog'
+  | 'ipv6'
 >;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */
@@ -76,8 +82,8 @@ export class ConfigStore {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const text = this.#render(configuration, targets, this.#candidateMaps);
-    await this.#candidateMaps.write(mapsOf(configuration.frontends));
     await this.#clientCas.write(configuration.frontends);
+    await this.#candidateMaps.write(filesOf(configuration));
     await writeAtomically(this.#paths.candidate, text);
     return await this.#haproxy.check(this.#paths.candidate, signal);
   }
@@ -100,8 +106,8 @@ export class ConfigStore {
     const result = this.#writing.then(() =>
       action(async ({ configuration, targets }) => {
         const text = this.#render(configuration, targets, this.#maps);
-        await this.#maps.write(mapsOf(configuration.frontends));
         await this.#clientCas.write(configuration.frontends);
+        await this.#maps.write(filesOf(configuration));
         await writeAtomically(this.#paths.config, text);
       }),
     );

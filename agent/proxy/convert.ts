@@ -36,6 +36,7 @@ const protocolVersion = 1;
 
 /** HAProxy takes these names, and nothing in them ends a word of a command or a file. */
 const namePattern = /^[A-Za-z0-9_.:-]{1,200}$/;
+const networkPattern = /^[0-9a-fA-F.:]+(\/[0-9]{1,3})?$/;
 const headerName = /^[A-Za-z0-9_-]{1,100}$/;
 const healthCodes = { up: TargetHealth.UP, down: TargetHealth.DOWN } as const;
 const loadingKinds = {
@@ -187,7 +188,7 @@ function targetsOf(messages: readonly ProtoTarget[]): {
 
 /** HAProxy takes some mistakes in silence: an address without a port, a name that it never resolves. */
 function targetOf(message: ProtoTarget): Target | string {
-  const { id, backend, port, drainTimeoutMs, container, containerId } = message;
+  const { id, backend, port, drainTimeoutMs, container, containerId, backup } = message;
   if (!namePattern.test(id)) return `"${id}" is no name for a server`;
   if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
   if (!isPort(port)) return `${port} is no port`;
@@ -195,7 +196,7 @@ function targetOf(message: ProtoTarget): Target | string {
   if (address === undefined) return `"${message.address}" is no IP address`;
   const mode = modeOf(message.mode);
   if (mode === undefined) return 'its mode is neither READY nor DRAIN';
-  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId };
+  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId, backup };
 }
 
 /** As HAProxy prints it, so that the two can be compared. */
@@ -211,9 +212,9 @@ function modeOf(mode: ProtoTarget['mode']): Target['mode'] | undefined {
 }
 
 function frontendOf(message: ProtoFrontend): Frontend | string {
-  const { name, port, mode, defaultBackend } = message;
   const tls = message.tls === undefined ? undefined : frontendTlsOf(message.tls);
   if (typeof tls === 'string') return tls;
+  const { name, port, mode, defaultBackend, acceptProxy, trustedUpstreams } = message;
   const protocol = protocolOf(mode);
   if (protocol === undefined) return 'its mode is neither HTTP nor TCP';
   if (!isPort(port)) return `${port} is no port`;
@@ -221,26 +222,44 @@ function frontendOf(message: ProtoFrontend): Frontend | string {
   const routes = message.routes.map(routeOf);
   const problem = routes.find((route) => typeof route === 'string');
   if (problem !== undefined) return problem;
-  return { name, port, protocol, defaultBackend, routes: routes.filter(isRoute), tls };
+  const unknown = trustedUpstreams.find((network) => !networkPattern.test(network));
+  if (unknown !== undefined) return `"${unknown}" is no network`;
+  return {
+    ...{ name, port, protocol, defaultBackend, acceptProxy, trustedUpstreams, tls },
+    routes: routes.filter(isRoute),
+  };
 }
 
 /** Names are checked here; all other text of a route goes through `word`, which can take any. */
-function routeOf({ id, route, backend }: ProtoFrontendRoute): FrontendRoute | string {
+function routeOf({ id, route, backend, split }: ProtoFrontendRoute): FrontendRoute | string {
   if (!namePattern.test(id)) return `"${id}" is no name for a route`;
   if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
   if (route === undefined) return `route "${id}" says nothing`;
-  const wrong = route.headers.find(({ name }) => !headerName.test(name));
-  if (wrong !== undefined) return `"${wrong.name}" is no name for a header`;
-  return { id, route, backend };
+  const names = [
+    ...route.headers.map(({ name }) => name),
+    ...[...route.requestHeaders, ...route.responseHeaders].map(({ change }) =>
+      change?.$case === 'remove' ? change.value : (change?.value.name ?? ''),
+    ),
+  ];
+  const wrong = names.find((name) => !headerName.test(name));
+  if (wrong !== undefined) return `"${wrong}" is no name for a header`;
+  const network = [...route.allow, ...route.deny].find((each) => !networkPattern.test(each));
+  if (network !== undefined) return `"${network}" is no network`;
+  const share = split.find((each) => !namePattern.test(each.backend));
+  if (share !== undefined) return `"${share.backend}" is no name for a backend`;
+  return { id, route, backend, split };
 }
 
 function isRoute(route: FrontendRoute | string): route is FrontendRoute {
   return typeof route !== 'string';
 }
 
-function backendOf({ name, mode }: ProtoBackend): Backend | string {
+function backendOf({ name, mode, balancing, cookieKey }: ProtoBackend): Backend | string {
   const protocol = protocolOf(mode);
-  return protocol === undefined ? 'its mode is neither HTTP nor TCP' : { name, protocol };
+  if (protocol === undefined) return 'its mode is neither HTTP nor TCP';
+  if (!/^[A-Za-z0-9-]*$/.test(cookieKey)) return 'its cookie key is no word';
+  if (!/^[A-Za-z0-9_-]*$/.test(balancing?.stickyCookie ?? '')) return 'its cookie has no name';
+  return { name, protocol, balancing, cookieKey };
 }
 
 function protocolOf(mode: FrontendMode): Protocol | undefined {

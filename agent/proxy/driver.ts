@@ -307,6 +307,7 @@ export class HaproxyDriver {
     const { epoch, version } = list;
     const complete = !this.#restructurer.pending;
     const errorsBefore = this.#applier.errors();
+    live.useSettings(list.structure.backends);
     await this.#applier.apply(live, list.targets);
     if (this.#applier.waitsForReload) this.#restructurer.wantServers();
     if (!complete) return;

@@ -1,9 +1,12 @@
 import { httpLogLines, tcpLogLines } from './access-log.ts';
+import { RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Frontend } from './backend-list.ts';
 import { clientCertificateRules, handoffName, tlsParameters } from './certificates/tls-bind.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
-import { matchingRules, routeRules } from './route-rules.ts';
+import { addressRules, policyRules, type ClientAddress } from './route-policies.ts';
+import { backendsMap } from './route-maps.ts';
+import { matchingRules, passthroughRules, pathRules } from './route-rules.ts';
 
 /** A port that HAProxy listens on, and what it does with what comes in. */
 export function frontendSection(
@@ -29,7 +32,14 @@ function defaultRules(frontend: Frontend, backends: ReadonlySet<string>): string
 
 /** What clients connect to. */
 function bindLines(frontend: Frontend, settings: ConfigSettings): string[] {
-  return [`bind :${frontend.port}${tlsParameters(frontend, settings.tls)}`];
+  const { port, acceptProxy } = frontend;
+  const proxied = acceptProxy === true ? ' accept-proxy' : '';
+  const parameters = `${tlsParameters(frontend, settings.tls)}${proxied}`;
+  // Apart: one for both would tell containers of IPv4 clients as ::ffff:192.0.2.1.
+  return [
+    `bind :${port}${parameters}`,
+    ...(settings.ipv6 === true ? [`bind :::${port} v6only${parameters}`] : []),
+  ];
 }
 
 function tcpFrontend(
@@ -37,12 +47,71 @@ function tcpFrontend(
   backends: ReadonlySet<string>,
   settings: ConfigSettings,
 ): string {
+  const { routes } = frontend;
+  const [first] = routes;
+  const reject = 'tcp-request content reject';
+  const rules =
+    first?.route.kind === RouteKind.TLS_PASSTHROUGH
+      ? [
+          ...passthroughRules(frontend, settings.mapPath),
+          ...routes.flatMap((route) => addressRules(route, 'src', reject)),
+          'tcp-request content accept if { req.ssl_hello_type 1 }',
+          `use_backend %[var(txn.route),map_str(${settings.mapPath(backendsMap)})] if { var(txn.route) -m found }`,
+        ]
+      : routes.flatMap((route) => {
+          const [open, ...lines] = addressRules(route, 'src', reject);
+          if (open === undefined) return [];
+          return [`tcp-request content set-var(txn.route) str(${route.id})`, open, ...lines];
+        });
   return section(`frontend ${frontend.name} from ${ownPrefix}tcp`, [
     ...bindLines(frontend, settings),
     ...(settings.accessLog ? tcpLogLines : []),
+    ...rules,
     ...defaultRules(frontend, backends),
   ]);
 }
+
+/**
+ * What containers are told of the client. What the client itself says of that is dropped, unless it is an
+ * upstream that is trusted. A request that is handed on comes by here twice: it says nothing twice.
+ */
+function forwardingRules({ trustedUpstreams = [], tls }: Frontend, isHanded: string): string[] {
+  const scheme = tls === undefined ? 'http' : 'https';
+  const dropped = ['X-Forwarded-Host', 'X-Forwarded-Port', 'Forwarded'];
+  if (trustedUpstreams.length === 0) {
+    return [
+      `http-request set-header X-Forwarded-Proto ${scheme}`,
+      'http-request set-header X-Forwarded-For %[src]',
+      ...dropped.map((name) => `http-request del-header ${name}`),
+    ];
+  }
+  const lists = [];
+  for (let at = 0; at < trustedUpstreams.length; at += 40) {
+    lists.push(`acl ${trusted} src ${trustedUpstreams.slice(at, at + 40).join(' ')}`);
+  }
+  const last = 'req.hdr_ip(X-Forwarded-For,-1)';
+  return [
+    ...lists,
+    'http-request set-var(txn.client) src',
+    `http-request set-var(txn.client) ${last} if ${trusted} { ${last} -m found }`,
+    `http-request set-header X-Forwarded-Proto ${scheme} unless ${trusted} { req.hdr(X-Forwarded-Proto) -m found }`,
+    `http-request set-header X-Forwarded-For %[src] unless ${trusted}`,
+    `http-request set-var(txn.successor) bool(true) if ${isHanded}`,
+    `http-request add-header X-Forwarded-For %[src] if ${trusted} !{ var(txn.successor) -m found }`,
+    ...dropped.map((name) => `http-request del-header ${name} unless ${trusted}`),
+  ];
+}
+
+/** Name of the list of upstreams that are believed. */
+const trusted = `${ownPrefix}trusted`;
+
+/** The defaults would cut a client that waits for a slow answer as one that says nothing. */
+function clientTimeout({ routes }: Frontend): string[] {
+  const longest = Math.max(0, ...routes.map(({ route }) => route.responseTimeoutMs));
+  return longest > defaultTimeoutMs ? [`timeout client ${longest}ms`] : [];
+}
+
+const defaultTimeoutMs = 50_000;
 
 /**
  * A worker that was replaced cannot be told of changes any more ("Proxy is disabled"), but still gets requests
@@ -58,12 +127,15 @@ function httpFrontend(
   const handoff = `${ownPrefix}handoff-${port}`;
   const socketPath = settings.handoffSocketPath(port);
   const isHanded = `{ stopping } { srv_is_up(${handoff}/next) }`;
+  const client: ClientAddress =
+    (frontend.trustedUpstreams ?? []).length === 0 ? 'src' : 'var(txn.client)';
   const head = [
     ...bindLines(frontend, settings),
     `bind unix@${socketPath} mode 600 accept-proxy name ${handoffName}`,
+    ...clientTimeout(frontend),
     'monitor-uri /_lb_ping',
     ...(settings.accessLog ? httpLogLines(isHanded) : []),
-    `http-request set-header X-Forwarded-Proto ${tls === undefined ? 'http' : 'https'}`,
+    ...forwardingRules(frontend, isHanded),
     ...clientCertificateRules(tls),
   ];
   const rules =
@@ -72,7 +144,8 @@ function httpFrontend(
       : [
           `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
           ...matchingRules(frontend, settings.mapPath),
-          ...routeRules(routes),
+          ...routes.flatMap((route) => policyRules(route, client, settings.mapPath)),
+          ...routes.flatMap(pathRules),
           ...refusal(frontend, backends),
           `use_backend ${handoff} if { var(txn.handed) -m found }`,
           'use_backend %[var(txn.backend)] if { var(txn.backend) -m found }',

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { Route } from '../../shared/gen/fairlead/v1/route.ts';
+import { Balancing, Route } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { ListSnapshot } from './backend-list.ts';
 import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
@@ -15,6 +15,7 @@ const tls = z.object({
 const route = z.object({
   id: z.string(),
   backend: z.string(),
+  split: z._default(z.array(z.object({ backend: z.string(), percent: z.number() })), []),
   route: z.pipe(
     z.unknown(),
     z.transform((json) => Route.fromJSON(json)),
@@ -33,9 +34,23 @@ const listSchema = z.object({
       defaultBackend: z.string(),
       routes: z._default(z.array(route), []),
       tls: z.optional(tls),
+      acceptProxy: z._default(z.boolean(), false),
+      trustedUpstreams: z._default(z.array(z.string()), []),
     }),
   ),
-  backends: z.array(z.object({ name: z.string(), protocol })),
+  backends: z.array(
+    z.object({
+      name: z.string(),
+      protocol,
+      cookieKey: z._default(z.string(), ''),
+      balancing: z.optional(
+        z.pipe(
+          z.unknown(),
+          z.transform((json) => Balancing.fromJSON(json)),
+        ),
+      ),
+    }),
+  ),
   targets: z.array(
     z.object({
       id: z.string(),
@@ -46,6 +61,7 @@ const listSchema = z.object({
       drainTimeoutMs: z.number(),
       container: z.string(),
       containerId: z._default(z.string(), ''),
+      backup: z._default(z.boolean(), false),
     }),
   ),
 });
@@ -72,7 +88,11 @@ export class ListFile {
 
   async write({ epoch, version, frontends, backends, targets }: ListSnapshot): Promise<void> {
     const content = {
-      ...{ format: 1, epoch, version, backends, targets },
+      ...{ format: 1, epoch, version, targets },
+      backends: backends.map(({ balancing, ...backend }) => ({
+        ...backend,
+        ...(balancing === undefined ? {} : { balancing: Balancing.toJSON(balancing) }),
+      })),
       frontends: frontends.map((frontend) => ({
         ...frontend,
         routes: frontend.routes.map((each) => ({ ...each, route: Route.toJSON(each.route) })),

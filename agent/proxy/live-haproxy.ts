@@ -1,4 +1,4 @@
-import { pathOf } from './backend-list.ts';
+import { pathOf, type Backend } from './backend-list.ts';
 import { ownPrefix } from './config-settings.ts';
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { pathOfStep, type ServerStep } from './plan-servers.ts';
@@ -31,6 +31,8 @@ export class LiveHaproxy implements ServerHost {
   readonly #servers = new Map<string, KnownServer>();
   readonly #backendNumbers = new Map<string, number>();
   #backends: ReadonlySet<string> = new Set();
+  #settings: ReadonlyMap<string, Backend> = new Map();
+  #settingsOf: readonly Backend[] = [];
   #oldWorkers: ReadonlySet<number>;
 
   private constructor(
@@ -69,6 +71,13 @@ export class LiveHaproxy implements ServerHost {
     return this.#backends;
   }
 
+  /** Says how servers of these backends are added. */
+  useSettings(backends: readonly Backend[]): void {
+    if (this.#settingsOf === backends) return;
+    this.#settingsOf = backends;
+    this.#settings = new Map(backends.map((backend) => [backend.name, backend]));
+  }
+
   /** Reads the servers anew. */
   async refresh(): Promise<void> {
     const state = parseServersState(await this.#connection.client.query('show servers state'));
@@ -96,7 +105,7 @@ export class LiveHaproxy implements ServerHost {
    * refused, by path.
    */
   async carryOut(steps: readonly ServerStep[]): Promise<Map<string, string>> {
-    const commands = steps.map(commandsOf);
+    const commands = steps.map((step) => commandsOf(step, this.#settings.get(backendOf(step))));
     const replies = await this.#connection.client.sendAll(commands.flat());
     const refusals = new Map<string, string>();
     let next = 0;
@@ -205,6 +214,10 @@ export class LiveHaproxy implements ServerHost {
       if (server !== undefined) this.#servers.set(path, { ...server, mode });
     }
   }
+}
+
+function backendOf(step: ServerStep): string {
+  return step.kind === 'add' ? step.target.backend : step.server.backend;
 }
 
 function refusalIn(replies: readonly Reply[]): string | undefined {

@@ -1,12 +1,14 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { MapEntries } from './route-maps.ts';
+import type { Structure } from './backend-list.ts';
+import { pagesOf } from './pages.ts';
+import { mapsOf, type MapEntries } from './route-maps.ts';
 import { writeAtomically } from './state-directory.ts';
 
-/** The maps of one directory, written when they change. */
+/** What a configuration refers to by its path: maps and pages, in one directory, written when they change. */
 export class MapFiles {
   readonly #directory: string;
-  readonly #written = new Map<string, MapEntries>();
+  readonly #written = new Map<string, string>();
   #known = false;
 
   constructor(directory: string) {
@@ -17,25 +19,35 @@ export class MapFiles {
     return join(this.#directory, name);
   }
 
-  /** Makes the directory hold these maps, and nothing else. */
-  async write(maps: ReadonlyMap<string, MapEntries>): Promise<void> {
-    if (maps.size === 0 && this.#known && this.#written.size === 0) return;
+  /** Makes the directory hold these files, and nothing else. */
+  async write(files: ReadonlyMap<string, string>): Promise<void> {
+    if (files.size === 0 && this.#known && this.#written.size === 0) return;
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    for (const [name, entries] of maps) {
-      if (this.#written.get(name) === entries) continue;
-      await writeAtomically(this.pathOf(name), mapText(entries));
-      this.#written.set(name, entries);
+    for (const [name, text] of files) {
+      if (this.#written.get(name) === text) continue;
+      await writeAtomically(this.pathOf(name), text);
+      this.#written.set(name, text);
     }
-    if (this.#known && [...this.#written.keys()].every((name) => maps.has(name))) return;
+    if (this.#known && [...this.#written.keys()].every((name) => files.has(name))) return;
     for (const name of await readdir(this.#directory)) {
-      if (!maps.has(name)) await rm(this.pathOf(name), { force: true });
+      if (!files.has(name)) await rm(this.pathOf(name), { force: true });
     }
-    for (const name of this.#written.keys()) if (!maps.has(name)) this.#written.delete(name);
+    for (const name of this.#written.keys()) if (!files.has(name)) this.#written.delete(name);
     this.#known = true;
   }
 }
 
+const texts = new WeakMap<MapEntries, string>();
+
 /** A map as HAProxy reads it from a file or a command: a line for each entry. */
 export function mapText(entries: MapEntries): string {
-  return entries.map(([key, value]) => `${key} ${value}\n`).join('');
+  const known = texts.get(entries) ?? entries.map(([key, value]) => `${key} ${value}\n`).join('');
+  texts.set(entries, known);
+  return known;
+}
+
+/** Every file that the configuration of a structure refers to, by its name. */
+export function filesOf(structure: Structure): Map<string, string> {
+  const maps = [...mapsOf(structure.frontends)].map(([name, map]) => [name, mapText(map)] as const);
+  return new Map([...maps, ...pagesOf(structure)]);
 }

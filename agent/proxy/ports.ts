@@ -68,6 +68,21 @@ async function pageRefusal(
   return ownPorts.has(port) ? undefined : await bindRefusal(port);
 }
 
+/** Ports can be opened for IPv6 here: where they cannot, HAProxy would refuse the whole file. */
+export async function hasIpv6(): Promise<boolean> {
+  const server = createServer();
+  return await new Promise((resolve) => {
+    server.once('error', () => {
+      resolve(false);
+    });
+    server.listen({ port: 0, host: '::' }, () => {
+      server.close(() => {
+        resolve(true);
+      });
+    });
+  });
+}
+
 /** Why a port cannot be had now; undefined if it can. */
 async function bindRefusal(port: number): Promise<string | undefined> {
   const server = createServer();

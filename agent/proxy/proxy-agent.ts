@@ -13,6 +13,7 @@ import { HaproxyProcess, type HaproxyProcessOptions } from './haproxy-process.ts
 import { ListFile } from './list-file.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { Outbox } from './outbox.ts';
+import { hasIpv6 } from './ports.ts';
 import { ProxySession } from './session.ts';
 import { TrustFile } from './trust-file.ts';
 import {
@@ -99,7 +100,8 @@ async function build(
     },
     { clock, log: log.child({ component: 'haproxy' }) },
   );
-  const configStore = new ConfigStore(paths, config, haproxy);
+  const settings = { ...config, ipv6: await hasIpv6() };
+  const configStore = new ConfigStore(paths, settings, haproxy);
   const listFile = new ListFile(paths.list, log);
   const outbox = new Outbox(clock);
   const certificates = await openCertificates(paths, { configStore, haproxy, outbox, clock, log });

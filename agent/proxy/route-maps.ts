@@ -1,3 +1,4 @@
+import { RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
 import { conditionsOf } from '../../shared/routing.ts';
 import { hostRank, pathRank } from '../../shared/route-order.ts';
 import type { Frontend, FrontendRoute } from './backend-list.ts';
@@ -188,11 +189,14 @@ export function mapsOf(frontends: readonly Frontend[]): Maps {
 
 function makeMaps(frontends: readonly Frontend[]): Maps {
   const maps = new Map<string, MapEntries>();
-  const routed = frontends.filter(({ routes }) => routes.length > 0);
+  const routed = frontends.filter(looksUp);
   if (routed.length === 0) return maps;
   // Where routes lead comes first: what can be looked up must be there before anything leads to it.
   const backends = new Map<string, string>();
-  for (const { routes } of routed) for (const { id, backend } of routes) backends.set(id, backend);
+  for (const { routes } of routed) {
+    for (const route of routes)
+      for (const [key, backend] of leadsTo(route)) backends.set(key, backend);
+  }
   maps.set(backendsMap, [...backends]);
   for (const frontend of routed) {
     const { paths, wildcards } = compileRoutes(frontend);
@@ -201,6 +205,28 @@ function makeMaps(frontends: readonly Frontend[]): Maps {
   }
   return maps;
 }
+
+/** A port that is passed on as it is has its backend in the file. */
+function looksUp({ routes }: Frontend): boolean {
+  return routes.some(({ route }) => route.kind !== RouteKind.TCP);
+}
+
+/** Where a route leads: its backend, or for each of a hundred equal parts of its requests one. */
+function leadsTo({ id, backend, split = [] }: FrontendRoute): [string, string][] {
+  const others = split.flatMap((share) => Array<string>(share.percent).fill(share.backend));
+  if (others.length === 0) return [[id, backend]];
+  const parts = Array.from({ length: buckets }, (_, bucket): [string, string] => [
+    `${id}:${bucket}`,
+    others[bucket] ?? backend,
+  ]);
+  return [...parts, [id, splitMark]];
+}
+
+/** Parts into which the requests of a route are split. */
+export const buckets = 100;
+
+/** Stands for a route whose requests lead to several backends; no backend can be called so. */
+export const splitMark = '%';
 
 /** Name of the map from routes to backends. */
 export const backendsMap = 'backends.map';

@@ -2,7 +2,15 @@ import { HeaderMatchKind, type HeaderMatch } from '../../shared/gen/fairlead/v1/
 import { conditionsOf } from '../../shared/routing.ts';
 import type { Frontend, FrontendRoute } from './backend-list.ts';
 import { formatWord, word } from './config-words.ts';
-import { backendsMap, chainMark, compileRoutes, pathsMap, wildcardsMap } from './route-maps.ts';
+import {
+  backendsMap,
+  buckets,
+  chainMark,
+  compileRoutes,
+  pathsMap,
+  splitMark,
+  wildcardsMap,
+} from './route-maps.ts';
 
 /** Where a map is. */
 export type MapPath = (name: string) => string;
@@ -15,6 +23,8 @@ export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
   const { chains } = compileRoutes(frontend);
   const paths = `map_beg(${mapPath(pathsMap(frontend))})`;
   const wildcards = `map_end(${mapPath(wildcardsMap(frontend))})`;
+  const backends = mapPath(backendsMap);
+  const isSplit = `{ var(txn.backend) -m str ${splitMark} }`;
   const unless = '!{ var(txn.handed) -m found } !{ var(txn.match) -m found }';
   const find = (host: string) =>
     `http-request set-var(txn.match) ${host},concat(,txn.path,?),${paths} if ${unless}`;
@@ -26,7 +36,9 @@ export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
     find('str(*)'),
     'http-request set-var(txn.route) var(txn.match) if !{ var(txn.match) -m beg ~ }',
     ...chains.flatMap((chain, index) => chainRules(chain, `${frontend.name}.${index}`, index)),
-    `http-request set-var(txn.backend) var(txn.route),map_str(${mapPath(backendsMap)})`,
+    `http-request set-var(txn.backend) var(txn.route),map_str(${backends})`,
+    `http-request set-var(txn.bucket) rand(${buckets}) if ${isSplit}`,
+    `http-request set-var(txn.backend) var(txn.route),concat(:,txn.bucket),map_str(${backends}) if ${isSplit}`,
   ];
 }
 
@@ -77,13 +89,26 @@ export function goesBy({ id }: FrontendRoute): string {
   return `{ var(txn.route) -m str ${id} }`;
 }
 
-/** Lines that do with requests what their routes say. */
-export function routeRules(routes: readonly FrontendRoute[]): string[] {
-  return routes.flatMap((route) => pathRules(route));
+/**
+ * Lines that find the route of a connection in TLS, in `txn.route`, by the name that the client asks for, and
+ * the backend that it leads to.
+ */
+export function passthroughRules(frontend: Frontend, mapPath: MapPath): string[] {
+  const paths = `concat(/),map_beg(${mapPath(pathsMap(frontend))})`;
+  const wildcards = `map_end(${mapPath(wildcardsMap(frontend))})`;
+  const find = (name: string) =>
+    `tcp-request content set-var(txn.route) ${name},${paths} ` +
+    'if { req.ssl_hello_type 1 } !{ var(txn.route) -m found }';
+  return [
+    'tcp-request inspect-delay 5s',
+    find('req.ssl_sni,lower'),
+    find(`req.ssl_sni,lower,${wildcards}`),
+    find('str(*)'),
+  ];
 }
 
-/** The longest pattern first: each is asked of the path as it came, and only one may change it. */
-function pathRules(route: FrontendRoute): string[] {
+/** Lines that change the path of requests of a route. The longest pattern first: each is asked of the path as it came, and only one may change it. */
+export function pathRules(route: FrontendRoute): string[] {
   const { paths, replacePath } = route.route;
   if (replacePath === '') return [];
   const base = replacePath.replace(/\/+$/, '');

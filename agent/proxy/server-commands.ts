@@ -1,3 +1,4 @@
+import type { Backend, Target } from './backend-list.ts';
 import type { ServerStep } from './plan-servers.ts';
 
 /**
@@ -11,6 +12,12 @@ export const serverParameters = [
   'pool-purge-delay 5s pool-max-conn -1',
 ].join(' ');
 
+/** All that a server is given. */
+export function parametersOf(target: Target, backend: Backend | undefined): string {
+  const proxied = backend?.balancing?.sendProxy === true ? ' send-proxy-v2' : '';
+  return `${serverParameters}${target.backup === true ? ' backup' : ''}${proxied}`;
+}
+
 /** `203.0.113.7:80`, and `[2001:db8::7]:80` for IPv6. */
 export function socketAddress(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
@@ -22,22 +29,15 @@ export function socketAddress(address: string, port: number): string {
  * A server is born in maintenance, and becomes ready by its state alone: the word `enabled` in
  * `add server` would leave the whole backend of HAProxy 2.6 down for good.
  */
-export function commandsOf(step: ServerStep): string[] {
-  if (step.kind === 'add') {
-    const { backend, id, address, port } = step.target;
-    const path = `${backend}/${id}`;
-    return [
-      `add server ${path} ${socketAddress(address, port)} ${serverParameters}`,
-      `enable health ${path}`,
-      `set server ${path} state ready`,
-    ];
-  }
+export function commandsOf(step: ServerStep, settings?: Backend): string[] {
+  if (step.kind === 'add') return addCommands(step.target, settings);
   const path = `${step.server.backend}/${step.server.id}`;
   switch (step.kind) {
     case 'ready':
       return [`enable health ${path}`, `set server ${path} state ready`];
     case 'drain':
-      return [`set server ${path} state drain`];
+      // Clients with its cookie would still come to a server in drain.
+      return [`set server ${path} state ${isSticky(settings) ? 'maint' : 'drain'}`];
     case 'maint':
       return [`set server ${path} state maint`];
     case 'cut':
@@ -45,4 +45,22 @@ export function commandsOf(step: ServerStep): string[] {
     case 'delete':
       return [`del server ${path}`];
   }
+}
+
+function addCommands(target: Target, settings: Backend | undefined): string[] {
+  const { backend, id, address, port } = target;
+  const path = `${backend}/${id}`;
+  return [
+    `add server ${path} ${socketAddress(address, port)} ${parametersOf(target, settings)}`,
+    // HAProxy 2.6 makes no cookie for a server that was added; the same key again has it make them all.
+    ...(isSticky(settings)
+      ? [`set dynamic-cookie-key backend ${backend} ${settings?.cookieKey ?? ''}`]
+      : []),
+    `enable health ${path}`,
+    `set server ${path} state ready`,
+  ];
+}
+
+function isSticky(backend: Backend | undefined): boolean {
+  return (backend?.balancing?.stickyCookie ?? '') !== '' && (backend?.cookieKey ?? '') !== '';
 }

@@ -113,7 +113,8 @@ function edited(
 ): unknown {
   const entries = Array.isArray(before) ? (before as unknown[]) : Object.entries(before ?? {});
   const byKey = new Map(entries.map((entry) => [keyOf(entry as never), entry]));
-  for (const entry of given) {
+  // One flag may stand for several entries; those of a map are pairs.
+  for (const entry of isMap === true ? given : given.flat()) {
     if (removes === true) byKey.delete(String(entry));
     else byKey.set(keyOf(entry as never), entry);
   }

@@ -6,6 +6,7 @@ import { containerFlags } from './container-flags.ts';
 import { environment } from './context.ts';
 import { addOptionFlags, listsOf, type FlagGroup } from './option-flags.ts';
 import { healthFlags } from './health-flags.ts';
+import { routeFlags } from './route-flags.ts';
 import { placementFlags } from './placement-flags.ts';
 import { tlsFlags } from './tls-flags.ts';
 import {
@@ -33,6 +34,7 @@ export const optionGroups: readonly FlagGroup[] = [
   ...containerFlags,
   ...healthFlags,
   ...tlsFlags,
+  ...routeFlags,
 ];
 
 /** The flags that define a service, as they are given to create, run and set. */

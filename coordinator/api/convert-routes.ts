@@ -1,13 +1,20 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
   HeaderMatchKind,
   RouteKind,
+  Route as ProtoRoute,
   type HeaderMatch as ProtoHeaderMatch,
-  type Route as ProtoRoute,
 } from '../../shared/gen/fairlead/v1/route.ts';
 import { conflictOf } from '../../shared/route-order.ts';
 import type { HeaderMatch, Route } from '../../shared/routing.ts';
 import type { Port } from '../model.ts';
+import {
+  policiesFromProto,
+  policiesToProto,
+  validateHeaderName,
+  validatePrintable,
+} from './convert-policies.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
 
@@ -20,9 +27,11 @@ const maxPriority = 1_000;
 const hostPattern = /^(\*\.)?(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 const pathPattern = /^\/[!-~]*$/;
 const methodPattern = /^[A-Z]{1,20}$/;
-/** What may be the name of a header field. */
-export const headerNamePattern = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
-const printable = /^[ -~]*$/;
+
+/** What a route that carries connections has; all else is of requests. */
+const ofConnections: ReadonlySet<string> = new Set([
+  ...['name', 'kind', 'port', 'hosts', 'priority', 'targetPort', 'allow', 'deny'],
+]);
 
 const kinds: EnumWords<RouteKind, Route['kind']> = [
   [RouteKind.HTTP, 'http'],
@@ -120,6 +129,7 @@ function routeFromProto(route: ProtoRoute, field: string, into: FieldViolation[]
     paths: [...route.paths],
     methods: [...methods],
     headers: headersFromProto(route.headers, `${field}.headers`, into),
+    ...policiesFromProto(route, field, into),
   };
 }
 
@@ -134,9 +144,10 @@ function requireTcp(
       'is required but with the kind HTTP: the port of the load balancer that is passed on';
     into.push({ field: `${field}.port`, rule });
   }
-  const foreign = { paths: route.paths, methods: route.methods, headers: route.headers };
-  for (const [name, values] of Object.entries(foreign)) {
-    if (values.length === 0) continue;
+  const empty = ProtoRoute.create();
+  for (const key of Object.keys(empty) as (keyof ProtoRoute)[]) {
+    if (ofConnections.has(key) || isDeepStrictEqual(route[key], empty[key])) continue;
+    const name = key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     into.push({ field: `${field}.${name}`, rule: 'must only be set with the kind HTTP' });
   }
   if (kind === 'tcp' && route.hosts.length > 0) {
@@ -193,22 +204,11 @@ function headersFromProto(
   });
 }
 
-/** The name of a header field. */
-export function validateHeaderName(name: string, field: string, into: FieldViolation[]): void {
-  if (headerNamePattern.test(name)) return;
-  into.push({ field, rule: `must be the name of a header field, and is ${quote(name)}` });
-}
-
-/** A value that fits in a header field. */
-export function validatePrintable(value: string, field: string, into: FieldViolation[]): void {
-  if (value.length <= 1_024 && printable.test(value)) return;
-  into.push({ field, rule: 'must have at most 1024 printable ASCII characters' });
-}
-
-/** The message of a route, with nothing left to default. */
+/** The message of a route, with nothing left to default, hashes of passwords among it: for proxies alone. */
 export function routeToProto(route: Route): ProtoRoute {
   return {
     ...route,
+    ...policiesToProto(route),
     kind: numberOf(kinds, route.kind),
     hosts: [...route.hosts],
     paths: [...route.paths],
@@ -218,4 +218,30 @@ export function routeToProto(route: Route): ProtoRoute {
       kind: numberOf(matchKinds, kind),
     })),
   };
+}
+
+/** As users see it: without the hashes. */
+export function shownRoute(route: Route): ProtoRoute {
+  const message = routeToProto(route);
+  const users = message.basicAuth?.users.map((user) => ({ ...user, passwordHash: '' }));
+  if (message.basicAuth === undefined || users === undefined) return message;
+  return { ...message, basicAuth: { ...message.basicAuth, users } };
+}
+
+/** The routes of a change, with the hashes that it leaves empty as those of the same names have them now. */
+export function withKeptHashes(
+  routes: readonly ProtoRoute[],
+  before: readonly Route[],
+): ProtoRoute[] {
+  return routes.map((route, index) => {
+    const name = route.name || `${index + 1}`;
+    const kept = before.find((each) => each.name === name)?.basicAuth?.users ?? [];
+    if (route.basicAuth === undefined || kept.length === 0) return route;
+    const users = route.basicAuth.users.map((user) => ({
+      ...user,
+      passwordHash:
+        user.passwordHash || (kept.find((each) => each.name === user.name)?.passwordHash ?? ''),
+    }));
+    return { ...route, basicAuth: { ...route.basicAuth, users } };
+  });
 }

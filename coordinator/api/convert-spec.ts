@@ -9,7 +9,13 @@ import type { Liveness, Readiness } from '../../shared/health-check.ts';
 import type { ServiceSpec } from '../model.ts';
 import { portOnHost } from '../routing/routes.ts';
 import { optionsFromProto, optionsToProto } from './convert-options.ts';
-import { routesFromProto, routeToProto } from './convert-routes.ts';
+import {
+  balancingFromProto,
+  balancingToProto,
+  forwardingFromProto,
+  forwardingToProto,
+} from './convert-balancing.ts';
+import { routesFromProto, shownRoute, withKeptHashes } from './convert-routes.ts';
 import {
   platformsFromProto,
   reservationFromProto,
@@ -129,6 +135,12 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
       { field: `${field}.routes`, ports, isLoadBalancer: apiRole === 'proxy' },
       into,
     ),
+    balancing: balancingFromProto(spec.balancing, `${field}.balancing`, into),
+    forwarding: forwardingFromProto(
+      spec.forwarding,
+      { field: `${field}.forwarding`, isLoadBalancer: apiRole === 'proxy' },
+      into,
+    ),
   };
 }
 
@@ -187,7 +199,9 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     liveness: livenessToProto(spec.liveness),
     tls: tlsToProto(spec),
     sequential: spec.sequential,
-    routes: spec.routes.map(routeToProto),
+    routes: spec.routes.map(shownRoute),
+    balancing: balancingToProto(spec.balancing),
+    forwarding: forwardingToProto(spec.forwarding),
   };
 }
 
@@ -201,7 +215,11 @@ export function mergeSpec(
   mask: readonly string[],
   into: FieldViolation[],
 ): ServiceSpec {
-  if (change === undefined || mask.length === 0) return specFromProto(change, 'spec', into);
+  if (change === undefined) return specFromProto(change, 'spec', into);
+  if (mask.length === 0) {
+    const routes = withKeptHashes(change.routes, current.routes);
+    return specFromProto({ ...change, routes }, 'spec', into);
+  }
   const merged = applyMask(specToProto(current), { change, mask }, into);
   // Whoever changes only the strategy doesn't have to know that the count must go.
   const everyNode = merged.strategy === PlacementStrategy.EVERY_NODE;
@@ -209,6 +227,7 @@ export function mergeSpec(
   // Nor whoever makes something else of a load balancer, that settings of its own must go.
   const isProxy = merged.apiRole === ApiRole.PROXY;
   if (!isProxy && !mask.some((path) => path.startsWith('tls'))) merged.tls = undefined;
+  merged.routes = withKeptHashes(merged.routes, current.routes);
   return specFromProto(merged, 'spec', into);
 }
 

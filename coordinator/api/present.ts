@@ -39,6 +39,7 @@ import type { Placement } from '../orchestrator/placement.ts';
 import { viewOf } from '../orchestrator/view-of.ts';
 import { endpointsOf } from '../routing/endpoints.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
+import { routeWarning } from '../routing/route-warnings.ts';
 import type { Routing } from '../routing/routing.ts';
 import { clusterState } from '../scheduler/cluster-state.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
@@ -87,7 +88,7 @@ export class Presenter {
       revision: service.revision,
       version: service.version,
       state: serviceStates[state],
-      message,
+      message: message === '' ? routeWarning(service, store.services.values()) : message,
       started: service.started,
       currentContainers: containers.length,
       runningContainers: containers.filter((c) => c.phase === 'running' && !c.lost).length,

@@ -27,6 +27,7 @@ import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
+import { balancingToProto } from './convert-balancing.ts';
 import { routeToProto } from './convert-routes.ts';
 import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
@@ -242,18 +243,25 @@ function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) 
       ...f,
       tls: tls === null ? undefined : frontendTlsToProto(tls),
       mode: mode(f),
+      trustedUpstreams: [...f.trustedUpstreams],
       routes: knowsRoutes
-        ? routes.map(({ route, ...rest }) => ({ ...rest, route: routeToProto(route) }))
+        ? routes.map(({ route, split, ...rest }) => ({
+            ...{ ...rest, route: routeToProto(route) },
+            split: split.map((share) => ({ ...share })),
+          }))
         : [],
     })),
-    backends: plan.backends.map((b) => ({ ...b, mode: mode(b) })),
+    backends: plan.backends.map(({ balancing, ...b }) => ({
+      ...{ ...b, mode: mode(b) },
+      balancing: balancingToProto(balancing),
+    })),
   };
 }
 
 function targetToProto(target: Target): ProtoTarget {
-  const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
+  const { id, backend, address, port, drainTimeoutMs, container, containerId, backup } = target;
   const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
-  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId };
+  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId, backup };
 }
 
 function receive(

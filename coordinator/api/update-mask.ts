@@ -4,6 +4,7 @@ import {
   LogConfig,
   ResourceLimits,
 } from '../../shared/gen/fairlead/v1/container_options.ts';
+import { Balancing, Forwarding } from '../../shared/gen/fairlead/v1/route.ts';
 import {
   HttpCheck,
   Liveness,
@@ -29,6 +30,8 @@ const messages: ReadonlyMap<string, Fields> = new Map<string, Fields>([
   ['update', { ...UpdatePolicy.create() }],
   ['reservation', { ...Reservation.create() }],
   ['tls', { ...TlsSettings.create() }],
+  ['balancing', { ...Balancing.create() }],
+  ['forwarding', { ...Forwarding.create() }],
   ['container', { ...ContainerOptions.create() }],
   ['container.log', { ...LogConfig.create() }],
   ['container.limits', { ...ResourceLimits.create() }],

@@ -153,6 +153,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.port === b.port &&
     a.mode === b.mode &&
     a.drainTimeoutMs === b.drainTimeoutMs &&
-    a.leaving === b.leaving
+    a.leaving === b.leaving &&
+    a.backup === b.backup
   );
 }

@@ -1,5 +1,5 @@
 import { shortId, type ServiceId } from '../../shared/ids.ts';
-import type { Route } from '../../shared/routing.ts';
+import type { Balancing, Route, Share } from '../../shared/routing.ts';
 import type {
   Backend,
   Container,
@@ -29,6 +29,8 @@ export interface Membership {
   readonly port: number;
   /** Tells the targets of one container apart; empty for those of the default pool. */
   readonly mark: string;
+  /** Only while nothing else of the backend can be reached. */
+  readonly backup: boolean;
 }
 
 /** A port of a load balancer, and what comes in there. */
@@ -38,6 +40,8 @@ interface PlannedFrontend {
   readonly defaultBackend: string;
   readonly tls: FrontendTls | null;
   readonly routes: readonly PlacedRoute[];
+  readonly acceptProxy: boolean;
+  readonly trustedUpstreams: readonly string[];
 }
 
 /** All of a load balancer but its targets, which depend on what is observed. */
@@ -53,7 +57,8 @@ interface OwnedRoute {
   readonly service: Service;
   readonly route: Route;
   readonly index: number;
-  readonly membership: Membership;
+  readonly backend: string;
+  readonly split: PlacedRoute['split'];
 }
 
 /**
@@ -61,44 +66,117 @@ interface OwnedRoute {
  * service without routes for HTTP shares the default pool with others like it.
  */
 export function planRoutes(lb: Service, linked: readonly Service[]): RoutingPlan {
-  const owned = linked.flatMap(routesOf).sort(compare);
-  const pooled = linked.flatMap((service) => {
-    const port = pooledPort(service);
-    return port === null ? [] : [{ service, port }];
-  });
+  const pools = new Pools(lb, linked);
+  pools.addDefault(linked.some(({ spec }) => spec.routes.some(({ kind }) => kind === 'http')));
+  const owned = linked.flatMap((service) => ownedRoutes(service, pools)).sort(compare);
+  const { trustedUpstreams, proxyProtocolPorts } = lb.spec.forwarding;
   const frontends = lb.spec.ports
     .filter(({ protocol, containerPort }) => protocol === 'tcp' && containerPort !== statsPort)
-    .map((port) => frontendOf(lb, port, owned));
-  const used = owned.filter(({ membership }) => membership.port !== 0);
-  const hasDefault = pooled.length > 0 || !owned.some(({ route }) => route.kind === 'http');
-  const memberships = new Map<ServiceId, Membership[]>(linked.map(({ id }) => [id, []]));
-  const backends = new Map<string, Backend>();
-  if (hasDefault) backends.set(defaultBackend, { name: defaultBackend, mode: 'http' });
-  for (const { service, port } of pooled) {
-    memberships.get(service.id)?.push({ backend: defaultBackend, port, mark: '' });
-  }
-  for (const { service, route, membership } of used) {
-    if (backends.has(membership.backend)) continue;
-    const mode = route.kind === 'http' ? 'http' : 'tcp';
-    backends.set(membership.backend, { name: membership.backend, mode });
-    memberships.get(service.id)?.push(membership);
-  }
-  return { frontends, backends: [...backends.values()], memberships };
+    .map((port) => ({
+      ...frontendOf(lb, port, owned),
+      acceptProxy: proxyProtocolPorts.includes(port.containerPort),
+      trustedUpstreams,
+    }));
+  return { frontends, backends: pools.backends(), memberships: pools.memberships };
 }
 
-function routesOf(service: Service): OwnedRoute[] {
-  const first = balancedPort(service.spec.ports) ?? 0;
-  return service.spec.routes.map((route, index) => {
-    const port = route.targetPort === 0 ? first : route.targetPort;
-    const isHttp = route.kind === 'http';
+/** The backends of a load balancer, with what is in each. */
+class Pools {
+  readonly memberships: Map<ServiceId, Membership[]>;
+  readonly #backends = new Map<string, Backend>();
+  readonly #services: ReadonlyMap<string, Service>;
+
+  readonly #lb: Service;
+
+  constructor(lb: Service, linked: readonly Service[]) {
+    this.#lb = lb;
+    this.memberships = new Map(linked.map(({ id }) => [id, []]));
+    this.#services = new Map(linked.map((service) => [service.name, service]));
+  }
+
+  backends(): Backend[] {
+    return [...this.#backends.values()];
+  }
+
+  /** The backend of one port of a service; null: it is not linked, or has no such port. */
+  of(name: string, targetPort: number, mode: 'http' | 'tcp'): string | null {
+    const service = this.#services.get(name);
+    if (service === undefined) return null;
+    const port = targetPort === 0 ? balancedPort(service.spec.ports) : targetPort;
+    if (port === null) return null;
+    const suffix = mode === 'http' ? '' : 't';
     // A dot: no service can have a name like it, and neither has the default pool.
-    const backend = `${service.name}.${port}${isHttp ? '' : '.tcp'}`;
-    return {
-      service,
-      route,
-      index,
-      membership: { backend, port, mark: `${port}${isHttp ? '' : 't'}` },
-    };
+    const backend = `${name}.${port}${mode === 'http' ? '' : '.tcp'}`;
+    if (this.#backends.has(backend)) return backend;
+    const { balancing } = service.spec;
+    this.#backends.set(backend, { name: backend, mode, balancing, cookieKey: service.id });
+    this.#join(service, { backend, port, mark: `${port}${suffix}`, backup: false });
+    this.#addBackups(service, { backend, mark: `${port}${suffix}` });
+    return backend;
+  }
+
+  /** The pool of all that has no routes; left out where nothing is in it and there are routes. */
+  addDefault(hasRoutes: boolean): void {
+    const services = [...this.#services.values()];
+    const backups = new Set(services.flatMap(({ spec }) => spec.balancing.backups));
+    const pooled = services.flatMap((service) => {
+      const port = backups.has(service.name) ? null : pooledPort(service);
+      return port === null ? [] : [{ service, port }];
+    });
+    if (pooled.length === 0 && hasRoutes) return;
+    const balancing = agreed(pooled.map(({ service }) => service.spec.balancing));
+    const backend = defaultBackend;
+    const cookieKey = this.#lb.id;
+    this.#backends.set(backend, { name: backend, mode: 'http', balancing, cookieKey });
+    for (const { service, port } of pooled) {
+      this.#join(service, { backend, port, mark: '', backup: false });
+      this.#addBackups(service, { backend, mark: 'default' });
+    }
+  }
+
+  #addBackups({ spec }: Service, { backend, mark }: { backend: string; mark: string }): void {
+    for (const name of spec.balancing.backups) {
+      const service = this.#services.get(name);
+      const port = service === undefined ? null : balancedPort(service.spec.ports);
+      if (service === undefined || port === null) continue;
+      this.#join(service, { backend, port, mark: `for-${backend}-${mark}`, backup: true });
+    }
+  }
+
+  #join({ id }: Service, membership: Membership): void {
+    const known = this.memberships.get(id);
+    if (known?.some(({ backend }) => backend === membership.backend)) return;
+    known?.push(membership);
+  }
+}
+
+/** Settings of the default pool: those of its services if all have the same, else none. */
+function agreed(all: readonly Balancing[]): Balancing {
+  const [first] = all;
+  const text = JSON.stringify(first);
+  return first !== undefined && all.every((each) => JSON.stringify(each) === text)
+    ? first
+    : plainBalancing;
+}
+
+/** In turn, and nothing else. */
+const plainBalancing: Balancing = {
+  ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
+  ...{ backups: [], unavailable: null },
+};
+
+/** Routes whose port the service has; each makes its backend. */
+function ownedRoutes(service: Service, pools: Pools): OwnedRoute[] {
+  return service.spec.routes.flatMap((route, index) => {
+    const mode = route.kind === 'http' ? 'http' : 'tcp';
+    const backend = pools.of(service.name, route.targetPort, mode);
+    if (backend === null) return [];
+    const split = route.split.flatMap(({ service: name, percent, targetPort }: Share) => {
+      // One with no part yet has its backend: giving it one then needs no reload.
+      const other = pools.of(name, targetPort, mode);
+      return other === null || percent === 0 ? [] : [{ backend: other, percent }];
+    });
+    return [{ service, route, index, backend, split }];
   });
 }
 
@@ -116,7 +194,7 @@ function frontendOf(
   { spec: { tls } }: Service,
   port: Port,
   owned: readonly OwnedRoute[],
-): PlannedFrontend {
+): Omit<PlannedFrontend, 'acceptProxy' | 'trustedUpstreams'> {
   const at = owned.filter(({ route }) => route.port === port.containerPort);
   const [bytes] = at.filter(({ route }) => route.kind !== 'http');
   if (bytes !== undefined) {
@@ -126,10 +204,10 @@ function frontendOf(
     return {
       port,
       mode: 'tcp',
-      defaultBackend: takesAll?.membership.backend ?? defaultBackend,
+      defaultBackend: takesAll?.backend ?? defaultBackend,
       // TLS that containers end is not ended before, and bytes may be anything unless the user says so.
       tls: isPlain && tls.ports.length > 0 ? tlsOfPort(tls, port.containerPort) : null,
-      routes: isPlain ? [] : passed.map(placed),
+      routes: (isPlain ? [bytes] : passed).map(placed),
     };
   }
   const http = owned.filter(
@@ -139,8 +217,8 @@ function frontendOf(
   return { port, mode: 'http', defaultBackend, tls: secured, routes: http.map(placed) };
 }
 
-function placed({ service, route, membership }: OwnedRoute): PlacedRoute {
-  return { id: `${service.name}.${route.name}`, route, backend: membership.backend };
+function placed({ service, route, backend, split }: OwnedRoute): PlacedRoute {
+  return { id: `${service.name}.${route.name}`, route, backend, split };
 }
 
 /** The last of what tells routes apart; all before it depends on the host and path that match. */
@@ -192,7 +270,7 @@ export function targetsOf(
   if (container.wanted !== 'running' && container.wanted !== 'draining') return [];
   const ready = container.wanted === 'running' && observed.ready;
   const targets: Target[] = [];
-  for (const { backend, port: wanted, mark } of memberships) {
+  for (const { backend, port: wanted, mark, backup } of memberships) {
     const port = portOfTarget(service, container, wanted);
     const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
     if (binding === undefined) continue;
@@ -207,6 +285,7 @@ export function targetsOf(
       mode: ready ? 'ready' : 'drain',
       drainTimeoutMs: service.spec.drainTimeoutMs,
       leaving: false,
+      backup,
     });
   }
   return targets;

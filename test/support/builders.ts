@@ -1,4 +1,5 @@
 import type {
+  Backend,
   Container,
   ContainerDefinition,
   Node,
@@ -25,6 +26,7 @@ import type {
   ServiceId,
   TokenId,
 } from '../../shared/ids.ts';
+import type { Balancing } from '../../shared/routing.ts';
 import { someOptions } from './container-options.ts';
 
 // Records of the coordinator with everything filled in; a test names only what it is about.
@@ -56,6 +58,19 @@ export function anUpdatePolicy(changes: Partial<UpdatePolicy> = {}): UpdatePolic
 /** A rollout that goes on. */
 export function aRollout(changes: Partial<Rollout> = {}): Rollout {
   return { state: 'going', reason: '', failedSlots: [], sinceMs: 0, canaries: 0, ...changes };
+}
+
+/** In turn, and nothing else. */
+export function aBalancing(changes: Partial<Balancing> = {}): Balancing {
+  return {
+    ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
+    ...{ backups: [], unavailable: null },
+    ...changes,
+  };
+}
+
+export function aBackend(name: string): Backend {
+  return { name, mode: 'http', balancing: aBalancing(), cookieKey: '0' };
 }
 
 export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
@@ -94,6 +109,8 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     sequential: false,
     routes: [],
     tls: { ports: [], policy: 'intermediate', clientCertificates: 'none', clientCaPem: '' },
+    balancing: aBalancing(),
+    forwarding: { trustedUpstreams: [], proxyProtocolPorts: [] },
     ...changes,
   };
 }
@@ -296,6 +313,7 @@ export function aTarget(container: string, changes: Partial<Target> = {}): Targe
     mode: 'ready',
     drainTimeoutMs: 30_000,
     leaving: false,
+    backup: false,
     ...changes,
   };
 }

@@ -1,18 +1,19 @@
 import { createServer, ServerError, type CallContext, Status, type Server } from 'nice-grpc';
 import { systemClock } from '../../shared/clock.ts';
 import {
+  BackendSnapshot,
   FrontendMode,
   ProxyServiceDefinition,
+  Target,
+  type DeepPartial,
   type Applied,
   type BackendDelta,
-  type BackendSnapshot,
   type CertificateContent,
   type HeldCertificate,
   type ProxyHello,
   type ProxySessionRequest,
   type ProxySessionResponse,
   type ProxyStatus,
-  type Target,
   type TargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
@@ -30,20 +31,22 @@ export type TargetOptions = Partial<Target> & Pick<Target, 'id' | 'port'>;
 
 /** A target of the backend `web` on the loopback address. */
 export function aTarget(options: TargetOptions): Target {
-  return {
+  return Target.fromPartial({
     backend: 'web',
     address: '127.0.0.1',
     mode: TargetMode.READY,
     drainTimeoutMs: 10_000,
     container: options.id,
-    containerId: '',
     ...options,
-  };
+  });
 }
 
 /** A list with one HTTP frontend for the backend `web`. */
-export function aSnapshot(port: number, options: Partial<BackendSnapshot> = {}): BackendSnapshot {
-  return {
+export function aSnapshot(
+  port: number,
+  options: DeepPartial<BackendSnapshot> = {},
+): BackendSnapshot {
+  return BackendSnapshot.fromPartial({
     epoch: 'epoch-1',
     version: 1,
     frontends: [
@@ -59,7 +62,7 @@ export function aSnapshot(port: number, options: Partial<BackendSnapshot> = {}):
     backends: [{ name: 'web', mode: FrontendMode.HTTP }],
     targets: [],
     ...options,
-  };
+  });
 }
 
 /** One session of a proxy, as the coordinator sees it. */

@@ -55,7 +55,10 @@ export class TestBackend implements AsyncDisposable {
       this.headers.push(incoming.headers);
       this.urls.push(incoming.url ?? '');
       if (incoming.url === '/slow') this.#waiting.push(response);
-      else response.end(name);
+      else if (incoming.url === '/text') {
+        response.setHeader('content-type', 'text/plain');
+        response.end(name.repeat(1_000));
+      } else response.end(name);
     });
   }
 

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Action, MutationOptions, Plan } from '../../../shared/gen/fairlead/v1/action.ts';
+import type { Route } from '../../../shared/gen/fairlead/v1/route.ts';
 import { ServiceSpec, type Service } from '../../../shared/gen/fairlead/v1/service.ts';
 import { FairleadError } from '../../fairlead-error.ts';
 import { CommandFailure, exitStatus } from '../exit-status.ts';
@@ -24,7 +25,7 @@ import { addRevisionViews } from './revisions.ts';
 import { retryOnVersionMismatch } from '../version-lock.ts';
 
 type Run<Flags = unknown> = Invocation<MutationFlags & Flags>;
-type CreateFlags = SpecFlags & { readonly name: string };
+type CreateFlags = SpecFlags & { readonly name: string; readonly fromDockercloud?: boolean };
 type SetFlags = SpecFlags & ListEditFlags;
 
 interface ServiceAnswer {
@@ -52,7 +53,13 @@ function addDefinitions(service: Command): void {
       .description(description)
       .argument('<image>', 'image reference, repository[:tag]')
       .argument('[command...]', 'arguments of its entry point; after -- if they begin with a dash')
-      .addOption(new Option('-n, --name <name>', 'name of the service').makeOptionMandatory());
+      .addOption(new Option('-n, --name <name>', 'name of the service').makeOptionMandatory())
+      .addOption(
+        new Option(
+          '--from-dockercloud',
+          'read VIRTUAL_HOST and its like among the variables, and say what becomes of each',
+        ),
+      );
     addMutationFlags(addSpecFlags(command), { waits: true, lock: false }).action(
       connected<MutationFlags & CreateFlags>(async (run) => {
         await create(run, start);
@@ -73,7 +80,8 @@ Examples:
 }
 
 async function create(run: Run<CreateFlags>, start: boolean): Promise<void> {
-  const { client, flags, args, signal } = run;
+  const { client, args, signal } = run;
+  const flags = await withImported(run);
   const [image = '', ...command] = args;
   await mutate(run, {
     ...serviceMutation(run, flags.name),
@@ -84,6 +92,21 @@ async function create(run: Run<CreateFlags>, start: boolean): Promise<void> {
         { signal },
       ),
   });
+}
+
+/** The flags with what settings of dockercloud/haproxy say; a flag that is given counts before them. */
+async function withImported({ flags, output }: Run<CreateFlags>): Promise<CreateFlags> {
+  if (flags.fromDockercloud !== true) return flags;
+  const { importDockercloud } = await import('../dockercloud-settings.ts');
+  const given = [...(flags.envFile ?? []), ...(flags.env ?? [])];
+  const { flags: imported, report } = importDockercloud(given);
+  for (const line of report) output.note(line);
+  const lists = flags as { readonly route?: readonly (readonly Route[])[] };
+  return {
+    ...{ ...imported, ...flags },
+    ...{ route: [...(imported.route ?? []), ...(lists.route ?? [])] },
+    env: [...(flags.env ?? []), ...(imported.env ?? [])],
+  };
 }
 
 function addViews(service: Command): void {

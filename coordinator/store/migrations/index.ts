@@ -15,6 +15,7 @@ import { canaries } from './0014-canaries.ts';
 import { cancelling } from './0015-cancelling.ts';
 import { tls } from './0016-tls.ts';
 import { failures } from './0017-failures.ts';
+import { policiesOfRoutes } from './0018-policies.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -35,4 +36,5 @@ export const migrations: readonly string[] = [
   cancelling,
   tls,
   failures,
+  policiesOfRoutes,
 ];

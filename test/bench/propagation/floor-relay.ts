@@ -50,7 +50,13 @@ function relay({ message }: NodeSessionRequest): void {
       targets: isIn
         ? [
             {
-              ...{ id: containerId, backend: 'default', container: containerId, containerId },
+              ...{
+                id: containerId,
+                backend: 'default',
+                container: containerId,
+                containerId,
+                backup: false,
+              },
               ...{ address: port.hostAddress, port: port.hostPort },
               ...{ mode: TargetMode.READY, drainTimeoutMs: 0 },
             },

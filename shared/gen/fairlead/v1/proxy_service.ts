@@ -18,7 +18,7 @@ import {
   targetModeFromJSON,
   targetModeToJSON,
 } from "./load_balancer.ts";
-import { Route } from "./route.ts";
+import { Balancing, Route } from "./route.ts";
 import {
   ClientCertificates,
   clientCertificatesFromJSON,
@@ -356,6 +356,10 @@ export interface Frontend {
   defaultBackend: string;
   /** Which requests go elsewhere. The first that matches counts. */
   routes: FrontendRoute[];
+  /** True: every connection begins with the PROXY protocol. */
+  acceptProxy: boolean;
+  /** Networks whose X-Forwarded-… headers are kept. */
+  trustedUpstreams: string[];
   /** How it speaks TLS with clients, before all else. Not set: it does not. */
   tls: FrontendTls | undefined;
 }
@@ -378,8 +382,18 @@ export interface FrontendRoute {
   route:
     | Route
     | undefined;
-  /** Where its requests go. */
+  /** Where its requests go, but for those of `split`. */
   backend: string;
+  /** Where else they go. */
+  split: BackendShare[];
+}
+
+/** A part of the requests of a route. */
+export interface BackendShare {
+  /** Name of the backend. */
+  backend: string;
+  /** Part of the requests. */
+  percent: number;
 }
 
 /** A pool of targets. */
@@ -388,6 +402,12 @@ export interface Backend {
   name: string;
   /** What it speaks. */
   mode: FrontendMode;
+  /** How requests are spread over its targets. Not set: in turn. */
+  balancing:
+    | Balancing
+    | undefined;
+  /** What cookies of sticky sessions are made with, letters and digits; the same for every proxy. */
+  cookieKey: string;
 }
 
 /** One address in a backend. */
@@ -411,6 +431,8 @@ export interface Target {
    * are until frontends and routes of the list are in effect: requests still go to them.
    */
   containerId: string;
+  /** True: it is given requests only while no other target of its backend can be reached. */
+  backup: boolean;
 }
 
 function createBaseEnrolRequest(): EnrolRequest {
@@ -2786,7 +2808,16 @@ export const BackendDelta: MessageFns<BackendDelta> = {
 };
 
 function createBaseFrontend(): Frontend {
-  return { name: "", port: 0, mode: 0, defaultBackend: "", routes: [], tls: undefined };
+  return {
+    name: "",
+    port: 0,
+    mode: 0,
+    defaultBackend: "",
+    routes: [],
+    acceptProxy: false,
+    trustedUpstreams: [],
+    tls: undefined,
+  };
 }
 
 export const Frontend: MessageFns<Frontend> = {
@@ -2805,6 +2836,12 @@ export const Frontend: MessageFns<Frontend> = {
     }
     for (const v of message.routes) {
       FrontendRoute.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.acceptProxy !== false) {
+      writer.uint32(48).bool(message.acceptProxy);
+    }
+    for (const v of message.trustedUpstreams) {
+      writer.uint32(58).string(v!);
     }
     if (message.tls !== undefined) {
       FrontendTls.encode(message.tls, writer.uint32(82).fork()).join();
@@ -2865,6 +2902,22 @@ export const Frontend: MessageFns<Frontend> = {
             message.routes.push(FrontendRoute.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.acceptProxy = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.trustedUpstreams.push(reader.string());
+            continue;
+          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -2896,6 +2949,16 @@ export const Frontend: MessageFns<Frontend> = {
         ? globalThis.String(object.default_backend)
         : "",
       routes: globalThis.Array.isArray(object?.routes) ? object.routes.map((e: any) => FrontendRoute.fromJSON(e)) : [],
+      acceptProxy: isSet(object.acceptProxy)
+        ? globalThis.Boolean(object.acceptProxy)
+        : isSet(object.accept_proxy)
+        ? globalThis.Boolean(object.accept_proxy)
+        : false,
+      trustedUpstreams: globalThis.Array.isArray(object?.trustedUpstreams)
+        ? object.trustedUpstreams.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.trusted_upstreams)
+        ? object.trusted_upstreams.map((e: any) => globalThis.String(e))
+        : [],
       tls: isSet(object.tls) ? FrontendTls.fromJSON(object.tls) : undefined,
     };
   },
@@ -2917,6 +2980,12 @@ export const Frontend: MessageFns<Frontend> = {
     if (message.routes?.length) {
       obj.routes = message.routes.map((e) => FrontendRoute.toJSON(e));
     }
+    if (message.acceptProxy !== false) {
+      obj.acceptProxy = message.acceptProxy;
+    }
+    if (message.trustedUpstreams?.length) {
+      obj.trustedUpstreams = message.trustedUpstreams;
+    }
     if (message.tls !== undefined) {
       obj.tls = FrontendTls.toJSON(message.tls);
     }
@@ -2933,6 +3002,8 @@ export const Frontend: MessageFns<Frontend> = {
     message.mode = object.mode ?? 0;
     message.defaultBackend = object.defaultBackend ?? "";
     message.routes = object.routes?.map((e) => FrontendRoute.fromPartial(e)) || [];
+    message.acceptProxy = object.acceptProxy ?? false;
+    message.trustedUpstreams = object.trustedUpstreams?.map((e) => e) || [];
     message.tls = (object.tls !== undefined && object.tls !== null) ? FrontendTls.fromPartial(object.tls) : undefined;
     return message;
   },
@@ -3048,7 +3119,7 @@ export const FrontendTls: MessageFns<FrontendTls> = {
 };
 
 function createBaseFrontendRoute(): FrontendRoute {
-  return { id: "", route: undefined, backend: "" };
+  return { id: "", route: undefined, backend: "", split: [] };
 }
 
 export const FrontendRoute: MessageFns<FrontendRoute> = {
@@ -3061,6 +3132,9 @@ export const FrontendRoute: MessageFns<FrontendRoute> = {
     }
     if (message.backend !== "") {
       writer.uint32(26).string(message.backend);
+    }
+    for (const v of message.split) {
+      BackendShare.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3102,6 +3176,14 @@ export const FrontendRoute: MessageFns<FrontendRoute> = {
             message.backend = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.split.push(BackendShare.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3119,6 +3201,7 @@ export const FrontendRoute: MessageFns<FrontendRoute> = {
       id: isSet(object.id) ? globalThis.String(object.id) : "",
       route: isSet(object.route) ? Route.fromJSON(object.route) : undefined,
       backend: isSet(object.backend) ? globalThis.String(object.backend) : "",
+      split: globalThis.Array.isArray(object?.split) ? object.split.map((e: any) => BackendShare.fromJSON(e)) : [],
     };
   },
 
@@ -3133,6 +3216,9 @@ export const FrontendRoute: MessageFns<FrontendRoute> = {
     if (message.backend !== "") {
       obj.backend = message.backend;
     }
+    if (message.split?.length) {
+      obj.split = message.split.map((e) => BackendShare.toJSON(e));
+    }
     return obj;
   },
 
@@ -3144,12 +3230,98 @@ export const FrontendRoute: MessageFns<FrontendRoute> = {
     message.id = object.id ?? "";
     message.route = (object.route !== undefined && object.route !== null) ? Route.fromPartial(object.route) : undefined;
     message.backend = object.backend ?? "";
+    message.split = object.split?.map((e) => BackendShare.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBackendShare(): BackendShare {
+  return { backend: "", percent: 0 };
+}
+
+export const BackendShare: MessageFns<BackendShare> = {
+  encode(message: BackendShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backend !== "") {
+      writer.uint32(10).string(message.backend);
+    }
+    if (message.percent !== 0) {
+      writer.uint32(16).uint32(message.percent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackendShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackendShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backend = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.percent = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackendShare {
+    return {
+      backend: isSet(object.backend) ? globalThis.String(object.backend) : "",
+      percent: isSet(object.percent) ? globalThis.Number(object.percent) : 0,
+    };
+  },
+
+  toJSON(message: BackendShare): unknown {
+    const obj: any = {};
+    if (message.backend !== "") {
+      obj.backend = message.backend;
+    }
+    if (message.percent !== 0) {
+      obj.percent = Math.round(message.percent);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackendShare>): BackendShare {
+    return BackendShare.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackendShare>): BackendShare {
+    const message = createBaseBackendShare();
+    message.backend = object.backend ?? "";
+    message.percent = object.percent ?? 0;
     return message;
   },
 };
 
 function createBaseBackend(): Backend {
-  return { name: "", mode: 0 };
+  return { name: "", mode: 0, balancing: undefined, cookieKey: "" };
 }
 
 export const Backend: MessageFns<Backend> = {
@@ -3159,6 +3331,12 @@ export const Backend: MessageFns<Backend> = {
     }
     if (message.mode !== 0) {
       writer.uint32(16).int32(message.mode);
+    }
+    if (message.balancing !== undefined) {
+      Balancing.encode(message.balancing, writer.uint32(26).fork()).join();
+    }
+    if (message.cookieKey !== "") {
+      writer.uint32(34).string(message.cookieKey);
     }
     return writer;
   },
@@ -3192,6 +3370,22 @@ export const Backend: MessageFns<Backend> = {
             message.mode = reader.int32() as any;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.balancing = Balancing.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cookieKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3208,6 +3402,12 @@ export const Backend: MessageFns<Backend> = {
     return {
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       mode: isSet(object.mode) ? frontendModeFromJSON(object.mode) : 0,
+      balancing: isSet(object.balancing) ? Balancing.fromJSON(object.balancing) : undefined,
+      cookieKey: isSet(object.cookieKey)
+        ? globalThis.String(object.cookieKey)
+        : isSet(object.cookie_key)
+        ? globalThis.String(object.cookie_key)
+        : "",
     };
   },
 
@@ -3219,6 +3419,12 @@ export const Backend: MessageFns<Backend> = {
     if (message.mode !== 0) {
       obj.mode = frontendModeToJSON(message.mode);
     }
+    if (message.balancing !== undefined) {
+      obj.balancing = Balancing.toJSON(message.balancing);
+    }
+    if (message.cookieKey !== "") {
+      obj.cookieKey = message.cookieKey;
+    }
     return obj;
   },
 
@@ -3229,12 +3435,26 @@ export const Backend: MessageFns<Backend> = {
     const message = createBaseBackend();
     message.name = object.name ?? "";
     message.mode = object.mode ?? 0;
+    message.balancing = (object.balancing !== undefined && object.balancing !== null)
+      ? Balancing.fromPartial(object.balancing)
+      : undefined;
+    message.cookieKey = object.cookieKey ?? "";
     return message;
   },
 };
 
 function createBaseTarget(): Target {
-  return { id: "", backend: "", address: "", port: 0, mode: 0, drainTimeoutMs: 0, container: "", containerId: "" };
+  return {
+    id: "",
+    backend: "",
+    address: "",
+    port: 0,
+    mode: 0,
+    drainTimeoutMs: 0,
+    container: "",
+    containerId: "",
+    backup: false,
+  };
 }
 
 export const Target: MessageFns<Target> = {
@@ -3262,6 +3482,9 @@ export const Target: MessageFns<Target> = {
     }
     if (message.containerId !== "") {
       writer.uint32(66).string(message.containerId);
+    }
+    if (message.backup !== false) {
+      writer.uint32(72).bool(message.backup);
     }
     return writer;
   },
@@ -3343,6 +3566,14 @@ export const Target: MessageFns<Target> = {
             message.containerId = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.backup = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3373,6 +3604,7 @@ export const Target: MessageFns<Target> = {
         : isSet(object.container_id)
         ? globalThis.String(object.container_id)
         : "",
+      backup: isSet(object.backup) ? globalThis.Boolean(object.backup) : false,
     };
   },
 
@@ -3402,6 +3634,9 @@ export const Target: MessageFns<Target> = {
     if (message.containerId !== "") {
       obj.containerId = message.containerId;
     }
+    if (message.backup !== false) {
+      obj.backup = message.backup;
+    }
     return obj;
   },
 
@@ -3418,6 +3653,7 @@ export const Target: MessageFns<Target> = {
     message.drainTimeoutMs = object.drainTimeoutMs ?? 0;
     message.container = object.container ?? "";
     message.containerId = object.containerId ?? "";
+    message.backup = object.backup ?? false;
     return message;
   },
 };

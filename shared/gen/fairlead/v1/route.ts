@@ -11,6 +11,77 @@ export const protobufPackage = "fairlead.v1";
 
 export const protobufFileName = "fairlead/v1/route.proto";
 
+/** How the container for a request is chosen. */
+export const BalanceAlgorithm = {
+  /** UNSPECIFIED - Not set: ROUND_ROBIN. */
+  UNSPECIFIED: 0,
+  /** ROUND_ROBIN - In turn. */
+  ROUND_ROBIN: 10,
+  /** LEAST_CONNECTIONS - The one with the fewest connections. */
+  LEAST_CONNECTIONS: 20,
+  /** RANDOM - Any. */
+  RANDOM: 30,
+  /** SOURCE - By the client's address, so that a client stays while the containers do. */
+  SOURCE: 40,
+  /** URI - By path, so that each path has its container. With HTTP only. */
+  URI: 50,
+} as const;
+
+export type BalanceAlgorithm = typeof BalanceAlgorithm[keyof typeof BalanceAlgorithm];
+
+export namespace BalanceAlgorithm {
+  export type UNSPECIFIED = typeof BalanceAlgorithm.UNSPECIFIED;
+  export type ROUND_ROBIN = typeof BalanceAlgorithm.ROUND_ROBIN;
+  export type LEAST_CONNECTIONS = typeof BalanceAlgorithm.LEAST_CONNECTIONS;
+  export type RANDOM = typeof BalanceAlgorithm.RANDOM;
+  export type SOURCE = typeof BalanceAlgorithm.SOURCE;
+  export type URI = typeof BalanceAlgorithm.URI;
+}
+
+export function balanceAlgorithmFromJSON(object: any): BalanceAlgorithm {
+  switch (object) {
+    case 0:
+    case "BALANCE_ALGORITHM_UNSPECIFIED":
+      return BalanceAlgorithm.UNSPECIFIED;
+    case 10:
+    case "BALANCE_ALGORITHM_ROUND_ROBIN":
+      return BalanceAlgorithm.ROUND_ROBIN;
+    case 20:
+    case "BALANCE_ALGORITHM_LEAST_CONNECTIONS":
+      return BalanceAlgorithm.LEAST_CONNECTIONS;
+    case 30:
+    case "BALANCE_ALGORITHM_RANDOM":
+      return BalanceAlgorithm.RANDOM;
+    case 40:
+    case "BALANCE_ALGORITHM_SOURCE":
+      return BalanceAlgorithm.SOURCE;
+    case 50:
+    case "BALANCE_ALGORITHM_URI":
+      return BalanceAlgorithm.URI;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum BalanceAlgorithm");
+  }
+}
+
+export function balanceAlgorithmToJSON(object: BalanceAlgorithm): string {
+  switch (object) {
+    case BalanceAlgorithm.UNSPECIFIED:
+      return "BALANCE_ALGORITHM_UNSPECIFIED";
+    case BalanceAlgorithm.ROUND_ROBIN:
+      return "BALANCE_ALGORITHM_ROUND_ROBIN";
+    case BalanceAlgorithm.LEAST_CONNECTIONS:
+      return "BALANCE_ALGORITHM_LEAST_CONNECTIONS";
+    case BalanceAlgorithm.RANDOM:
+      return "BALANCE_ALGORITHM_RANDOM";
+    case BalanceAlgorithm.SOURCE:
+      return "BALANCE_ALGORITHM_SOURCE";
+    case BalanceAlgorithm.URI:
+      return "BALANCE_ALGORITHM_URI";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum BalanceAlgorithm");
+  }
+}
+
 /** What a route carries. */
 export const RouteKind = {
   /** UNSPECIFIED - Not set: HTTP. */
@@ -171,6 +242,197 @@ export interface Route {
    * path where it is exact. `/` takes the part away. Empty: the path stays. Needs `paths`.
    */
   replacePath: string;
+  /** Requests are answered with a redirect instead of being passed on. */
+  redirect:
+    | Redirect
+    | undefined;
+  /**
+   * True: requests that did not come in TLS are answered with a redirect (308) to the same in https. What a
+   * trusted upstream says in X-Forwarded-Proto counts.
+   */
+  forceHttps: boolean;
+  /** Strict-Transport-Security on every answer to a request that came in TLS. Not set: none. */
+  strictTransport:
+    | StrictTransport
+    | undefined;
+  /** Changes of the header of requests, in this order, at most 50. */
+  requestHeaders: HeaderChange[];
+  /** Changes of the header of answers, also of those that the load balancer gives itself, at most 50. */
+  responseHeaders: HeaderChange[];
+  /** Only who has a name and password of these is let in. */
+  basicAuth:
+    | BasicAuth
+    | undefined;
+  /**
+   * Only these networks are let in, others get 403: CIDRs or addresses, at most 100. Empty: everyone. The address
+   * of a client is that of its connection, or what a trusted upstream says in X-Forwarded-For last. Also for
+   * TCP and TLS_PASSTHROUGH, where the connection is closed.
+   */
+  allow: string[];
+  /** These networks get 403, at most 100; counts before `allow`. */
+  deny: string[];
+  /** How often a client may ask. */
+  rateLimit:
+    | RateLimit
+    | undefined;
+  /**
+   * How long a container may take to begin its answer, or pause within it, 1 to 86,400,000 ms; then the client gets
+   * 504. For answers that stream for long. 0: 50,000. With HTTP only.
+   */
+  responseTimeoutMs: number;
+  /**
+   * How long a connection that became a tunnel (a websocket) may be silent, 1 to 86,400,000 ms. 0: 3,600,000. With
+   * HTTP only.
+   */
+  tunnelTimeoutMs: number;
+  /**
+   * Every request is answered with status 503 and this page instead of being passed on. Not set: they are
+   * passed on.
+   */
+  maintenance:
+    | Page
+    | undefined;
+  /**
+   * Part of the requests goes to other services, which the load balancer has to link to too; the rest comes here. A
+   * change takes effect at once, without a reload: 100 percent for another service is the switch of blue and
+   * green. At most 20.
+   */
+  split: Share[];
+}
+
+/** A part of the requests of a route. */
+export interface Share {
+  /** Name of the other service; required. */
+  service: string;
+  /** Part of the requests, 0 to 100 percent; those of a route must not add up to more than 100. */
+  percent: number;
+  /** Container port of that service; 0: its first TCP port. */
+  targetPort: number;
+}
+
+/** An answer that sends clients elsewhere. */
+export interface Redirect {
+  /**
+   * Where to: a URL (`https://www.example.com`) or a path; at most 1,024 printable characters without spaces;
+   * required.
+   */
+  to: string;
+  /** True: `to` is the whole address. False: the path and query of the request follow it. */
+  whole: boolean;
+  /** 301, 302, 303, 307 or 308. 0: 302. */
+  status: number;
+}
+
+/** The header Strict-Transport-Security. */
+export interface StrictTransport {
+  /** How long browsers use nothing but TLS for the host, 0 to 315,360,000 s. */
+  maxAgeS: number;
+  /** True: for its subdomains too. */
+  includeSubdomains: boolean;
+}
+
+/** A change of a header. */
+export interface HeaderChange {
+  /** What is done. */
+  change:
+    | //
+    /** The field has this value, whatever it had. */
+    { $case: "set"; value: HeaderValue }
+    | //
+    /** A field more. */
+    { $case: "add"; value: HeaderValue }
+    | //
+    /** Name of a field that goes. */
+    { $case: "remove"; value: string }
+    | undefined;
+}
+
+/** A header field. */
+export interface HeaderValue {
+  /**
+   * Name of the field: letters, digits, `-` and `_`; required. Not Host, Connection, Content-Length or
+   * Transfer-Encoding.
+   */
+  name: string;
+  /** Value, 1 to 1,024 printable characters. Nothing in it stands for anything else. */
+  value: string;
+}
+
+/** Names and passwords of the HTTP authentication Basic. */
+export interface BasicAuth {
+  /** What clients are told it is for, at most 100 printable characters. Empty: the name of the service. */
+  realm: string;
+  /** Who is let in, 1 to 100, each name once. */
+  users: BasicUser[];
+}
+
+/** Somebody who is let in. */
+export interface BasicUser {
+  /** Name, at most 100 letters, digits, `_`, `.`, `@` and `-`; required. */
+  name: string;
+  /**
+   * Hash of the password in the form of crypt(3), of SHA-256 or SHA-512: `$5$…` or `$6$…`, as `openssl passwd -6`
+   * makes it. Never shown: empty in every answer; empty in a change: what this name had in the route of this
+   * name.
+   */
+  passwordHash: string;
+}
+
+/** How often one client may ask. */
+export interface RateLimit {
+  /** Requests in the period, 1 to 1,000,000; those above get 429. */
+  requests: number;
+  /** The period, which slides, 1,000 to 86,400,000 ms. 0: 1,000. */
+  periodMs: number;
+}
+
+/** What a client is shown. */
+export interface Page {
+  /** What it is, at most 8,192 bytes. Empty: a line that says what is the matter. */
+  body: string;
+  /** Its type. Empty: text/html. */
+  contentType: string;
+  /** Header Retry-After, 0 to 86,400 s. 0: none. */
+  retryAfterS: number;
+}
+
+/** How requests are spread over the containers of a service. */
+export interface Balancing {
+  /** How the container for a request is chosen. Default ROUND_ROBIN. */
+  algorithm: BalanceAlgorithm;
+  /**
+   * Name of a cookie by which the requests of a client keep coming to the same container, at most 50 letters,
+   * digits, `_` and `-`; it moves to another when that goes. Empty: none. With HTTP only.
+   */
+  stickyCookie: string;
+  /** True: answers of text, JSON and the like are compressed for clients that can take it. With HTTP only. */
+  compress: boolean;
+  /**
+   * True: every connection to a container begins with the PROXY protocol, version 2, which tells the client's
+   * address.
+   */
+  sendProxy: boolean;
+  /**
+   * Names of services whose containers take over while no container of this one can be reached, at most 10. The load
+   * balancer has to link to them too. One that has no routes is in no pool of its own then.
+   */
+  backups: string[];
+  /** What clients are shown while no container can be reached, with status 503. With HTTP only. */
+  unavailable: Page | undefined;
+}
+
+/** Whom a load balancer believes. */
+export interface Forwarding {
+  /**
+   * Networks of upstream proxies, CIDRs or addresses, at most 100: what they say in X-Forwarded-For,
+   * X-Forwarded-Proto and X-Forwarded-Host is kept. From everyone else these are replaced.
+   */
+  trustedUpstreams: string[];
+  /**
+   * Container ports at which every connection begins with the PROXY protocol, at most 100: the address that it
+   * tells is the client's. Connections that begin otherwise are closed.
+   */
+  proxyProtocolPorts: number[];
 }
 
 /** A header field that a request must have. */
@@ -195,6 +457,19 @@ function createBaseRoute(): Route {
     priority: 0,
     targetPort: 0,
     replacePath: "",
+    redirect: undefined,
+    forceHttps: false,
+    strictTransport: undefined,
+    requestHeaders: [],
+    responseHeaders: [],
+    basicAuth: undefined,
+    allow: [],
+    deny: [],
+    rateLimit: undefined,
+    responseTimeoutMs: 0,
+    tunnelTimeoutMs: 0,
+    maintenance: undefined,
+    split: [],
   };
 }
 
@@ -229,6 +504,45 @@ export const Route: MessageFns<Route> = {
     }
     if (message.replacePath !== "") {
       writer.uint32(82).string(message.replacePath);
+    }
+    if (message.redirect !== undefined) {
+      Redirect.encode(message.redirect, writer.uint32(90).fork()).join();
+    }
+    if (message.forceHttps !== false) {
+      writer.uint32(96).bool(message.forceHttps);
+    }
+    if (message.strictTransport !== undefined) {
+      StrictTransport.encode(message.strictTransport, writer.uint32(106).fork()).join();
+    }
+    for (const v of message.requestHeaders) {
+      HeaderChange.encode(v!, writer.uint32(114).fork()).join();
+    }
+    for (const v of message.responseHeaders) {
+      HeaderChange.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.basicAuth !== undefined) {
+      BasicAuth.encode(message.basicAuth, writer.uint32(130).fork()).join();
+    }
+    for (const v of message.allow) {
+      writer.uint32(138).string(v!);
+    }
+    for (const v of message.deny) {
+      writer.uint32(146).string(v!);
+    }
+    if (message.rateLimit !== undefined) {
+      RateLimit.encode(message.rateLimit, writer.uint32(154).fork()).join();
+    }
+    if (message.responseTimeoutMs !== 0) {
+      writer.uint32(160).uint32(message.responseTimeoutMs);
+    }
+    if (message.tunnelTimeoutMs !== 0) {
+      writer.uint32(168).uint32(message.tunnelTimeoutMs);
+    }
+    if (message.maintenance !== undefined) {
+      Page.encode(message.maintenance, writer.uint32(178).fork()).join();
+    }
+    for (const v of message.split) {
+      Share.encode(v!, writer.uint32(186).fork()).join();
     }
     return writer;
   },
@@ -326,6 +640,110 @@ export const Route: MessageFns<Route> = {
             message.replacePath = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.redirect = Redirect.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.forceHttps = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.strictTransport = StrictTransport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.requestHeaders.push(HeaderChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.responseHeaders.push(HeaderChange.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.basicAuth = BasicAuth.decode(reader, reader.uint32());
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.allow.push(reader.string());
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.deny.push(reader.string());
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.rateLimit = RateLimit.decode(reader, reader.uint32());
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.responseTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.tunnelTimeoutMs = reader.uint32();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.maintenance = Page.decode(reader, reader.uint32());
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.split.push(Share.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -358,6 +776,55 @@ export const Route: MessageFns<Route> = {
         : isSet(object.replace_path)
         ? globalThis.String(object.replace_path)
         : "",
+      redirect: isSet(object.redirect) ? Redirect.fromJSON(object.redirect) : undefined,
+      forceHttps: isSet(object.forceHttps)
+        ? globalThis.Boolean(object.forceHttps)
+        : isSet(object.force_https)
+        ? globalThis.Boolean(object.force_https)
+        : false,
+      strictTransport: isSet(object.strictTransport)
+        ? StrictTransport.fromJSON(object.strictTransport)
+        : isSet(object.strict_transport)
+        ? StrictTransport.fromJSON(object.strict_transport)
+        : undefined,
+      requestHeaders: globalThis.Array.isArray(object?.requestHeaders)
+        ? object.requestHeaders.map((e: any) => HeaderChange.fromJSON(e))
+        : globalThis.Array.isArray(object?.request_headers)
+        ? object.request_headers.map((e: any) => HeaderChange.fromJSON(e))
+        : [],
+      responseHeaders: globalThis.Array.isArray(object?.responseHeaders)
+        ? object.responseHeaders.map((e: any) => HeaderChange.fromJSON(e))
+        : globalThis.Array.isArray(object?.response_headers)
+        ? object.response_headers.map((e: any) => HeaderChange.fromJSON(e))
+        : [],
+      basicAuth: isSet(object.basicAuth)
+        ? BasicAuth.fromJSON(object.basicAuth)
+        : isSet(object.basic_auth)
+        ? BasicAuth.fromJSON(object.basic_auth)
+        : undefined,
+      allow: globalThis.Array.isArray(object?.allow)
+        ? object.allow.map((e: any) => globalThis.String(e))
+        : [],
+      deny: globalThis.Array.isArray(object?.deny) ? object.deny.map((e: any) => globalThis.String(e)) : [],
+      rateLimit: isSet(object.rateLimit)
+        ? RateLimit.fromJSON(object.rateLimit)
+        : isSet(object.rate_limit)
+        ? RateLimit.fromJSON(object.rate_limit)
+        : undefined,
+      responseTimeoutMs: isSet(object.responseTimeoutMs)
+        ? globalThis.Number(object.responseTimeoutMs)
+        : isSet(object.response_timeout_ms)
+        ? globalThis.Number(object.response_timeout_ms)
+        : 0,
+      tunnelTimeoutMs: isSet(object.tunnelTimeoutMs)
+        ? globalThis.Number(object.tunnelTimeoutMs)
+        : isSet(object.tunnel_timeout_ms)
+        ? globalThis.Number(object.tunnel_timeout_ms)
+        : 0,
+      maintenance: isSet(object.maintenance) ? Page.fromJSON(object.maintenance) : undefined,
+      split: globalThis.Array.isArray(object?.split)
+        ? object.split.map((e: any) => Share.fromJSON(e))
+        : [],
     };
   },
 
@@ -393,6 +860,45 @@ export const Route: MessageFns<Route> = {
     if (message.replacePath !== "") {
       obj.replacePath = message.replacePath;
     }
+    if (message.redirect !== undefined) {
+      obj.redirect = Redirect.toJSON(message.redirect);
+    }
+    if (message.forceHttps !== false) {
+      obj.forceHttps = message.forceHttps;
+    }
+    if (message.strictTransport !== undefined) {
+      obj.strictTransport = StrictTransport.toJSON(message.strictTransport);
+    }
+    if (message.requestHeaders?.length) {
+      obj.requestHeaders = message.requestHeaders.map((e) => HeaderChange.toJSON(e));
+    }
+    if (message.responseHeaders?.length) {
+      obj.responseHeaders = message.responseHeaders.map((e) => HeaderChange.toJSON(e));
+    }
+    if (message.basicAuth !== undefined) {
+      obj.basicAuth = BasicAuth.toJSON(message.basicAuth);
+    }
+    if (message.allow?.length) {
+      obj.allow = message.allow;
+    }
+    if (message.deny?.length) {
+      obj.deny = message.deny;
+    }
+    if (message.rateLimit !== undefined) {
+      obj.rateLimit = RateLimit.toJSON(message.rateLimit);
+    }
+    if (message.responseTimeoutMs !== 0) {
+      obj.responseTimeoutMs = Math.round(message.responseTimeoutMs);
+    }
+    if (message.tunnelTimeoutMs !== 0) {
+      obj.tunnelTimeoutMs = Math.round(message.tunnelTimeoutMs);
+    }
+    if (message.maintenance !== undefined) {
+      obj.maintenance = Page.toJSON(message.maintenance);
+    }
+    if (message.split?.length) {
+      obj.split = message.split.map((e) => Share.toJSON(e));
+    }
     return obj;
   },
 
@@ -411,6 +917,1173 @@ export const Route: MessageFns<Route> = {
     message.priority = object.priority ?? 0;
     message.targetPort = object.targetPort ?? 0;
     message.replacePath = object.replacePath ?? "";
+    message.redirect = (object.redirect !== undefined && object.redirect !== null)
+      ? Redirect.fromPartial(object.redirect)
+      : undefined;
+    message.forceHttps = object.forceHttps ?? false;
+    message.strictTransport = (object.strictTransport !== undefined && object.strictTransport !== null)
+      ? StrictTransport.fromPartial(object.strictTransport)
+      : undefined;
+    message.requestHeaders = object.requestHeaders?.map((e) => HeaderChange.fromPartial(e)) || [];
+    message.responseHeaders = object.responseHeaders?.map((e) => HeaderChange.fromPartial(e)) || [];
+    message.basicAuth = (object.basicAuth !== undefined && object.basicAuth !== null)
+      ? BasicAuth.fromPartial(object.basicAuth)
+      : undefined;
+    message.allow = object.allow?.map((e) => e) || [];
+    message.deny = object.deny?.map((e) => e) || [];
+    message.rateLimit = (object.rateLimit !== undefined && object.rateLimit !== null)
+      ? RateLimit.fromPartial(object.rateLimit)
+      : undefined;
+    message.responseTimeoutMs = object.responseTimeoutMs ?? 0;
+    message.tunnelTimeoutMs = object.tunnelTimeoutMs ?? 0;
+    message.maintenance = (object.maintenance !== undefined && object.maintenance !== null)
+      ? Page.fromPartial(object.maintenance)
+      : undefined;
+    message.split = object.split?.map((e) => Share.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseShare(): Share {
+  return { service: "", percent: 0, targetPort: 0 };
+}
+
+export const Share: MessageFns<Share> = {
+  encode(message: Share, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.percent !== 0) {
+      writer.uint32(16).uint32(message.percent);
+    }
+    if (message.targetPort !== 0) {
+      writer.uint32(24).uint32(message.targetPort);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Share {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.percent = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.targetPort = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Share {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      percent: isSet(object.percent) ? globalThis.Number(object.percent) : 0,
+      targetPort: isSet(object.targetPort)
+        ? globalThis.Number(object.targetPort)
+        : isSet(object.target_port)
+        ? globalThis.Number(object.target_port)
+        : 0,
+    };
+  },
+
+  toJSON(message: Share): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.percent !== 0) {
+      obj.percent = Math.round(message.percent);
+    }
+    if (message.targetPort !== 0) {
+      obj.targetPort = Math.round(message.targetPort);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Share>): Share {
+    return Share.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Share>): Share {
+    const message = createBaseShare();
+    message.service = object.service ?? "";
+    message.percent = object.percent ?? 0;
+    message.targetPort = object.targetPort ?? 0;
+    return message;
+  },
+};
+
+function createBaseRedirect(): Redirect {
+  return { to: "", whole: false, status: 0 };
+}
+
+export const Redirect: MessageFns<Redirect> = {
+  encode(message: Redirect, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.to !== "") {
+      writer.uint32(10).string(message.to);
+    }
+    if (message.whole !== false) {
+      writer.uint32(16).bool(message.whole);
+    }
+    if (message.status !== 0) {
+      writer.uint32(24).uint32(message.status);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Redirect {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedirect();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.whole = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.status = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Redirect {
+    return {
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      whole: isSet(object.whole) ? globalThis.Boolean(object.whole) : false,
+      status: isSet(object.status) ? globalThis.Number(object.status) : 0,
+    };
+  },
+
+  toJSON(message: Redirect): unknown {
+    const obj: any = {};
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.whole !== false) {
+      obj.whole = message.whole;
+    }
+    if (message.status !== 0) {
+      obj.status = Math.round(message.status);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Redirect>): Redirect {
+    return Redirect.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Redirect>): Redirect {
+    const message = createBaseRedirect();
+    message.to = object.to ?? "";
+    message.whole = object.whole ?? false;
+    message.status = object.status ?? 0;
+    return message;
+  },
+};
+
+function createBaseStrictTransport(): StrictTransport {
+  return { maxAgeS: 0, includeSubdomains: false };
+}
+
+export const StrictTransport: MessageFns<StrictTransport> = {
+  encode(message: StrictTransport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxAgeS !== 0) {
+      writer.uint32(8).uint32(message.maxAgeS);
+    }
+    if (message.includeSubdomains !== false) {
+      writer.uint32(16).bool(message.includeSubdomains);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StrictTransport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStrictTransport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxAgeS = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.includeSubdomains = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StrictTransport {
+    return {
+      maxAgeS: isSet(object.maxAgeS)
+        ? globalThis.Number(object.maxAgeS)
+        : isSet(object.max_age_s)
+        ? globalThis.Number(object.max_age_s)
+        : 0,
+      includeSubdomains: isSet(object.includeSubdomains)
+        ? globalThis.Boolean(object.includeSubdomains)
+        : isSet(object.include_subdomains)
+        ? globalThis.Boolean(object.include_subdomains)
+        : false,
+    };
+  },
+
+  toJSON(message: StrictTransport): unknown {
+    const obj: any = {};
+    if (message.maxAgeS !== 0) {
+      obj.maxAgeS = Math.round(message.maxAgeS);
+    }
+    if (message.includeSubdomains !== false) {
+      obj.includeSubdomains = message.includeSubdomains;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StrictTransport>): StrictTransport {
+    return StrictTransport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StrictTransport>): StrictTransport {
+    const message = createBaseStrictTransport();
+    message.maxAgeS = object.maxAgeS ?? 0;
+    message.includeSubdomains = object.includeSubdomains ?? false;
+    return message;
+  },
+};
+
+function createBaseHeaderChange(): HeaderChange {
+  return { change: undefined };
+}
+
+export const HeaderChange: MessageFns<HeaderChange> = {
+  encode(message: HeaderChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.change?.$case) {
+      case "set":
+        HeaderValue.encode(message.change.value, writer.uint32(10).fork()).join();
+        break;
+      case "add":
+        HeaderValue.encode(message.change.value, writer.uint32(18).fork()).join();
+        break;
+      case "remove":
+        writer.uint32(26).string(message.change.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeaderChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeaderChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.change = { $case: "set", value: HeaderValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.change = { $case: "add", value: HeaderValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.change = { $case: "remove", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeaderChange {
+    return {
+      change: isSet(object.set)
+        ? { $case: "set", value: HeaderValue.fromJSON(object.set) }
+        : isSet(object.add)
+        ? { $case: "add", value: HeaderValue.fromJSON(object.add) }
+        : isSet(object.remove)
+        ? { $case: "remove", value: globalThis.String(object.remove) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: HeaderChange): unknown {
+    const obj: any = {};
+    if (message.change?.$case === "set") {
+      obj.set = HeaderValue.toJSON(message.change.value);
+    } else if (message.change?.$case === "add") {
+      obj.add = HeaderValue.toJSON(message.change.value);
+    } else if (message.change?.$case === "remove") {
+      obj.remove = message.change.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeaderChange>): HeaderChange {
+    return HeaderChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeaderChange>): HeaderChange {
+    const message = createBaseHeaderChange();
+    switch (object.change?.$case) {
+      case "set": {
+        if (object.change?.value !== undefined && object.change?.value !== null) {
+          message.change = { $case: "set", value: HeaderValue.fromPartial(object.change.value) };
+        }
+        break;
+      }
+      case "add": {
+        if (object.change?.value !== undefined && object.change?.value !== null) {
+          message.change = { $case: "add", value: HeaderValue.fromPartial(object.change.value) };
+        }
+        break;
+      }
+      case "remove": {
+        if (object.change?.value !== undefined && object.change?.value !== null) {
+          message.change = { $case: "remove", value: object.change.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseHeaderValue(): HeaderValue {
+  return { name: "", value: "" };
+}
+
+export const HeaderValue: MessageFns<HeaderValue> = {
+  encode(message: HeaderValue, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeaderValue {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeaderValue();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeaderValue {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: HeaderValue): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeaderValue>): HeaderValue {
+    return HeaderValue.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeaderValue>): HeaderValue {
+    const message = createBaseHeaderValue();
+    message.name = object.name ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseBasicAuth(): BasicAuth {
+  return { realm: "", users: [] };
+}
+
+export const BasicAuth: MessageFns<BasicAuth> = {
+  encode(message: BasicAuth, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.realm !== "") {
+      writer.uint32(10).string(message.realm);
+    }
+    for (const v of message.users) {
+      BasicUser.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BasicAuth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBasicAuth();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.realm = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.users.push(BasicUser.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BasicAuth {
+    return {
+      realm: isSet(object.realm) ? globalThis.String(object.realm) : "",
+      users: globalThis.Array.isArray(object?.users) ? object.users.map((e: any) => BasicUser.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: BasicAuth): unknown {
+    const obj: any = {};
+    if (message.realm !== "") {
+      obj.realm = message.realm;
+    }
+    if (message.users?.length) {
+      obj.users = message.users.map((e) => BasicUser.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BasicAuth>): BasicAuth {
+    return BasicAuth.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BasicAuth>): BasicAuth {
+    const message = createBaseBasicAuth();
+    message.realm = object.realm ?? "";
+    message.users = object.users?.map((e) => BasicUser.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBasicUser(): BasicUser {
+  return { name: "", passwordHash: "" };
+}
+
+export const BasicUser: MessageFns<BasicUser> = {
+  encode(message: BasicUser, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.passwordHash !== "") {
+      writer.uint32(18).string(message.passwordHash);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BasicUser {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBasicUser();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.passwordHash = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BasicUser {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      passwordHash: isSet(object.passwordHash)
+        ? globalThis.String(object.passwordHash)
+        : isSet(object.password_hash)
+        ? globalThis.String(object.password_hash)
+        : "",
+    };
+  },
+
+  toJSON(message: BasicUser): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.passwordHash !== "") {
+      obj.passwordHash = message.passwordHash;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BasicUser>): BasicUser {
+    return BasicUser.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BasicUser>): BasicUser {
+    const message = createBaseBasicUser();
+    message.name = object.name ?? "";
+    message.passwordHash = object.passwordHash ?? "";
+    return message;
+  },
+};
+
+function createBaseRateLimit(): RateLimit {
+  return { requests: 0, periodMs: 0 };
+}
+
+export const RateLimit: MessageFns<RateLimit> = {
+  encode(message: RateLimit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requests !== 0) {
+      writer.uint32(8).uint32(message.requests);
+    }
+    if (message.periodMs !== 0) {
+      writer.uint32(16).uint32(message.periodMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RateLimit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRateLimit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requests = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.periodMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RateLimit {
+    return {
+      requests: isSet(object.requests) ? globalThis.Number(object.requests) : 0,
+      periodMs: isSet(object.periodMs)
+        ? globalThis.Number(object.periodMs)
+        : isSet(object.period_ms)
+        ? globalThis.Number(object.period_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: RateLimit): unknown {
+    const obj: any = {};
+    if (message.requests !== 0) {
+      obj.requests = Math.round(message.requests);
+    }
+    if (message.periodMs !== 0) {
+      obj.periodMs = Math.round(message.periodMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RateLimit>): RateLimit {
+    return RateLimit.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RateLimit>): RateLimit {
+    const message = createBaseRateLimit();
+    message.requests = object.requests ?? 0;
+    message.periodMs = object.periodMs ?? 0;
+    return message;
+  },
+};
+
+function createBasePage(): Page {
+  return { body: "", contentType: "", retryAfterS: 0 };
+}
+
+export const Page: MessageFns<Page> = {
+  encode(message: Page, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.body !== "") {
+      writer.uint32(10).string(message.body);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(18).string(message.contentType);
+    }
+    if (message.retryAfterS !== 0) {
+      writer.uint32(24).uint32(message.retryAfterS);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Page {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.body = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.retryAfterS = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Page {
+    return {
+      body: isSet(object.body) ? globalThis.String(object.body) : "",
+      contentType: isSet(object.contentType)
+        ? globalThis.String(object.contentType)
+        : isSet(object.content_type)
+        ? globalThis.String(object.content_type)
+        : "",
+      retryAfterS: isSet(object.retryAfterS)
+        ? globalThis.Number(object.retryAfterS)
+        : isSet(object.retry_after_s)
+        ? globalThis.Number(object.retry_after_s)
+        : 0,
+    };
+  },
+
+  toJSON(message: Page): unknown {
+    const obj: any = {};
+    if (message.body !== "") {
+      obj.body = message.body;
+    }
+    if (message.contentType !== "") {
+      obj.contentType = message.contentType;
+    }
+    if (message.retryAfterS !== 0) {
+      obj.retryAfterS = Math.round(message.retryAfterS);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Page>): Page {
+    return Page.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Page>): Page {
+    const message = createBasePage();
+    message.body = object.body ?? "";
+    message.contentType = object.contentType ?? "";
+    message.retryAfterS = object.retryAfterS ?? 0;
+    return message;
+  },
+};
+
+function createBaseBalancing(): Balancing {
+  return { algorithm: 0, stickyCookie: "", compress: false, sendProxy: false, backups: [], unavailable: undefined };
+}
+
+export const Balancing: MessageFns<Balancing> = {
+  encode(message: Balancing, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.algorithm !== 0) {
+      writer.uint32(8).int32(message.algorithm);
+    }
+    if (message.stickyCookie !== "") {
+      writer.uint32(18).string(message.stickyCookie);
+    }
+    if (message.compress !== false) {
+      writer.uint32(24).bool(message.compress);
+    }
+    if (message.sendProxy !== false) {
+      writer.uint32(32).bool(message.sendProxy);
+    }
+    for (const v of message.backups) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.unavailable !== undefined) {
+      Page.encode(message.unavailable, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Balancing {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBalancing();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.algorithm = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stickyCookie = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.compress = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sendProxy = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.backups.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.unavailable = Page.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Balancing {
+    return {
+      algorithm: isSet(object.algorithm) ? balanceAlgorithmFromJSON(object.algorithm) : 0,
+      stickyCookie: isSet(object.stickyCookie)
+        ? globalThis.String(object.stickyCookie)
+        : isSet(object.sticky_cookie)
+        ? globalThis.String(object.sticky_cookie)
+        : "",
+      compress: isSet(object.compress) ? globalThis.Boolean(object.compress) : false,
+      sendProxy: isSet(object.sendProxy)
+        ? globalThis.Boolean(object.sendProxy)
+        : isSet(object.send_proxy)
+        ? globalThis.Boolean(object.send_proxy)
+        : false,
+      backups: globalThis.Array.isArray(object?.backups) ? object.backups.map((e: any) => globalThis.String(e)) : [],
+      unavailable: isSet(object.unavailable) ? Page.fromJSON(object.unavailable) : undefined,
+    };
+  },
+
+  toJSON(message: Balancing): unknown {
+    const obj: any = {};
+    if (message.algorithm !== 0) {
+      obj.algorithm = balanceAlgorithmToJSON(message.algorithm);
+    }
+    if (message.stickyCookie !== "") {
+      obj.stickyCookie = message.stickyCookie;
+    }
+    if (message.compress !== false) {
+      obj.compress = message.compress;
+    }
+    if (message.sendProxy !== false) {
+      obj.sendProxy = message.sendProxy;
+    }
+    if (message.backups?.length) {
+      obj.backups = message.backups;
+    }
+    if (message.unavailable !== undefined) {
+      obj.unavailable = Page.toJSON(message.unavailable);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Balancing>): Balancing {
+    return Balancing.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Balancing>): Balancing {
+    const message = createBaseBalancing();
+    message.algorithm = object.algorithm ?? 0;
+    message.stickyCookie = object.stickyCookie ?? "";
+    message.compress = object.compress ?? false;
+    message.sendProxy = object.sendProxy ?? false;
+    message.backups = object.backups?.map((e) => e) || [];
+    message.unavailable = (object.unavailable !== undefined && object.unavailable !== null)
+      ? Page.fromPartial(object.unavailable)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseForwarding(): Forwarding {
+  return { trustedUpstreams: [], proxyProtocolPorts: [] };
+}
+
+export const Forwarding: MessageFns<Forwarding> = {
+  encode(message: Forwarding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.trustedUpstreams) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.proxyProtocolPorts.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.proxyProtocolPorts) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Forwarding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForwarding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trustedUpstreams.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.proxyProtocolPorts.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.proxyProtocolPorts.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Forwarding {
+    return {
+      trustedUpstreams: globalThis.Array.isArray(object?.trustedUpstreams)
+        ? object.trustedUpstreams.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.trusted_upstreams)
+        ? object.trusted_upstreams.map((e: any) => globalThis.String(e))
+        : [],
+      proxyProtocolPorts: globalThis.Array.isArray(object?.proxyProtocolPorts)
+        ? object.proxyProtocolPorts.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.proxy_protocol_ports)
+        ? object.proxy_protocol_ports.map((e: any) => globalThis.Number(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Forwarding): unknown {
+    const obj: any = {};
+    if (message.trustedUpstreams?.length) {
+      obj.trustedUpstreams = message.trustedUpstreams;
+    }
+    if (message.proxyProtocolPorts?.length) {
+      obj.proxyProtocolPorts = message.proxyProtocolPorts.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Forwarding>): Forwarding {
+    return Forwarding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Forwarding>): Forwarding {
+    const message = createBaseForwarding();
+    message.trustedUpstreams = object.trustedUpstreams?.map((e) => e) || [];
+    message.proxyProtocolPorts = object.proxyProtocolPorts?.map((e) => e) || [];
     return message;
   },
 };

@@ -8,7 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
 import { ContainerOptions } from "./container_options.ts";
-import { Route } from "./route.ts";
+import { Balancing, Forwarding, Route } from "./route.ts";
 import { TlsSettings } from "./tls.ts";
 
 export const protobufPackage = "fairlead.v1";
@@ -785,7 +785,15 @@ export interface ServiceSpec {
    * How it speaks TLS with clients; only with the role PROXY. Not set: on port 443, if it has that, with the
    * defaults.
    */
-  tls: TlsSettings | undefined;
+  tls:
+    | TlsSettings
+    | undefined;
+  /** How requests are spread over its containers. In the default pool it counts where the services there agree. */
+  balancing:
+    | Balancing
+    | undefined;
+  /** Whom a load balancer believes; only with the role PROXY. */
+  forwarding: Forwarding | undefined;
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -2075,6 +2083,8 @@ function createBaseServiceSpec(): ServiceSpec {
     sequential: false,
     routes: [],
     tls: undefined,
+    balancing: undefined,
+    forwarding: undefined,
   };
 }
 
@@ -2160,6 +2170,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.tls !== undefined) {
       TlsSettings.encode(message.tls, writer.uint32(322).fork()).join();
+    }
+    if (message.balancing !== undefined) {
+      Balancing.encode(message.balancing, writer.uint32(218).fork()).join();
+    }
+    if (message.forwarding !== undefined) {
+      Forwarding.encode(message.forwarding, writer.uint32(226).fork()).join();
     }
     return writer;
   },
@@ -2399,6 +2415,22 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.tls = TlsSettings.decode(reader, reader.uint32());
             continue;
           }
+          case 27: {
+            if (tag !== 218) {
+              break;
+            }
+
+            message.balancing = Balancing.decode(reader, reader.uint32());
+            continue;
+          }
+          case 28: {
+            if (tag !== 226) {
+              break;
+            }
+
+            message.forwarding = Forwarding.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2498,6 +2530,8 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         ? object.routes.map((e: any) => Route.fromJSON(e))
         : [],
       tls: isSet(object.tls) ? TlsSettings.fromJSON(object.tls) : undefined,
+      balancing: isSet(object.balancing) ? Balancing.fromJSON(object.balancing) : undefined,
+      forwarding: isSet(object.forwarding) ? Forwarding.fromJSON(object.forwarding) : undefined,
     };
   },
 
@@ -2596,6 +2630,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.tls !== undefined) {
       obj.tls = TlsSettings.toJSON(message.tls);
     }
+    if (message.balancing !== undefined) {
+      obj.balancing = Balancing.toJSON(message.balancing);
+    }
+    if (message.forwarding !== undefined) {
+      obj.forwarding = Forwarding.toJSON(message.forwarding);
+    }
     return obj;
   },
 
@@ -2657,6 +2697,12 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     message.sequential = object.sequential ?? false;
     message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
     message.tls = (object.tls !== undefined && object.tls !== null) ? TlsSettings.fromPartial(object.tls) : undefined;
+    message.balancing = (object.balancing !== undefined && object.balancing !== null)
+      ? Balancing.fromPartial(object.balancing)
+      : undefined;
+    message.forwarding = (object.forwarding !== undefined && object.forwarding !== null)
+      ? Forwarding.fromPartial(object.forwarding)
+      : undefined;
     return message;
   },
 };

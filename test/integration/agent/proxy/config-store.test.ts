@@ -11,7 +11,7 @@ import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
-import { validRoutes } from '../../../support/routes.ts';
+import { validBalancing, validRoutes } from '../../../support/routes.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const never = new AbortController().signal;
@@ -24,10 +24,13 @@ const port = fc.integer({ min: 1_024, max: 65_535 });
 const protocol = fc.constantFrom('http' as const, 'tcp' as const);
 const structure = fc
   .record({
-    backends: fc.uniqueArray(fc.record({ name, protocol }), {
-      maxLength: 4,
-      selector: (backend) => backend.name,
-    }),
+    backends: fc.uniqueArray(
+      fc.record({ name, protocol, balancing: validBalancing, cookieKey: fc.constant('abc') }),
+      {
+        maxLength: 4,
+        selector: (backend) => backend.name,
+      },
+    ),
     frontends: fc.uniqueArray(
       fc.record({ name, port, protocol, pick: fc.nat(), routes: validRoutes }),
       {
@@ -38,11 +41,12 @@ const structure = fc
   })
   .map(({ backends, frontends }) => ({
     backends,
-    frontends: frontends.map(({ pick, routes, ...frontend }) => ({
-      ...frontend,
+    frontends: frontends.map(({ pick, routes, ...frontend }, index) => ({
+      // No two have one port: that is settled before anything is rendered.
+      ...{ ...frontend, port: 10_000 + index },
       defaultBackend: backends[pick % backends.length]?.name ?? 'nowhere',
       routes: routes.map((route) => ({
-        ...{ id: `web.${route.name}`, route },
+        ...{ id: `web${index}.${route.name}`, route },
         backend: backends[pick % backends.length]?.name ?? 'nowhere',
       })),
     })),
@@ -92,7 +96,7 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
       const configuration = { ...wanted, pages, revision: 'abc', problem: undefined };
       expect(await store.check({ configuration, targets }, never)).toBeUndefined();
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 

@@ -11,6 +11,7 @@ export function aTarget(options: Partial<Target> & Pick<Target, 'id'>): Target {
     drainTimeoutMs: 10_000,
     container: options.id,
     containerId: '',
+    backup: false,
     ...options,
   };
 }

@@ -73,6 +73,10 @@ test('hands requests of a replaced worker to its successor', () => {
     'bind unix@/run/p/h80.sock mode 600 accept-proxy name handoff',
     'monitor-uri /_lb_ping',
     'http-request set-header X-Forwarded-Proto http',
+    'http-request set-header X-Forwarded-For %[src]',
+    'http-request del-header X-Forwarded-Host',
+    'http-request del-header X-Forwarded-Port',
+    'http-request del-header Forwarded',
     'use_backend fairlead-handoff-80 if { stopping } { srv_is_up(fairlead-handoff-80/next) }',
     'default_backend web',
   ]);

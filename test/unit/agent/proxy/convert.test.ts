@@ -45,16 +45,17 @@ test('reads a whole list', () => {
     }),
   );
   expect(problem).toBeUndefined();
+  const plain = { routes: [], acceptProxy: false, trustedUpstreams: [] };
   expect(snapshot).toEqual({
     epoch: 'e',
     version: 3,
     frontends: [
-      { name: 'http', port: 80, protocol: 'http', defaultBackend: 'web', routes: [] },
-      { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db', routes: [] },
+      { name: 'http', port: 80, protocol: 'http', defaultBackend: 'web', ...plain },
+      { name: 'db', port: 5432, protocol: 'tcp', defaultBackend: 'db', ...plain },
     ],
     backends: [
-      { name: 'web', protocol: 'http' },
-      { name: 'db', protocol: 'tcp' },
+      { name: 'web', protocol: 'http', cookieKey: '' },
+      { name: 'db', protocol: 'tcp', cookieKey: '' },
     ],
     targets: [
       { ...target, mode: 'ready' },

@@ -169,7 +169,7 @@ test('the plan brings a HAProxy in any state to the list, and a second plan has 
         const paths = new Set([...wanted.keys(), ...haproxy.servers.keys()]);
 
         const { steps } = planServers(state, paths);
-        for (const command of steps.flatMap(commandsOf)) {
+        for (const command of steps.flatMap((step) => commandsOf(step))) {
           expect(haproxy.run(command)).toBeUndefined();
         }
 

@@ -18,7 +18,7 @@ import {
   ServiceSpec as ProtoSpec,
   UpdateOrder,
 } from '../../../../shared/gen/fairlead/v1/service.ts';
-import { anUpdatePolicy } from '../../../support/builders.ts';
+import { aBalancing, anUpdatePolicy } from '../../../support/builders.ts';
 import { someLimits, someOptions } from '../../../support/container-options.ts';
 import { anySpecs, aProtoSpec, validSpecs } from './specs.ts';
 
@@ -75,6 +75,8 @@ test('fills in every default', () => {
     sequential: false,
     routes: [],
     tls: { ports: [], policy: 'intermediate', clientCertificates: 'none', clientCaPem: '' },
+    balancing: aBalancing(),
+    forwarding: { trustedUpstreams: [], proxyProtocolPorts: [] },
   });
 });
 

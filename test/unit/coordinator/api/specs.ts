@@ -6,7 +6,13 @@ import {
 } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { anyOptions, validOptions } from './option-specs.ts';
 import { anyVolumes, validVolumes } from './volume-specs.ts';
-import { anyRoute, validRoutes } from '../../../support/routes.ts';
+import {
+  anyBalancing,
+  anyForwarding,
+  anyRoute,
+  validBalancing,
+  validRoutes,
+} from '../../../support/routes.ts';
 
 /** A message as a caller sends it, with an image unless told otherwise. */
 export function aProtoSpec(changes: Parameters<typeof ProtoSpec.fromPartial>[0] = {}): ProtoSpec {
@@ -130,8 +136,13 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     apiRole: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const, 40 as const),
     container: fc.option(validOptions, { nil: undefined }),
     ...validVolumes,
-    routes: validRoutes,
     tls: fc.option(validTls, { nil: undefined }),
+    // Hashes of passwords do not come out again.
+    routes: validRoutes.map((routes) =>
+      routes.map((route) => ({ ...route, basicAuth: undefined })),
+    ),
+    balancing: fc.option(validBalancing, { nil: undefined }),
+    forwarding: fc.constant(undefined),
   })
   .map((spec) => ({
     ...spec,
@@ -199,6 +210,8 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
     }),
     { nil: undefined },
   ),
+  balancing: fc.option(anyBalancing, { nil: undefined }),
+  forwarding: fc.option(anyForwarding, { nil: undefined }),
   strategy: anyEnum,
   restart: anyEnum,
   restartLimit: anyNumber,

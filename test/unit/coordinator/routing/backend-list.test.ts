@@ -6,7 +6,7 @@ import {
   type ListDelta,
   type ListSnapshot,
 } from '../../../../coordinator/routing/backend-list.ts';
-import { aTarget, containerId } from '../../../support/builders.ts';
+import { aBackend, aTarget, containerId } from '../../../support/builders.ts';
 
 const structure = { frontends: [], backends: [], memberships: new Map() };
 const web = containerId('web-1');
@@ -77,13 +77,13 @@ describe('its structure', () => {
     const before = list.plan;
     expect(list.restructure({ ...structure })).toBe(false);
     expect(list.plan).toBe(before);
-    expect(list.restructure({ ...structure, backends: [{ name: 'a', mode: 'http' }] })).toBe(true);
+    expect(list.restructure({ ...structure, backends: [aBackend('a')] })).toBe(true);
     expect(list.plan).not.toBe(before);
   });
 
   test('has a version of its own when it changes, with no target in what changed', () => {
     const list = new BackendList(structure);
-    list.restructure({ ...structure, backends: [{ name: 'a', mode: 'http' }] });
+    list.restructure({ ...structure, backends: [aBackend('a')] });
     expect(list.changesSince(0)).toEqual({
       ...{ kind: 'delta', baseVersion: 0, version: 1 },
       ...{ targets: [], removedTargetIds: [] },

@@ -6,7 +6,7 @@ import {
   type TargetObservation,
 } from '../../../../coordinator/routing/proxy-record.ts';
 import type { ProxyId, SessionId } from '../../../../shared/ids.ts';
-import { aTarget, containerId, serviceId } from '../../../support/builders.ts';
+import { aBackend, aTarget, containerId, serviceId } from '../../../support/builders.ts';
 
 const web = containerId('web-1');
 const structure = { frontends: [], backends: [], memberships: new Map() };
@@ -68,7 +68,7 @@ describe('what a proxy is sent', () => {
     expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
     record.resync();
     expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
-    list.restructure({ ...structure, backends: [{ name: 'other', mode: 'http' }] });
+    list.restructure({ ...structure, backends: [aBackend('other')] });
     expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
     expect(record.nextMessage(list)).toBeNull();
   });

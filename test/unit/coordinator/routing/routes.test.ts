@@ -8,6 +8,7 @@ import {
   targetsOf,
 } from '../../../../coordinator/routing/routes.ts';
 import {
+  aBalancing,
   aBinding,
   aContainer,
   aDefinition,
@@ -56,6 +57,7 @@ describe('a container', () => {
       mode: 'ready',
       drainTimeoutMs: 30_000,
       leaving: false,
+      backup: false,
     });
   });
 
@@ -195,6 +197,36 @@ describe('a load balancer', () => {
       ['default', 9000],
       ['db.8080.tcp', 8080],
     ]);
+  });
+
+  test('leads a part of the requests to another service, and gives backups a place', () => {
+    const green = routed('green', { hosts: ['green.test'] });
+    const split = [
+      { service: 'green', percent: 10, targetPort: 0 },
+      { service: 'gone', percent: 5, targetPort: 0 },
+    ];
+    const blue = routed('blue', { split });
+    const standby = aService({ name: 'standby' });
+    const balancing = aBalancing({ backups: ['standby'] });
+    const backed = { ...blue, spec: { ...blue.spec, balancing } };
+    const { frontends, memberships, backends } = plan(backed, green, standby);
+    const [route] = frontends[0]?.routes ?? [];
+    expect(route).toMatchObject({
+      ...{ id: 'blue.1', backend: 'blue.8080' },
+      split: [{ backend: 'green.8080', percent: 10 }],
+    });
+    expect(memberships.get(standby.id)).toMatchObject([
+      { backend: 'blue.8080', port: 80, backup: true },
+    ]);
+    expect(backends.map(({ name }) => name)).not.toContain('default');
+  });
+
+  test('takes settings of the default pool where its services agree', () => {
+    const sticky = aBalancing({ stickyCookie: 'SRV' });
+    const one = aService({ name: 'one', spec: aSpec({ balancing: sticky }) });
+    const two = aService({ name: 'two', spec: aSpec({ balancing: sticky }) });
+    expect(plan(one, two).backends[0]?.balancing).toEqual(sticky);
+    expect(plan(one, aService()).backends[0]?.balancing).toEqual(aBalancing());
   });
 
   test('has routes for one port at that port alone', () => {

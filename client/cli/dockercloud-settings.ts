@@ -1,0 +1,244 @@
+import { Route, RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
+import { namedRoute } from './route-values.ts';
+
+/** Flags that stand for what settings of dockercloud/haproxy say, and what became of each. */
+export interface ImportedSettings {
+  readonly flags: {
+    readonly route?: readonly (readonly Route[])[];
+    readonly balance?: string;
+    readonly sticky?: string;
+    readonly compress?: boolean;
+    readonly proxyProtocol?: readonly number[];
+    readonly env?: readonly (readonly [string, string])[];
+  };
+  /** A line for each setting. */
+  readonly report: readonly string[];
+}
+
+type Settings = ReadonlyMap<string, string>;
+
+const algorithms: Readonly<Record<string, string>> = {
+  roundrobin: 'round-robin',
+  'static-rr': 'round-robin',
+  leastconn: 'least-connections',
+  random: 'random',
+  source: 'source',
+  uri: 'uri',
+};
+
+/** What to do instead, for settings that have no counterpart that is the same. */
+const advice: Readonly<Record<string, string>> = {
+  EXCLUDE_PORTS: 'a service without routes takes requests at its first TCP port alone',
+  EXCLUDE_BASIC_AUTH: 'passwords are asked by route alone',
+  EXTRA_ROUTE_SETTINGS: 'lines of HAProxy are not taken; see the flags of routes and balancing',
+  EXTRA_SETTINGS: 'lines of HAProxy are not taken; see the flags of routes and balancing',
+  EXTRA_GLOBAL_SETTINGS: 'lines of HAProxy are not taken',
+  EXTRA_DEFAULT_SETTINGS: 'lines of HAProxy are not taken',
+  OPTION: 'options of HAProxy are not taken; requests are repeated where that is safe',
+  HEALTH_CHECK: 'containers are checked by their readiness, and by HAProxy; see --readiness',
+  HTTP_CHECK: 'give the path to --readiness http:/path',
+  FAILOVER: 'give the service that this one stands in for --backup and the name of this one',
+  DEFAULT_SSL_CERT: 'give the certificate to the coordinator',
+  SSL_CERT: 'give the certificate to the coordinator',
+  EXTRA_SSL_CERTS: 'give the certificates to the coordinator',
+  CERT_FOLDER: 'give the certificates to the coordinator',
+  CA_CERT: 'clients with certificates are a setting of TLS of the load balancer',
+  HTTP_BASIC_AUTH: 'give the routes of the services behind basicAuth, with hashes of the passwords',
+  HTTP_BASIC_AUTH_SECURE: 'give the routes of the services behind basicAuth',
+  TIMEOUT: 'give routes timeout= and tunnel=',
+  MODE: 'give routes kind=tcp',
+  MONITOR_URI: 'every HTTP port answers /_lb_ping',
+  RELOAD_TIMEOUT:
+    'an old process of HAProxy ends when its last connection does, after 10 minutes at most',
+  RSYSLOG_DESTINATION: 'access logs go to standard output: FAIRLEAD_PROXY_ACCESS_LOG=on',
+  NBPROC: 'HAProxy has a thread for each processor',
+  SKIP_FORWARDED_PROTO: 'name who is believed with --trust-upstream',
+  FORCE_DEFAULT_BACKEND: 'what no route takes goes to the services without routes',
+  SSL_BIND_OPTIONS: 'what TLS may be is a setting of the load balancer',
+  SSL_BIND_CIPHERS: 'what TLS may be is a setting of the load balancer',
+  ADDITIONAL_SERVICES: 'link to them',
+};
+
+/** Settings whose names go on. */
+const prefixes = ['ADDITIONAL_BACKEND_', 'EXTRA_FRONTEND_SETTINGS_'];
+
+/**
+ * Reads the variables by which dockercloud/haproxy was set, of the service behind or of the proxy itself, and
+ * says of each what became of it. They stay variables of the containers too.
+ */
+export function importDockercloud(
+  variables: readonly (readonly [string, string])[],
+): ImportedSettings {
+  const settings: Settings = new Map(
+    variables.map(([name, value]) => [name.toUpperCase(), value.trim()]),
+  );
+  const report: string[] = [];
+  const taken = (name: string, as: string) => report.push(`${name}: taken over as ${as}`);
+  const left = (name: string, why: string) => report.push(`${name}: not taken over: ${why}`);
+  const given = { settings, taken, left };
+  const routes = [...virtualHosts(given), ...tcpPorts(given)];
+  const flags = {
+    ...(routes.length === 0 ? {} : { route: [routes] }),
+    ...balancing(given),
+    ...proxySettings(given),
+  };
+  for (const name of settings.keys()) {
+    const known = advice[name] ?? advice[name.replace(/_FILE$/, '')];
+    if (known !== undefined) left(name, known);
+    else if (prefixes.some((prefix) => name.startsWith(prefix))) {
+      left(name, 'lines of HAProxy are not taken');
+    }
+  }
+  return { flags, report };
+}
+
+interface Given {
+  readonly settings: Settings;
+  readonly taken: (name: string, as: string) => void;
+  readonly left: (name: string, why: string) => void;
+}
+
+function virtualHosts({ settings, taken, left }: Given): Route[] {
+  const common = commonOf(settings);
+  const routes = new Map<string, Route>();
+  for (const text of listIn(settings.get('VIRTUAL_HOST'))) {
+    const route = virtualHost(text);
+    if (typeof route === 'string') {
+      left('VIRTUAL_HOST', `${text}: ${route}`);
+      continue;
+    }
+    const named = namedRoute({ ...route, ...common });
+    if (!routes.has(named.name)) taken('VIRTUAL_HOST', `the route ${named.name} for ${text}`);
+    routes.set(named.name, named);
+  }
+  for (const name of ['FORCE_SSL', 'HSTS_MAX_AGE', 'VIRTUAL_HOST_WEIGHT']) {
+    if (!settings.has(name)) continue;
+    if (routes.size === 0) left(name, 'there is no VIRTUAL_HOST that it is for');
+    else taken(name, 'a setting of these routes');
+  }
+  return [...routes.values()];
+}
+
+/** What is set once for all hosts. */
+function commonOf(settings: Settings): Partial<Route> {
+  const hsts = /^(\d{1,9})s?$/.exec(settings.get('HSTS_MAX_AGE') ?? '')?.[1];
+  const weight = Number(settings.get('VIRTUAL_HOST_WEIGHT') ?? 0);
+  return {
+    forceHttps: (settings.get('FORCE_SSL') ?? '') !== '',
+    priority: Number.isInteger(weight) ? Math.max(-1_000, Math.min(1_000, weight)) : 0,
+    strictTransport:
+      hsts === undefined ? undefined : { maxAgeS: Number(hsts), includeSubdomains: true },
+  };
+}
+
+/** `[scheme://]host[:port][/path]`, or why it cannot be a route. */
+function virtualHost(text: string): Route | string {
+  const match = /^(?:(https?|wss?):\/\/)?([^:/]*)(?::(\d{1,5}))?(\/.*)?$/i.exec(text);
+  if (match === null) return 'it is not scheme://host:port/path';
+  const [, , host = '', port = '', path = ''] = match;
+  const wrong = wildcardRule(host, path);
+  if (wrong !== undefined) return wrong;
+  return {
+    ...Route.create(),
+    // At its usual ports a host is the same service whether or not it comes in TLS.
+    port: ['80', '443'].includes(port) ? 0 : Number(port),
+    hosts: ['*', ''].includes(host) ? [] : [host],
+    paths: ['/*', ''].includes(path) ? [] : [path],
+  };
+}
+
+function wildcardRule(host: string, path: string): string | undefined {
+  if (host !== '*' && host.replace(/^\*\./, '').includes('*')) {
+    return 'a wildcard can only be everything before a dot';
+  }
+  return path.replace(/\/\*$/, '').includes('*')
+    ? 'a wildcard can only end a path, as /*'
+    : undefined;
+}
+
+function tcpPorts({ settings, taken, left }: Given): Route[] {
+  return listIn(settings.get('TCP_PORTS')).flatMap((text) => {
+    const [number = '', tls] = text.split('/');
+    if (!/^\d{1,5}$/.test(number)) {
+      left('TCP_PORTS', `${text} is no port`);
+      return [];
+    }
+    if (tls !== undefined) {
+      left('TCP_PORTS', `${text}: TLS of a port is a setting of the load balancer`);
+      return [];
+    }
+    const port = Number(number);
+    taken('TCP_PORTS', `a route for the bytes of port ${number}`);
+    return [namedRoute({ ...Route.create(), kind: RouteKind.TCP, port, targetPort: port })];
+  });
+}
+
+function balancing(given: Given): ImportedSettings['flags'] {
+  const compress = (given.settings.get('GZIP_COMPRESSION_TYPE') ?? '') !== '';
+  if (compress) given.taken('GZIP_COMPRESSION_TYPE', '--compress, which has types of its own');
+  return { ...algorithmOf(given), ...stickyOf(given), ...(compress ? { compress } : {}) };
+}
+
+function algorithmOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
+  const value = settings.get('BALANCE');
+  if (value === undefined) return {};
+  const balance = algorithms[value.split(' ')[0] ?? ''];
+  if (balance === undefined) {
+    left('BALANCE', `${value} is not there`);
+    return {};
+  }
+  taken('BALANCE', `--balance ${balance}`);
+  return { balance };
+}
+
+function stickyOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
+  const words = settings.get('COOKIE')?.split(/\s+/) ?? [];
+  const [sticky = ''] = words;
+  if (words.includes('insert')) {
+    taken('COOKIE', `--sticky ${sticky}; its values are others`);
+    return { sticky };
+  }
+  if (words.length > 0) left('COOKIE', 'only cookies that HAProxy inserts are there');
+  return {};
+}
+
+const variables = new Map([
+  ['MAXCONN', 'FAIRLEAD_PROXY_MAX_CONNECTIONS'],
+  ['STATS_AUTH', 'FAIRLEAD_PROXY_STATS_AUTH'],
+  ['STATS_PORT', 'FAIRLEAD_PROXY_STATS_PORT'],
+]);
+
+/** Settings of the proxy itself. */
+function proxySettings({ settings, taken, left }: Given): ImportedSettings['flags'] {
+  const env = [...variables].flatMap(([name, variable]): [string, string][] => {
+    const value = settings.get(name);
+    if (value === undefined || value === '') return [];
+    if (name === 'STATS_AUTH' && value === 'stats:stats') {
+      left(name, 'everybody knows this password');
+      return [];
+    }
+    taken(name, variable);
+    return [[variable, value]];
+  });
+  const proxyProtocol = listIn(settings.get('EXTRA_BIND_SETTINGS')).flatMap((text) => {
+    const [, port = ''] = /^(\d{1,5}):accept-proxy$/.exec(text.replaceAll(' ', '')) ?? [];
+    if (port === '') {
+      left('EXTRA_BIND_SETTINGS', `${text}: words of HAProxy are not taken, but for accept-proxy`);
+      return [];
+    }
+    taken('EXTRA_BIND_SETTINGS', `--proxy-protocol ${port}`);
+    return [Number(port)];
+  });
+  return {
+    ...(env.length === 0 ? {} : { env }),
+    ...(proxyProtocol.length === 0 ? {} : { proxyProtocol }),
+  };
+}
+
+/** Entries between commas; `\,` is a comma in one. */
+function listIn(text = ''): string[] {
+  return text
+    .split(/(?<!\\),/)
+    .map((entry) => entry.replaceAll('\\,', ',').trim())
+    .filter((entry) => entry !== '');
+}

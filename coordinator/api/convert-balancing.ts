@@ -1,0 +1,89 @@
+import type { FieldViolation } from '../../shared/errors.ts';
+import {
+  BalanceAlgorithm,
+  type Balancing as ProtoBalancing,
+  type Forwarding as ProtoForwarding,
+} from '../../shared/gen/fairlead/v1/route.ts';
+import type { Balancing, Forwarding } from '../../shared/routing.ts';
+import { networksFromProto, pageFromProto } from './convert-policies.ts';
+import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
+import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
+
+const algorithms: EnumWords<BalanceAlgorithm, Balancing['algorithm']> = [
+  [BalanceAlgorithm.ROUND_ROBIN, 'round-robin'],
+  [BalanceAlgorithm.LEAST_CONNECTIONS, 'least-connections'],
+  [BalanceAlgorithm.RANDOM, 'random'],
+  [BalanceAlgorithm.SOURCE, 'source'],
+  [BalanceAlgorithm.URI, 'uri'],
+];
+
+/** How requests are spread; without a message in turn. */
+export function balancingFromProto(
+  balancing: ProtoBalancing | undefined,
+  field: string,
+  into: FieldViolation[],
+): Balancing {
+  const { stickyCookie = '', compress = false, sendProxy = false } = balancing ?? {};
+  const { backups = [], algorithm = BalanceAlgorithm.UNSPECIFIED } = balancing ?? {};
+  if (stickyCookie !== '' && !/^[A-Za-z0-9_-]{1,50}$/.test(stickyCookie)) {
+    const rule = `must be at most 50 letters, digits, "_" and "-", and is ${quote(stickyCookie)}`;
+    into.push({ field: `${field}.sticky_cookie`, rule });
+  }
+  validateCount(backups.length, { max: 10, field: `${field}.backups` }, into);
+  validateUnique(backups, { field: `${field}.backups`, what: 'service' }, into);
+  for (const [index, name] of backups.entries()) {
+    validateName(name, `${field}.backups[${index}]`, into);
+  }
+  return {
+    ...{ stickyCookie, compress, sendProxy },
+    algorithm: wordOf(algorithms, algorithm),
+    backups: [...backups],
+    unavailable: pageFromProto(balancing?.unavailable, `${field}.unavailable`, into),
+  };
+}
+
+/** The message of how requests are spread. */
+export function balancingToProto(balancing: Balancing): ProtoBalancing {
+  return {
+    ...balancing,
+    algorithm: numberOf(algorithms, balancing.algorithm),
+    backups: [...balancing.backups],
+    unavailable: balancing.unavailable ?? undefined,
+  };
+}
+
+/** Whom a load balancer believes; without a message nobody. */
+export function forwardingFromProto(
+  forwarding: ProtoForwarding | undefined,
+  { field, isLoadBalancer }: { readonly field: string; readonly isLoadBalancer: boolean },
+  into: FieldViolation[],
+): Forwarding {
+  const { trustedUpstreams = [], proxyProtocolPorts = [] } = forwarding ?? {};
+  if (!isLoadBalancer && trustedUpstreams.length + proxyProtocolPorts.length > 0) {
+    into.push({ field, rule: 'must only be set with the role PROXY' });
+  }
+  validateCount(
+    proxyProtocolPorts.length,
+    { max: 100, field: `${field}.proxy_protocol_ports` },
+    into,
+  );
+  for (const [index, port] of proxyProtocolPorts.entries()) {
+    const at = `${field}.proxy_protocol_ports[${index}]`;
+    validateRange(port, { min: 1, max: 65_535, field: at }, into);
+  }
+  return {
+    trustedUpstreams: networksFromProto(trustedUpstreams, `${field}.trusted_upstreams`, into),
+    proxyProtocolPorts: [...proxyProtocolPorts],
+  };
+}
+
+/** The message of whom a load balancer believes. */
+export function forwardingToProto({
+  trustedUpstreams,
+  proxyProtocolPorts,
+}: Forwarding): ProtoForwarding {
+  return {
+    trustedUpstreams: [...trustedUpstreams],
+    proxyProtocolPorts: [...proxyProtocolPorts],
+  };
+}

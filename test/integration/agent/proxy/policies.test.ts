@@ -1,0 +1,473 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { request, type IncomingHttpHeaders } from 'node:http';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { expect, test } from 'vitest';
+import { BalanceAlgorithm, type DeepPartial } from '../../../../shared/gen/fairlead/v1/route.ts';
+import {
+  FrontendMode,
+  type BackendSnapshot,
+} from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  HaproxyDirectory,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** One request on a connection of its own, from an address of the loopback network. */
+async function ask(
+  port: number,
+  host: string,
+  {
+    from = '127.0.0.1',
+    path = '/',
+    headers = {},
+  }: { from?: string; path?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  return await new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', localAddress: from, port, path, agent: false };
+    request({ ...options, headers: { ...headers, host } }, (response) => {
+      let body = '';
+      response.setEncoding('latin1');
+      response.on('data', (chunk: string) => (body += chunk));
+      response.on('end', () => {
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body });
+      });
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
+  await eventually(() => {
+    expect(coordinator.status?.message).toBe('');
+    expect(coordinator.appliedVersion).toBe(version);
+  });
+}
+
+/** A route for each host of that name. */
+function routesOf(routes: Record<string, Partial<Route>>, to = 'web') {
+  return Object.entries(routes).map(([name, route]) => ({
+    ...{ id: `web.${name}`, backend: to, split: [] },
+    route: aProtoRoute({ ...route, hosts: [`${name}.test`] }),
+  }));
+}
+
+function hashOf(password: string): string {
+  return execFileSync('openssl', ['passwd', '-6', '-salt', 'saltsalt', password], {
+    encoding: 'utf8',
+  }).trim();
+}
+
+test('does with the requests of each route what it says', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using directory = new HaproxyDirectory();
+  const page = {
+    body: '<h1>"back\' %[src] soon</h1>\n',
+    contentType: 'text/html; charset=utf-8',
+    retryAfterS: 60,
+  };
+  const routes = routesOf({
+    whole: { redirect: { to: 'https://new.test/%[src]', whole: true, status: 301 } },
+    prefix: { redirect: { to: 'https://new.test/base/', whole: false, status: 307 } },
+    secure: { forceHttps: true, strictTransport: { maxAgeS: 100, includeSubdomains: true } },
+    headers: {
+      requestHeaders: [
+        { change: { $case: 'set', value: { name: 'X-Set', value: 'it\'s %[src] "}"' } } },
+        { change: { $case: 'remove', value: 'X-Gone' } },
+        { change: { $case: 'add', value: { name: 'X-More', value: '2' } } },
+      ],
+      responseHeaders: [
+        { change: { $case: 'set', value: { name: 'X-Answer', value: '100% $HOME' } } },
+      ],
+    },
+    locked: {
+      basicAuth: { realm: 'my "shop"', users: [{ name: 'joe', passwordHash: hashOf('pa:ss') }] },
+    },
+    inside: { allow: ['127.0.0.0/24', '2001:db8::/32'], deny: ['127.0.0.9'] },
+    limited: { rateLimit: { requests: 3, periodMs: 10_000 } },
+    closed: { maintenance: page },
+    quiet: { maintenance: { body: '', contentType: '', retryAfterS: 0 } },
+    hurried: { responseTimeoutMs: 300 },
+  });
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes }],
+      targets: [aTarget({ id: 'web-1.a.1', port: web.port })],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+
+  const whole = await ask(port, 'whole.test', { path: '/a?b' });
+  expect([whole.status, whole.headers.location]).toEqual([301, 'https://new.test/%[src]']);
+  const prefix = await ask(port, 'prefix.test', { path: '/a?b' });
+  expect([prefix.status, prefix.headers.location]).toEqual([307, 'https://new.test/base/a?b']);
+  const secure = await ask(port, 'secure.test', {
+    path: '/x?y',
+    headers: { 'x-forwarded-proto': 'https' },
+  });
+  expect([secure.status, secure.headers.location]).toEqual([308, 'https://secure.test/x?y']);
+  expect(secure.headers['strict-transport-security']).toBeUndefined();
+
+  const changed = await ask(port, 'headers.test', {
+    headers: { 'x-gone': '1', 'x-more': '1', 'x-set': '0' },
+  });
+  expect(changed.headers['x-answer']).toBe('100% $HOME');
+  expect(web.headers.at(-1)).toMatchObject({ 'x-set': 'it\'s %[src] "}"', 'x-more': '1, 2' });
+  expect(web.headers.at(-1)).not.toHaveProperty('x-gone');
+
+  const locked = await ask(port, 'locked.test');
+  expect([locked.status, locked.headers['www-authenticate']]).toEqual([
+    401,
+    'Basic realm="my shop"',
+  ]);
+  const login = (text: string) => ({
+    headers: { authorization: `Basic ${Buffer.from(text).toString('base64')}` },
+  });
+  expect((await ask(port, 'locked.test', login('joe:pa:ss'))).status).toBe(200);
+  expect((await ask(port, 'locked.test', login('joe:wrong'))).status).toBe(401);
+
+  expect((await ask(port, 'inside.test')).status).toBe(200);
+  expect((await ask(port, 'inside.test', { from: '127.0.0.9' })).status).toBe(403);
+  const pretended = { from: '127.0.1.1', headers: { 'x-forwarded-for': '127.0.0.1' } };
+  expect((await ask(port, 'inside.test', pretended)).status).toBe(403);
+
+  const limited = [];
+  for (let count = 0; count < 5; count++) limited.push((await ask(port, 'limited.test')).status);
+  expect(limited).toEqual([200, 200, 200, 429, 429]);
+  expect((await ask(port, 'limited.test', { from: '127.0.0.2' })).status).toBe(200);
+
+  const closed = await ask(port, 'closed.test');
+  expect(closed).toMatchObject({ status: 503, body: page.body });
+  expect(closed.headers).toMatchObject({ 'content-type': page.contentType, 'retry-after': '60' });
+  expect((await ask(port, 'quiet.test')).body).toBe('closed for maintenance\n');
+  expect((await ask(port, 'hurried.test', { path: '/slow' })).status).toBe(504);
+
+  const spoofed = {
+    ...{ 'x-forwarded-for': '1.1.1.1', 'x-forwarded-proto': 'https' },
+    ...{ 'x-forwarded-host': 'a.test', forwarded: 'for=1.1.1.1' },
+  };
+  expect((await ask(port, 'other.test', { headers: spoofed })).status).toBe(200);
+  const seen = web.headers.at(-1);
+  expect(seen).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' });
+  expect(Object.keys(seen ?? {})).not.toEqual(expect.arrayContaining(['forwarded']));
+  expect(seen).not.toHaveProperty('x-forwarded-host');
+});
+
+test('believes what trusted upstreams say of clients, and nobody else', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using directory = new HaproxyDirectory();
+  const trusted = {
+    ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+    trustedUpstreams: ['127.0.0.3'],
+    routes: routesOf({
+      inside: { allow: ['10.0.0.0/8'] },
+      secure: { forceHttps: true, strictTransport: { maxAgeS: 9, includeSubdomains: false } },
+    }),
+  };
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [trusted],
+      targets: [aTarget({ id: 'web-1.a.1', port: web.port })],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const headers = { 'x-forwarded-for': '1.1.1.1, 10.1.1.1', 'x-forwarded-proto': 'https' };
+  expect((await ask(port, 'inside.test', { from: '127.0.0.3', headers })).status).toBe(200);
+  expect(web.headers.at(-1)).toMatchObject({
+    ...{ 'x-forwarded-for': '1.1.1.1, 10.1.1.1, 127.0.0.3', 'x-forwarded-proto': 'https' },
+  });
+  expect((await ask(port, 'inside.test', { headers })).status).toBe(403);
+  const secure = await ask(port, 'secure.test', { from: '127.0.0.3', headers });
+  expect(secure.status).toBe(200);
+  expect(secure.headers['strict-transport-security']).toBe('max-age=9');
+  expect((await ask(port, 'secure.test', { headers })).status).toBe(308);
+});
+
+/** A list of one backend with two servers, and what is said of it. */
+function balanced(
+  port: number,
+  [one, two]: readonly [TestBackend, TestBackend],
+  balancing: NonNullable<DeepPartial<BackendSnapshot>['backends']>[number]['balancing'],
+  changes: {
+    readonly version?: number;
+    readonly oneMode?: TargetMode;
+    readonly backup?: boolean;
+  } = {},
+) {
+  return aSnapshot(port, {
+    version: changes.version ?? 1,
+    frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' }],
+    backends: [{ name: 'web', mode: FrontendMode.HTTP, balancing, cookieKey: 'abc' }],
+    targets: [
+      aTarget({ id: 'web-1.a.1', port: one.port, mode: changes.oneMode ?? TargetMode.READY }),
+      aTarget({ id: 'web-2.a.1', port: two.port, backup: changes.backup ?? false }),
+    ],
+  });
+}
+
+test('keeps a client at its server by a cookie, moves it when that goes, and compresses', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using directory = new HaproxyDirectory();
+  const unavailable = { body: 'nobody\n', contentType: 'text/plain', retryAfterS: 5 };
+  const balancing = { stickyCookie: 'SRV', compress: true, unavailable };
+  await using coordinator = await FakeProxyCoordinator.start(balanced(port, [one, two], balancing));
+  const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
+  await using _agent = new RunningProxyAgent(config);
+  await applied(coordinator, 1);
+  const cookieOf = ({ headers }: Answer) => headers['set-cookie']?.[0]?.split(';')[0] ?? '';
+  let first = await ask(port, 'a.test');
+  while (first.body !== 'one') first = await ask(port, 'a.test');
+  const cookie = cookieOf(first);
+  expect(cookie).toMatch(/^SRV=[0-9a-f]+$/);
+  for (let count = 0; count < 4; count++) {
+    expect((await ask(port, 'a.test', { headers: { cookie } })).body).toBe('one');
+  }
+  const drain = aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN });
+  await applied(coordinator, coordinator.change([drain]));
+  const moved = await ask(port, 'a.test', { headers: { cookie } });
+  expect(moved.body).toBe('two');
+  await eventually(() => {
+    expect(coordinator.target('web-1.a.1')).toMatchObject({ drained: true });
+  });
+  // A server that was added at run time has a cookie of its own too, and the others keep theirs.
+  const third = aTarget({ id: 'web-3.a.1', port: one.port });
+  await applied(coordinator, coordinator.change([third], ['web-1.a.1']));
+  const kept = cookieOf(moved);
+  expect((await ask(port, 'a.test', { headers: { cookie: kept } })).body).toBe('two');
+  let next = await ask(port, 'a.test');
+  while (next.body !== 'one') next = await ask(port, 'a.test');
+  expect((await ask(port, 'a.test', { headers: { cookie: cookieOf(next) } })).body).toBe('one');
+
+  const plain = { headers: { 'accept-encoding': 'gzip' }, path: '/text' };
+  expect((await ask(port, 'a.test', plain)).headers['content-encoding']).toBe('gzip');
+  await applied(coordinator, coordinator.change([], ['web-3.a.1', 'web-2.a.1']));
+  const nobody = await ask(port, 'a.test');
+  expect([nobody.status, nobody.body, nobody.headers['retry-after']]).toEqual([
+    503,
+    'nobody\n',
+    '5',
+  ]);
+});
+
+test('balances as it is told, and gives backups requests only when nothing else is there', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using directory = new HaproxyDirectory();
+  const by = (algorithm: BalanceAlgorithm, version: number, backup = false) =>
+    balanced(port, [one, two], { algorithm }, { version, backup });
+  await using coordinator = await FakeProxyCoordinator.start(by(BalanceAlgorithm.URI, 1));
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const bodies = async (paths: readonly string[], from = '127.0.0.1') => {
+    const answers = [];
+    for (const path of paths) answers.push((await ask(port, 'a.test', { path, from })).body);
+    return new Set(answers);
+  };
+  expect((await bodies(Array(6).fill('/same'))).size).toBe(1);
+  expect((await bodies(Array.from({ length: 40 }, (_, n) => `/${n}`))).size).toBe(2);
+  coordinator.replace(by(BalanceAlgorithm.SOURCE, 2));
+  await applied(coordinator, 2);
+  expect((await bodies(Array.from({ length: 20 }, (_, n) => `/${n}`))).size).toBe(1);
+  coordinator.replace(by(BalanceAlgorithm.LEAST_CONNECTIONS, 3, true));
+  await applied(coordinator, 3);
+  expect(await bodies(Array(6).fill('/'))).toEqual(new Set(['one']));
+  const drain = aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN });
+  await applied(coordinator, coordinator.change([drain]));
+  expect(await bodies(Array(3).fill('/'))).toEqual(new Set(['two']));
+});
+
+test('splits the requests of a route, and changes the parts without a reload', async () => {
+  const port = await freePort();
+  await using blue = await TestBackend.start('blue');
+  await using green = await TestBackend.start('green');
+  await using directory = new HaproxyDirectory();
+  const list = (version: number, percent: number) =>
+    aSnapshot(port, {
+      version,
+      frontends: [
+        {
+          ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'default' },
+          routes: [
+            {
+              ...{ id: 'blue.1', backend: 'blue', route: aProtoRoute() },
+              split: percent === 0 ? [] : [{ backend: 'green', percent }],
+            },
+          ],
+        },
+      ],
+      backends: [
+        { name: 'blue', mode: FrontendMode.HTTP },
+        { name: 'green', mode: FrontendMode.HTTP },
+      ],
+      targets: [
+        aTarget({ id: 'blue-1', backend: 'blue', port: blue.port }),
+        aTarget({ id: 'green-1', backend: 'green', port: green.port }),
+      ],
+    });
+  await using coordinator = await FakeProxyCoordinator.start(list(1, 0));
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const { pid } = await directory.info();
+  const shareOfGreen = async () => {
+    const before = green.requests;
+    for (let count = 0; count < 200; count++) await ask(port, 'a.test');
+    return green.requests - before;
+  };
+  expect(await shareOfGreen()).toBe(0);
+  coordinator.replace(list(2, 30));
+  await applied(coordinator, 2);
+  const some = await shareOfGreen();
+  expect(some).toBeGreaterThan(20);
+  expect(some).toBeLessThan(120);
+  coordinator.replace(list(3, 100));
+  await applied(coordinator, 3);
+  expect(await shareOfGreen()).toBe(200);
+  expect((await directory.info()).pid).toBe(pid);
+});
+
+test('passes connections on as they are, by port and by the name in TLS, with the PROXY protocol', async () => {
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  await using plain = await ByteServer.start('plain');
+  await using shop = await ByteServer.start('shop');
+  await using rest = await ByteServer.start('rest');
+  await using directory = new HaproxyDirectory();
+  const passed = { kind: 30 as const, port: tlsPort };
+  const tcp = FrontendMode.TCP;
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [
+        {
+          ...{ name: 'tcp', port, mode: tcp, defaultBackend: 'plain', acceptProxy: true },
+          routes: [
+            {
+              ...{ id: 'plain.1', backend: 'plain' },
+              route: aProtoRoute({ kind: 20, port, deny: ['192.0.2.9'] }),
+            },
+          ],
+        },
+        {
+          ...{ name: 'tls', port: tlsPort, mode: tcp, defaultBackend: 'rest' },
+          routes: [
+            {
+              id: 'shop.1',
+              backend: 'shop',
+              route: aProtoRoute({ ...passed, hosts: ['*.shop.test'] }),
+            },
+            { id: 'rest.1', backend: 'rest', route: aProtoRoute({ ...passed }) },
+          ],
+        },
+      ],
+      backends: [
+        { name: 'plain', mode: tcp, balancing: { sendProxy: true } },
+        { name: 'shop', mode: tcp },
+        { name: 'rest', mode: tcp },
+      ],
+      targets: [
+        aTarget({ id: 'plain-1', backend: 'plain', port: plain.port }),
+        aTarget({ id: 'shop-1', backend: 'shop', port: shop.port }),
+        aTarget({ id: 'rest-1', backend: 'rest', port: rest.port }),
+      ],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const header = (from: string) => `PROXY TCP4 ${from} 192.0.2.1 1234 80\r\n`;
+  expect(await talk(port, Buffer.from(`${header('192.0.2.7')}hello`))).toBe('plain');
+  expect(plain.received.subarray(0, 12).toString('latin1')).toBe('\r\n\r\n\0\r\nQUIT\n');
+  expect([...plain.received.subarray(16, 20)]).toEqual([192, 0, 2, 7]);
+  expect(await talk(port, Buffer.from(`${header('192.0.2.9')}hello`))).toBe('');
+  expect(await talk(tlsPort, clientHello('www.shop.test'))).toBe('shop');
+  expect(await talk(tlsPort, clientHello('WWW.Shop.test'))).toBe('shop');
+  expect(await talk(tlsPort, clientHello('other.test'))).toBe('rest');
+});
+
+/** Answers the first bytes of every connection with its name, and ends it. */
+class ByteServer implements AsyncDisposable {
+  received: Buffer = Buffer.alloc(0);
+  readonly #server = createServer();
+
+  static async start(name: string): Promise<ByteServer> {
+    const server = new ByteServer();
+    server.#server.on('connection', (socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.once('data', (data: Buffer) => {
+        server.received = data;
+        socket.end(name);
+      });
+    });
+    server.#server.listen(0, '127.0.0.1');
+    await once(server.#server, 'listening');
+    return server;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
+
+/** What comes back for some bytes until the connection ends. */
+async function talk(port: number, bytes: Buffer): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => socket.destroy());
+  let answer = '';
+  socket.on('data', (data) => (answer += data.toString('latin1')));
+  socket.write(bytes);
+  await once(socket, 'close');
+  return answer;
+}
+
+/** The first message of a TLS client that asks for a host. */
+function clientHello(host: string): Buffer {
+  const u16 = (value: number) => [value >> 8, value & 0xff];
+  const name = [...Buffer.from(host)];
+  const list = [0, ...u16(name.length), ...name];
+  const extension = [0, 0, ...u16(list.length + 2), ...u16(list.length), ...list];
+  const body = [
+    ...[3, 3, ...Array<number>(32).fill(7), 0, ...u16(2), 0x13, 0x01, 1, 0],
+    ...u16(extension.length),
+    ...extension,
+  ];
+  const message = [1, 0, ...u16(body.length), ...body];
+  return Buffer.from([22, 3, 1, ...u16(message.length), ...message]);
+}

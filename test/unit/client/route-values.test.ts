@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest';
+import { importDockercloud } from '../../../client/cli/dockercloud-settings.ts';
+import { readRoutes } from '../../../client/cli/route-values.ts';
+import { Route } from '../../../shared/gen/fairlead/v1/route.ts';
+
+const aRoute = (changes: Partial<Route>) => ({ ...Route.create(), ...changes });
+
+test.each<[string, Partial<Route>]>([
+  ['shop.test', { name: 'shop-test', hosts: ['shop.test'] }],
+  ['*', { name: 'all' }],
+  ['/api/*', { name: 'api', paths: ['/api/*'] }],
+  [
+    '*.shop.test/a,path=/b,to=8080,port=443,replace=/,priority=-5',
+    {
+      ...{ name: 'shop-test-a-b', hosts: ['*.shop.test'], paths: ['/a', '/b'] },
+      ...{ targetPort: 8080, port: 443, replacePath: '/', priority: -5 },
+    },
+  ],
+  ['kind=tcp,port=5432', { name: 'port-5432', kind: 20, port: 5432 }],
+  [
+    'a.test,name=x,method=GET,header=X-A:b:c,header=Cookie,rate=5/1m,timeout=2m,split=b:10%',
+    {
+      ...{ name: 'x', hosts: ['a.test'], methods: ['GET'], responseTimeoutMs: 120_000 },
+      headers: [
+        { name: 'X-A', kind: 10, value: 'b:c' },
+        { name: 'Cookie', kind: 40, value: '' },
+      ],
+      rateLimit: { requests: 5, periodMs: 60_000 },
+      split: [{ service: 'b', percent: 10, targetPort: 0 }],
+    },
+  ],
+])('reads the route %s', (text, changes) => {
+  expect(readRoutes(text)).toEqual([aRoute(changes)]);
+});
+
+test.each(['a.test,colour=red', 'a.test,port=x', 'kind=udp', 'a.test,__proto__=1', '@/nowhere'])(
+  'refuses the route %s',
+  (text) => {
+    expect(() => readRoutes(text)).toThrow(/A route is|cannot be read/);
+  },
+);
+
+test('turns settings of dockercloud/haproxy into flags, and says what became of each', () => {
+  const { flags, report } = importDockercloud([
+    [
+      'VIRTUAL_HOST',
+      'a.test, https://a.test:443/api/*,ws://*.b.test:8080/x, www.a*.test, */c/*.php',
+    ],
+    ['virtual_host_weight', '7'],
+    ['FORCE_SSL', 'yes'],
+    ['HSTS_MAX_AGE', '300'],
+    ['TCP_PORTS', '9000, 2222/ssl'],
+    ['BALANCE', 'leastconn'],
+    ['COOKIE', 'SRV insert indirect nocache'],
+    ['GZIP_COMPRESSION_TYPE', 'text/html'],
+    ['EXTRA_SETTINGS', 'timeout server 1h'],
+    ['MAXCONN', '100'],
+    ['STATS_AUTH', 'stats:stats'],
+    ['EXTRA_BIND_SETTINGS', '80:accept-proxy, 443:name x'],
+    ['COLOUR', 'green'],
+  ]);
+  const common = {
+    ...{ priority: 7, forceHttps: true },
+    strictTransport: { maxAgeS: 300, includeSubdomains: true },
+  };
+  expect(flags).toEqual({
+    route: [
+      [
+        aRoute({ ...common, name: 'a-test', hosts: ['a.test'] }),
+        aRoute({ ...common, name: 'a-test-api', hosts: ['a.test'], paths: ['/api/*'] }),
+        aRoute({ ...common, name: 'b-test-x', hosts: ['*.b.test'], paths: ['/x'], port: 8080 }),
+        aRoute({ name: 'port-9000', kind: 20, port: 9000, targetPort: 9000 }),
+      ],
+    ],
+    ...{ balance: 'least-connections', sticky: 'SRV', compress: true, proxyProtocol: [80] },
+    env: [['FAIRLEAD_PROXY_MAX_CONNECTIONS', '100']],
+  });
+  const about = (name: string) => report.filter((line) => line.startsWith(`${name}: `));
+  expect(about('VIRTUAL_HOST')).toHaveLength(5);
+  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(6);
+  expect(report.some((line) => line.includes('COLOUR'))).toBe(false);
+});

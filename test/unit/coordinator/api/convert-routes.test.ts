@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest';
+import { mergeSpec, specFromProto, specToProto } from '../../../../coordinator/api/convert-spec.ts';
+import type { FieldViolation } from '../../../../shared/errors.ts';
+import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
+import { ServiceSpec, type DeepPartial } from '../../../../shared/gen/fairlead/v1/service.ts';
+
+const ports = [{ containerPort: 8080 }, { containerPort: 53, protocol: 20 as const }];
+
+function read(spec: DeepPartial<ServiceSpec>) {
+  const violations: FieldViolation[] = [];
+  const result = specFromProto(
+    ServiceSpec.fromPartial({ image: 'web', ports, ...spec }),
+    'spec',
+    violations,
+  );
+  return { spec: result, violations };
+}
+
+const refusals = (spec: DeepPartial<ServiceSpec>) =>
+  read(spec).violations.map(({ field, rule }) => `${field} ${rule}`);
+
+const hash = `$6$salt$${'a'.repeat(86)}`;
+
+test.each<[string, DeepPartial<Route>]>([
+  ['spec.routes[0].target_port must be one of the TCP ports 8080', { targetPort: 9000 }],
+  ['spec.routes[0].target_port must be one of the TCP ports 8080', { targetPort: 53 }],
+  ['spec.routes[0].hosts[0] must be a host', { hosts: ['a.test:80'] }],
+  ['spec.routes[0].hosts[0] must be a host', { hosts: ['a b'] }],
+  ['spec.routes[0].hosts[0] must be a host', { hosts: ['a.*.test'] }],
+  ['spec.routes[0].hosts[1] has the same host', { hosts: ['A.test', 'a.test'] }],
+  ['spec.routes[0].paths[0] must begin with "/"', { paths: ['api'] }],
+  ['spec.routes[0].paths[0] must begin with "/"', { paths: ['/a b'] }],
+  ['spec.routes[0].paths[0] must begin with "/"', { paths: ['/a\n/b'] }],
+  ['spec.routes[0].paths[0] must have "*" only', { paths: ['/*/a'] }],
+  ['spec.routes[0].replace_path must only be set together', { replacePath: '/' }],
+  ['spec.routes[0].methods[0] must be upper-case letters', { methods: ['get'] }],
+  ['spec.routes[0].headers[0].name must be', { headers: [{ name: 'a b' }] }],
+  ['spec.routes[0].priority must be a whole number', { priority: 1_001 }],
+  ['spec.routes[0].port is required', { kind: 20 }],
+  ['spec.routes[0].paths must only be set with', { kind: 30, port: 1, paths: ['/'] }],
+  ['spec.routes[0].rate_limit must only', { kind: 20, port: 1, rateLimit: { requests: 1 } }],
+  ['spec.routes[0].redirect.to must be a URL', { redirect: { to: 'javascript:1' } }],
+  ['spec.routes[0].redirect.status must be one of', { redirect: { to: '/', status: 200 } }],
+  ['spec.routes[0].allow[0] must be an address', { allow: ['10.0.0.0/33'] }],
+  ['spec.routes[0].deny[0] must be an address', { deny: ['fe80::1%eth0'] }],
+  ['spec.routes[0].basic_auth.users is required', { basicAuth: {} }],
+  [
+    'spec.routes[0].basic_auth.users[0].password_hash must be a hash',
+    { basicAuth: { users: [{ name: 'joe', passwordHash: 'plain' }] } },
+  ],
+  [
+    'spec.routes[0].request_headers[0].set.name must not be host',
+    { requestHeaders: [{ change: { $case: 'set', value: { name: 'Host', value: 'a' } } }] },
+  ],
+  [
+    'spec.routes[0].split must not add up to more than 100',
+    {
+      split: [
+        { service: 'a', percent: 60 },
+        { service: 'b', percent: 60 },
+      ],
+    },
+  ],
+])('refuses %s', (words, route) => {
+  const found = refusals({ routes: [route] });
+  expect(found.some((each) => each.startsWith(words))).toBe(true);
+  expect(found.join()).not.toContain('plain');
+});
+
+test('refuses routes that nothing tells apart, and those of a load balancer', () => {
+  expect(refusals({ routes: [{ hosts: ['a'] }, { hosts: ['a', 'b'] }] })).toEqual([
+    'spec.routes[1] matches the same requests as spec.routes[0]: give them different priorities',
+  ]);
+  expect(refusals({ apiRole: 20, routes: [{}] }).join()).toContain('spec.routes must be empty');
+  expect(refusals({ forwarding: { trustedUpstreams: ['::1'] } })).toEqual([
+    'spec.forwarding must only be set with the role PROXY',
+  ]);
+});
+
+test('shows no hash of a password, and keeps it when a change leaves it empty', () => {
+  const users = [{ name: 'joe', passwordHash: hash }];
+  const { spec, violations } = read({ routes: [{ name: 'x', basicAuth: { users } }] });
+  expect(violations).toEqual([]);
+  const shown = specToProto(spec);
+  expect(JSON.stringify(shown)).not.toContain(hash);
+  expect(shown.routes[0]?.basicAuth?.users).toEqual([{ name: 'joe', passwordHash: '' }]);
+  const into: FieldViolation[] = [];
+  expect(mergeSpec(spec, shown, [], into)).toEqual(spec);
+  expect(mergeSpec(spec, shown, ['routes'], into)).toEqual(spec);
+  expect(mergeSpec(spec, ServiceSpec.fromPartial({ replicas: 2 }), ['replicas'], into)).toEqual({
+    ...{ ...spec, replicas: 2 },
+  });
+  expect(into).toEqual([]);
+});
