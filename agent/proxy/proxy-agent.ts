@@ -91,15 +91,7 @@ async function build(
   paths: StatePaths,
 ): Promise<Parts> {
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
-  const haproxy = new HaproxyProcess(
-    paths,
-    {
-      binary: config.haproxy,
-      ...{ commandTimeoutMs, startTimeoutMs, capabilitiesOf },
-      sharesOutput: config.accessLog,
-    },
-    { clock, log: log.child({ component: 'haproxy' }) },
-  );
+  const haproxy = haproxyOf(config, { clock, log, capabilitiesOf }, paths);
   const settings = { ...config, ipv6: await hasIpv6() };
   const configStore = new ConfigStore(paths, settings, haproxy);
   const listFile = new ListFile(paths.list, log);
@@ -145,6 +137,18 @@ async function build(
     config,
   );
   return { haproxy, configStore, listFile, outbox, driver, certificates, enrolment, session };
+}
+
+function haproxyOf(
+  { haproxy: binary, accessLog: sharesOutput }: ProxyAgentConfig,
+  { clock, log, capabilitiesOf }: Pick<ProxyAgentDeps, 'clock' | 'log' | 'capabilitiesOf'>,
+  paths: StatePaths,
+): HaproxyProcess {
+  return new HaproxyProcess(
+    paths,
+    { binary, commandTimeoutMs, startTimeoutMs, capabilitiesOf, sharesOutput },
+    { clock, log: log.child({ component: 'haproxy' }) },
+  );
 }
 
 async function openCertificates(
