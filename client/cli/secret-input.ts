@@ -31,8 +31,9 @@ async function type(
   stderr: SecretStreams['stderr'],
   signal: AbortSignal,
 ): Promise<string> {
-  stderr.write(prompt);
+  // First: who types as soon as they are asked is not shown either.
   terminal.setRawMode(true).setEncoding('utf8');
+  stderr.write(prompt);
   let typed = '';
   try {
     return await new Promise((resolve, reject) => {
