@@ -41,6 +41,8 @@ const backoff = { minMs: 200, maxMs: 10_000 };
  * engine takes down the network of a container whose process ended.
  */
 const quietMs = 30;
+/** How long after an end by containerd the engine may take to tell of it, some 40 ms as a rule. */
+const untilToldMs = 1_000;
 
 /**
  * Takes one container to its wanted state: observe, advance, act, until nothing is left to do; then
@@ -73,8 +75,8 @@ export class ContainerController {
   #hasJustReported = false;
   /** The last end of a process that the engine may not know of yet. */
   #exit: ProcessExit | undefined;
-  /** The process ended, and the engine was not asked since. */
-  #hasJustEnded = false;
+  /** The process ended: how long the engine is to be left alone, unless it has news. */
+  #restMs = 0;
   /** The load balancers have drained this process, which lives no more. */
   #isDrained = false;
   /** Its process was told to end so that it starts again: until it does, it may return. */
@@ -134,9 +136,11 @@ export class ContainerController {
     if (known !== undefined && known.engineId !== event.engineId) return;
     this.#events++;
     if (event.kind === 'signalled') this.#patience.signalled(event.signalNumber);
+    // News of anything else is looked at now, however short a time after an end.
+    this.#restMs = 0;
     if (event.kind === 'ended' && known !== undefined) {
       this.#accept(afterEnd(known, event));
-      this.#hasJustEnded = true;
+      this.#restMs = quietMs;
       this.#decide();
     }
     this.#wakeup.notify();
@@ -148,7 +152,7 @@ export class ContainerController {
     if (known?.pid !== exit.pid) return;
     this.#exit = exit;
     this.#accept(known);
-    this.#hasJustEnded = true;
+    this.#restMs = untilToldMs;
     this.#decide();
     this.#wakeup.notify();
   }
@@ -208,11 +212,16 @@ export class ContainerController {
     await setImmediate();
   }
 
-  /** Returns sooner if there is news: the engine restarts what it restarts within some 100 ms. */
+  /**
+   * Returns sooner if there is news: the engine restarts what it restarts within some 100 ms, and answers no
+   * question about it meanwhile.
+   */
   async #letEngineTidy(signal: AbortSignal): Promise<void> {
-    if (!this.#hasJustEnded) return;
-    this.#hasJustEnded = false;
-    await this.#wakeup.waitFor(quietMs, this.#deps.clock, signal);
+    while (this.#restMs > 0 && !signal.aborted) {
+      const restMs = this.#restMs;
+      this.#restMs = 0;
+      await this.#wakeup.waitFor(restMs, this.#deps.clock, signal);
+    }
   }
 
   async #observe(signal: AbortSignal): Promise<void> {

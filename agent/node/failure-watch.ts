@@ -14,6 +14,8 @@ export interface FailureWatchDeps {
 
 /** First the balancers hear of the end, and the engine tidies up. */
 const restMs = 250;
+/** An engine that restarts it answers only then, just when the balancers are to hear of that. */
+const restartMs = 1_000;
 /** One that fails again and again is told of no more often. */
 const againMs = 10_000;
 /** Until it is told without lines: whoever waits for its removal is not to wait for an engine that hangs. */
@@ -61,7 +63,7 @@ export class FailureWatch {
     this.#seenAtMs = clock.monotonic();
     this.#due = { engine, hasEnded: true };
     this.#timer?.[Symbol.dispose]();
-    this.#timer = clock.after(restMs, () => {
+    this.#timer = clock.after(isLast ? restMs : restartMs, () => {
       this.#begin();
     });
   }

@@ -56,7 +56,7 @@ test('a failure is told once, a while after it, with what that process wrote', a
   log = [written('cannot bind', 90), written('next try', 400)];
   watch.follow(crashed(0, 100, 'restarting'), true);
   watch.follow(crashed(0, 100, 'restarting'), true);
-  await clock.advance(249);
+  await clock.advance(999);
   expect(told).toEqual([]);
   await clock.advance(1);
   watch.follow(crashed(0, 100, 'restarting'), true);

@@ -111,6 +111,16 @@ describe('a worker', () => {
     ]);
   });
 
+  test('looks at once at a process that was started again, however short a time after its end', async () => {
+    await follow();
+    await order(assignment(1, 'running'));
+    engine.end(engineIdOf(1), 137, 'restarting');
+    engine.run(engineIdOf(1));
+    const { startedAt: second } = engine.containers.get(engineIdOf(1))!;
+    await clock.settle();
+    expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready', startedAt: second });
+  });
+
   describe('a process whose end containerd tells of', () => {
     const exitOf = (number: number, change: Partial<ProcessExit> = {}): ProcessExit => {
       const engineId = engineIdOf(number);
@@ -136,6 +146,22 @@ describe('a worker', () => {
       engine.run(engineId);
       await clock.settle();
       expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+    });
+
+    test('is not asked of the engine before that tells of it too', async () => {
+      await follow();
+      await order(assignment(1, 'running'));
+      engine.hold.add('inspect');
+      worker.handleExit(exitOf(1));
+      await clock.advance(500);
+      expect(engine.held).toEqual([]);
+      engine.end(engineIdOf(1), 137, 'restarting');
+      await clock.advance(20);
+      expect(engine.held).toEqual([]);
+      await clock.advance(20);
+      expect(engine.held).toHaveLength(1);
+      engine.hold.clear();
+      engine.release();
     });
 
     test('is told of too late, or of a container that is not ours, and changes nothing', async () => {
