@@ -12,28 +12,40 @@ export interface Clock {
   after(ms: number, listener: () => void): Disposable;
 }
 
+/** A timer of the runtime that is set for longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   sleep(ms, signal) {
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      const timer = startTimer(ms, () => {
         subscription[Symbol.dispose]();
         resolve();
-      }, ms);
+      });
       const subscription = onAbort(signal, () => {
-        clearTimeout(timer);
+        timer[Symbol.dispose]();
         resolve();
       });
     });
   },
-  after(ms, listener) {
-    const timer = setTimeout(listener, ms);
-    return {
-      [Symbol.dispose]() {
-        clearTimeout(timer);
-      },
-    };
-  },
+  after: startTimer,
 };
+
+function startTimer(ms: number, listener: () => void): Disposable {
+  let timer: NodeJS.Timeout;
+  const start = (leftMs: number) => {
+    timer =
+      leftMs > longestTimerMs
+        ? setTimeout(start, longestTimerMs, leftMs - longestTimerMs)
+        : setTimeout(listener, leftMs);
+  };
+  start(ms);
+  return {
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+    },
+  };
+}

@@ -37,8 +37,6 @@ const maxTailOfService = 10_000;
 const maxTailOfContainer = 100_000;
 /** What was written before the end of a range may arrive so much later. */
 const arrivalMs = 1_000;
-/** What a timer can wait. */
-const maxWaitMs = 2 ** 31 - 1;
 
 /** What one call reads. */
 interface Reading {
@@ -167,8 +165,8 @@ function readRange(
 
 /** How long it may go on. */
 function timeLeft({ follow, untilMs }: LogRange, nowMs: number): number {
-  if (!follow || untilMs === null) return maxWaitMs;
-  return Math.min(maxWaitMs, Math.max(0, untilMs - nowMs) + arrivalMs);
+  if (!follow || untilMs === null) return Infinity;
+  return Math.max(0, untilMs - nowMs) + arrivalMs;
 }
 
 function unreadable({ name }: Container, why: string): DomainError {
