@@ -35,7 +35,10 @@ export function undoingOf({
   method,
   roll,
   moves,
-}: Pick<Action, 'method' | 'roll' | 'moves'>): Undoing | null {
+  before,
+}: Pick<Action, 'method' | 'roll' | 'moves' | 'before'>): Undoing | null {
   if (roll !== null || moves?.kind === 'rebalance') return 'leave';
-  return undoings[method] ?? null;
+  const undoing = undoings[method] ?? null;
+  // One of a version that did not note what was before; of what is created there is nothing before.
+  return undoing === 'service' && before === null && method !== 'CreateService' ? null : undoing;
 }

@@ -72,8 +72,9 @@ export class CancelApi {
     if (replayed !== undefined) {
       return answer(cancelled, { action: actionToProto(replayed), plan: undefined });
     }
-    // Whoever may do something may call it off.
-    authorize(`/fairlead.v1.ControlService/${cancelled.method}`, call.principal);
+    // Whoever may do something may call it off; to call that off in turn may bring a definition back.
+    const method = cancelled.method === 'CancelAction' ? 'UpdateService' : cancelled.method;
+    authorize(`/fairlead.v1.ControlService/${method}`, call.principal);
     const done = this.#cancel(cancelled, { request, options }, call);
     return answer(this.#deps.store.actions.get(cancelled.id) ?? cancelled, done);
   }
@@ -87,7 +88,7 @@ export class CancelApi {
       case 'drain':
         return this.#perform(cancelled, asked, call, this.#undoDrain(cancelled, call));
       case 'leave':
-        requireUnlimited(call, 'cancel what is done to a fleet');
+        if (cancelled.roll !== null) requireUnlimited(call, 'cancel what is done to a fleet');
         return this.#perform(cancelled, asked, call, {
           what: 'what has not begun is left as it is',
           write: () => undefined,

@@ -3,7 +3,13 @@ import { DomainError } from '../../shared/errors.ts';
 import type { Action, Container, Node, NodeCluster, Service, Token } from '../model.ts';
 import type { Certificate } from '../tls-model.ts';
 import type { Store } from '../store/store.ts';
-import { requireClusters, requireScope, requireUnlimited } from './authorization.ts';
+import {
+  inClusters,
+  inScope,
+  requireClusters,
+  requireScope,
+  requireUnlimited,
+} from './authorization.ts';
 import type { Call } from './call.ts';
 
 /** Finds what requests name, within the caller's scope; throws 'not-found' or 'forbidden'. */
@@ -88,17 +94,31 @@ export class Lookup {
   action(call: Call, id: string): Action {
     const action = this.#store.actions.get(required(id, 'action') as Action['id']);
     if (action === undefined) throw notFound('action', id);
-    const serviceId = this.serviceOf(action);
-    const service = serviceId === null ? undefined : this.#store.services.get(serviceId);
-    if (service === undefined) requireUnlimited(call, 'see this action');
-    else requireScope(call, service);
+    if (!this.reaches(call, action)) requireUnlimited(call, 'see this action');
     return action;
   }
 
-  /** The service that an action is on, or on a container of. */
-  serviceOf({ serviceId, targetKind, targetId }: Action): ServiceId | null {
-    if (serviceId !== null || targetKind !== 'container') return serviceId;
-    return this.#store.containers.get(targetId as ContainerId)?.serviceId ?? null;
+  /** Whether the caller's token reaches all that an action is about: its services, or its node. */
+  reaches(call: Pick<Call, 'principal'>, action: Action): boolean {
+    const { scope, clusters } = call.principal;
+    if (scope === null) return true;
+    if (action.targetKind === 'node') {
+      const node = this.#store.nodes.get(action.targetId as Node['id']);
+      return clusters !== null && node !== undefined && inClusters(call, node.clusterId);
+    }
+    const services = this.#servicesOf(action);
+    return services.length > 0 && services.every((id) => inScope(call, id));
+  }
+
+  /** The services that an action is on, on a container of, or moves containers of. */
+  #servicesOf({ serviceId, targetKind, targetId, moves }: Action): ServiceId[] {
+    if (serviceId !== null) return [serviceId];
+    if (targetKind === 'container') {
+      const container = this.#store.containers.get(targetId as ContainerId);
+      return container === undefined ? [] : [container.serviceId];
+    }
+    const moved = moves?.members.map((move) => move.serviceId) ?? [];
+    return targetKind === 'service' ? [targetId as ServiceId, ...moved] : moved;
   }
 }
 

@@ -3,7 +3,7 @@ import type * as proto from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import type { Action, Service } from '../model.ts';
+import type { Service } from '../model.ts';
 import type { ServiceId } from '../../shared/ids.ts';
 import type { Routing } from '../routing/routing.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
@@ -124,7 +124,7 @@ export class QueryApi {
     throwIfInvalid(violations);
     const actions = [...this.#deps.store.actions.values()]
       .reverse()
-      .filter((action) => this.#reaches(action, call))
+      .filter((action) => this.#deps.lookup.reaches(call, action))
       .filter(({ targetId, targetName }) => [targetId, targetName, ''].includes(request.target))
       .map((action) => actionFor(call, actionToProto(action)))
       .filter(({ state }) => !request.inProgress || state === ActionState.IN_PROGRESS)
@@ -270,12 +270,6 @@ export class QueryApi {
     for await (const { objects, ...rest } of watch({ topic, cursor, list, changes, clock }, call)) {
       yield { ...rest, ...({ [topic]: objects } as Named<Key, T>) };
     }
-  }
-
-  #reaches(action: Action, call: Call): boolean {
-    if (call.principal.scope === null) return true;
-    const serviceId = this.#deps.lookup.serviceOf(action);
-    return serviceId !== null && inScope(call, serviceId);
   }
 
   #requireEventScope(objectId: string, call: Call): void {

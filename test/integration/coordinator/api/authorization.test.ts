@@ -299,6 +299,26 @@ function furnish(stateDir: string): string {
       ...{ state: 'succeeded', message: '', principal: 'admin', peer: '', requestId: '' },
       ...{ timeline: [], startedAtMs: 0, endedAtMs: 0 },
     });
+    const ended = {
+      ...({
+        roll: null,
+        before: null,
+        state: 'succeeded',
+        message: '',
+        principal: 'admin',
+      } as const),
+      ...{ peer: '', requestId: '', serviceId: null, timeline: [], startedAtMs: 0, endedAtMs: 0 },
+    };
+    tx.actions.put({
+      ...{ ...ended, id: 'drain' as ActionId, method: 'DrainNode', targetKind: 'node' },
+      ...{ targetId: 'a'.repeat(32), targetName: 'node-1' },
+      moves: { kind: 'drain', parallelism: 1, members: [] },
+    });
+    tx.actions.put({
+      ...{ ...ended, id: 'rebalance' as ActionId, method: 'RebalanceServices' },
+      ...{ targetKind: 'service', targetId: 'web-id', targetName: 'web' },
+      moves: { kind: 'rebalance', parallelism: 1, members: [] },
+    });
     const put = (name: string, token: Partial<Token>) => {
       tx.tokens.put(aToken({ id: idOf(name), name, hash: hashSecret(secret), ...token }));
     };
@@ -499,6 +519,20 @@ test('an administrator of a node cluster takes no node out of it, nor puts it el
     expect(await update('admin', cluster), cluster).toBe('let in');
   }
   expect(await update('adminOfEdge', 'edge')).toBe('let in');
+});
+
+test('what moves containers is seen by those who reach all that it is about', async () => {
+  const path = '/fairlead.v1.ControlService/GetAction';
+  const seenBy = async (action: string) => {
+    const callers = [...people, ...limited, ...ofEdge, ...ofFar];
+    const outcomes = callers.map(async (who) => [who, await httpOutcomeOf(path, { action }, who)]);
+    return (await Promise.all(outcomes))
+      .filter(([, outcome]) => outcome === 'let in')
+      .map(([who]) => who);
+  };
+  expect(await seenBy('drain')).toEqual([...people, ...ofEdge]);
+  const ofWeb = whoReadsWeb.filter((who) => !proxies.includes(who));
+  expect((await seenBy('rebalance')).sort()).toEqual([...ofWeb].sort());
 });
 
 describe('over gRPC', () => {
