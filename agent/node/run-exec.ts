@@ -62,16 +62,19 @@ export async function* runExec(
   }
 }
 
-/** Never rejects: what cannot be given to a command that has ended is nobody's loss. */
+/**
+ * Never rejects: what a command cannot be given, as a signal where it has no shell or anything once it has
+ * ended, is left out, and what comes after it is taken all the same.
+ */
 async function feed(
   exec: DockerExec,
   inputs: AsyncIterable<ExecInput>,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    for await (const input of inputs) await give(exec, input, signal);
+    for await (const input of inputs) await give(exec, input, signal).catch(() => undefined);
   } catch {
-    // The command ended, or whoever sent it went away: its output tells.
+    // Whoever sent it went away.
   }
 }
 

@@ -14,6 +14,10 @@ const nothing = Buffer.alloc(0);
 const maxPositions = 1_024;
 const timeForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/;
 
+/** What a Timestamp may be. */
+const firstMs = Date.parse('0001-01-01T00:00:00Z');
+const lastMs = Date.parse('9999-12-31T23:59:59.999Z');
+
 /** What requests for logs have in common. */
 interface RangeRequest {
   readonly follow: boolean;
@@ -28,6 +32,8 @@ export function rangeFromProto(
   into: FieldViolation[],
 ): LogRange {
   validateRange(tail ?? 0, { min: 0, max: maxTail, field: 'tail' }, into);
+  validateTime(since, 'since', into);
+  validateTime(until, 'until', into);
   if (since !== undefined && until !== undefined && since >= until) {
     into.push({ field: 'until', rule: 'must be later than since' });
   }
@@ -37,6 +43,12 @@ export function rangeFromProto(
     sinceMs: since?.getTime() ?? null,
     untilMs: until?.getTime() ?? null,
   };
+}
+
+function validateTime(time: Date | undefined, field: string, into: FieldViolation[]): void {
+  const ms = time?.getTime() ?? 0;
+  if (ms >= firstMs && ms <= lastMs) return;
+  into.push({ field, rule: 'must be a time between the years 1 and 9999' });
 }
 
 /** Where to go on, by the id of the container. */

@@ -27,6 +27,14 @@ test('of a range everything that is wrong is told at once', () => {
   expect(violations.map(({ field }) => field)).toEqual(['tail', 'until', 'after[0].time']);
 });
 
+test.each([9e15, -1e14, NaN])('a time of %d ms is no time', (ms) => {
+  const violations: FieldViolation[] = [];
+  const time = new Date(ms);
+  rangeFromProto({ follow: true, since: time, until: undefined }, 10, violations);
+  rangeFromProto({ follow: true, since: undefined, until: time }, 10, violations);
+  expect(violations.map(({ field }) => field)).toEqual(['since', 'until']);
+});
+
 test('a place that is not known is left out', () => {
   const known = { containerId: 'a', time: timeAt(1), lines: 3 };
   const positions = positionsFromProto([known, { containerId: 'b', time: '', lines: 0 }], []);
