@@ -4,6 +4,7 @@ import { DomainError } from '../../shared/errors.ts';
 
 /** HAProxy understood the command and refused it, or does not know it. */
 export interface Refusal {
+  /** Its first line. */
   readonly command: string;
   /** HAProxy's words. */
   readonly message: string;
@@ -88,7 +89,7 @@ export class RuntimeClient implements Disposable {
   async query(command: string): Promise<string> {
     const [reply] = await this.sendAll([command]);
     if (reply?.refusal !== undefined) {
-      throw new DomainError('precondition', `HAProxy refused "${command}": ${reply.text}`, {
+      throw new DomainError('precondition', `HAProxy refused "${nameOf(command)}": ${reply.text}`, {
         reason: 'HAPROXY_REFUSED',
       });
     }
@@ -106,7 +107,7 @@ export class RuntimeClient implements Disposable {
       const timer = setTimeout(() => {
         this.#socket.destroy(
           new Error(
-            `HAProxy did not answer "${commands[0] ?? ''}" within ${this.#options.timeoutMs} ms`,
+            `HAProxy did not answer "${nameOf(commands[0] ?? '')}" within ${this.#options.timeoutMs} ms`,
           ),
         );
       }, this.#options.timeoutMs);
@@ -233,5 +234,13 @@ function readReply(command: string, raw: string): Reply {
   const text = raw.replace(/^(?:\+ )+/, '').trim();
   const refused = /^\[[0-3]\]:/.test(text) || text.includes('Unknown command');
   const words = text.replace(/^\[\d\]: */, '');
-  return { text: words, refusal: refused ? { command, message: words } : undefined };
+  return {
+    text: words,
+    refusal: refused ? { command: nameOf(command), message: words } : undefined,
+  };
+}
+
+/** What a command is called in errors and logs: its first line. A payload, of which some hold keys, comes after. */
+function nameOf(command: string): string {
+  return command.split('\n', 1)[0] ?? '';
 }

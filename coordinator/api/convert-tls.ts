@@ -99,7 +99,7 @@ function authoritiesFromProto(
   validateText(text, { maxBytes: maxAuthorityBytes, field, line: false }, into);
   if (blocks.length === 0)
     into.push({ field, rule: 'is required: certificates of authorities, PEM' });
-  for (const [index, block] of blocks.entries()) {
+  for (const [index, block] of blocks.slice(0, maxAuthorities).entries()) {
     if (kindOf(block) === 'certificate' && isAuthority(block.text)) continue;
     into.push({ field, rule: `must be certificates of authorities: number ${index + 1} is none` });
   }

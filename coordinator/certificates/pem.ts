@@ -8,7 +8,8 @@ export interface PemBlock {
   readonly encrypted: boolean;
 }
 
-const blockPattern = /-----BEGIN ([A-Z0-9 ]+)-----([\s\S]*?)-----END \1-----/g;
+/** One pass over the text, whatever is in it: a pattern of a whole block would look for each end anew. */
+const marks = /-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----/g;
 const lineLength = 64;
 
 /**
@@ -16,12 +17,17 @@ const lineLength = 64;
  * stands between them, as some tools print, is left out.
  */
 export function pemBlocks(text: string): PemBlock[] {
-  return [...text.matchAll(blockPattern)].map(([, label = '', body = '']) => {
+  const found = [...text.matchAll(marks)];
+  return found.flatMap((begin, index) => {
+    const [, side, label = ''] = begin;
+    const end = found[index + 1];
+    if (side !== 'BEGIN' || end?.[1] !== 'END' || end[2] !== label) return [];
+    const body = text.slice(begin.index + begin[0].length, end.index);
     const encrypted = label.startsWith('ENCRYPTED ') || /^Proc-Type:.*ENCRYPTED/m.test(body);
     const base64 = body.replaceAll(/\s/g, '');
     const lines = base64.match(new RegExp(`.{1,${lineLength}}`, 'g')) ?? [];
     const block = [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
-    return { label, text: block, encrypted };
+    return [{ label, text: block, encrypted }];
   });
 }
 
