@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Route, RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
+import { maxNameLength } from '../../shared/ids.ts';
 import { namedRoute } from './route-values.ts';
 
 /** Flags that stand for what settings of dockercloud/haproxy say, and what became of each. */
@@ -107,8 +109,8 @@ function virtualHosts({ settings, taken, left }: Given): Route[] {
       left('VIRTUAL_HOST', `${text}: ${route}`);
       continue;
     }
-    const named = namedRoute({ ...route, ...common });
-    if (!routes.has(named.name)) taken('VIRTUAL_HOST', `the route ${named.name} for ${text}`);
+    const named = apart(namedRoute({ ...route, ...common }), routes);
+    taken('VIRTUAL_HOST', `the route ${named.name} for ${text}`);
     routes.set(named.name, named);
   }
   for (const name of ['FORCE_SSL', 'HSTS_MAX_AGE', 'VIRTUAL_HOST_WEIGHT']) {
@@ -117,6 +119,16 @@ function virtualHosts({ settings, taken, left }: Given): Route[] {
     else taken(name, 'a setting of these routes');
   }
   return [...routes.values()];
+}
+
+/** Another route of the same name gets a number; the same one again, as `http://` and `https://` give, does not. */
+function apart(route: Route, others: ReadonlyMap<string, Route>): Route {
+  for (let number = 1; ; number += 1) {
+    const name = number === 1 ? route.name : `${route.name.slice(0, maxNameLength - 4)}-${number}`;
+    const named = { ...route, name };
+    const other = others.get(name);
+    if (other === undefined || isDeepStrictEqual(other, named)) return named;
+  }
 }
 
 /** What is set once for all hosts. */

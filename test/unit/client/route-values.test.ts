@@ -40,6 +40,18 @@ test.each(['a.test,colour=red', 'a.test,port=x', 'kind=udp', 'a.test,__proto__=1
   },
 );
 
+test('hosts whose routes would have the same name get routes apart, and the same host twice gets one', () => {
+  const hosts = 'http://a.test, https://a.test, a.test:8080, *.a.test, a-test';
+  const { flags, report } = importDockercloud([['VIRTUAL_HOST', hosts]]);
+  expect(flags.route?.[0]?.map(({ name, hosts: of, port }) => [name, of[0], port])).toEqual([
+    ['a-test', 'a.test', 0],
+    ['a-test-2', 'a.test', 8080],
+    ['a-test-3', '*.a.test', 0],
+    ['a-test-4', 'a-test', 0],
+  ]);
+  expect(report).toHaveLength(5);
+});
+
 test('turns settings of dockercloud/haproxy into flags, and says what became of each', () => {
   const { flags, report } = importDockercloud([
     [
