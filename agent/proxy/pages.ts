@@ -1,13 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { Page } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Structure } from './backend-list.ts';
 
 /** Pages are files, named by what is in them: another page is another configuration. */
 export function pageFile({ body }: Page): string {
-  let hash = 0xcbf29ce484222325n;
-  for (const byte of new TextEncoder().encode(body)) {
-    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-  }
-  return `${hash.toString(16).padStart(16, '0')}.page`;
+  return `${createHash('sha256').update(body).digest('hex').slice(0, 32)}.page`;
 }
 
 /** Every page of a structure by the name of its file. */
