@@ -56,6 +56,8 @@ function tcpFrontend(
           ...passthroughRules(frontend, settings.mapPath),
           ...routes.flatMap((route) => addressRules(route, 'src', reject)),
           'tcp-request content accept if { req.ssl_hello_type 1 }',
+          // What says nothing, or no whole hello, has no route whose lists of addresses could be asked.
+          reject,
           `use_backend %[var(txn.route),map_str(${settings.mapPath(backendsMap)})] if { var(txn.route) -m found }`,
         ]
       : routes.flatMap((route) => {
@@ -136,7 +138,10 @@ function httpFrontend(
     'monitor-uri /_lb_ping',
     ...(settings.accessLog ? httpLogLines(isHanded) : []),
     ...forwardingRules(frontend, isHanded),
-    ...clientCertificateRules(tls),
+    ...clientCertificateRules(
+      tls,
+      (frontend.trustedUpstreams ?? []).length > 0 ? trusted : undefined,
+    ),
   ];
   const rules =
     routes.length === 0

@@ -65,8 +65,17 @@ function textOf(shown: string): string {
   return shown
     .split('\n')
     .filter((line) => line.startsWith('0x'))
-    .map((line) => `${line.slice(line.indexOf(' ') + 1)}\n`)
+    .map((line) => `${fromBytes(line.slice(line.indexOf(' ') + 1))}\n`)
     .join('');
+}
+
+/** Commands and answers are bytes, a character each. */
+function toBytes(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+function fromBytes(bytes: string): string {
+  return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
 /** All that is wanted, and what was there besides. */
@@ -83,7 +92,7 @@ function chunksOf(entries: MapEntries): string[] {
   const chunks: string[] = [];
   let chunk = '';
   for (const [key, value] of entries) {
-    const line = `${key} ${value}\n`;
+    const line = toBytes(`${key} ${value}\n`);
     if (chunk.length + line.length > chunkBytes) {
       chunks.push(chunk);
       chunk = '';

@@ -9,7 +9,7 @@ export type MapEntries = readonly (readonly [key: string, value: string])[];
 /** Routes of one frontend as HAProxy looks them up. */
 export interface CompiledRoutes {
   /**
-   * By host pattern, path and what ends them: `?` for a path that ends there, which no path holds. The longest
+   * By host pattern, decoded path and what ends them: `?` for a path that ends there, which no path holds. The longest
    * key that a request begins with counts. The value is the id of a route, or the mark of a chain.
    */
   readonly paths: MapEntries;
@@ -130,8 +130,18 @@ function chainAt(pattern: string, candidates: readonly Candidate[]): FrontendRou
   return (end === -1 ? matching : matching.slice(0, end + 1)).map(({ route }) => route);
 }
 
+/** Decoded, as the paths of requests are when they are looked up. */
 function pathsOf({ route }: FrontendRoute): readonly string[] {
-  return route.paths.length === 0 ? [''] : route.paths;
+  return route.paths.length === 0 ? [''] : route.paths.map(decoded);
+}
+
+/** A path that is no encoded text, which the coordinator refuses, matches nothing. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 function isExact(path: string): boolean {

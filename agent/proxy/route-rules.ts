@@ -16,6 +16,24 @@ import {
 export type MapPath = (name: string) => string;
 
 /**
+ * The path and the host by which routes are looked up. Containers get the path as it came, and read it in
+ * their own ways: what some of them take for another path than another would must not get by the guards of a
+ * route. So routes are found by the decoded path, in which slashes that follow one another are one, and a path
+ * that steps back, which no client sends that keeps to RFC 3986 (section 5.2.4), is refused. In a host a slash
+ * would be looked up as part of the path.
+ */
+const addressLookup: readonly string[] = [
+  'http-request deny deny_status 400 if { req.hdr(host) -m sub / ? \\# }',
+  'http-request set-var(txn.path) path,url_dec',
+  'http-request deny deny_status 400 if { path -m found } !{ var(txn.path) -m found }',
+  'http-request deny deny_status 400 if { path -m sub %00 }',
+  'http-request deny deny_status 400 if { var(txn.path) -m sub /../ /./ /..; /.; }',
+  'http-request deny deny_status 400 if { var(txn.path) -m end /.. /. }',
+  'http-request set-var(txn.path) var(txn.path),regsub(//+,/,g) if { var(txn.path) -m sub // }',
+  'http-request set-var(txn.host) req.hdr(host),field(1,:),lower',
+];
+
+/**
  * Lines that find the route of a request, in `txn.route`, and the backend that it leads to, in `txn.backend`.
  * A request that is handed to another worker (`txn.handed`) is not looked at: that worker does it.
  */
@@ -29,8 +47,7 @@ export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
   const find = (host: string) =>
     `http-request set-var(txn.match) ${host},concat(,txn.path,?),${paths} if ${unless}`;
   return [
-    'http-request set-var(txn.path) path',
-    'http-request set-var(txn.host) req.hdr(host),field(1,:),lower',
+    ...addressLookup,
     find('var(txn.host)'),
     find(`var(txn.host),${wildcards}`),
     find('str(*)'),
@@ -107,7 +124,11 @@ export function passthroughRules(frontend: Frontend, mapPath: MapPath): string[]
   ];
 }
 
-/** Lines that change the path of requests of a route. The longest pattern first: each is asked of the path as it came, and only one may change it. */
+/**
+ * Lines that change the path of requests of a route. The longest pattern first: each is asked of the path as it
+ * came, and only one may change it. A path that is of the route only once it is decoded is refused: what to
+ * leave of it cannot be told.
+ */
 export function pathRules(route: FrontendRoute): string[] {
   const { paths, replacePath } = route.route;
   if (replacePath === '') return [];
@@ -129,9 +150,14 @@ export function pathRules(route: FrontendRoute): string[] {
     }),
   ].filter(({ test }) => test !== "-m str -- ''");
   const done = '!{ var(txn.replaced) -m found }';
-  return rules.flatMap(({ test, to }, index) => [
-    `acl ${route.id}.path.${index} var(txn.path) ${test}`,
+  const lines = rules.flatMap(({ test, to }, index) => [
+    `acl ${route.id}.path.${index} var(txn.raw) ${test}`,
     `http-request set-path ${to} if ${goesBy(route)} ${done} ${route.id}.path.${index}`,
     `http-request set-var(txn.replaced) bool(true) if ${goesBy(route)} ${route.id}.path.${index}`,
   ]);
+  return [
+    `http-request set-var(txn.raw) path if ${goesBy(route)}`,
+    ...lines,
+    `http-request deny deny_status 400 if ${goesBy(route)} ${done}`,
+  ];
 }

@@ -26,6 +26,8 @@ const maxPriority = 1_000;
 
 const hostPattern = /^(\*\.)?(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 const pathPattern = /^\/[!-~]*$/;
+/** Load balancers refuse such requests, and look up slashes that follow one another as one. */
+const stepsBack = /\/\/|\/\.{1,2}(\/|;|$)/;
 const methodPattern = /^[A-Z]{1,20}$/;
 
 /** What a route that carries connections has; all else is of requests. */
@@ -175,6 +177,7 @@ function validatePaths(paths: readonly string[], field: string, into: FieldViola
     const at = `${field}[${index}]`;
     const plain = path.endsWith('/*') ? path.slice(0, -1) : path;
     validatePath(plain, at, into);
+    validateLookup(plain, at, into);
     if (!plain.includes('*')) continue;
     into.push({ field: at, rule: `must have "*" only as "/*" at the end, and is ${quote(path)}` });
   }
@@ -184,6 +187,26 @@ function validatePath(path: string, field: string, into: FieldViolation[]): void
   if (path.length <= 1_024 && pathPattern.test(path) && !/[?#]/.test(path)) return;
   const rule = `must begin with "/" and have at most 1024 printable characters without spaces, "?" and "#", and is ${quote(path)}`;
   into.push({ field, rule });
+}
+
+/** Whether a path can be what the path of a request is looked up as. */
+function validateLookup(path: string, field: string, into: FieldViolation[]): void {
+  if (!isDecodable(path)) {
+    const rule = `must have "%" only before two digits that encode UTF-8, and no blank or control character, encoded or not: it is looked up decoded, and is ${quote(path)}`;
+    into.push({ field, rule });
+  } else if (stepsBack.test(decodeURIComponent(path))) {
+    const rule = `must not have "." or ".." as a part, nor an empty one: what is looked up never has, and it is ${quote(path)}`;
+    into.push({ field, rule });
+  }
+}
+
+/** What is looked up is one word, without what would end it: a question mark. */
+function isDecodable(path: string): boolean {
+  try {
+    return /^[^\0-\x20\x7f?]*$/.test(decodeURIComponent(path));
+  } catch {
+    return false;
+  }
 }
 
 function headersFromProto(
@@ -199,6 +222,9 @@ function headersFromProto(
     validatePrintable(value, `${at}.value`, into);
     if (kind === 'present' && value !== '') {
       into.push({ field: `${at}.value`, rule: 'must be empty with the kind PRESENT' });
+    }
+    if (kind !== 'present' && value === '') {
+      into.push({ field: `${at}.value`, rule: 'is required but with the kind PRESENT' });
     }
     return { name, kind, value };
   });

@@ -43,15 +43,24 @@ export function tlsParameters({ tls, protocol }: Frontend, paths: TlsPaths): str
 /** Name of the socket by which requests come that an old worker has had already. */
 export const handoffName = 'handoff';
 
-/** Rules that tell backends what the client showed, and keep clients from telling it themselves. */
-export function clientCertificateRules(tls: FrontendTls | undefined): string[] {
-  if (tls === undefined || tls.clientCertificates === 'none') return [];
+/**
+ * Rules that tell backends what the client showed, and keep clients from telling it themselves, at ports where
+ * nobody is asked as well: a container behind two ports cannot tell which one a request came by. There an
+ * upstream that is trusted (the name of the condition that says so) may tell what it was shown.
+ */
+export function clientCertificateRules(tls: FrontendTls | undefined, trusted?: string): string[] {
   // An old worker hands requests over with these headers already set, on a connection without TLS.
   const fromClient = `unless { so_name ${handoffName} }`;
   const hasOne = `if { ssl_c_used } !{ so_name ${handoffName} }`;
+  const dropped = (unless: string) => [
+    `http-request del-header X-SSL-Client-Verify ${unless}`,
+    `http-request del-header X-SSL-Client-DN ${unless}`,
+  ];
+  if (tls === undefined || tls.clientCertificates === 'none') {
+    return dropped(trusted === undefined ? fromClient : `${fromClient} || ${trusted}`);
+  }
   return [
-    `http-request del-header X-SSL-Client-Verify ${fromClient}`,
-    `http-request del-header X-SSL-Client-DN ${fromClient}`,
+    ...dropped(fromClient),
     `http-request set-header X-SSL-Client-Verify %[ssl_c_verify] ${hasOne}`,
     `http-request set-header X-SSL-Client-DN %{+Q}[ssl_c_s_dn] ${hasOne}`,
   ];

@@ -415,6 +415,13 @@ test('passes connections on as they are, by port and by the name in TLS, with th
   expect(await talk(tlsPort, clientHello('www.shop.test'))).toBe('shop');
   expect(await talk(tlsPort, clientHello('WWW.Shop.test'))).toBe('shop');
   expect(await talk(tlsPort, clientHello('other.test'))).toBe('rest');
+  // Neither may get by the lists of addresses of a route, which counts for those who say hello.
+  const noHello = Buffer.from('GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n');
+  const halfOfIt = clientHello('www.shop.test').subarray(0, 20);
+  expect(await Promise.all([noHello, halfOfIt].map((bytes) => talk(tlsPort, bytes)))).toEqual([
+    '',
+    '',
+  ]);
 });
 
 /** Answers the first bytes of every connection with its name, and ends it. */

@@ -110,6 +110,51 @@ test('sends each request by host, path, method and header to the service whose r
   expect(await answer('none', '/v/1', { headers: { 'X-Version': 'its' } })).toBe(404);
 });
 
+test('finds the route by what a container may take the path for, and nothing gets by a guarded one', async () => {
+  const port = await freePort();
+  await using open = await TestBackend.start('open');
+  await using guarded = await TestBackend.start('guarded');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aRoutedList(
+      port,
+      [open, guarded],
+      [
+        ['open', { hosts: ['shop.test'], paths: ['/public/*', '/caf%C3%A9/*'] }],
+        ['open', { hosts: ['shop.test'], paths: ['/cut/*'], replacePath: '/' }],
+        ['guarded', { hosts: ['shop.test'], paths: ['/admin/*'], deny: ['127.0.0.0/8'] }],
+      ],
+    ),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  expect(coordinator.status?.message).toBe('');
+  const answer = async (path: string, host = 'shop.test') => {
+    const { status, body } = await get(port, path, { headers: { host } });
+    return status === 200 ? body : status;
+  };
+  for (const path of ['/admin', '/admin/x', '//admin', '/%61dmin/x', '/admin%2Fx', '/%2fadmin']) {
+    expect([path, await answer(path)]).toEqual([path, 403]);
+  }
+  const steppingBack = ['/public/../admin', '/public/./../admin', '/public/..;/admin', '/public/.'];
+  const encoded = ['/public/%2e%2e/admin', '/public%2f..%2fadmin', '/public/..', '/public/%00'];
+  for (const path of [...steppingBack, ...encoded, '/public/%zz']) {
+    expect([path, await answer(path)]).toEqual([path, 400]);
+  }
+  for (const host of ['shop.test/public', 'shop.test?', 'shop.test#a']) {
+    expect([host, await answer('/admin', host)]).toEqual([host, 400]);
+  }
+  expect(await answer('/cut/%2e')).toBe(400);
+  expect(await answer('/%63ut/x')).toBe(400);
+  expect(open.urls).toEqual([]);
+  const served = ['/public//a', '/public/a..b/.c/d%20e+f', '/caf%c3%a9/x', '/caf%C3%A9'];
+  for (const path of served) expect([path, await answer(path)]).toEqual([path, 'open']);
+  expect(await answer('/cut/x//%79?a=/../')).toBe('open');
+  expect(open.urls).toEqual([...served, '/x//%79?a=/../']);
+});
+
 test('takes another host, path or backend without a reload, and mends what was changed by hand', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');

@@ -77,6 +77,8 @@ test('hands requests of a replaced worker to its successor', () => {
     'http-request del-header X-Forwarded-Host',
     'http-request del-header X-Forwarded-Port',
     'http-request del-header Forwarded',
+    'http-request del-header X-SSL-Client-Verify unless { so_name handoff }',
+    'http-request del-header X-SSL-Client-DN unless { so_name handoff }',
     'use_backend fairlead-handoff-80 if { stopping } { srv_is_up(fairlead-handoff-80/next) }',
     'default_backend web',
   ]);

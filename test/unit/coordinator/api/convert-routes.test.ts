@@ -32,6 +32,14 @@ test.each<[string, DeepPartial<Route>]>([
   ['spec.routes[0].paths[0] must begin with "/"', { paths: ['/a b'] }],
   ['spec.routes[0].paths[0] must begin with "/"', { paths: ['/a\n/b'] }],
   ['spec.routes[0].paths[0] must have "*" only', { paths: ['/*/a'] }],
+  ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%2'] }],
+  ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%FF'] }],
+  ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%20b/*'] }],
+  ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%0a0'] }],
+  ['spec.routes[0].paths[0] must not have "."', { paths: ['/a/../b'] }],
+  ['spec.routes[0].paths[0] must not have "."', { paths: ['/a//b'] }],
+  ['spec.routes[0].paths[0] must not have "."', { paths: ['/a/.'] }],
+  ['spec.routes[0].headers[0].value is required', { headers: [{ name: 'a', kind: 20 }] }],
   ['spec.routes[0].replace_path must only be set together', { replacePath: '/' }],
   ['spec.routes[0].methods[0] must be upper-case letters', { methods: ['get'] }],
   ['spec.routes[0].headers[0].name must be', { headers: [{ name: 'a b' }] }],
@@ -47,6 +55,14 @@ test.each<[string, DeepPartial<Route>]>([
   [
     'spec.routes[0].basic_auth.users[0].password_hash must be a hash',
     { basicAuth: { users: [{ name: 'joe', passwordHash: 'plain' }] } },
+  ],
+  [
+    'spec.routes[0].basic_auth.users[0].password_hash must have at most 20000 rounds',
+    {
+      basicAuth: {
+        users: [{ name: 'joe', passwordHash: hash.replace('salt', 'rounds=999999999$salt') }],
+      },
+    },
   ],
   [
     'spec.routes[0].request_headers[0].set.name must not be host',

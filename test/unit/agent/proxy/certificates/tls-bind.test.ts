@@ -20,8 +20,18 @@ function parameters(changes: Partial<FrontendTls>, protocol: 'http' | 'tcp' = 'h
 
 test('a port without TLS has none of it', () => {
   expect(tlsParameters({ ...base, protocol: 'http' }, paths)).toBe('');
-  expect(clientCertificateRules(undefined)).toEqual([]);
-  expect(clientCertificateRules(tls)).toEqual([]);
+});
+
+test('where nobody is asked for a certificate only an upstream that is trusted tells of one', () => {
+  for (const rules of [clientCertificateRules(undefined), clientCertificateRules(tls)]) {
+    expect(rules).toEqual([
+      'http-request del-header X-SSL-Client-Verify unless { so_name handoff }',
+      'http-request del-header X-SSL-Client-DN unless { so_name handoff }',
+    ]);
+  }
+  expect(clientCertificateRules(tls, 'trusted')[0]).toMatch(
+    / unless \{ so_name handoff \} \|\| trusted$/,
+  );
 });
 
 test('what it agrees to follows from the policy, and HTTP/2 from what it speaks', () => {
