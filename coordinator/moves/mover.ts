@@ -12,6 +12,9 @@ import { isSettled, planMoves, summaryOf, type MovePlan, type MoveView } from '.
 /** How often what moves is looked at without any event. */
 const recheckMs = 1_000;
 
+/** Between two looks others have a turn, whatever this one wrote. */
+const gatherMs = 5;
+
 export interface MoverDeps extends MoveSources {
   readonly settling: Settling;
   readonly log: Logger;
@@ -66,6 +69,7 @@ export class Mover {
       }
       if (this.#jobs.size === 0) await this.#wakeup.wait(signal);
       else await this.#wakeup.waitFor(recheckMs, clock, signal);
+      await clock.sleep(gatherMs, signal);
     }
   }
 

@@ -157,7 +157,8 @@ class MovePlanner {
   /** Whether its turn has come. */
   #mayBegin(view: MoveView, { state, retryAtMs }: Move): boolean {
     if (state !== 'waiting' && (state !== 'stuck' || this.#order.nowMs < retryAtMs)) return false;
-    if (this.#spare.includes(view.id)) return false;
+    // Whatever failed there came for another reason, and stays so until somebody looks at it again.
+    if (this.#spare.includes(view.id) || view.successor?.standing === 'failed') return false;
     return this.#budget > 0 && this.#movingOf(view) < view.serviceParallelism;
   }
 

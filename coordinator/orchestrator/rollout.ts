@@ -135,10 +135,11 @@ function staying(
   const live = members.filter(({ wanted }) => wanted === 'running');
   const isNew = (container: ContainerView) => isOf(target, container);
   const isProven = live.some((container) => isNew(container) && proves(container));
-  const hasElse = fallback !== null || live.some((c) => !isNew(c) && hasPlace(c));
-  if (isProven || !hasElse) return { ...strictly(target), strict: false };
+  // Where nothing was everywhere yet, what the slot has is made again as it is.
+  const older = fallback ?? live.find((c) => !isNew(c) && hasPlace(c)) ?? null;
+  if (isProven || older === null) return { ...strictly(target), strict: false };
   return {
-    revision: fallback?.revision ?? target.revision,
+    revision: older.revision,
     fits: (container) => !isNew(container),
     strict: false,
   };

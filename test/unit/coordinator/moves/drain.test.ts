@@ -64,7 +64,7 @@ describe('N7: a node that is drained', () => {
     const lines = action().timeline.filter((entry) => entry.container === container);
     expect(lines.map(({ message }) => message)).toEqual([
       'is to leave node-1',
-      `moves from node-1 to ${to}: waits for ${container}, which is pending`,
+      `moves from node-1 to ${to}: waits for ${container}, which is pulling`,
       `moved from node-1 to ${to}`,
     ]);
   });

@@ -109,6 +109,15 @@ describe('what is to go to other nodes', () => {
     expect(again(60_000)).toEqual(['a-1']);
   });
 
+  test('is not told while what is to take its place for another reason has no place itself', () => {
+    const stuck = { ...aSuccessor('failed', { reasons: [refusal] }) };
+    const order = { obstacleTo: () => null };
+    const given = inTurns(order, [aView('a-1', { ...told, ...stuck })]);
+    expect(given.spare).toEqual(['a-1']);
+    expect(plan([aView('a-1', stuck)], order, given.members).evict).toEqual([]);
+    expect(plan([aView('a-1')], order, given.members).evict).toEqual(['a-1']);
+  });
+
   test('is tried once, where that was all that was asked', () => {
     const found = plan([aView('a-1')], { once: true, obstacleTo: () => obstacle });
     expect(statesOf(found)).toEqual(['a-1 kept']);

@@ -536,6 +536,14 @@ describe('a rollout that goes wrong', () => {
         'create 2 of revision 1 for web-2.r1.a1',
       ]);
     });
+
+    test('as what it is, also where no revision was ever everywhere', () => {
+      const [first, second] = running(2);
+      const outdated = { ...second!, outdated: true };
+      expect(planned({ ...service, base: null }, [first!, outdated])).toEqual([
+        'create 2 of revision 1 for web-2.r1.a1',
+      ]);
+    });
   });
 
   describe('rolls back', () => {
