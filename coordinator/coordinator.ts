@@ -2,17 +2,9 @@ import { join } from 'node:path';
 import { ChildController } from '../shared/abort.ts';
 import type { Clock } from '../shared/clock.ts';
 import {
-  AgentServiceDefinition,
-  type AgentServiceImplementation,
-} from '../shared/gen/fairlead/v1/agent_service.ts';
-import {
   ControlServiceDefinition,
   type ControlServiceImplementation,
 } from '../shared/gen/fairlead/v1/control_service.ts';
-import {
-  ProxyServiceDefinition,
-  type ProxyServiceImplementation,
-} from '../shared/gen/fairlead/v1/proxy_service.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Random } from '../shared/random.ts';
 import { agentService } from './api/agent-session.ts';
@@ -22,6 +14,12 @@ import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { Connections } from './api/connections.ts';
 import { controlHandlers } from './api/control-service.ts';
+import {
+  agentDefinition,
+  proxyDefinition,
+  type AgentServiceImplementation,
+  type ProxyServiceImplementation,
+} from './api/session-codec.ts';
 import { serveGrpc } from './api/grpc-server.ts';
 import { gateOf, type Gate, type PrincipalContext } from './api/gate.ts';
 import { guard } from './api/guard.ts';
@@ -277,8 +275,8 @@ async function listen(
       signers: authority,
       services: (server) => {
         server.add(ControlServiceDefinition, control);
-        server.add(AgentServiceDefinition, agents);
-        server.add(ProxyServiceDefinition, proxies);
+        server.add(agentDefinition, agents);
+        server.add(proxyDefinition, proxies);
       },
     },
     signal,

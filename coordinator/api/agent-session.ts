@@ -3,7 +3,6 @@ import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type {
-  AgentServiceImplementation,
   NodeSessionRequest,
   NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
@@ -35,6 +34,7 @@ import { renewNode } from './enrolment.ts';
 import { join } from './join.ts';
 import { nodeStream } from './node-stream.ts';
 import { requireProtocol } from './protocol.ts';
+import { letGo, type AgentServiceImplementation } from './session-codec.ts';
 import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
 
@@ -70,11 +70,10 @@ async function* nodeSession(
   requests: AsyncIterable<NodeSessionRequest>,
   { principal: caller, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { store, authenticator, dispatcher, upgrades, tokens, leases, clock } = deps;
+  const { authenticator, dispatcher, upgrades, tokens, leases, clock } = deps;
   const principal = requireNode(caller);
   const iterator = requests[Symbol.asyncIterator]();
-  const hello = helloIn(await firstRequest(iterator, { clock, leaseMs }, signal));
-  requireKnown(principal, store);
+  const first = await firstRequest(iterator, { clock, leaseMs }, signal);
   using controller = new ChildController(signal);
   let reason: string | undefined;
   const cutWith = (why: string) => {
@@ -82,16 +81,14 @@ async function* nodeSession(
     controller.abort();
   };
   const { certificate } = principal;
-  const said = helloFromProto(hello, certificate);
-  const link = dispatcher.attach(principal.id, said, cutWith);
-  upgrades.attached(link, upgradeHelloFromProto(hello), said.description.agentVersion);
+  const { link, pings } = attach(deps, principal, first, cutWith);
   void authenticator.untilExpired(certificate, controller.signal).then(() => {
     if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
   });
   const { wakeup, sessionId } = link;
   const trust = new TrustNews(deps, { wakeup, authority: certificate.authority, cut: cutWith });
   try {
-    const pace = hello.verbs.includes(pingVerb) && leases.follow(peer) ? 0 : heartbeatMs;
+    const pace = pings && leases.follow(peer) ? 0 : heartbeatMs;
     const welcome = { sessionId, leaseMs, heartbeatMs: pace, trust: trust.told() };
     yield { message: { $case: 'welcome', value: welcome } };
     yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
@@ -117,6 +114,22 @@ async function* nodeSession(
     dispatcher.detach(link);
   }
   if (reason !== undefined) throw cut(reason);
+}
+
+/** Takes in what the agent says first, and nothing of it is held for as long as the session lasts. */
+function attach(
+  { store, dispatcher, upgrades }: AgentApiDeps,
+  principal: NodePrincipal,
+  first: NodeSessionRequest | undefined,
+  cutWith: (reason: string) => void,
+) {
+  const hello = helloIn(first);
+  requireKnown(principal, store);
+  const said = helloFromProto(hello, principal.certificate);
+  const link = dispatcher.attach(principal.id, said, cutWith);
+  upgrades.attached(link, upgradeHelloFromProto(hello), said.description.agentVersion);
+  if (first !== undefined) letGo(first);
+  return { link, pings: hello.verbs.includes(pingVerb) };
 }
 
 /** What the coordinator has to say next; null: nothing. */

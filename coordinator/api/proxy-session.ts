@@ -5,7 +5,6 @@ import { DomainError } from '../../shared/errors.ts';
 import { FrontendMode } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type {
   ProxyHello,
-  ProxyServiceImplementation,
   ProxySessionRequest,
   ProxySessionResponse,
   Target as ProtoTarget,
@@ -37,6 +36,7 @@ import { historyFromProto } from './convert-proxy.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
 import { requireProtocol } from './protocol.ts';
+import type { ProxyServiceImplementation } from './session-codec.ts';
 import { cut, firstRequest, sessionLoop } from './session-loop.ts';
 import { TrustNews } from './trust-news.ts';
 

@@ -3,8 +3,9 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { Wakeup } from '../../shared/wakeup.ts';
 import type { Lease, Leases } from './leases.ts';
+import { letGo, type SessionMessage } from './session-codec.ts';
 
-export interface SessionLoop<Request, Response> {
+export interface SessionLoop<Request extends SessionMessage, Response> {
   readonly requests: AsyncIterator<Request>;
   /** Woken when there may be something to say. */
   readonly wakeup: Wakeup;
@@ -28,7 +29,7 @@ export interface SessionLoop<Request, Response> {
  * The coordinator's side of a two-way stream: says what is new as fast as the peer takes it, else a
  * heartbeat now and then; ends when the peer ends, falls silent for longer than its lease, or is cut.
  */
-export async function* sessionLoop<Request, Response>(
+export async function* sessionLoop<Request extends SessionMessage, Response>(
   loop: SessionLoop<Request, Response>,
   controller: ChildController,
 ): AsyncGenerator<Response> {
@@ -59,7 +60,7 @@ export async function* sessionLoop<Request, Response>(
 }
 
 /** False: it is time for a heartbeat. */
-async function somethingToSay<Request, Response>(
+async function somethingToSay<Request extends SessionMessage, Response>(
   { wakeup, heartbeatMs, clock }: SessionLoop<Request, Response>,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -68,7 +69,7 @@ async function somethingToSay<Request, Response>(
   return true;
 }
 
-async function receiveAll<Request, Response>(
+async function receiveAll<Request extends SessionMessage, Response>(
   { requests, receive }: SessionLoop<Request, Response>,
   lease: Pick<Lease, 'renew'>,
   signal: AbortSignal,
@@ -78,6 +79,7 @@ async function receiveAll<Request, Response>(
     if (next.done === true) return;
     lease.renew();
     receive(next.value);
+    letGo(next.value);
   }
 }
 

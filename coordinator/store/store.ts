@@ -107,6 +107,7 @@ export class Store implements Disposable {
       this.#certificates = namedTable(database, 'certificates');
       this.#actions = new Table(database, {
         name: 'actions',
+        late: true,
         columnNames: ['request_id', 'started_at_ms'],
         columns: ({ requestId, startedAtMs }) => ({
           request_id: requestId,
@@ -200,6 +201,7 @@ export class Store implements Disposable {
       result = this.#database.transaction(() => {
         const value = write(this.#transaction());
         this.#boundActions();
+        this.#actions.flush();
         return value;
       })();
       changes = tables.flatMap((table) => table.commit());

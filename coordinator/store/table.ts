@@ -27,6 +27,8 @@ export interface TableOptions<Row> {
   readonly columns: (row: Row) => Columns;
   /** Names of those columns, in the same order. */
   readonly columnNames: readonly string[];
+  /** Written to SQLite when the transaction ends: rows that one transaction writes a line at a time. */
+  readonly late?: boolean;
   /** Gives an equal row that takes less memory, before it is held. */
   readonly compact?: (row: Row) => Row;
   /** Told of every write, also of one that is undone, so that indexes follow. */
@@ -50,6 +52,8 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
   #displaced = false;
   readonly #undo: (() => void)[] = [];
   readonly #changed = new Set<Id>();
+  /** Written in memory and not yet to SQLite. */
+  readonly #unwritten = new Set<Id>();
   readonly #options: TableOptions<Row>;
   readonly #upsert: (row: Row) => void;
   readonly #remove: (id: Id) => void;
@@ -89,7 +93,8 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
 
   put(row: Row): void {
     const before = this.#rows.get(row.id);
-    this.#upsert(row);
+    if (this.#options.late === true) this.#unwritten.add(row.id);
+    else this.#upsert(row);
     this.#set(this.#compact(row));
     this.#changed.add(row.id);
     this.#undo.push(() => {
@@ -102,6 +107,7 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     const before = this.#rows.get(id);
     const place = this.#places.get(id);
     if (before === undefined || place === undefined) return;
+    this.#unwritten.delete(id);
     this.#remove(id);
     this.#delete(id);
     this.#changed.add(id);
@@ -110,6 +116,15 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
       this.#places.set(id, place);
       this.#displaced = true;
     });
+  }
+
+  /** Writes to SQLite what is late, before the transaction ends. */
+  flush(): void {
+    for (const id of this.#unwritten) {
+      const row = this.#rows.get(id);
+      if (row !== undefined) this.#upsert(row);
+    }
+    this.#unwritten.clear();
   }
 
   /** Ends a transaction that was stored; the changes it made. */
@@ -125,6 +140,7 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     for (const undo of this.#undo.reverse()) undo();
     if (this.#displaced) this.#putInOrder();
     this.#displaced = false;
+    this.#unwritten.clear();
     this.#changed.clear();
     this.#undo.length = 0;
   }

@@ -20,10 +20,13 @@ export const maxMessageBytes = 16 * 1024 * 1024;
  * Keep-alive notices a dead or frozen coordinator within three seconds, on idle connections too. The pings are
  * an agent's signs of life as well: see `pingVerb`.
  */
-const keepaliveOptions: ChannelOptions = {
+const connectionOptions: ChannelOptions = {
   'grpc.keepalive_time_ms': 1_000,
   'grpc.keepalive_timeout_ms': 2_000,
   'grpc.keepalive_permit_without_calls': 1,
+  // A coordinator that restarts is away for about a second: gRPC would look again after one, and then 1.6.
+  'grpc.initial_reconnect_backoff_ms': 200,
+  'grpc.max_reconnect_backoff_ms': 5_000,
 };
 
 export interface Address {
@@ -116,7 +119,7 @@ function channelTo({ address, certificate }: Coordinator, authorities: string): 
     ...(certificate && { cert: certificate.certificatePem, key: certificate.privateKeyPem }),
   });
   return createChannel(address, credentials.createFromSecureContext(context), {
-    ...keepaliveOptions,
+    ...connectionOptions,
     'grpc.ssl_target_name_override': coordinatorName,
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,

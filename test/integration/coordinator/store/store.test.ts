@@ -16,7 +16,9 @@ import { moves } from '../../../../coordinator/store/migrations/0013-moves.ts';
 import { migrations } from '../../../../coordinator/store/migrations/index.ts';
 import { Store, type Change } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
+import type { Action } from '../../../../coordinator/model.ts';
 import { DomainError } from '../../../../shared/errors.ts';
+import type { ActionId } from '../../../../shared/ids.ts';
 import { someOptions } from '../../../support/container-options.ts';
 import {
   aCluster,
@@ -104,6 +106,40 @@ describe('a store that is opened again', () => {
     expect(again.nodesIn(aCluster().id)).toHaveLength(1);
     expect(again.clusterOf(aNode({ clusterId: aCluster().id }))).toEqual(aCluster());
     expect(again.events.newest).toBe(1);
+  });
+
+  test('has of an action what one transaction wrote of it last, and those that went are gone', () => {
+    const store = open();
+    const action = (id: string, message: string): Action => ({
+      ...{ id: id as ActionId, method: 'ScaleService', targetKind: 'service', moves: null },
+      ...{ targetId: 'web-id', targetName: 'web', serviceId: null, roll: null, timeline: [] },
+      ...{ state: 'succeeded', message, principal: 'admin', peer: '', requestId: '' },
+      ...{ startedAtMs: 0, endedAtMs: 0, before: null },
+    });
+    store.transact((tx) => {
+      for (const id of ['first', 'second', 'third']) tx.actions.put(action(id, 'begun'));
+      tx.actions.put(action('first', 'ended'));
+      tx.actions.delete('second' as ActionId);
+    });
+    const refused = () => {
+      store.transact((tx) => {
+        tx.actions.put(action('third', 'never'));
+        throw new Error('undone');
+      });
+    };
+    expect(refused).toThrow('undone');
+    store.transact((tx) => {
+      tx.actions.put(action('second', 'anew'));
+    });
+    const before = [...store.actions.values()];
+    expect(before.map(({ id, message }) => `${id} ${message}`)).toEqual([
+      'first ended',
+      'third begun',
+      'second anew',
+    ]);
+    store[Symbol.dispose]();
+    using again = open();
+    expect([...again.actions.values()]).toEqual(before);
   });
 
   test('is the same installation', () => {

@@ -1,0 +1,69 @@
+import type { ServiceImplementation } from 'nice-grpc';
+import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
+
+/** One message of a session, either way. */
+export interface SessionMessage {
+  message?: unknown;
+}
+
+interface Codec<Message> {
+  readonly encode: (message: Message) => { finish(): Uint8Array };
+  readonly decode: (input: Uint8Array) => Message;
+}
+
+/**
+ * Lets go of what a message says. Every generator that a message went through holds the last one for as long as it
+ * waits for the next, and an agent at rest waits for long after the complete set of its assignments.
+ */
+export function letGo(message: SessionMessage): void {
+  message.message = undefined;
+}
+
+/** Encodes each message as it is, without the copy that is made by default, and lets go of it. */
+function lettingGo<Message extends SessionMessage>({ encode, decode }: Codec<Message>) {
+  return {
+    encode: (message: Message) => {
+      const encoded = encode(message);
+      letGo(message);
+      return encoded;
+    },
+    decode,
+  };
+}
+
+/** The agents' service, whose sessions hold nothing of what they said. */
+export const agentDefinition = {
+  ...AgentServiceDefinition,
+  methods: {
+    ...AgentServiceDefinition.methods,
+    nodeSession: {
+      ...AgentServiceDefinition.methods.nodeSession,
+      responseType: lettingGo(AgentServiceDefinition.methods.nodeSession.responseType),
+    },
+  },
+} as const;
+
+/** Who answers agents; what a session says is whole. */
+export type AgentServiceImplementation<Context> = ServiceImplementation<
+  typeof agentDefinition,
+  Context
+>;
+
+/** The proxies' service, in the same way. */
+export const proxyDefinition = {
+  ...ProxyServiceDefinition,
+  methods: {
+    ...ProxyServiceDefinition.methods,
+    proxySession: {
+      ...ProxyServiceDefinition.methods.proxySession,
+      responseType: lettingGo(ProxyServiceDefinition.methods.proxySession.responseType),
+    },
+  },
+} as const;
+
+/** Who answers proxies. */
+export type ProxyServiceImplementation<Context> = ServiceImplementation<
+  typeof proxyDefinition,
+  Context
+>;
