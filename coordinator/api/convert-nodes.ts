@@ -4,8 +4,12 @@ import type {
   UpdateNodeClusterRequest,
   UpdateNodeRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
-import { Availability as ProtoAvailability } from '../../shared/gen/fairlead/v1/node.ts';
-import type { Availability, NodeCluster } from '../model.ts';
+import {
+  Availability as ProtoAvailability,
+  Node as ProtoNode,
+  NodeState as ProtoNodeState,
+} from '../../shared/gen/fairlead/v1/node.ts';
+import type { Action, Availability, NodeCluster } from '../model.ts';
 import { quote, validateGivenTags, validateName, validateRange } from './validate.ts';
 
 const maxTargetNodes = 10_000;
@@ -29,6 +33,16 @@ export function nodeChangeFromProto(
     availability: masked('availability') ? availabilityFromProto(availability) : undefined,
     cluster: masked('cluster') ? (cluster === '' ? null : cluster) : undefined,
   };
+}
+
+/** What is told of a node that is gone, by the action that removed it. */
+export function removedNode({ targetId, targetName, principal, startedAtMs }: Action): ProtoNode {
+  return ProtoNode.create({
+    id: targetId,
+    name: targetName,
+    state: ProtoNodeState.REMOVED,
+    message: `removed by ${principal} at ${new Date(startedAtMs).toISOString()}`,
+  });
 }
 
 function availabilityFromProto(availability: ProtoAvailability): Availability {

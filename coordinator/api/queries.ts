@@ -19,6 +19,7 @@ import {
 import type { Call } from './call.ts';
 import type { ChangeLog, Topic } from './change-log.ts';
 import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
+import { removedNode } from './convert-nodes.ts';
 import { limitFromProto, roleFromProto } from './convert-requests.ts';
 import { actionFor, containerFor, serviceFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
@@ -62,16 +63,24 @@ export class QueryApi {
     return this.#watch('containers', this.#containerList(request, call), request.cursor, call);
   }
 
-  listNodes({ tags }: proto.ListNodesRequest, call: Call) {
+  listNodes({ tags, removed }: proto.ListNodesRequest, call: Call) {
     const nodes = [...this.#deps.store.nodes.values()]
       .filter(({ clusterId }) => inClusters(call, clusterId))
       .filter((node) => {
         const { all } = tagsOf(node, this.#deps.store.clusterOf(node));
         return tags.every((tag) => all.includes(tag));
       })
-      .map((node) => this.#deps.presenter.node(node))
-      .sort((a, b) => byName(a.name, b.name));
-    return { nodes };
+      .map((node) => this.#deps.presenter.node(node));
+    // Of one that is gone nobody knows the cluster.
+    if (removed && tags.length === 0 && inClusters(call, null)) nodes.push(...this.#removedNodes());
+    return { nodes: nodes.sort((a, b) => byName(a.name, b.name)) };
+  }
+
+  #removedNodes() {
+    const { store } = this.#deps;
+    return [...store.actions.values()]
+      .filter(({ method, state }) => method === 'RemoveNode' && state === 'succeeded')
+      .map(removedNode);
   }
 
   watchNodes(request: proto.WatchNodesRequest, call: Call) {

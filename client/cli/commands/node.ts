@@ -56,10 +56,11 @@ export function configure(node: Command): void {
 function addViews(node: Command): void {
   addListFlags(node.command('ls').description('list nodes'))
     .addOption(new Option('--tag <tag>', 'only nodes that have this tag').argParser(collectWords))
+    .addOption(new Option('--removed', 'those as well that were removed, and by whom'))
     .action(
-      connected<ListFlags & { readonly tag?: readonly string[] }>(async (run) => {
+      connected<ListFlags & { tag?: readonly string[]; removed?: boolean }>(async (run) => {
         const { client, flags } = run;
-        const request = { tags: [...(flags.tag ?? [])] };
+        const request = { tags: [...(flags.tag ?? [])], removed: flags.removed === true };
         await printList(run, {
           kind: nodeKind,
           field: 'nodes',

@@ -52,6 +52,27 @@ const refusal = (status: Status, reason: string, message: string) =>
     message: expect.stringContaining(message) as string,
   }) as Error;
 
+test('a node that was removed is listed on request, with who removed it', async () => {
+  const token = await installation.joinToken({ name: `for-${name}` });
+  await installation.join(token, `${name}-a`);
+  const { id } = await nodeCalled(`${name}-a`);
+  await client.control.removeNode({ node: id });
+  const list = async (request: { tags?: string[]; removed?: boolean }) =>
+    (await client.control.listNodes(request)).nodes.filter((node) => node.id === id);
+  expect(await list({})).toEqual([]);
+  expect(await list({ tags: ['ssd'], removed: true }), 'it has no tags').toEqual([]);
+  expect(await list({ removed: true })).toMatchObject([
+    {
+      name: `${name}-a`,
+      state: NodeState.REMOVED,
+      message: expect.stringMatching(/^removed by admin at 20\d\d-.*Z$/) as string,
+    },
+  ]);
+  await installation.join(token, `${name}-a`);
+  const again = (await client.control.listNodes({ removed: true })).nodes;
+  expect(again.filter((node) => node.name === `${name}-a`)).toHaveLength(2);
+});
+
 test('a cluster waits for its hosts, which join with its token until that is used up', async () => {
   expect(await create({ targetNodes: 2, tags: ['web'] })).toMatchObject({
     state: NodeClusterState.EMPTY,

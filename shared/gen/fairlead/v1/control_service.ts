@@ -731,6 +731,11 @@ export interface GetNodeResponse {
 export interface ListNodesRequest {
   /** Only nodes that have all of these tags, from wherever they have them; empty: all. */
   tags: string[];
+  /**
+   * Those as well that were removed, as long as the actions that removed them are kept: with name, id, state and
+   * message alone. They have no tags. Not told to tokens that are limited to node clusters.
+   */
+  removed: boolean;
 }
 
 /** Answers ListNodes. */
@@ -743,6 +748,8 @@ export interface ListNodesResponse {
 export interface WatchNodesRequest {
   /** Only nodes that have all of these tags, from wherever they have them; empty: all. */
   tags: string[];
+  /** Those as well that were removed, as in ListNodesRequest. */
+  removed: boolean;
   /** Cursor of the last message that was received; empty: from the start. */
   cursor: string;
 }
@@ -7763,13 +7770,16 @@ export const GetNodeResponse: MessageFns<GetNodeResponse> = {
 };
 
 function createBaseListNodesRequest(): ListNodesRequest {
-  return { tags: [] };
+  return { tags: [], removed: false };
 }
 
 export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   encode(message: ListNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.tags) {
       writer.uint32(10).string(v!);
+    }
+    if (message.removed !== false) {
+      writer.uint32(16).bool(message.removed);
     }
     return writer;
   },
@@ -7795,6 +7805,14 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
             message.tags.push(reader.string());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.removed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7808,13 +7826,19 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   },
 
   fromJSON(object: any): ListNodesRequest {
-    return { tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [] };
+    return {
+      tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
+      removed: isSet(object.removed) ? globalThis.Boolean(object.removed) : false,
+    };
   },
 
   toJSON(message: ListNodesRequest): unknown {
     const obj: any = {};
     if (message.tags?.length) {
       obj.tags = message.tags;
+    }
+    if (message.removed !== false) {
+      obj.removed = message.removed;
     }
     return obj;
   },
@@ -7825,6 +7849,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   fromPartial(object: DeepPartial<ListNodesRequest>): ListNodesRequest {
     const message = createBaseListNodesRequest();
     message.tags = object.tags?.map((e) => e) || [];
+    message.removed = object.removed ?? false;
     return message;
   },
 };
@@ -7897,13 +7922,16 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
 };
 
 function createBaseWatchNodesRequest(): WatchNodesRequest {
-  return { tags: [], cursor: "" };
+  return { tags: [], removed: false, cursor: "" };
 }
 
 export const WatchNodesRequest: MessageFns<WatchNodesRequest> = {
   encode(message: WatchNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.tags) {
       writer.uint32(10).string(v!);
+    }
+    if (message.removed !== false) {
+      writer.uint32(16).bool(message.removed);
     }
     if (message.cursor !== "") {
       writer.uint32(122).string(message.cursor);
@@ -7932,6 +7960,14 @@ export const WatchNodesRequest: MessageFns<WatchNodesRequest> = {
             message.tags.push(reader.string());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.removed = reader.bool();
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -7955,6 +7991,7 @@ export const WatchNodesRequest: MessageFns<WatchNodesRequest> = {
   fromJSON(object: any): WatchNodesRequest {
     return {
       tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.String(e)) : [],
+      removed: isSet(object.removed) ? globalThis.Boolean(object.removed) : false,
       cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "",
     };
   },
@@ -7963,6 +8000,9 @@ export const WatchNodesRequest: MessageFns<WatchNodesRequest> = {
     const obj: any = {};
     if (message.tags?.length) {
       obj.tags = message.tags;
+    }
+    if (message.removed !== false) {
+      obj.removed = message.removed;
     }
     if (message.cursor !== "") {
       obj.cursor = message.cursor;
@@ -7976,6 +8016,7 @@ export const WatchNodesRequest: MessageFns<WatchNodesRequest> = {
   fromPartial(object: DeepPartial<WatchNodesRequest>): WatchNodesRequest {
     const message = createBaseWatchNodesRequest();
     message.tags = object.tags?.map((e) => e) || [];
+    message.removed = object.removed ?? false;
     message.cursor = object.cursor ?? "";
     return message;
   },

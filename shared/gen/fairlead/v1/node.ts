@@ -31,6 +31,8 @@ export const NodeState = {
    * lists when their successors serve.
    */
   DOWN: 50,
+  /** REMOVED - It was removed: whoever speaks with its identity is refused, and joins anew as another node. */
+  REMOVED: 60,
 } as const;
 
 export type NodeState = typeof NodeState[keyof typeof NodeState];
@@ -43,6 +45,7 @@ export namespace NodeState {
   export type ENGINE_AWAY = typeof NodeState.ENGINE_AWAY;
   export type UNREACHABLE = typeof NodeState.UNREACHABLE;
   export type DOWN = typeof NodeState.DOWN;
+  export type REMOVED = typeof NodeState.REMOVED;
 }
 
 export function nodeStateFromJSON(object: any): NodeState {
@@ -68,6 +71,9 @@ export function nodeStateFromJSON(object: any): NodeState {
     case 50:
     case "NODE_STATE_DOWN":
       return NodeState.DOWN;
+    case 60:
+    case "NODE_STATE_REMOVED":
+      return NodeState.REMOVED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum NodeState");
   }
@@ -89,6 +95,8 @@ export function nodeStateToJSON(object: NodeState): string {
       return "NODE_STATE_UNREACHABLE";
     case NodeState.DOWN:
       return "NODE_STATE_DOWN";
+    case NodeState.REMOVED:
+      return "NODE_STATE_REMOVED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum NodeState");
   }
