@@ -344,6 +344,26 @@ describeWithMounts('while the disk is full', () => {
     }, patience);
     expect((await get(port)).body).toBe('two');
   });
+
+  test('a proxy agent does not start for the first time, says why, and does with space', async () => {
+    const port = await freePort();
+    await using one = await TestBackend.start('one');
+    await using disk = await SmallDisk.mount(4);
+    const targets = [aTarget({ id: 'web-1.a.80', port: one.port })];
+    await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
+    const stateDir = disk.join('proxy');
+    const config = proxyConfig({ coordinator: coordinator.address, stateDir, onStop: 'stop' });
+    disk.fill();
+    await using refused = new RunningProxyAgent(config);
+    await expect(refused.ended).rejects.toThrow(/ cannot be written: .*ENOSPC.*; free space/);
+    disk.free();
+    await using _again = new RunningProxyAgent(config);
+    await eventually(async () => {
+      expect((await get(port)).body).toBe('one');
+      expect(coordinator.statuses.at(-1)?.message).toBe('');
+    }, patience);
+  });
+
   test('the command line keeps the contexts that it had, whole, when a part of the new ones fits', async () => {
     await using disk = await SmallDisk.mount(1);
     const file = new ContextFile(disk.join('contexts.json'));
