@@ -224,20 +224,23 @@ export class FairleadClient implements AsyncDisposable {
   }
 
   /**
-   * Events as they come, until the signal aborts; a lost connection is resumed from the last one.
-   * Throws OUT_OF_RANGE if the cursor is no longer kept.
+   * Events as they come, until the signal aborts or `until` has come; a lost connection is resumed from the
+   * last one. Throws OUT_OF_RANGE if what comes after the cursor is no longer kept.
    */
   async *followEvents(
     request: DeepPartial<WatchEventsRequest> = {},
     signal: AbortSignal = never(),
   ): AsyncGenerator<Event, void, undefined> {
     using scope = this.#scope(signal);
-    const responses = resume(
-      (cursor, attempt) => this.control.watchEvents({ ...request, cursor }, { signal: attempt }),
-      request.cursor ?? '',
-      this.#resumeDeps,
-      scope.signal,
-    );
+    const control = this.control;
+    using unfinished = new ChildController(scope.signal);
+    const open = async function* (cursor: string, attempt: AbortSignal) {
+      yield* control.watchEvents({ ...request, cursor }, { signal: attempt });
+      // A watch that has no end is only ever broken off.
+      if (request.until !== undefined) unfinished.abort();
+    };
+    const from = request.cursor ?? '';
+    const responses = resume(open, from, this.#resumeDeps, unfinished.signal);
     for await (const { events } of responses) yield* events;
   }
 

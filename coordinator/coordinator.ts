@@ -14,6 +14,7 @@ import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { Connections } from './api/connections.ts';
 import { controlHandlers } from './api/control-service.ts';
+import { carryObjects } from './api/event-objects.ts';
 import {
   agentDefinition,
   proxyDefinition,
@@ -25,6 +26,7 @@ import { gateOf, type Gate, type PrincipalContext } from './api/gate.ts';
 import { guard } from './api/guard.ts';
 import { Leases } from './api/leases.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
+import { Presenter } from './api/present.ts';
 import { proxyService } from './api/proxy-session.ts';
 import { Refusals } from './api/refusals.ts';
 import { CoordinatorCredentials } from './api/server-credentials.ts';
@@ -201,8 +203,10 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const streams = new NodeStreams({ dispatcher, clock, random });
   const mover = new Mover({ ...reconciling, ...child('moves') });
   const certificates = certificateLoops(config, deps);
+  const presenter = new Presenter({ ...reconciling, orchestrator, dispatcher });
+  carryObjects({ store, presenter, ...child('store') });
   const handlers = controlHandlers({
-    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes },
+    ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, presenter },
     ...{ installationId, tokens, sealing, authority, inFolder: certificates.inFolder },
     ...{ streams, api, roller, packages, installScriptSha256: downloads.scriptSha256 },
   });

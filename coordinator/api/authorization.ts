@@ -183,6 +183,14 @@ export function authorize(path: string, principal: Principal): void {
   }
 }
 
+/** Whether a token is let in to what a call amounts to, as `authorize` would. */
+export function mayUse(principal: TokenPrincipal, access: Access): boolean {
+  return (
+    standingsWith[access].includes(standingOf(principal)) &&
+    (principal.scope === null || !isBeyond(access, principal))
+  );
+}
+
 /** Who is limited to node clusters may change those, and each is looked at besides; nothing else of a fleet. */
 function isBeyond(access: Access, { clusters }: TokenPrincipal): boolean {
   return access === 'administer' || (access === 'administer-fleet' && clusters === null);

@@ -19,6 +19,7 @@ import { CancelApi } from './cancelling.ts';
 import type { ChangeLog } from './change-log.ts';
 import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
+import { EventApi } from './events.ts';
 import { ExecApi } from './exec.ts';
 import type { Handlers } from './guard.ts';
 import { LogApi } from './logs.ts';
@@ -31,7 +32,7 @@ import { NodeUpgradeApi } from './node-upgrades.ts';
 import { NodeApi } from './nodes.ts';
 import { OrphanApi } from './orphans.ts';
 import { RebalanceApi } from './rebalances.ts';
-import { Presenter } from './present.ts';
+import type { Presenter } from './present.ts';
 import { Previews } from './previews.ts';
 import { protocolVersion } from './protocol.ts';
 import { QueryApi } from './queries.ts';
@@ -57,6 +58,7 @@ export interface ControlDeps {
   readonly inFolder: (name: string) => boolean;
   readonly authority: ReplaceableAuthority;
   readonly changes: ChangeLog;
+  readonly presenter: Presenter;
   readonly clock: Clock;
   readonly random: Random;
   readonly installationId: string;
@@ -74,7 +76,6 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     ...deps,
     lookup: new Lookup(deps.store),
     mutations: new Mutations(deps),
-    presenter: new Presenter(deps),
     previews: new Previews(deps),
     moves: new MovePreviews(deps),
   };
@@ -95,6 +96,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const certificates = new CertificateApi(shared);
   const authorities = new AuthorityApi(shared);
   const queries = new QueryApi(shared);
+  const events = new EventApi(shared);
   return {
     getInfo: (_request, { principal }) => ({
       version,
@@ -167,8 +169,8 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     cancelAction: (request, call) => cancels.cancelAction(request, call),
     listActions: (request, call) => queries.listActions(request, call),
     watchActions: (request, call) => queries.watchActions(request, call),
-    listEvents: (request, call) => queries.listEvents(request, call),
-    watchEvents: (request, call) => queries.watchEvents(request, call),
+    listEvents: (request, call) => events.listEvents(request, call),
+    watchEvents: (request, call) => events.watchEvents(request, call),
     listTokens: (request) => queries.listTokens(request),
     watchTokens: (request, call) => queries.watchTokens(request, call),
     listCertificates: (_request, call) => queries.listCertificates(call),

@@ -5,7 +5,6 @@ import {
 } from '../../shared/gen/fairlead/v1/action.ts';
 import type { PortBinding as ProtoPortBinding } from '../../shared/gen/fairlead/v1/container.ts';
 import { ContainerPhase } from '../../shared/gen/fairlead/v1/container.ts';
-import type { Event as ProtoEvent } from '../../shared/gen/fairlead/v1/event.ts';
 import {
   Availability as ProtoAvailability,
   NodeState as ProtoNodeState,
@@ -23,7 +22,6 @@ import type {
   Action,
   ActionState,
   Availability,
-  Event,
   Move,
   MoveState,
   NodeState,
@@ -189,11 +187,6 @@ function moveToProto({ container, service, from, to, state, message, reasons }: 
 
 export function reasonToProto({ node, filter, reason }: PlacementReason): NodeReason {
   return { node, filter, reason };
-}
-
-export function eventToProto(event: Event): ProtoEvent {
-  const { cursor, timeMs, ...rest } = event;
-  return { ...rest, cursor: String(cursor), time: new Date(timeMs) };
 }
 
 export function tokenToProto(token: Token, lastUsedAtMs: number | null): ProtoToken {

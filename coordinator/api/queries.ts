@@ -1,24 +1,16 @@
 import { ActionState } from '../../shared/gen/fairlead/v1/action.ts';
 import type * as proto from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { DomainError, type FieldViolation } from '../../shared/errors.ts';
-import { Wakeup } from '../../shared/wakeup.ts';
+import { type FieldViolation } from '../../shared/errors.ts';
 import type { Service } from '../model.ts';
-import type { ServiceId } from '../../shared/ids.ts';
 import type { Routing } from '../routing/routing.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
-import {
-  inClusters,
-  inScope,
-  reachesCertificate,
-  requireScope,
-  requireUnlimited,
-} from './authorization.ts';
+import { inClusters, inScope, reachesCertificate } from './authorization.ts';
 import type { Call } from './call.ts';
 import type { ChangeLog, Topic } from './change-log.ts';
-import { actionToProto, eventToProto, tokenToProto } from './convert.ts';
+import { actionToProto, tokenToProto } from './convert.ts';
 import { removedNode } from './convert-nodes.ts';
 import { limitFromProto, roleFromProto } from './convert-requests.ts';
 import { actionFor, containerFor, serviceFor } from './discretion.ts';
@@ -176,47 +168,6 @@ export class QueryApi {
     return this.#watch('certificates', list, cursor, call);
   }
 
-  listEvents(request: proto.ListEventsRequest, call: Call) {
-    const violations: FieldViolation[] = [];
-    const limit = limitFromProto(request.limit, violations);
-    const after = cursorOf(request.cursor, violations);
-    throwIfInvalid(violations);
-    this.#requireEventScope(request.objectId, call);
-    const { events } = this.#deps.store;
-    return { events: events.after(after, request.objectId, limit).map(eventToProto) };
-  }
-
-  async *watchEvents(request: proto.WatchEventsRequest, call: Call) {
-    const violations: FieldViolation[] = [];
-    let cursor = cursorOf(request.cursor, violations);
-    throwIfInvalid(violations);
-    this.#requireEventScope(request.objectId, call);
-    const { events } = this.#deps.store;
-    if (request.cursor === '') cursor = events.newest;
-    if (cursor < events.oldest || cursor > events.newest) {
-      throw new DomainError(
-        'out-of-range',
-        `events after ${cursor} are not kept any more; list what is there and watch from now on`,
-        { reason: 'CURSOR_TOO_OLD' },
-      );
-    }
-    const wakeup = new Wakeup();
-    using _events = events.subscribe(() => {
-      wakeup.notify();
-    });
-    yield { cursor: String(cursor), events: [] };
-    while (!call.signal.aborted) {
-      const batch = events.after(cursor, request.objectId, 100);
-      const last = batch.at(-1);
-      if (last === undefined) {
-        await wakeup.wait(call.signal);
-        continue;
-      }
-      cursor = last.cursor;
-      yield { cursor: String(cursor), events: batch.map(eventToProto) };
-    }
-  }
-
   #serviceList({ services }: { readonly services: readonly string[] }, call: Call) {
     const selected = this.#selection(services, call);
     const { presenter } = this.#deps;
@@ -280,23 +231,6 @@ export class QueryApi {
       yield { ...rest, ...({ [topic]: objects } as Named<Key, T>) };
     }
   }
-
-  #requireEventScope(objectId: string, call: Call): void {
-    const { store } = this.#deps;
-    const container = store.containers.get(objectId as never);
-    const service = store.services.get(container?.serviceId ?? (objectId as ServiceId));
-    if (service === undefined) requireUnlimited(call, 'see events of more than those');
-    else requireScope(call, service);
-  }
-}
-
-function cursorOf(cursor: string, into: FieldViolation[]): number {
-  if (cursor === '') return 0;
-  const number = Number(cursor);
-  if (!Number.isSafeInteger(number) || number < 0) {
-    into.push({ field: 'cursor', rule: 'must be a cursor that an event or a watch gave' });
-  }
-  return number;
 }
 
 function byDate(a: Date | undefined, b: Date | undefined): number {

@@ -145,7 +145,7 @@ function forget(tx: Transaction, service: Service, id: ContainerId): void {
   const container = tx.containers.get(id);
   if (container === undefined) return;
   revokeToken(tx, container);
-  tx.containers.delete(id);
+  // Before it is gone: an event on it is one of its service.
   tx.event({
     type: 'container.removed',
     objectId: id,
@@ -153,6 +153,7 @@ function forget(tx: Transaction, service: Service, id: ContainerId): void {
     actionId: '',
     message: container.retirement?.reason ?? '',
   });
+  tx.containers.delete(id);
   note(tx, service.id, container.name, 'removed');
 }
 

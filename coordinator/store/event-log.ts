@@ -4,34 +4,70 @@ import type { Database } from './database.ts';
 /** Events that are kept. */
 const keptEvents = 20_000;
 
+/** Bytes of their objects that are kept, of the newest events. */
+const keptObjectBytes = 16 * 1024 * 1024;
+
+/** An object that takes more is left out. */
+const maxObjectBytes = 64 * 1024;
+
+/** Bytes of objects that are read in one go. */
+const maxBatchBytes = 2 * 1024 * 1024;
+
+/** Which events to read. */
+export interface EventFilter {
+  /** Types (`container.ready`), or what they begin with (`container`); empty: all. */
+  readonly types: readonly string[];
+  /** Empty: of all objects. */
+  readonly objectId: string;
+  /** Only what belongs to these services and node clusters; null: everything. */
+  readonly owners: readonly string[] | null;
+  /** Recorded then or later. */
+  readonly sinceMs: number;
+  /** Recorded earlier. */
+  readonly untilMs: number;
+  /** With their objects. */
+  readonly objects: boolean;
+}
+
+/** What a filter leaves open. */
+const everything: EventFilter = {
+  types: [],
+  objectId: '',
+  owners: null,
+  sinceMs: 0,
+  untilMs: Number.MAX_SAFE_INTEGER,
+  objects: false,
+};
+
+/** An event with its object, as it was encoded; null: it has none. */
+export interface KeptEvent extends Event {
+  readonly object: Uint8Array | null;
+}
+
+export interface EventBatch {
+  readonly events: readonly KeptEvent[];
+  /** Everything up to here was looked at: where to go on. */
+  readonly cursor: number;
+}
+
+/** An event that is being written. */
+type NewEvent = Omit<Event, 'cursor'> & { readonly ownerId: string };
+
 /** What happened, in order, bounded; written in the transaction of what caused it. */
 export class EventLog {
-  readonly #append: (event: Omit<Event, 'cursor'>) => number;
-  readonly #trim: (newest: number) => void;
-  readonly #select: (after: number, objectId: string, limit: number) => Event[];
+  readonly #statements: ReturnType<typeof prepare>;
   readonly #listeners = new Set<() => void>();
+  /** Those of the transaction that is open. */
+  #fresh: Event[] = [];
   #newest: number;
-  #uncommitted = false;
+  /** What the objects take, those of the open transaction included. */
+  #objectBytes: number;
 
   constructor(database: Database) {
-    const insert = database.prepare(
-      `INSERT INTO events (time_ms, type, object_id, object_name, action_id, message)
-       VALUES (@timeMs, @type, @objectId, @objectName, @actionId, @message)`,
-    );
-    const trim = database.prepare('DELETE FROM events WHERE cursor <= ?');
-    const select = database.prepare(
-      `SELECT cursor, time_ms AS timeMs, type, object_id AS objectId, object_name AS objectName,
-              action_id AS actionId, message
-       FROM events WHERE cursor > @after AND (@objectId = '' OR object_id = @objectId)
-       ORDER BY cursor LIMIT @limit`,
-    );
-    this.#append = (event) => Number(insert.run(event).lastInsertRowid);
-    this.#trim = (newest) => {
-      trim.run(newest - keptEvents);
-    };
-    this.#select = (after, objectId, limit) => select.all({ after, objectId, limit }) as Event[];
-    const newest = database.prepare('SELECT max(cursor) FROM events').pluck().get();
-    this.#newest = (newest as number | null) ?? 0;
+    this.#statements = prepare(database);
+    const { newest, objectBytes } = this.#statements;
+    this.#newest = (newest.get() as number | null) ?? 0;
+    this.#objectBytes = objectBytes.get() as number;
   }
 
   /** Cursor of the newest event, 0 if there is none. */
@@ -41,30 +77,63 @@ export class EventLog {
 
   /** Cursor before the oldest event that is kept. */
   get oldest(): number {
-    const [first] = this.#select(0, '', 1);
-    return first === undefined ? this.#newest : first.cursor - 1;
+    const first = this.#statements.oldest.get() as number | null;
+    return first === null ? this.#newest : first - 1;
   }
 
-  after(cursor: number, objectId: string, limit: number): Event[] {
-    return this.#select(cursor, objectId, limit);
+  /** The first events after a cursor that match, at most `limit`, and fewer if their objects are large. */
+  after(cursor: number, filter: Partial<EventFilter>, limit: number): EventBatch {
+    const query = { ...parametersOf({ ...everything, ...filter }), cursor, limit };
+    const events: KeptEvent[] = [];
+    let bytes = 0;
+    for (const row of this.#statements.select.iterate(query)) {
+      const event = row as KeptEvent;
+      bytes += event.object?.length ?? 0;
+      if (events.length > 0 && bytes > maxBatchBytes) break;
+      events.push(event);
+      if (events.length === limit) break;
+    }
+    const isCut = events.length === limit || bytes > maxBatchBytes;
+    return { events, cursor: (isCut ? events.at(-1)?.cursor : undefined) ?? this.#newest };
   }
 
-  append(event: Omit<Event, 'cursor'>): void {
-    const cursor = this.#append(event);
-    if (cursor % 1_000 === 0) this.#trim(cursor);
-    this.#uncommitted = true;
+  /** Whose the object of the last event on it was; empty: nobody's, or there is none. */
+  lastOwnerOf(objectId: string): string {
+    return (this.#statements.lastOwner.get(objectId) as string | undefined) ?? '';
+  }
+
+  append(event: NewEvent): void {
+    const cursor = Number(this.#statements.insert.run(event).lastInsertRowid);
+    if (cursor % 1_000 === 0) this.#trim(cursor - keptEvents);
+    this.#fresh.push({ ...event, cursor });
+  }
+
+  /** Keeps the objects of what the transaction appended, as they are at its end. */
+  keepObjects(encode: (event: Event) => Uint8Array | null): void {
+    const encoded = new Map<string, Uint8Array | null>();
+    for (const event of this.#fresh) {
+      const key = `${kindOf(event.type)} ${event.objectId} ${event.actionId}`;
+      const object = encoded.get(key) ?? encode(event);
+      encoded.set(key, object);
+      if (object === null || object.length > maxObjectBytes) continue;
+      this.#statements.insertObject.run(event.cursor, object);
+      this.#objectBytes += object.length;
+    }
+    if (this.#objectBytes > keptObjectBytes) this.#trimObjects();
   }
 
   commit(): void {
-    if (!this.#uncommitted) return;
-    this.#uncommitted = false;
-    const [last] = this.#select(this.#newest, '', -1).slice(-1);
-    this.#newest = last?.cursor ?? this.#newest;
+    const last = this.#fresh.at(-1);
+    if (last === undefined) return;
+    this.#fresh = [];
+    this.#newest = last.cursor;
     for (const listener of this.#listeners) listener();
   }
 
   rollback(): void {
-    this.#uncommitted = false;
+    if (this.#fresh.length === 0) return;
+    this.#fresh = [];
+    this.#objectBytes = this.#statements.objectBytes.get() as number;
   }
 
   /** Calls `listener` after every commit that added events. */
@@ -72,4 +141,71 @@ export class EventLog {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
+
+  #trim(upTo: number): void {
+    this.#statements.trim.run(upTo);
+    this.#statements.trimObjects.run(upTo);
+    this.#objectBytes = this.#statements.objectBytes.get() as number;
+  }
+
+  /** More than are too many, so that it is done seldom. */
+  #trimObjects(): void {
+    const { surplusObject, trimObjects, objectBytes } = this.#statements;
+    const upTo = surplusObject.get(keptObjectBytes * 0.75) as number | undefined;
+    if (upTo !== undefined) trimObjects.run(upTo);
+    this.#objectBytes = objectBytes.get() as number;
+  }
+}
+
+function parametersOf({ types, owners, objects, ...rest }: EventFilter) {
+  return {
+    ...rest,
+    objects: Number(objects),
+    types: types.length === 0 ? null : JSON.stringify(types),
+    owners: owners === null ? null : JSON.stringify(owners),
+  };
+}
+
+/** `container` of `container.ready`. */
+export function kindOf(type: string): string {
+  return type.slice(0, type.indexOf('.'));
+}
+
+function prepare(database: Database) {
+  const value = (sql: string) => database.prepare(sql).pluck();
+  return {
+    insert: database.prepare(
+      `INSERT INTO events (time_ms, type, object_id, object_name, action_id, message, owner_id)
+       VALUES (@timeMs, @type, @objectId, @objectName, @actionId, @message, @ownerId)`,
+    ),
+    insertObject: database.prepare('INSERT INTO event_objects (cursor, object) VALUES (?, ?)'),
+    select: database.prepare(
+      `SELECT cursor, time_ms AS timeMs, type, object_id AS objectId, object_name AS objectName,
+              action_id AS actionId, message,
+              CASE WHEN @objects THEN
+                (SELECT object FROM event_objects WHERE event_objects.cursor = events.cursor)
+              END AS object
+       FROM events
+       WHERE cursor > @cursor
+         AND (@objectId = '' OR object_id = @objectId)
+         AND (@types IS NULL OR type IN (SELECT value FROM json_each(@types))
+              OR substr(type, 1, instr(type, '.') - 1) IN (SELECT value FROM json_each(@types)))
+         AND (@owners IS NULL OR owner_id IN (SELECT value FROM json_each(@owners)))
+         AND time_ms >= @sinceMs AND time_ms < @untilMs
+       ORDER BY cursor LIMIT @limit`,
+    ),
+    newest: value('SELECT max(cursor) FROM events'),
+    oldest: value('SELECT min(cursor) FROM events'),
+    lastOwner: value(
+      'SELECT owner_id FROM events WHERE object_id = ? ORDER BY cursor DESC LIMIT 1',
+    ),
+    trim: database.prepare('DELETE FROM events WHERE cursor <= ?'),
+    trimObjects: database.prepare('DELETE FROM event_objects WHERE cursor <= ?'),
+    objectBytes: value('SELECT coalesce(sum(length(object)), 0) FROM event_objects'),
+    surplusObject: value(
+      `SELECT cursor FROM (SELECT cursor, sum(length(object)) OVER (ORDER BY cursor DESC) AS total
+                           FROM event_objects)
+       WHERE total > ? ORDER BY cursor DESC LIMIT 1`,
+    ),
+  };
 }

@@ -23,6 +23,7 @@ import type {
 import type { Certificate } from '../tls-model.ts';
 import { openDatabase, toStoreError, type Database } from './database.ts';
 import { EventLog } from './event-log.ts';
+import { ownerOf } from './event-owner.ts';
 import { IndexMap } from './index-map.ts';
 import { Revisions } from './revisions.ts';
 import { SharedParts } from './shared-parts.ts';
@@ -72,6 +73,7 @@ export class Store implements Disposable {
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   readonly events: EventLog;
   readonly revisions: Revisions;
+  #objectOf: (event: Event) => Uint8Array | null = () => null;
   #open = false;
 
   constructor(path: string, { clock }: { readonly clock: Clock }) {
@@ -202,6 +204,7 @@ export class Store implements Disposable {
         const value = write(this.#transaction());
         this.#boundActions();
         this.#actions.flush();
+        this.events.keepObjects(this.#objectOf);
         return value;
       })();
       changes = tables.flatMap((table) => table.commit());
@@ -221,6 +224,11 @@ export class Store implements Disposable {
   subscribe(listener: (changes: readonly Change[]) => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  /** From now on events carry what `objectOf` says of their object, at the end of their transaction. */
+  describeEvents(objectOf: (event: Event) => Uint8Array | null): void {
+    this.#objectOf = objectOf;
   }
 
   /** Permanent id of this installation, made on the first call. */
@@ -300,7 +308,8 @@ export class Store implements Disposable {
         this.revisions.record(service, { ...by, createdAtMs: nowMs });
       },
       event: (event) => {
-        this.events.append({ ...event, timeMs: nowMs });
+        const ownerId = ownerOf(event, this) ?? this.events.lastOwnerOf(event.objectId);
+        this.events.append({ ...event, timeMs: nowMs, ownerId });
       },
     };
   }

@@ -12,6 +12,7 @@ import { Container, ContainerPhase } from '../../shared/gen/fairlead/v1/containe
 import {
   ControlServiceDefinition,
   type ControlServiceImplementation,
+  type WatchEventsRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { Endpoint, EndpointKind, type Event } from '../../shared/gen/fairlead/v1/event.ts';
 import type { Proxy } from '../../shared/gen/fairlead/v1/load_balancer.ts';
@@ -220,6 +221,7 @@ export class FakeControl implements AsyncDisposable {
       objectName,
       actionId: '',
       message,
+      object: undefined,
     });
   }
 
@@ -393,23 +395,28 @@ export class FakeControl implements AsyncDisposable {
         );
         return await Promise.resolve({ token, action, plan: undefined });
       },
-      listEvents: async ({ cursor, limit }) =>
-        await Promise.resolve({
-          events: this.events
-            .list()
-            .filter((event) => Number(event.cursor) > Number(cursor))
-            .slice(0, limit === 0 ? 100 : limit),
-        }),
-      watchEvents: ({ cursor }, { signal }) => this.#watchEvents(cursor, signal),
+      listEvents: async ({ cursor, limit, types }) => {
+        const events = this.events
+          .list()
+          .filter((event) => Number(event.cursor) > Number(cursor) && isOfTypes(event, types))
+          .slice(0, limit === 0 ? 100 : limit);
+        const reached = events.at(-1)?.cursor ?? String(this.events.list().length);
+        return await Promise.resolve({ events, cursor: reached });
+      },
+      watchEvents: (request, { signal }) => this.#watchEvents(request, signal),
     };
   }
 
-  async *#watchEvents(cursor: string, signal: AbortSignal) {
+  async *#watchEvents({ cursor, types, until }: WatchEventsRequest, signal: AbortSignal) {
     const from = cursor === '' ? String(this.events.list().length) : cursor;
     yield { cursor: from, events: [] };
     for await (const batch of this.events.watch({ matches: () => true, cursor: '' }, signal)) {
-      const events = batch.items.filter((event) => Number(event.cursor) > Number(from));
+      const events = batch.items.filter(
+        (event) => Number(event.cursor) > Number(from) && isOfTypes(event, types),
+      );
       if (events.length > 0) yield { cursor: events.at(-1)?.cursor ?? '', events };
+      // What is to come is later than any time that a test asks for.
+      if (until !== undefined) return;
     }
   }
 
@@ -896,6 +903,10 @@ function authorize(method: string, context: CallContext): void {
       reason: 'ROLE_TOO_SMALL',
     });
   }
+}
+
+function isOfTypes({ type }: Event, types: readonly string[]): boolean {
+  return types.length === 0 || types.some((each) => type === each || type.startsWith(`${each}.`));
 }
 
 function found<T>(item: T | undefined, kind: string, name: string): T {

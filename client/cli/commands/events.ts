@@ -1,35 +1,47 @@
 import { Option, type Command } from 'commander';
+import { systemClock } from '../../../shared/clock.ts';
 import type { FairleadClient } from '../../fairlead-client.ts';
 import type { Event } from '../../../shared/gen/fairlead/v1/event.ts';
 import { connected, type Invocation } from '../invocation.ts';
 import { eventKind } from '../kinds.ts';
-import { readCount } from '../values.ts';
+import { readCount, readTime } from '../values.ts';
 
 interface EventFlags {
   readonly follow?: boolean;
-  readonly since?: string;
+  readonly after?: string;
   readonly tail?: number;
   readonly object?: string;
+  readonly service?: string[];
+  readonly type?: string[];
+  readonly since?: Date;
+  readonly until?: Date;
 }
 
 const pageSize = 1_000;
 
 /** Makes this the command of events. */
 export function configure(events: Command): void {
+  const time = (text: string) => readTime(text, systemClock.now());
   events
     .addOption(new Option('-f, --follow', 'go on and show events as they come'))
-    .addOption(new Option('--since <cursor>', 'only events after this one'))
+    .addOption(new Option('--since <time>', 'only from then on, or so long ago').argParser(time))
+    .addOption(new Option('--until <time>', 'only before then').argParser(time))
     .addOption(
       new Option('--tail <n>', 'only the newest n of those that are kept').argParser(readCount),
     )
+    .addOption(new Option('--after <cursor>', 'only events after this one'))
+    .addOption(new Option('--service <service...>', 'only of these services and their containers'))
+    .addOption(new Option('--type <type...>', 'only of these types: container.ready, container'))
     .addOption(new Option('--object <id>', 'only of this object, by id'))
     .addHelpText(
       'after',
       `
-Without --since, --follow shows what comes from now on; with --tail it begins with the newest n.
+Without --since and --after, --follow shows what comes from now on; with --tail it begins with the newest n.
+With --json each event has its object, as it was after what happened.
 
 Examples:
   fairlead events --tail 20 --follow
+  fairlead events --service web --type container.failed --since 1h
   fairlead events --follow --json | jq -r .type`,
     )
     .action(connected<EventFlags>(run));
@@ -41,7 +53,7 @@ async function run(invocation: Invocation<EventFlags>): Promise<void> {
     await follow(invocation);
     return;
   }
-  const kept = await keptEvents(invocation);
+  const { kept } = await keptEvents(invocation);
   output.list(eventKind, kept);
 }
 
@@ -51,39 +63,53 @@ async function follow(invocation: Invocation<EventFlags>): Promise<void> {
     if (!output.json) output.rows(eventKind, events);
     else for (const event of events) output.documentLine(eventKind.toJSON(event));
   };
-  let cursor = flags.since ?? '';
+  let cursor = flags.after ?? '';
   if (flags.tail !== undefined) {
-    const kept = await keptEvents(invocation);
+    const { kept, cursor: reached } = await keptEvents(invocation);
     show(kept);
-    cursor = kept.at(-1)?.cursor ?? cursor;
+    cursor = reached;
   }
-  const request = { cursor, objectId: flags.object ?? '' };
+  const request = { ...rangeOf(invocation), cursor };
   for await (const event of client.followEvents(request, signal)) show([event]);
 }
 
-async function keptEvents({
-  client,
-  flags,
-  signal,
-}: Invocation<EventFlags>): Promise<readonly Event[]> {
-  const events: Event[] = [];
-  for await (const page of pages(client, flags, signal)) events.push(...page);
-  if (flags.tail === undefined) return events;
-  return flags.tail === 0 ? [] : events.slice(-flags.tail);
+/** What to ask for. A table shows no objects. */
+function rangeOf({ flags, output }: Invocation<EventFlags>) {
+  const { object = '', service = [], type = [], since, until } = flags;
+  return {
+    objectId: object,
+    services: service,
+    types: type,
+    omitObjects: !output.json,
+    ...(since !== undefined && { since }),
+    ...(until !== undefined && { until }),
+  };
+}
+
+/** Events that are kept, and where to go on. */
+async function keptEvents(invocation: Invocation<EventFlags>) {
+  const { client, flags, signal } = invocation;
+  const { tail } = flags;
+  let kept: readonly Event[] = [];
+  let cursor = flags.after ?? '';
+  for await (const page of pages(client, { ...rangeOf(invocation), cursor }, signal)) {
+    kept = [...kept, ...page.events];
+    if (tail !== undefined) kept = tail === 0 ? [] : kept.slice(-tail);
+    ({ cursor } = page);
+  }
+  return { kept, cursor };
 }
 
 async function* pages(
-  client: FairleadClient,
-  flags: EventFlags,
+  { control }: FairleadClient,
+  range: ReturnType<typeof rangeOf> & { readonly cursor: string },
   signal: AbortSignal,
-): AsyncGenerator<readonly Event[], void, undefined> {
-  let cursor = flags.since ?? '';
+) {
+  let { cursor } = range;
   for (;;) {
-    const request = { cursor, limit: pageSize, objectId: flags.object ?? '' };
-    const { events } = await client.control.listEvents(request, { signal });
-    yield events;
-    const last = events.at(-1);
-    if (last === undefined || events.length < pageSize) return;
-    ({ cursor } = last);
+    const page = await control.listEvents({ ...range, cursor, limit: pageSize }, { signal });
+    yield page;
+    if (page.events.length === 0) return;
+    ({ cursor } = page);
   }
 }

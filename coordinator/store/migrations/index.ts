@@ -16,6 +16,7 @@ import { cancelling } from './0015-cancelling.ts';
 import { tls } from './0016-tls.ts';
 import { failures } from './0017-failures.ts';
 import { policiesOfRoutes } from './0018-policies.ts';
+import { eventObjects } from './0019-event-objects.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -37,4 +38,5 @@ export const migrations: readonly string[] = [
   tls,
   failures,
   policiesOfRoutes,
+  eventObjects,
 ];

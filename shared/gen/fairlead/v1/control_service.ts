@@ -1209,27 +1209,63 @@ export interface ListEventsRequest {
   limit: number;
   /** Only of this object, by id; empty: of all. */
   objectId: string;
+  /** Only of these types: `container.ready`, or `container` for all that begin so; at most 100. Empty: of all. */
+  types: string[];
+  /**
+   * Only of these services, by name or id: of the service, its containers, and actions on them; at most 100.
+   * Empty: of all.
+   */
+  services: string[];
+  /** Only those recorded then or later, by the clock of the coordinator; not set: from the oldest kept. */
+  since:
+    | Date
+    | undefined;
+  /** Only those recorded before then; not set: to the newest. */
+  until:
+    | Date
+    | undefined;
+  /** True: without their objects. */
+  omitObjects: boolean;
 }
 
 /** Answers ListEvents. */
 export interface ListEventsResponse {
-  /** What was found, oldest first. */
+  /** What was found, oldest first; fewer than asked for where their objects are large. Empty: there is no more. */
   events: Event[];
+  /** Where to go on, or to begin a watch that misses nothing. */
+  cursor: string;
 }
 
 /** Asks WatchEvents. */
 export interface WatchEventsRequest {
-  /** Only events after this one; empty: from now on. */
+  /** Only events after this one; empty: from now on, or from `since`. */
   cursor: string;
   /** Only of this object, by id; empty: of all. */
   objectId: string;
+  /** As in ListEventsRequest. */
+  types: string[];
+  /** As in ListEventsRequest. */
+  services: string[];
+  /** Only those recorded then or later, by the clock of the coordinator. */
+  since:
+    | Date
+    | undefined;
+  /** Only those recorded before then: the watch ends at that time. Not set: it does not end. */
+  until:
+    | Date
+    | undefined;
+  /** True: without their objects. */
+  omitObjects: boolean;
 }
 
 /** Answers WatchEvents. */
 export interface WatchEventsResponse {
   /** Where to resume. */
   cursor: string;
-  /** What happened, oldest first; empty in the first message. */
+  /**
+   * What happened, oldest first. Empty in the first message, and where much was passed over that does not
+   * match: keep the cursor.
+   */
   events: Event[];
 }
 
@@ -12141,7 +12177,16 @@ export const WatchActionsResponse: MessageFns<WatchActionsResponse> = {
 };
 
 function createBaseListEventsRequest(): ListEventsRequest {
-  return { cursor: "", limit: 0, objectId: "" };
+  return {
+    cursor: "",
+    limit: 0,
+    objectId: "",
+    types: [],
+    services: [],
+    since: undefined,
+    until: undefined,
+    omitObjects: false,
+  };
 }
 
 export const ListEventsRequest: MessageFns<ListEventsRequest> = {
@@ -12154,6 +12199,21 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     }
     if (message.objectId !== "") {
       writer.uint32(26).string(message.objectId);
+    }
+    for (const v of message.types) {
+      writer.uint32(34).string(v!);
+    }
+    for (const v of message.services) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(50).fork()).join();
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(58).fork()).join();
+    }
+    if (message.omitObjects !== false) {
+      writer.uint32(64).bool(message.omitObjects);
     }
     return writer;
   },
@@ -12195,6 +12255,46 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
             message.objectId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.types.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.omitObjects = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12216,6 +12316,15 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
         : isSet(object.object_id)
         ? globalThis.String(object.object_id)
         : "",
+      types: globalThis.Array.isArray(object?.types) ? object.types.map((e: any) => globalThis.String(e)) : [],
+      services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+      omitObjects: isSet(object.omitObjects)
+        ? globalThis.Boolean(object.omitObjects)
+        : isSet(object.omit_objects)
+        ? globalThis.Boolean(object.omit_objects)
+        : false,
     };
   },
 
@@ -12230,6 +12339,21 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     if (message.objectId !== "") {
       obj.objectId = message.objectId;
     }
+    if (message.types?.length) {
+      obj.types = message.types;
+    }
+    if (message.services?.length) {
+      obj.services = message.services;
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    if (message.omitObjects !== false) {
+      obj.omitObjects = message.omitObjects;
+    }
     return obj;
   },
 
@@ -12241,18 +12365,26 @@ export const ListEventsRequest: MessageFns<ListEventsRequest> = {
     message.cursor = object.cursor ?? "";
     message.limit = object.limit ?? 0;
     message.objectId = object.objectId ?? "";
+    message.types = object.types?.map((e) => e) || [];
+    message.services = object.services?.map((e) => e) || [];
+    message.since = object.since ?? undefined;
+    message.until = object.until ?? undefined;
+    message.omitObjects = object.omitObjects ?? false;
     return message;
   },
 };
 
 function createBaseListEventsResponse(): ListEventsResponse {
-  return { events: [] };
+  return { events: [], cursor: "" };
 }
 
 export const ListEventsResponse: MessageFns<ListEventsResponse> = {
   encode(message: ListEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.events) {
       Event.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
     }
     return writer;
   },
@@ -12278,6 +12410,14 @@ export const ListEventsResponse: MessageFns<ListEventsResponse> = {
             message.events.push(Event.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12291,13 +12431,19 @@ export const ListEventsResponse: MessageFns<ListEventsResponse> = {
   },
 
   fromJSON(object: any): ListEventsResponse {
-    return { events: globalThis.Array.isArray(object?.events) ? object.events.map((e: any) => Event.fromJSON(e)) : [] };
+    return {
+      events: globalThis.Array.isArray(object?.events) ? object.events.map((e: any) => Event.fromJSON(e)) : [],
+      cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "",
+    };
   },
 
   toJSON(message: ListEventsResponse): unknown {
     const obj: any = {};
     if (message.events?.length) {
       obj.events = message.events.map((e) => Event.toJSON(e));
+    }
+    if (message.cursor !== "") {
+      obj.cursor = message.cursor;
     }
     return obj;
   },
@@ -12308,12 +12454,13 @@ export const ListEventsResponse: MessageFns<ListEventsResponse> = {
   fromPartial(object: DeepPartial<ListEventsResponse>): ListEventsResponse {
     const message = createBaseListEventsResponse();
     message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    message.cursor = object.cursor ?? "";
     return message;
   },
 };
 
 function createBaseWatchEventsRequest(): WatchEventsRequest {
-  return { cursor: "", objectId: "" };
+  return { cursor: "", objectId: "", types: [], services: [], since: undefined, until: undefined, omitObjects: false };
 }
 
 export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
@@ -12323,6 +12470,21 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
     }
     if (message.objectId !== "") {
       writer.uint32(18).string(message.objectId);
+    }
+    for (const v of message.types) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.services) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.since !== undefined) {
+      Timestamp.encode(toTimestamp(message.since), writer.uint32(42).fork()).join();
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(50).fork()).join();
+    }
+    if (message.omitObjects !== false) {
+      writer.uint32(56).bool(message.omitObjects);
     }
     return writer;
   },
@@ -12356,6 +12518,46 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
             message.objectId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.types.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.since = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.omitObjects = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12376,6 +12578,15 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
         : isSet(object.object_id)
         ? globalThis.String(object.object_id)
         : "",
+      types: globalThis.Array.isArray(object?.types) ? object.types.map((e: any) => globalThis.String(e)) : [],
+      services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      since: isSet(object.since) ? fromJsonTimestamp(object.since) : undefined,
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+      omitObjects: isSet(object.omitObjects)
+        ? globalThis.Boolean(object.omitObjects)
+        : isSet(object.omit_objects)
+        ? globalThis.Boolean(object.omit_objects)
+        : false,
     };
   },
 
@@ -12387,6 +12598,21 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
     if (message.objectId !== "") {
       obj.objectId = message.objectId;
     }
+    if (message.types?.length) {
+      obj.types = message.types;
+    }
+    if (message.services?.length) {
+      obj.services = message.services;
+    }
+    if (message.since !== undefined) {
+      obj.since = message.since.toISOString();
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    if (message.omitObjects !== false) {
+      obj.omitObjects = message.omitObjects;
+    }
     return obj;
   },
 
@@ -12397,6 +12623,11 @@ export const WatchEventsRequest: MessageFns<WatchEventsRequest> = {
     const message = createBaseWatchEventsRequest();
     message.cursor = object.cursor ?? "";
     message.objectId = object.objectId ?? "";
+    message.types = object.types?.map((e) => e) || [];
+    message.services = object.services?.map((e) => e) || [];
+    message.since = object.since ?? undefined;
+    message.until = object.until ?? undefined;
+    message.omitObjects = object.omitObjects ?? false;
     return message;
   },
 };
@@ -15329,7 +15560,10 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Events in their order. */
+    /**
+     * Events in their order. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after the cursor is no longer kept. A
+     * token that is limited is told of what belongs to its services and node clusters.
+     */
     listEvents: {
       name: "ListEvents",
       requestType: ListEventsRequest as typeof ListEventsRequest,
@@ -15338,7 +15572,10 @@ export const ControlServiceDefinition = {
       responseStream: false,
       options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
     },
-    /** Events as they come, after a cursor. OUT_OF_RANGE if that cursor is no longer kept. */
+    /**
+     * Events as they come, after a cursor. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after it is no longer
+     * kept, also when that happens because the caller reads too slowly.
+     */
     watchEvents: {
       name: "WatchEvents",
       requestType: WatchEventsRequest as typeof WatchEventsRequest,
@@ -15782,12 +16019,18 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: CancelActionRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<CancelActionResponse>>;
-  /** Events in their order. */
+  /**
+   * Events in their order. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after the cursor is no longer kept. A
+   * token that is limited is told of what belongs to its services and node clusters.
+   */
   listEvents(
     request: ListEventsRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ListEventsResponse>>;
-  /** Events as they come, after a cursor. OUT_OF_RANGE if that cursor is no longer kept. */
+  /**
+   * Events as they come, after a cursor. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after it is no longer
+   * kept, also when that happens because the caller reads too slowly.
+   */
   watchEvents(
     request: WatchEventsRequest,
     context: CallContext & CallContextExt,
@@ -16175,12 +16418,18 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<CancelActionRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<CancelActionResponse>;
-  /** Events in their order. */
+  /**
+   * Events in their order. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after the cursor is no longer kept. A
+   * token that is limited is told of what belongs to its services and node clusters.
+   */
   listEvents(
     request: DeepPartial<ListEventsRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ListEventsResponse>;
-  /** Events as they come, after a cursor. OUT_OF_RANGE if that cursor is no longer kept. */
+  /**
+   * Events as they come, after a cursor. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after it is no longer
+   * kept, also when that happens because the caller reads too slowly.
+   */
   watchEvents(
     request: DeepPartial<WatchEventsRequest>,
     options?: CallOptions & CallOptionsExt,

@@ -7,6 +7,13 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.ts";
+import { Action } from "./action.ts";
+import { Container } from "./container.ts";
+import { Node } from "./node.ts";
+import { NodeCluster } from "./node_cluster.ts";
+import { Service } from "./service.ts";
+import { Certificate } from "./tls.ts";
+import { Token } from "./token.ts";
 
 export const protobufPackage = "fairlead.v1";
 
@@ -77,6 +84,34 @@ export interface Event {
   actionId: string;
   /** What happened, in words. */
   message: string;
+  /**
+   * The object as it was after that. Not set where it is gone by then, where it takes more than 64 KiB, in older
+   * events (the newest 16 MiB of objects are kept), and where the caller may not read such objects. Left out of
+   * it: environment and link variables, what containers wrote last, and timelines and moves of actions.
+   */
+  object:
+    | //
+    /** Of `service.…`. */
+    { $case: "service"; value: Service }
+    | //
+    /** Of `container.…`. */
+    { $case: "container"; value: Container }
+    | //
+    /** Of `node.…`. */
+    { $case: "node"; value: Node }
+    | //
+    /** Of `node-cluster.…`. */
+    { $case: "nodeCluster"; value: NodeCluster }
+    | //
+    /** Of `token.…`. */
+    { $case: "token"; value: Token }
+    | //
+    /** Of `certificate.…`. */
+    { $case: "certificate"; value: Certificate }
+    | //
+    /** Of `action.…`. */
+    { $case: "action"; value: Action }
+    | undefined;
 }
 
 /** An address that a user can open. */
@@ -105,7 +140,16 @@ export interface Endpoint {
 }
 
 function createBaseEvent(): Event {
-  return { cursor: "", time: undefined, type: "", objectId: "", objectName: "", actionId: "", message: "" };
+  return {
+    cursor: "",
+    time: undefined,
+    type: "",
+    objectId: "",
+    objectName: "",
+    actionId: "",
+    message: "",
+    object: undefined,
+  };
 }
 
 export const Event: MessageFns<Event> = {
@@ -130,6 +174,29 @@ export const Event: MessageFns<Event> = {
     }
     if (message.message !== "") {
       writer.uint32(58).string(message.message);
+    }
+    switch (message.object?.$case) {
+      case "service":
+        Service.encode(message.object.value, writer.uint32(66).fork()).join();
+        break;
+      case "container":
+        Container.encode(message.object.value, writer.uint32(74).fork()).join();
+        break;
+      case "node":
+        Node.encode(message.object.value, writer.uint32(82).fork()).join();
+        break;
+      case "nodeCluster":
+        NodeCluster.encode(message.object.value, writer.uint32(90).fork()).join();
+        break;
+      case "token":
+        Token.encode(message.object.value, writer.uint32(98).fork()).join();
+        break;
+      case "certificate":
+        Certificate.encode(message.object.value, writer.uint32(106).fork()).join();
+        break;
+      case "action":
+        Action.encode(message.object.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -203,6 +270,62 @@ export const Event: MessageFns<Event> = {
             message.message = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.object = { $case: "service", value: Service.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.object = { $case: "container", value: Container.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.object = { $case: "node", value: Node.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.object = { $case: "nodeCluster", value: NodeCluster.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.object = { $case: "token", value: Token.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.object = { $case: "certificate", value: Certificate.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.object = { $case: "action", value: Action.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -236,6 +359,23 @@ export const Event: MessageFns<Event> = {
         ? globalThis.String(object.action_id)
         : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
+      object: isSet(object.service)
+        ? { $case: "service", value: Service.fromJSON(object.service) }
+        : isSet(object.container)
+        ? { $case: "container", value: Container.fromJSON(object.container) }
+        : isSet(object.node)
+        ? { $case: "node", value: Node.fromJSON(object.node) }
+        : isSet(object.nodeCluster)
+        ? { $case: "nodeCluster", value: NodeCluster.fromJSON(object.nodeCluster) }
+        : isSet(object.node_cluster)
+        ? { $case: "nodeCluster", value: NodeCluster.fromJSON(object.node_cluster) }
+        : isSet(object.token)
+        ? { $case: "token", value: Token.fromJSON(object.token) }
+        : isSet(object.certificate)
+        ? { $case: "certificate", value: Certificate.fromJSON(object.certificate) }
+        : isSet(object.action)
+        ? { $case: "action", value: Action.fromJSON(object.action) }
+        : undefined,
     };
   },
 
@@ -262,6 +402,21 @@ export const Event: MessageFns<Event> = {
     if (message.message !== "") {
       obj.message = message.message;
     }
+    if (message.object?.$case === "service") {
+      obj.service = Service.toJSON(message.object.value);
+    } else if (message.object?.$case === "container") {
+      obj.container = Container.toJSON(message.object.value);
+    } else if (message.object?.$case === "node") {
+      obj.node = Node.toJSON(message.object.value);
+    } else if (message.object?.$case === "nodeCluster") {
+      obj.nodeCluster = NodeCluster.toJSON(message.object.value);
+    } else if (message.object?.$case === "token") {
+      obj.token = Token.toJSON(message.object.value);
+    } else if (message.object?.$case === "certificate") {
+      obj.certificate = Certificate.toJSON(message.object.value);
+    } else if (message.object?.$case === "action") {
+      obj.action = Action.toJSON(message.object.value);
+    }
     return obj;
   },
 
@@ -277,6 +432,50 @@ export const Event: MessageFns<Event> = {
     message.objectName = object.objectName ?? "";
     message.actionId = object.actionId ?? "";
     message.message = object.message ?? "";
+    switch (object.object?.$case) {
+      case "service": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "service", value: Service.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "container": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "container", value: Container.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "node": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "node", value: Node.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "nodeCluster": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "nodeCluster", value: NodeCluster.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "token": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "token", value: Token.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "certificate": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "certificate", value: Certificate.fromPartial(object.object.value) };
+        }
+        break;
+      }
+      case "action": {
+        if (object.object?.value !== undefined && object.object?.value !== null) {
+          message.object = { $case: "action", value: Action.fromPartial(object.object.value) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };

@@ -51,11 +51,13 @@ function stored(): Record<string, string> {
 }
 
 function events(): string[] {
-  return store.events.after(0, '', 100).map(({ type, objectName }) => `${type} ${objectName}`);
+  return store.events
+    .after(0, {}, 100)
+    .events.map(({ type, objectName }) => `${type} ${objectName}`);
 }
 
 function said(): string {
-  return store.events.after(0, '', 100).at(-1)?.message ?? '';
+  return store.events.after(0, {}, 100).events.at(-1)?.message ?? '';
 }
 
 function write(name: string, text: string): void {

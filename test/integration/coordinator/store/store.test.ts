@@ -66,7 +66,7 @@ function contentOf(store: Store) {
     containers: [...store.containers.values()],
     tokens: [...store.tokens.values()],
     actions: [...store.actions.values()],
-    events: store.events.after(0, '', 1_000_000),
+    events: store.events.after(0, {}, 1_000_000).events,
     observed: [...store.loadObserved()],
   };
 }
@@ -303,7 +303,7 @@ describe('actions and events', () => {
     }
     expect(store.events.newest).toBe(22_000);
     expect(store.events.oldest).toBe(2_000);
-    expect(store.events.after(0, '', 1)[0]?.cursor).toBe(2_001);
+    expect(store.events.after(0, {}, 1).events[0]?.cursor).toBe(2_001);
   });
 });
 

@@ -449,7 +449,7 @@ describe('a session is told', () => {
 });
 
 const messageOf = () => observed.node(node1).warnings.join('; ');
-const eventTypes = () => store.events.after(0, '', 1_000).map(({ type }) => type);
+const eventTypes = () => store.events.after(0, {}, 1_000).events.map(({ type }) => type);
 
 describe('a node that has joined', () => {
   const node2 = nodeId('node-2');

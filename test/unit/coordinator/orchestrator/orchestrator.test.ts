@@ -25,9 +25,8 @@ function newestAction(): Action {
 
 function events(type: string): string[] {
   return fleet.store.events
-    .after(0, '', 10_000)
-    .filter((event) => event.type === type)
-    .map(({ objectName, message }) => `${objectName} ${message}`.trim());
+    .after(0, { types: [type] }, 10_000)
+    .events.map(({ objectName, message }) => `${objectName} ${message}`.trim());
 }
 
 describe('an action', () => {

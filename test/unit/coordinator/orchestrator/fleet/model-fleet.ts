@@ -3,7 +3,9 @@ import type { Call } from '../../../../../coordinator/api/call.ts';
 import { Authenticator } from '../../../../../coordinator/api/authentication.ts';
 import { ChangeLog } from '../../../../../coordinator/api/change-log.ts';
 import { controlHandlers } from '../../../../../coordinator/api/control-service.ts';
+import { carryObjects } from '../../../../../coordinator/api/event-objects.ts';
 import type { Handlers } from '../../../../../coordinator/api/guard.ts';
+import { Presenter } from '../../../../../coordinator/api/present.ts';
 import { Dispatcher } from '../../../../../coordinator/dispatcher/dispatcher.ts';
 import { TokenIssuer } from '../../../../../coordinator/identity/tokens.ts';
 import type { Container, Service } from '../../../../../coordinator/model.ts';
@@ -221,8 +223,11 @@ export class ModelFleet implements AsyncDisposable {
     const orchestrator = new Orchestrator({ ...deps, log });
     const packages = { version: null, packageNamed: () => null };
     const roller = new Roller({ store, observed, upgrades, packages, api, clock, log });
+    const presenter = new Presenter({ ...deps, orchestrator, dispatcher });
+    carryObjects({ store, presenter, log });
     const handlers = controlHandlers({
       ...{ ...deps, roller, packages, orchestrator, dispatcher, installationId: 'model' },
+      presenter,
       streams: new NodeStreams({ dispatcher, clock, random }),
       ...{ api, installScriptSha256: null, inFolder: () => false },
       sealing: { seal: ({ text }) => text },
