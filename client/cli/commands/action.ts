@@ -6,6 +6,7 @@ import { mutateEach, printProgress } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { required } from '../required.ts';
 import { readCount, readDuration } from '../values.ts';
+import * as logs from './action-logs.ts';
 
 interface LsFlags extends ListFlags {
   readonly target?: string;
@@ -51,6 +52,8 @@ export function configure(action: Command): void {
         output.allDetails(actionKind, found);
       }),
     );
+
+  logs.configure(action.command('logs'));
 
   action
     .command('watch')

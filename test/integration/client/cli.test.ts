@@ -514,6 +514,52 @@ describe('watching', () => {
   });
 });
 
+describe('events and actions are read', () => {
+  test('events by type, service, object and time', async () => {
+    await using fake = await startFakeControl();
+    fake.addEvent('service.created', 'web', 'web was created');
+    fake.addEvent('container.ready', 'web-1', 'ready');
+    const asked = ['--type', 'container', '--service', 'web', '--object', 'x', '--since', '1h'];
+    const { stdout } = await run(fake, 'events', ...asked, '--after', '0');
+    expect(stdout).toContain('container.ready');
+    expect(stdout).not.toContain('service.created');
+    expect(fake.requestsOf('ListEvents')[0]).toMatchObject({
+      ...{ types: ['container'], services: ['web'], objectId: 'x', cursor: '0', omitObjects: true },
+      since: expect.any(Date) as Date,
+      until: undefined,
+    });
+    // A watch that has an end is not opened again.
+    const until = ['--until', '2026-11-22T14:20:00Z'];
+    const ended = await run(fake, 'events', '-f', '--after', '1', '--json', ...until);
+    expect(parsed(ended.stdout)).toMatchObject({ type: 'container.ready' });
+    expect(fake.requestsOf('WatchEvents')).toHaveLength(1);
+  });
+
+  test('what an action did, to its end if that is asked for', async () => {
+    await using fake = await startFakeControl();
+    fake.holdActions = true;
+    fake.addService('web');
+    const begun = await run(fake, 'service', 'scale', 'web', '2', '--no-wait', '--json');
+    const { id } = Action.fromJSON(parsed(begun.stdout));
+    for (const message of ['pulling', 'starting']) fake.addProgress(id, 'web-2', message);
+    const logs = await run(fake, 'action', 'logs', id);
+    expect(logs.stdout).toMatch(
+      /^\d{4}-\S+Z {2}web-2 {2}pulling\n\d{4}-\S+Z {2}web-2 {2}starting\n$/,
+    );
+    await using cli = await startCli(['action', 'logs', id, '-f', '-n', '1', '--json'], {
+      env: environmentOf(fake),
+    });
+    await eventually(() => {
+      expect(cli.documents()).toMatchObject([{ container: 'web-2', message: 'starting' }]);
+    });
+    fake.addProgress(id, 'web-2', 'ready');
+    fake.finishAction(id, ActionState.FAILED, 'web-2 ended');
+    expect(await cli.ended()).toBe(1);
+    expect(cli.documents()).toMatchObject([{ message: 'starting' }, { message: 'ready' }]);
+    expect(cli.stderr).toContain('web-2 ended');
+  });
+});
+
 describe('the rest', () => {
   test('containers are listed, inspected, stopped and started', async () => {
     await using fake = await startFakeControl();
