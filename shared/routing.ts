@@ -66,6 +66,8 @@ export interface Balancing {
   /** Names of services that take over when no container can be reached. */
   readonly backups: readonly string[];
   readonly unavailable: Page | null;
+  /** How long requests are held; 0: they are not. */
+  readonly pauseMs: number;
 }
 
 /** Whom a load balancer believes. */
@@ -108,6 +110,8 @@ export interface Route {
   readonly tunnelTimeoutMs: number;
   readonly maintenance: Page | null;
   readonly split: readonly Share[];
+  /** How long requests are held; 0: they are not. */
+  readonly pauseMs: number;
 }
 
 interface Conditions {

@@ -2,7 +2,9 @@ import type { Frontend, FrontendRoute, Structure, Target } from './backend-list.
 import { backendSection } from './backend-section.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
-import { backendKey, frontendSection } from './frontend-section.ts';
+import { frontendSection } from './frontend-section.ts';
+import { holdsRequests, resolversName } from './pause-rules.ts';
+import { resolverLines } from './pauses.ts';
 import { socketAddress } from './server-commands.ts';
 import { policySections } from './route-policies.ts';
 
@@ -29,11 +31,13 @@ export function renderConfig(input: ConfigInput, settings: ConfigSettings): stri
     else members.push(target);
   }
   const timeouts = input.frontends.some(({ routes }) => routes.some(hasTimeouts));
-  const known = new Set(input.backends.map(({ name, protocol }) => backendKey(name, protocol)));
   return [
     globalSection(input.description, settings),
     defaultsSections,
-    ...input.frontends.map((frontend) => frontendSection(frontend, known, settings)),
+    ...(holdsRequests(input)
+      ? [section(`resolvers ${resolversName}`, resolverLines(settings.pausePort))]
+      : []),
+    ...input.frontends.map((frontend) => frontendSection(frontend, input.backends, settings)),
     ...sectionsOfRoutes(input.frontends),
     ...input.backends.map((backend) =>
       backendSection(backend, targets.get(backend.name) ?? [], {

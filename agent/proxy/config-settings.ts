@@ -26,5 +26,7 @@ export interface ConfigSettings {
   readonly metricsAddress: string;
   /** Whether every request makes a line on HAProxy's standard output. */
   readonly accessLog: boolean;
+  /** Port of the loopback address where the agent says when requests that are held may go on. */
+  readonly pausePort: number;
   readonly tls: TlsPaths;
 }

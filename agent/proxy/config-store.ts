@@ -5,9 +5,9 @@ import { certificateListIn } from './certificates/certificate-files.ts';
 import { ClientCaFiles } from './certificates/client-ca-files.ts';
 import type { ConfigSettings } from './config-settings.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
-import { filesOf, MapFiles } from './map-files.ts';
+import { allMapsOf, filesOf, MapFiles } from './map-files.ts';
 import { usablePorts, type Pages } from './ports.ts';
-import { mapsOf, type MapEntries } from './route-maps.ts';
+import type { MapEntries } from './route-maps.ts';
 import { writeAtomically, type StatePaths } from './state-directory.ts';
 
 /** All of a configuration but the targets. */
@@ -41,6 +41,7 @@ export type FixedSettings = Pick<
   | 'metricsAddress'
   | 'accessLog'
   | 'ipv6'
+  | 'pausePort'
 >;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */
@@ -63,8 +64,9 @@ export class ConfigStore {
   }
 
   /** The maps of a configuration by the paths at which HAProxy has them. */
-  mapsOf({ frontends }: Configuration): Map<string, MapEntries> {
-    return new Map([...mapsOf(frontends)].map(([name, map]) => [this.#maps.pathOf(name), map]));
+  mapsOf(configuration: Configuration): Map<string, MapEntries> {
+    const maps = [...allMapsOf(configuration)];
+    return new Map(maps.map(([name, map]) => [this.#maps.pathOf(name), map]));
   }
 
   /** The configuration that serves a structure with the ports that can be had now. */

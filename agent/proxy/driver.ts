@@ -33,6 +33,8 @@ export interface DriverDeps {
   readonly outbox: Outbox;
   /** Called when another worker serves. */
   readonly onWorker: () => void;
+  /** Called with what holds requests from now on. */
+  readonly onPauses: (paused: ReadonlySet<string>) => void;
 }
 
 /**

@@ -1,17 +1,18 @@
 import { httpLogLines, tcpLogLines } from './access-log.ts';
 import { RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
-import type { Frontend } from './backend-list.ts';
+import type { Backend, Frontend } from './backend-list.ts';
 import { clientCertificateRules, handoffName, tlsParameters } from './certificates/tls-bind.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
-import { addressRules, policyRules, type ClientAddress } from './route-policies.ts';
+import { pauseRules, wasHanded, wasHeld } from './pause-rules.ts';
+import { addressRules, changeRules, guardRules, type ClientAddress } from './route-policies.ts';
 import { backendsMap } from './route-maps.ts';
-import { matchingRules, passthroughRules, pathRules } from './route-rules.ts';
+import { backendRules, matchingRules, passthroughRules, pathRules } from './route-rules.ts';
 
 /** A port that HAProxy listens on, and what it does with what comes in. */
 export function frontendSection(
   frontend: Frontend,
-  backends: ReadonlySet<string>,
+  backends: readonly Backend[],
   settings: ConfigSettings,
 ): string {
   return frontend.protocol === 'tcp'
@@ -20,14 +21,14 @@ export function frontendSection(
 }
 
 /** HAProxy refuses a whole file in which a frontend sends to a backend that speaks something else. */
-export function backendKey(name: string, protocol: Frontend['protocol']): string {
-  return `${protocol} ${name}`;
+function defaultOf(frontend: Frontend, backends: readonly Backend[]): string | undefined {
+  const { defaultBackend, protocol } = frontend;
+  return backends.find((each) => each.name === defaultBackend && each.protocol === protocol)?.name;
 }
 
-function defaultRules(frontend: Frontend, backends: ReadonlySet<string>): string[] {
-  const { defaultBackend, protocol } = frontend;
-  const known = backends.has(backendKey(defaultBackend, protocol));
-  return known ? [`default_backend ${defaultBackend}`] : [];
+function defaultRules(frontend: Frontend, backends: readonly Backend[]): string[] {
+  const name = defaultOf(frontend, backends);
+  return name === undefined ? [] : [`default_backend ${name}`];
 }
 
 /** What clients connect to. */
@@ -44,7 +45,7 @@ function bindLines(frontend: Frontend, settings: ConfigSettings): string[] {
 
 function tcpFrontend(
   frontend: Frontend,
-  backends: ReadonlySet<string>,
+  backends: readonly Backend[],
   settings: ConfigSettings,
 ): string {
   const { routes } = frontend;
@@ -75,9 +76,9 @@ function tcpFrontend(
 
 /**
  * What containers are told of the client. What the client itself says of that is dropped, unless it is an
- * upstream that is trusted. A request that is handed on comes by here twice: it says nothing twice.
+ * upstream that is trusted.
  */
-function forwardingRules({ trustedUpstreams = [], tls }: Frontend, isHanded: string): string[] {
+function forwardingRules({ trustedUpstreams = [], tls }: Frontend): string[] {
   const scheme = tls === undefined ? 'http' : 'https';
   const dropped = ['X-Forwarded-Host', 'X-Forwarded-Port', 'Forwarded'];
   if (trustedUpstreams.length === 0) {
@@ -98,14 +99,15 @@ function forwardingRules({ trustedUpstreams = [], tls }: Frontend, isHanded: str
     `http-request set-var(txn.client) ${last} if ${trusted} { ${last} -m found }`,
     `http-request set-header X-Forwarded-Proto ${scheme} unless ${trusted} { req.hdr(X-Forwarded-Proto) -m found }`,
     `http-request set-header X-Forwarded-For %[src] unless ${trusted}`,
-    `http-request set-var(txn.successor) bool(true) if ${isHanded}`,
-    `http-request add-header X-Forwarded-For %[src] if ${trusted} !{ var(txn.successor) -m found }`,
     ...dropped.map((name) => `http-request del-header ${name} unless ${trusted}`),
   ];
 }
 
 /** Name of the list of upstreams that are believed. */
 const trusted = `${ownPrefix}trusted`;
+
+/** A request that is handed on comes by here twice, and nothing is said twice. */
+const upstreamLine = `http-request add-header X-Forwarded-For %[src] if ${trusted} !${wasHanded}`;
 
 /** The defaults would cut a client that waits for a slow answer as one that says nothing. */
 function clientTimeout({ routes }: Frontend): string[] {
@@ -122,7 +124,7 @@ const defaultTimeoutMs = 50_000;
  */
 function httpFrontend(
   frontend: Frontend,
-  backends: ReadonlySet<string>,
+  backends: readonly Backend[],
   settings: ConfigSettings,
 ): string {
   const { name, port, routes, tls } = frontend;
@@ -137,24 +139,30 @@ function httpFrontend(
     ...clientTimeout(frontend),
     'monitor-uri /_lb_ping',
     ...(settings.accessLog ? httpLogLines(isHanded) : []),
-    ...forwardingRules(frontend, isHanded),
+    ...forwardingRules(frontend),
     ...clientCertificateRules(
       tls,
       (frontend.trustedUpstreams ?? []).length > 0 ? trusted : undefined,
     ),
   ];
-  const rules =
-    routes.length === 0
-      ? [`use_backend ${handoff} if ${isHanded}`]
-      : [
-          `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
-          ...matchingRules(frontend, settings.mapPath),
-          ...routes.flatMap((route) => policyRules(route, client, settings.mapPath)),
-          ...routes.flatMap(pathRules),
-          ...refusal(frontend, backends),
-          `use_backend ${handoff} if { var(txn.handed) -m found }`,
-          'use_backend %[var(txn.backend)] if { var(txn.backend) -m found }',
-        ];
+  const isRouted = routes.length > 0;
+  const { mapPath } = settings;
+  const rules = [
+    `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
+    ...(isRouted ? matchingRules(frontend, mapPath) : []),
+    ...routes.flatMap((route) => guardRules(route, client, mapPath)),
+    ...pauseRules({ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath }),
+    // What was held may be for another worker by now, or lead elsewhere.
+    `http-request set-var(txn.handed) bool(true) if ${wasHeld} ${isHanded}`,
+    ...(client === 'src' ? [] : [upstreamLine]),
+    ...(isRouted ? [`http-request unset-var(txn.route) if ${wasHanded}`] : []),
+    ...(isRouted ? backendRules(mapPath, wasHeld) : []),
+    ...routes.flatMap(changeRules),
+    ...routes.flatMap(pathRules),
+    ...(isRouted ? refusal(frontend, backends) : []),
+    `use_backend ${handoff} if ${wasHanded}`,
+    ...(isRouted ? ['use_backend %[var(txn.backend)] if { var(txn.backend) -m found }'] : []),
+  ];
   return [
     section(`frontend ${name} from ${ownPrefix}http`, [
       ...head,
@@ -168,10 +176,10 @@ function httpFrontend(
 }
 
 /** What no route takes, where nothing else does. */
-function refusal(frontend: Frontend, backends: ReadonlySet<string>): string[] {
+function refusal(frontend: Frontend, backends: readonly Backend[]): string[] {
   if (defaultRules(frontend, backends).length > 0) return [];
   return [
     'http-request return status 404 content-type text/plain string "no route for this host and path\\n" ' +
-      'if !{ var(txn.handed) -m found } !{ var(txn.backend) -m found }',
+      `if !${wasHanded} !{ var(txn.backend) -m found }`,
   ];
 }

@@ -2,6 +2,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Structure } from './backend-list.ts';
 import { pagesOf } from './pages.ts';
+import { holdsRequests, pausesMap } from './pause-rules.ts';
+import { pausesOf } from './pauses.ts';
 import { mapsOf, type MapEntries } from './route-maps.ts';
 import { writeAtomically } from './state-directory.ts';
 
@@ -46,8 +48,17 @@ export function mapText(entries: MapEntries): string {
   return known;
 }
 
+/** Maps of a structure by their name: of its routes, and last what is paused. */
+export function allMapsOf(structure: Structure): Map<string, MapEntries> {
+  const { frontends } = structure;
+  const paused: readonly (readonly [string, MapEntries])[] = holdsRequests(structure)
+    ? [[pausesMap, pausesOf(structure)]]
+    : [];
+  return new Map([...mapsOf(frontends), ...paused]);
+}
+
 /** Every file that the configuration of a structure refers to, by its name. */
 export function filesOf(structure: Structure): Map<string, string> {
-  const maps = [...mapsOf(structure.frontends)].map(([name, map]) => [name, mapText(map)] as const);
+  const maps = [...allMapsOf(structure)].map(([name, map]) => [name, mapText(map)] as const);
   return new Map([...maps, ...pagesOf(structure)]);
 }

@@ -13,6 +13,7 @@ import { HaproxyProcess, type HaproxyProcessOptions } from './haproxy-process.ts
 import { ListFile } from './list-file.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { Outbox } from './outbox.ts';
+import { PauseKeeper } from './pause-keeper.ts';
 import { hasIpv6 } from './ports.ts';
 import { ProxySession } from './session.ts';
 import { TrustFile } from './trust-file.ts';
@@ -52,7 +53,11 @@ export async function runProxyAgent(
 ): Promise<void> {
   const paths = statePaths(config.stateDir);
   await using _lock = await lockDirectory(paths.directory);
-  const parts = await build(config, deps, paths);
+  await using pauses = await PauseKeeper.open(paths.pausePort, {
+    clock: deps.clock,
+    log: deps.log.child({ component: 'pauses' }),
+  });
+  const parts = await build(config, deps, { paths, pauses });
   const { driver, enrolment, session } = parts;
   using life = new ChildController(signal);
   const running = [
@@ -88,11 +93,11 @@ interface Parts {
 async function build(
   config: ProxyAgentConfig,
   { clock, random, log, capabilitiesOf }: ProxyAgentDeps,
-  paths: StatePaths,
+  { paths, pauses }: { readonly paths: StatePaths; readonly pauses: PauseKeeper },
 ): Promise<Parts> {
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
   const haproxy = haproxyOf(config, { clock, log, capabilitiesOf }, paths);
-  const settings = { ...config, ipv6: await hasIpv6() };
+  const settings = { ...config, ipv6: await hasIpv6(), pausePort: pauses.port };
   const configStore = new ConfigStore(paths, settings, haproxy);
   const listFile = new ListFile(paths.list, log);
   const outbox = new Outbox(clock);
@@ -107,6 +112,9 @@ async function build(
     outbox,
     onWorker: () => {
       certificates.look();
+    },
+    onPauses: (paused) => {
+      pauses.set(paused);
     },
   });
   const identity = { clock, random, log: log.child({ component: 'identity' }) };

@@ -12,6 +12,7 @@ import {
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { MapSync } from './map-sync.ts';
+import { namesIn, pausesOf } from './pauses.ts';
 import type { Outbox } from './outbox.ts';
 import { reloadReason } from './plan-servers.ts';
 
@@ -29,6 +30,8 @@ export interface RestructurerDeps {
   readonly haproxy: HaproxyProcess;
   readonly configStore: ConfigStore;
   readonly outbox: Outbox;
+  /** Is told what holds requests from now on. */
+  readonly onPauses: (paused: ReadonlySet<string>) => void;
 }
 
 /**
@@ -254,6 +257,7 @@ export class Restructurer {
     this.#configuration = configuration;
     this.#running = { revision: configuration.revision, ports: new Set(portsOf(configuration)) };
     this.#refused = undefined;
+    this.#deps.onPauses(namesIn(pausesOf(configuration)));
     this.#deps.outbox.setProblem('configuration', undefined);
   }
 

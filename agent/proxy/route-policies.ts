@@ -11,8 +11,8 @@ const networksInLine = 40;
 /** How the client is told: `src`, or what a trusted upstream says. */
 export type ClientAddress = 'src' | 'var(txn.client)';
 
-/** What a route does with requests, in the order in which it counts. */
-export function policyRules(
+/** Who is let in, and what is answered at once, in the order in which it counts. */
+export function guardRules(
   route: FrontendRoute,
   client: ClientAddress,
   filePath: MapPath,
@@ -24,9 +24,12 @@ export function policyRules(
     ...tlsRules(route),
     ...authRules(route),
     ...redirectRules(route),
-    ...headerRules(route),
-    ...timeoutRules(route),
   ];
+}
+
+/** What becomes of requests that are passed on. */
+export function changeRules(route: FrontendRoute): string[] {
+  return [...headerRules(route), ...timeoutRules(route)];
 }
 
 /** Sections that the rules of a route refer to. */

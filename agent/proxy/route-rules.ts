@@ -41,8 +41,6 @@ export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
   const { chains } = compileRoutes(frontend);
   const paths = `map_beg(${mapPath(pathsMap(frontend))})`;
   const wildcards = `map_end(${mapPath(wildcardsMap(frontend))})`;
-  const backends = mapPath(backendsMap);
-  const isSplit = `{ var(txn.backend) -m str ${splitMark} }`;
   const unless = '!{ var(txn.handed) -m found } !{ var(txn.match) -m found }';
   const find = (host: string) =>
     `http-request set-var(txn.match) ${host},concat(,txn.path,?),${paths} if ${unless}`;
@@ -53,7 +51,17 @@ export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
     find('str(*)'),
     'http-request set-var(txn.route) var(txn.match) if !{ var(txn.match) -m beg ~ }',
     ...chains.flatMap((chain, index) => chainRules(chain, `${frontend.name}.${index}`, index)),
-    `http-request set-var(txn.backend) var(txn.route),map_str(${backends})`,
+    ...backendRules(mapPath),
+  ];
+}
+
+/** Lines that find the backend that the route of a request leads to, in `txn.backend`; for some requests alone. */
+export function backendRules(mapPath: MapPath, condition = ''): string[] {
+  const backends = mapPath(backendsMap);
+  const isSplit = `{ var(txn.backend) -m str ${splitMark} }`;
+  const only = condition === '' ? '' : ` if ${condition}`;
+  return [
+    `http-request set-var(txn.backend) var(txn.route),map_str(${backends})${only}`,
     `http-request set-var(txn.bucket) rand(${buckets}) if ${isSplit}`,
     `http-request set-var(txn.backend) var(txn.route),concat(:,txn.bucket),map_str(${backends}) if ${isSplit}`,
   ];

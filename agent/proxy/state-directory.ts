@@ -24,6 +24,8 @@ export interface StatePaths {
   /** The last good list. */
   readonly list: string;
   readonly proxyId: string;
+  /** Port at which HAProxy asks the agent about pauses. */
+  readonly pausePort: string;
   /** Whom to trust as the coordinator. */
   readonly trust: string;
   /** Directory of certificates and their keys. */
@@ -57,6 +59,7 @@ export function statePaths(stateDir: string): StatePaths {
     serverState: join(directory, 'server.state'),
     list: join(directory, 'list.json'),
     proxyId: join(directory, 'proxy-id'),
+    pausePort: join(directory, 'pause-port'),
     trust: join(directory, 'trust.json'),
     certificates: join(directory, 'certificates'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),

@@ -1,7 +1,7 @@
 import { BalanceAlgorithm, type Route } from '../../shared/gen/fairlead/v1/route.ts';
 import type { FlagGroup } from './option-flags.ts';
 import { readRoutes } from './route-values.ts';
-import { readCount } from './values.ts';
+import { readCount, readDuration } from './values.ts';
 
 const itself = (entry: string | number) => `${entry}`;
 const nameOf = ({ name }: Route) => name;
@@ -54,6 +54,10 @@ export const routeFlags: readonly FlagGroup[] = [
       {
         ...{ flags: '--backup <service>', path: 'balancing.backups', keyOf: itself },
         ...{ description: 'service that takes over when nothing answers, repeatable' },
+      },
+      {
+        ...{ flags: '--pause-requests <duration>', path: 'balancing.pauseMs', read: readDuration },
+        ...{ description: 'hold all requests, each at most so long; 0s for no more' },
       },
     ],
   ],

@@ -67,6 +67,7 @@ const settings: Readonly<Record<string, Setting>> = {
   timeout: (route, value) => (route.responseTimeoutMs = readDuration(value)),
   tunnel: (route, value) => (route.tunnelTimeoutMs = readDuration(value)),
   maintenance: (route) => (route.maintenance = { body: '', contentType: '', retryAfterS: 0 }),
+  pause: (route, value) => (route.pauseMs = value === '' ? 30_000 : readDuration(value)),
   split: (route, value) => {
     const [service = '', percent = ''] = value.split(':');
     const part = number('split', percent.replace(/%$/, ''));

@@ -1,11 +1,11 @@
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
   BalanceAlgorithm,
-  type Balancing as ProtoBalancing,
+  Balancing as ProtoBalancing,
   type Forwarding as ProtoForwarding,
 } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Balancing, Forwarding } from '../../shared/routing.ts';
-import { networksFromProto, pageFromProto } from './convert-policies.ts';
+import { networksFromProto, pageFromProto, validatePause } from './convert-policies.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
 
@@ -23,22 +23,23 @@ export function balancingFromProto(
   field: string,
   into: FieldViolation[],
 ): Balancing {
-  const { stickyCookie = '', compress = false, sendProxy = false } = balancing ?? {};
-  const { backups = [], algorithm = BalanceAlgorithm.UNSPECIFIED } = balancing ?? {};
+  const given = balancing ?? ProtoBalancing.create();
+  const { algorithm, stickyCookie, compress, sendProxy, backups, pauseMs } = given;
   if (stickyCookie !== '' && !/^[A-Za-z0-9_-]{1,50}$/.test(stickyCookie)) {
     const rule = `must be at most 50 letters, digits, "_" and "-", and is ${quote(stickyCookie)}`;
     into.push({ field: `${field}.sticky_cookie`, rule });
   }
+  validatePause(pauseMs, `${field}.pause_ms`, into);
   validateCount(backups.length, { max: 10, field: `${field}.backups` }, into);
   validateUnique(backups, { field: `${field}.backups`, what: 'service' }, into);
   for (const [index, name] of backups.entries()) {
     validateName(name, `${field}.backups[${index}]`, into);
   }
   return {
-    ...{ stickyCookie, compress, sendProxy },
+    ...{ stickyCookie, compress, sendProxy, pauseMs },
     algorithm: wordOf(algorithms, algorithm),
     backups: [...backups],
-    unavailable: pageFromProto(balancing?.unavailable, `${field}.unavailable`, into),
+    unavailable: pageFromProto(given.unavailable, `${field}.unavailable`, into),
   };
 }
 

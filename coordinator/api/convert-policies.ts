@@ -54,6 +54,7 @@ export type Policies = Pick<
   | 'tunnelTimeoutMs'
   | 'maintenance'
   | 'split'
+  | 'pauseMs'
 >;
 
 /** What is done with the requests of a route. */
@@ -62,17 +63,18 @@ export function policiesFromProto(
   field: string,
   into: FieldViolation[],
 ): Policies {
-  const { responseTimeoutMs, tunnelTimeoutMs, forceHttps } = route;
+  const { responseTimeoutMs, tunnelTimeoutMs, forceHttps, pauseMs } = route;
   const ms = { min: 0, max: maxDayMs };
   validateRange(responseTimeoutMs, { ...ms, field: `${field}.response_timeout_ms` }, into);
   validateRange(tunnelTimeoutMs, { ...ms, field: `${field}.tunnel_timeout_ms` }, into);
+  validatePause(pauseMs, `${field}.pause_ms`, into);
   const answers = [route.redirect, route.maintenance].filter((each) => each !== undefined);
   if (answers.length > 1) {
     const rule = 'must not be set together with redirect: only one of them can answer';
     into.push({ field: `${field}.maintenance`, rule });
   }
   return {
-    ...{ responseTimeoutMs, tunnelTimeoutMs, forceHttps },
+    ...{ responseTimeoutMs, tunnelTimeoutMs, forceHttps, pauseMs },
     redirect: redirectFromProto(route.redirect, `${field}.redirect`, into),
     strictTransport: strictFromProto(route.strictTransport, `${field}.strict_transport`, into),
     requestHeaders: headersFromProto(route.requestHeaders, `${field}.request_headers`, into),
@@ -253,6 +255,11 @@ function splitFromProto(
   return split.map((share) => ({ ...share }));
 }
 
+/** How long requests are held: HAProxy gives up after a minute whatever it is told. */
+export function validatePause(pauseMs: number, field: string, into: FieldViolation[]): void {
+  if (pauseMs !== 0) validateRange(pauseMs, { min: 1_000, max: 60_000, field }, into);
+}
+
 /** The name of a header field. */
 export function validateHeaderName(name: string, field: string, into: FieldViolation[]): void {
   if (headerName.test(name)) return;
@@ -291,5 +298,6 @@ export function policiesToProto(route: Policies) {
     tunnelTimeoutMs: route.tunnelTimeoutMs,
     maintenance: route.maintenance ?? undefined,
     split: route.split.map((share) => ({ ...share })),
+    pauseMs: route.pauseMs,
   };
 }

@@ -162,7 +162,7 @@ function agreed(all: readonly Balancing[]): Balancing {
 /** In turn, and nothing else. */
 const plainBalancing: Balancing = {
   ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
-  ...{ backups: [], unavailable: null },
+  ...{ backups: [], unavailable: null, pauseMs: 0 },
 };
 
 /** Routes whose port the service has; each makes its backend. */

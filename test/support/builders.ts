@@ -64,7 +64,7 @@ export function aRollout(changes: Partial<Rollout> = {}): Rollout {
 export function aBalancing(changes: Partial<Balancing> = {}): Balancing {
   return {
     ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
-    ...{ backups: [], unavailable: null },
+    ...{ backups: [], unavailable: null, pauseMs: 0 },
     ...changes,
   };
 }

@@ -7,7 +7,7 @@ export function aRoute(changes: Partial<Route> = {}): Route {
   return {
     ...{ redirect: null, forceHttps: false, strictTransport: null, requestHeaders: [] },
     ...{ responseHeaders: [], basicAuth: null, allow: [], deny: [], rateLimit: null },
-    ...{ responseTimeoutMs: 0, tunnelTimeoutMs: 0, maintenance: null, split: [] },
+    ...{ responseTimeoutMs: 0, tunnelTimeoutMs: 0, maintenance: null, split: [], pauseMs: 0 },
     ...{ name: '1', kind: 'http', port: 0, hosts: [], paths: [], methods: [], headers: [] },
     ...{ priority: 0, targetPort: 0, replacePath: '' },
     ...changes,
@@ -106,6 +106,7 @@ const policies = fc
     responseTimeoutMs: fc.constantFrom(0, 1, 100_000),
     tunnelTimeoutMs: fc.constantFrom(0, 86_400_000),
     maintenance: optional(page),
+    pauseMs: fc.constantFrom(0, 1_000, 60_000),
   })
   .map((all) => ({
     ...all,
@@ -127,6 +128,7 @@ export const validBalancing = fc.record({
   sendProxy: fc.boolean(),
   backups: fc.constantFrom<string[]>([], ['standby']),
   unavailable: optional(page),
+  pauseMs: fc.constantFrom(0, 30_000),
 });
 
 const validRoute = fc.record({
@@ -179,6 +181,7 @@ export const anyRoute: fc.Arbitrary<ProtoRoute> = fc
     deny: fc.array(anyText),
     responseTimeoutMs: anyNumber,
     tunnelTimeoutMs: anyNumber,
+    pauseMs: anyNumber,
     redirect: optional(fc.record({ to: anyText, whole: fc.boolean(), status: anyNumber })),
     rateLimit: optional(fc.record({ requests: anyNumber, periodMs: anyNumber })),
     maintenance: optional(
@@ -205,6 +208,7 @@ export const anyBalancing = fc.record({
   ...{ stickyCookie: anyText, compress: fc.boolean(), sendProxy: fc.boolean() },
   backups: fc.array(anyText),
   unavailable: optional(fc.record({ body: anyText, contentType: anyText, retryAfterS: anyNumber })),
+  pauseMs: anyNumber,
 });
 
 /** As `anyRoute`, of whom a load balancer believes. */

@@ -17,6 +17,7 @@ import { tls } from './0016-tls.ts';
 import { failures } from './0017-failures.ts';
 import { policiesOfRoutes } from './0018-policies.ts';
 import { eventObjects } from './0019-event-objects.ts';
+import { pausesOfRoutes } from './0020-pauses.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -39,4 +40,5 @@ export const migrations: readonly string[] = [
   failures,
   policiesOfRoutes,
   eventObjects,
+  pausesOfRoutes,
 ];

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import Docker from 'dockerode';
 import type { Target } from '../../../agent/proxy/backend-list.ts';
 import { renderConfig } from '../../../agent/proxy/config-file.ts';
+import { filesOf } from '../../../agent/proxy/map-files.ts';
 import type { KnownServer } from '../../../agent/proxy/server-state.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -103,9 +104,10 @@ export class Floor implements Side, AsyncDisposable {
       mapPath: (name: string) => join(this.#directory, name),
       statsPort: 0,
       statsAuth: undefined,
-      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
+      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false, pausePort: 1_053 },
       tls: { certificateList: '', clientCa: () => '' },
     };
+    for (const [name, text] of filesOf(input)) writeFileSync(settings.mapPath(name), text);
     writeFileSync(config, renderConfig(input, settings));
     const haproxy = await host.spawn('haproxy', ['-W', '-f', config], { name: 'floor-haproxy' });
     this.#haproxy = haproxy;

@@ -47,7 +47,7 @@ export class FairleadSide implements Side, AsyncDisposable {
     );
     const settings = {
       ...{ maxConnections, statsPort: 0, statsAuth: undefined, accessLog: false },
-      ...{ metricsPort: 0, metricsAddress: '127.0.0.1' },
+      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', pausePort: 1_053 },
     };
     const configStore = new ConfigStore(this.#paths, settings, this.#haproxy);
     this.#outbox = new Outbox(clock);
@@ -56,6 +56,7 @@ export class FairleadSide implements Side, AsyncDisposable {
       random: () => systemRandom.fraction(),
       listFile: new ListFile(this.#paths.list, log),
       onWorker: () => undefined,
+      onPauses: () => undefined,
     });
     this.#driver.replaceList({
       ...{ epoch, version: 1, rejected: [] },

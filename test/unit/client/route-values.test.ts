@@ -18,7 +18,7 @@ test.each<[string, Partial<Route>]>([
   ],
   ['kind=tcp,port=5432', { name: 'port-5432', kind: 20, port: 5432 }],
   [
-    'a.test,name=x,method=GET,header=X-A:b:c,header=Cookie,rate=5/1m,timeout=2m,split=b:10%',
+    'a.test,name=x,method=GET,header=X-A:b:c,header=Cookie,rate=5/1m,timeout=2m,split=b:10%,pause=20s',
     {
       ...{ name: 'x', hosts: ['a.test'], methods: ['GET'], responseTimeoutMs: 120_000 },
       headers: [
@@ -27,8 +27,10 @@ test.each<[string, Partial<Route>]>([
       ],
       rateLimit: { requests: 5, periodMs: 60_000 },
       split: [{ service: 'b', percent: 10, targetPort: 0 }],
+      pauseMs: 20_000,
     },
   ],
+  ['a.test,pause', { name: 'a-test', hosts: ['a.test'], pauseMs: 30_000 }],
 ])('reads the route %s', (text, changes) => {
   expect(readRoutes(text)).toEqual([aRoute(changes)]);
 });

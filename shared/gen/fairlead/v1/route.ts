@@ -298,6 +298,12 @@ export interface Route {
    * green. At most 20.
    */
   split: Share[];
+  /**
+   * Requests are held instead of being passed on, each for at most this long, 1,000 to 60,000 ms, to a second; then
+   * it gets 503 and the page `unavailable` of the service. 0 again: all that are held go on at once, by the routes
+   * and parts of that moment. Neither takes a reload. With HTTP only.
+   */
+  pauseMs: number;
 }
 
 /** A part of the requests of a route. */
@@ -418,7 +424,14 @@ export interface Balancing {
    */
   backups: string[];
   /** What clients are shown while no container can be reached, with status 503. With HTTP only. */
-  unavailable: Page | undefined;
+  unavailable:
+    | Page
+    | undefined;
+  /**
+   * All requests to this service are held, whatever route they come by, as by `pause_ms` of a route. 0: they are
+   * not. With HTTP only.
+   */
+  pauseMs: number;
 }
 
 /** Whom a load balancer believes. */
@@ -470,6 +483,7 @@ function createBaseRoute(): Route {
     tunnelTimeoutMs: 0,
     maintenance: undefined,
     split: [],
+    pauseMs: 0,
   };
 }
 
@@ -543,6 +557,9 @@ export const Route: MessageFns<Route> = {
     }
     for (const v of message.split) {
       Share.encode(v!, writer.uint32(186).fork()).join();
+    }
+    if (message.pauseMs !== 0) {
+      writer.uint32(192).uint32(message.pauseMs);
     }
     return writer;
   },
@@ -744,6 +761,14 @@ export const Route: MessageFns<Route> = {
             message.split.push(Share.decode(reader, reader.uint32()));
             continue;
           }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.pauseMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -825,6 +850,11 @@ export const Route: MessageFns<Route> = {
       split: globalThis.Array.isArray(object?.split)
         ? object.split.map((e: any) => Share.fromJSON(e))
         : [],
+      pauseMs: isSet(object.pauseMs)
+        ? globalThis.Number(object.pauseMs)
+        : isSet(object.pause_ms)
+        ? globalThis.Number(object.pause_ms)
+        : 0,
     };
   },
 
@@ -899,6 +929,9 @@ export const Route: MessageFns<Route> = {
     if (message.split?.length) {
       obj.split = message.split.map((e) => Share.toJSON(e));
     }
+    if (message.pauseMs !== 0) {
+      obj.pauseMs = Math.round(message.pauseMs);
+    }
     return obj;
   },
 
@@ -940,6 +973,7 @@ export const Route: MessageFns<Route> = {
       ? Page.fromPartial(object.maintenance)
       : undefined;
     message.split = object.split?.map((e) => Share.fromPartial(e)) || [];
+    message.pauseMs = object.pauseMs ?? 0;
     return message;
   },
 };
@@ -1823,7 +1857,15 @@ export const Page: MessageFns<Page> = {
 };
 
 function createBaseBalancing(): Balancing {
-  return { algorithm: 0, stickyCookie: "", compress: false, sendProxy: false, backups: [], unavailable: undefined };
+  return {
+    algorithm: 0,
+    stickyCookie: "",
+    compress: false,
+    sendProxy: false,
+    backups: [],
+    unavailable: undefined,
+    pauseMs: 0,
+  };
 }
 
 export const Balancing: MessageFns<Balancing> = {
@@ -1845,6 +1887,9 @@ export const Balancing: MessageFns<Balancing> = {
     }
     if (message.unavailable !== undefined) {
       Page.encode(message.unavailable, writer.uint32(50).fork()).join();
+    }
+    if (message.pauseMs !== 0) {
+      writer.uint32(56).uint32(message.pauseMs);
     }
     return writer;
   },
@@ -1910,6 +1955,14 @@ export const Balancing: MessageFns<Balancing> = {
             message.unavailable = Page.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.pauseMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1938,6 +1991,11 @@ export const Balancing: MessageFns<Balancing> = {
         : false,
       backups: globalThis.Array.isArray(object?.backups) ? object.backups.map((e: any) => globalThis.String(e)) : [],
       unavailable: isSet(object.unavailable) ? Page.fromJSON(object.unavailable) : undefined,
+      pauseMs: isSet(object.pauseMs)
+        ? globalThis.Number(object.pauseMs)
+        : isSet(object.pause_ms)
+        ? globalThis.Number(object.pause_ms)
+        : 0,
     };
   },
 
@@ -1961,6 +2019,9 @@ export const Balancing: MessageFns<Balancing> = {
     if (message.unavailable !== undefined) {
       obj.unavailable = Page.toJSON(message.unavailable);
     }
+    if (message.pauseMs !== 0) {
+      obj.pauseMs = Math.round(message.pauseMs);
+    }
     return obj;
   },
 
@@ -1977,6 +2038,7 @@ export const Balancing: MessageFns<Balancing> = {
     message.unavailable = (object.unavailable !== undefined && object.unavailable !== null)
       ? Page.fromPartial(object.unavailable)
       : undefined;
+    message.pauseMs = object.pauseMs ?? 0;
     return message;
   },
 };

@@ -58,7 +58,7 @@ const members = fc.uniqueArray(
 
 const settings: FixedSettings = {
   ...{ maxConnections: 100, statsPort: 0, statsAuth: undefined },
-  ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
+  ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false, pausePort: 1_053 },
 };
 
 test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async () => {

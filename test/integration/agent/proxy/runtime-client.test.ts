@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { capabilitiesOf } from '../../../../agent/proxy/capabilities.ts';
 import { renderConfig } from '../../../../agent/proxy/config-file.ts';
+import { pausesMap } from '../../../../agent/proxy/pause-rules.ts';
 import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { askMaster, RuntimeClient } from '../../../../agent/proxy/runtime-client.ts';
 import { commandsOf } from '../../../../agent/proxy/server-commands.ts';
@@ -32,13 +34,14 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
       adminSocketPath: paths.adminSocket,
       serverStatePath: paths.serverState,
       handoffSocketPath: paths.handoffSocket,
-      mapPath: (name) => name,
+      mapPath: (name) => join(paths.directory, name),
       statsPort: 0,
       statsAuth: undefined,
-      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false },
+      ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false, pausePort: 1_053 },
       tls: { certificateList: '', clientCa: () => '' },
     },
   );
+  writeFileSync(join(paths.directory, pausesMap), '');
   writeFileSync(paths.config, config);
   const haproxy = new HaproxyProcess(
     paths,

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { renderConfig } from '../../../../agent/proxy/config-file.ts';
 import type { ConfigSettings } from '../../../../agent/proxy/config-settings.ts';
+import { pauseRules } from '../../../../agent/proxy/pause-rules.ts';
 import { aList, aTarget } from './builders.ts';
 
 const settings: ConfigSettings = {
@@ -14,6 +15,7 @@ const settings: ConfigSettings = {
   metricsPort: 0,
   metricsAddress: '127.0.0.1',
   accessLog: false,
+  pausePort: 1_053,
   tls: { certificateList: '/run/p/certificates/list.txt', clientCa: () => '/run/p/clients.crt' },
 };
 
@@ -66,8 +68,12 @@ test('repeats a request only where that can do no harm', () => {
   );
 });
 
-test('hands requests of a replaced worker to its successor', () => {
+test('hands requests of a replaced worker to its successor, also those that it held', () => {
   const config = render();
+  const pauses = pauseRules({
+    ...{ isRouted: false, defaultBackend: 'web', backends: [] },
+    mapPath: settings.mapPath,
+  });
   expect(section(config, 'frontend http from fairlead-http')).toEqual([
     'bind :80',
     'bind unix@/run/p/h80.sock mode 600 accept-proxy name handoff',
@@ -79,7 +85,10 @@ test('hands requests of a replaced worker to its successor', () => {
     'http-request del-header Forwarded',
     'http-request del-header X-SSL-Client-Verify unless { so_name handoff }',
     'http-request del-header X-SSL-Client-DN unless { so_name handoff }',
-    'use_backend fairlead-handoff-80 if { stopping } { srv_is_up(fairlead-handoff-80/next) }',
+    'http-request set-var(txn.handed) bool(true) if { stopping } { srv_is_up(fairlead-handoff-80/next) }',
+    ...pauses,
+    'http-request set-var(txn.handed) bool(true) if { var(txn.pause) -m found } { stopping } { srv_is_up(fairlead-handoff-80/next) }',
+    'use_backend fairlead-handoff-80 if { var(txn.handed) -m found }',
     'default_backend web',
   ]);
   expect(section(config, 'backend fairlead-handoff-80 from fairlead-http')).toEqual([

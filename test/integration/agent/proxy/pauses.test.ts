@@ -1,0 +1,186 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { expect, test } from 'vitest';
+import {
+  FrontendMode,
+  type BackendSnapshot,
+  type DeepPartial,
+} from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  HaproxyDirectory,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** One request on a connection of its own. */
+async function ask(port: number, host: string, body = ''): Promise<Answer> {
+  return await new Promise((resolve, reject) => {
+    const method = body === '' ? 'GET' : 'POST';
+    const options = { host: '127.0.0.1', port, agent: false, method, headers: { host } };
+    request(options, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => {
+        resolve({ status: response.statusCode ?? 0, body: text });
+      });
+    })
+      .on('error', reject)
+      .end(body);
+  });
+}
+
+/** A list with a route to `web` for web.test, and one to `api` for everything else. */
+function aList(
+  port: number,
+  [web, api]: readonly [TestBackend, TestBackend],
+  changes: {
+    readonly version: number;
+    /** How long requests of the route to `web` are held. */
+    readonly route?: number;
+    /** How long all requests to `api` are held. */
+    readonly api?: number;
+    /** Where the route for web.test leads. */
+    readonly to?: string;
+    readonly frontends?: DeepPartial<BackendSnapshot>['frontends'];
+  },
+): BackendSnapshot {
+  const unavailable = { body: 'soon\n', contentType: 'text/plain', retryAfterS: 5 };
+  return aSnapshot(port, {
+    version: changes.version,
+    frontends: [
+      {
+        ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'api' },
+        routes: [
+          {
+            ...{ id: 'web.1', backend: changes.to ?? 'web', split: [] },
+            route: aProtoRoute({ hosts: ['web.test'], pauseMs: changes.route ?? 0 }),
+          },
+        ],
+      },
+      ...(changes.frontends ?? []),
+    ],
+    backends: [
+      { name: 'web', mode: FrontendMode.HTTP },
+      {
+        ...{ name: 'api', mode: FrontendMode.HTTP },
+        balancing: { pauseMs: changes.api ?? 0, unavailable },
+      },
+    ],
+    targets: [
+      aTarget({ id: 'web-1', port: web.port }),
+      aTarget({ id: 'api-1', backend: 'api', port: api.port }),
+    ],
+  });
+}
+
+async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
+  await eventually(() => {
+    expect(coordinator.status?.message).toBe('');
+    expect(coordinator.appliedVersion).toBe(version);
+  });
+}
+
+/** Requests that HAProxy has from clients. */
+async function untilHeld(directory: HaproxyDirectory, count: number): Promise<void> {
+  await eventually(async () => {
+    const sessions = await directory.ask('show sess');
+    expect(sessions.split('\n').filter((line) => line.includes('fe=http ')).length).toBe(count);
+  });
+}
+
+test('holds what comes by a route that is paused, and lets all of it go on at once to where it leads then', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using api = await TestBackend.start('api');
+  await using directory = new HaproxyDirectory();
+  const list = (changes: Parameters<typeof aList>[2]) => aList(port, [web, api], changes);
+  await using coordinator = await FakeProxyCoordinator.start(list({ version: 1 }));
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const { pid } = await directory.info();
+  coordinator.replace(list({ version: 2, route: 60_000 }));
+  await applied(coordinator, 2);
+  const big = 'x'.repeat(200_000);
+  const held = [ask(port, 'web.test'), ask(port, 'web.test'), ask(port, 'web.test', big)];
+  const gone = connect(port, '127.0.0.1').end('GET / HTTP/1.1\r\nHost: web.test\r\n\r\n');
+  await untilHeld(directory, 4);
+  gone.destroy();
+  await once(gone, 'close');
+  expect(await ask(port, 'other.test')).toEqual({ status: 200, body: 'api' });
+  expect([web.requests, api.requests]).toEqual([0, 1]);
+  // Blue and green while nobody is served: what waited goes to where the route leads when it may go on.
+  coordinator.replace(list({ version: 3, route: 60_000, to: 'api' }));
+  await applied(coordinator, 3);
+  coordinator.replace(list({ version: 4, to: 'api' }));
+  expect(await Promise.all(held)).toEqual(Array(3).fill({ status: 200, body: 'api' }));
+  expect(web.requests).toBe(0);
+  expect((await ask(port, 'web.test')).body).toBe('api');
+  expect((await directory.info()).pid).toBe(pid);
+  // As always, HAProxy passes on what it has of a client that is gone, and nothing of it is left.
+  await eventually(async () => {
+    expect(api.requests).toBe(6);
+    expect(await directory.ask('show sess')).not.toContain('fe=http ');
+  });
+});
+
+test('gives up on what it held for as long as it may, and pauses a service whatever its requests come by', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using api = await TestBackend.start('api');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aList(port, [web, api], { version: 1, route: 1_000, api: 2_000 }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const [first, second] = await Promise.all([ask(port, 'web.test'), ask(port, 'any.test')]);
+  expect(first).toEqual({ status: 503, body: 'paused\n' });
+  expect(second).toEqual({ status: 503, body: 'soon\n' });
+  expect([web.requests, api.requests]).toEqual([0, 0]);
+});
+
+test('lets requests go on that the worker before a reload holds, and those that were held while the agent was away', async () => {
+  const [port, other] = [await freePort(), await freePort()];
+  await using web = await TestBackend.start('web');
+  await using api = await TestBackend.start('api');
+  await using directory = new HaproxyDirectory();
+  const list = (changes: Parameters<typeof aList>[2]) => aList(port, [web, api], changes);
+  const more = { name: 'more', port: other, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+  await using coordinator = await FakeProxyCoordinator.start(list({ version: 1, route: 60_000 }));
+  const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
+  const first = new RunningProxyAgent(config);
+  await applied(coordinator, 1);
+  const { pid } = await directory.info();
+  const before = ask(port, 'web.test');
+  await untilHeld(directory, 1);
+  coordinator.replace(list({ version: 2, route: 60_000, frontends: [more] }));
+  await applied(coordinator, 2);
+  expect((await directory.info()).pid).not.toBe(pid);
+  await first[Symbol.asyncDispose]();
+  const meanwhile = ask(port, 'web.test');
+  await untilHeld(directory, 1);
+  coordinator.replace(list({ version: 3, frontends: [more] }));
+  await using _second = new RunningProxyAgent(config);
+  expect(await meanwhile).toEqual({ status: 200, body: 'web' });
+  expect(await before).toEqual({ status: 200, body: 'web' });
+  expect(web.requests).toBe(2);
+});
