@@ -1,4 +1,3 @@
-import type { NodeId } from '../../shared/ids.ts';
 import type { Node, NodeCluster, NodeObservation } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
@@ -11,44 +10,66 @@ export interface FleetChange {
   readonly cluster?: NodeCluster;
 }
 
-/** A view, and the records that it was made from. */
-interface Made {
+/** The records that a view is made from. */
+interface Sources {
   readonly node: Node;
   readonly cluster: NodeCluster | null;
   readonly observation: NodeObservation;
+}
+
+interface Made extends Sources {
   readonly view: NodeView;
 }
 
 /** Nodes as placement sees them; each is looked at anew only when it, or its cluster, is another. */
 export class NodeViews {
   readonly #deps: { readonly store: Store; readonly observed: ObservedState };
-  #made = new Map<NodeId, Made>();
+  #made: readonly Made[] = [];
+  #views: readonly NodeView[] = [];
 
   constructor(deps: { readonly store: Store; readonly observed: ObservedState }) {
     this.#deps = deps;
   }
 
-  all(change: FleetChange): NodeView[] {
+  all(change: FleetChange): readonly NodeView[] {
+    if (!this.#isCurrent(change)) {
+      const before = this.#made;
+      this.#made = [...this.#deps.store.nodes.values()].map((stored, at) => {
+        const known = before[at];
+        const sources = this.#sourcesOf(stored, change);
+        return known !== undefined && isOf(known, sources) ? known : makeOf(sources);
+      });
+      this.#views = this.#made.map(({ view }) => view);
+    }
+    return this.#views;
+  }
+
+  #isCurrent(change: FleetChange): boolean {
+    const { nodes } = this.#deps.store;
+    if (this.#made.length !== nodes.size) return false;
+    let at = 0;
+    for (const stored of nodes.values()) {
+      // In their places, for they seldom come and go.
+      const known = this.#made[at++];
+      if (known === undefined || !isOf(known, this.#sourcesOf(stored, change))) return false;
+    }
+    return true;
+  }
+
+  #sourcesOf(stored: Node, change: FleetChange): Sources {
     const { store, observed } = this.#deps;
-    const made = new Map<NodeId, Made>();
-    const views = [...store.nodes.values()].map((stored) => {
-      const node = stored.id === change.node?.id ? change.node : stored;
-      const isOther = change.cluster !== undefined && change.cluster.id === node.clusterId;
-      const cluster = isOther ? change.cluster : store.clusterOf(node);
-      const observation = observed.node(node.id);
-      const before = this.#made.get(node.id);
-      const isSame =
-        before?.node === node && before.cluster === cluster && before.observation === observation;
-      const now = isSame ? before : makeOf(node, cluster, observation);
-      made.set(node.id, now);
-      return now.view;
-    });
-    this.#made = made;
-    return views;
+    const node = stored.id === change.node?.id ? change.node : stored;
+    const isOther = change.cluster !== undefined && change.cluster.id === node.clusterId;
+    const cluster = isOther ? change.cluster : store.clusterOf(node);
+    return { node, cluster, observation: observed.node(node.id) };
   }
 }
 
-function makeOf(node: Node, cluster: NodeCluster | null, observation: NodeObservation): Made {
+function isOf(made: Made, { node, cluster, observation }: Sources): boolean {
+  return made.node === node && made.cluster === cluster && made.observation === observation;
+}
+
+function makeOf({ node, cluster, observation }: Sources): Made {
   const { id, name, availability, volumes } = node;
   const { state, message } = observation;
   const { os = '', architecture = '', cpus = 0, memoryBytes = 0 } = node.description ?? {};

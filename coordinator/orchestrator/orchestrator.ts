@@ -1,5 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
-import type { ContainerId, ServiceId } from '../../shared/ids.ts';
+import type { ContainerId, NodeId, ServiceId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
@@ -27,6 +27,9 @@ const maxRounds = 16;
 const gatherMs = 5;
 /** After what an agent saw: the backend lists go out meanwhile, over all their hops. */
 const standBackMs = 20;
+
+/** After so much work in one go others have their turn, for as long: sessions, and what callers ask. */
+const pieceMs = 20;
 
 /** How often services that are not where they should be are looked at without any event. */
 const recheckMs = 1_000;
@@ -77,7 +80,7 @@ export class Orchestrator {
       }
     });
     using _observed = observed.subscribe((observation) => {
-      if (observation.kind === 'node') this.#markAll();
+      if (observation.kind === 'node') this.#markNode(observation.id);
       else this.#markContainer(observation.id);
       this.#pauseMs = standBackMs;
     });
@@ -93,9 +96,7 @@ export class Orchestrator {
     while (!settling.settled && !signal.aborted) await clock.sleep(50, signal);
     this.#markAll();
     while (!signal.aborted) {
-      const dirty = [...this.#dirty];
-      this.#dirty.clear();
-      for (const id of dirty) this.#tryReconcile(id);
+      await this.#reconcileAll(signal);
       const busy = this.#dirty.size > 0;
       if (!busy && !(await this.#wakeup.waitFor(this.#patienceMs(), clock, signal))) {
         for (const id of this.#unfinished) this.#mark(id);
@@ -133,6 +134,21 @@ export class Orchestrator {
     const everyNode = this.#deps.placement.coverage(service, change);
     const view = { ...viewService(service, everyNode), parallelism: Infinity };
     return planService(view, this.#containerViews(service), this.#deps.clock.now());
+  }
+
+  async #reconcileAll(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    const dirty = [...this.#dirty];
+    this.#dirty.clear();
+    let restedAtMs = clock.monotonic();
+    for (const id of dirty) {
+      this.#tryReconcile(id);
+      const workedMs = clock.monotonic() - restedAtMs;
+      if (workedMs < pieceMs) continue;
+      await clock.sleep(workedMs, signal);
+      if (signal.aborted) return;
+      restedAtMs = clock.monotonic();
+    }
   }
 
   /** How long to wait for something to happen. */
@@ -266,8 +282,9 @@ export class Orchestrator {
     const containers = this.#deps.store.containersOf(service.id);
     return containers.map((container) => {
       const view = viewOf(container, this.#deps);
+      if (view.nodeId !== null) return view;
       const whyNot = this.#deps.placement.unplaceable.get(container.id);
-      return view.nodeId === null && whyNot !== undefined ? { ...view, message: whyNot } : view;
+      return whyNot === undefined ? view : { ...view, message: whyNot };
     });
   }
 
@@ -285,6 +302,12 @@ export class Orchestrator {
   #markContainer(id: ContainerId): void {
     const container = this.#deps.store.containers.get(id);
     if (container !== undefined) this.#mark(container.serviceId);
+  }
+
+  /** What it has, and what may be waiting for a place. */
+  #markNode(id: NodeId): void {
+    for (const { serviceId } of this.#deps.store.containersOn(id)) this.#mark(serviceId);
+    for (const serviceId of this.#unfinished) this.#mark(serviceId);
   }
 
   #markAll(): void {

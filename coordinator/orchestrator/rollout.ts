@@ -25,15 +25,15 @@ export function aimsOf(service: ServiceView): Aims {
   const { rollout, base } = service;
   const target = targetOf(service);
   const tried = baseOfTrial(service);
-  if (tried !== null) return () => ({ ...strictly(tried), strict: false });
+  if (tried !== null) return always({ ...strictly(tried), strict: false });
   switch (rollout?.state) {
     case undefined:
-      return () => strictly(target);
-    case 'going':
+      return always(strictly(target));
+    case 'going': {
+      const going = strictly(target);
       return (slot, members) =>
-        rollout.failedSlots.includes(slot)
-          ? staying(service, members, () => false)
-          : strictly(target);
+        rollout.failedSlots.includes(slot) ? staying(service, members, () => false) : going;
+    }
     case 'paused':
       return (_, members) => staying(service, members, () => true);
     case 'failed':
@@ -41,10 +41,15 @@ export function aimsOf(service: ServiceView): Aims {
         staying(service, members, (c) => c.arrived && !rollout.failedSlots.includes(slot));
     case 'rolling-back':
     case 'rolled-back':
-      return () => strictly(base ?? target);
+      return always(strictly(base ?? target));
     case 'rollback-failed':
-      return () => ({ revision: (base ?? target).revision, fits: () => true, strict: false });
+      return always({ revision: (base ?? target).revision, fits: () => true, strict: false });
   }
+}
+
+/** The same for every slot, made once: services have thousands. */
+function always(aim: Aim): Aims {
+  return () => aim;
 }
 
 /** What is brought to one container: what stands for a slot, but that a canary beside it is for itself. */

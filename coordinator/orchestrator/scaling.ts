@@ -97,10 +97,11 @@ function homeOf(
 }
 
 function fitNodes(nodes: readonly NodeId[], slots: Slots, draft: PlanDraft): MissingSlot[] {
+  const wanted = new Set(nodes);
   const covered = new Set<NodeId>();
   for (const [slot, members] of slots) {
     const home = members[0]?.pinnedTo ?? null;
-    if (home !== null && nodes.includes(home) && !covered.has(home)) {
+    if (home !== null && wanted.has(home) && !covered.has(home)) {
       covered.add(home);
     } else {
       slots.delete(slot);

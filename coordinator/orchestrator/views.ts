@@ -145,6 +145,7 @@ export function viewContainer(
   { observed, admission, node }: Circumstances,
 ): ContainerView {
   const lost = node?.state === 'down';
+  const reported = observed === undefined ? unheardOf(container) : reportedPart(observed);
   return {
     id: container.id,
     name: container.name,
@@ -158,15 +159,19 @@ export function viewContainer(
     held: container.held,
     outdated: container.outdated,
     arrived: container.arrived,
+    phase: reported.phase,
+    ready: reported.ready && !lost,
     admitted: admission.admitted,
     drained: admission.drained,
-    createdAtMs: container.createdAtMs,
-    ...(observed === undefined ? unheardOf(container) : reportedPart(observed)),
-    ...(lost && { ready: false, message: 'its node is down' }),
+    exitCode: reported.exitCode,
+    everRan: reported.everRan,
     lost,
     away: node?.state === 'unreachable' || node?.state === 'unknown',
     evicted: container.eviction !== null && !lost,
     forced: container.eviction?.forced === true && !lost,
+    message: lost ? 'its node is down' : reported.message,
+    createdAtMs: container.createdAtMs,
+    sinceMs: reported.sinceMs,
   };
 }
 

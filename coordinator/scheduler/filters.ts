@@ -8,36 +8,65 @@ export type Requirements = Omit<PendingView, 'id' | 'slot' | 'avoid'>;
 /** Says why a node cannot have the container, as a predicate of the node; undefined if it can. */
 type Refuse = (container: Requirements, node: NodeView, occupancy: Occupancy) => string | undefined;
 
+/** A filter, and whether any node could refuse the container by it: most ask for little. */
+interface Filter {
+  readonly name: PlacementFilter;
+  readonly refuse: Refuse;
+  readonly concerns: (container: Requirements) => boolean;
+}
+
 /**
  * In the order in which they are asked, most lasting first: what the user would have to change comes
  * before what may pass by itself.
  */
-const filters: readonly (readonly [PlacementFilter, Refuse])[] = [
-  ['PINNED_ELSEWHERE', refusePinnedElsewhere],
-  ['TAG_MISSING', refuseMissingTags],
-  ['PLATFORM_MISMATCH', refusePlatform],
-  ['VOLUME_ELSEWHERE', refuseVolumeElsewhere],
-  ['VOLUME_MISSING', refuseMissingVolume],
-  ['NOT_ACTIVE', refuseNotActive],
-  ['NOT_READY', refuseNotReady],
-  ['PORT_TAKEN', refuseTakenPort],
-  ['MAX_PER_NODE', refuseFullNode],
-  ['NOT_ENOUGH_CPU', refuseForCpu],
-  ['NOT_ENOUGH_MEMORY', refuseForMemory],
-  ['FAILING_HERE', refuseFailing],
+const filters: readonly Filter[] = [
+  {
+    name: 'PINNED_ELSEWHERE',
+    refuse: refusePinnedElsewhere,
+    concerns: ({ pinnedTo }) => pinnedTo !== null,
+  },
+  { name: 'TAG_MISSING', refuse: refuseMissingTags, concerns: ({ tags }) => tags.length > 0 },
+  {
+    name: 'PLATFORM_MISMATCH',
+    refuse: refusePlatform,
+    concerns: ({ platforms }) => platforms.length > 0,
+  },
+  { name: 'VOLUME_ELSEWHERE', refuse: refuseVolumeElsewhere, concerns: needsVolumes },
+  { name: 'VOLUME_MISSING', refuse: refuseMissingVolume, concerns: needsVolumes },
+  { name: 'NOT_ACTIVE', refuse: refuseNotActive, concerns: () => true },
+  { name: 'NOT_READY', refuse: refuseNotReady, concerns: () => true },
+  {
+    name: 'PORT_TAKEN',
+    refuse: refuseTakenPort,
+    concerns: ({ ports }) => fixedPortsOf(ports).length > 0,
+  },
+  { name: 'MAX_PER_NODE', refuse: refuseFullNode, concerns: ({ maxPerNode }) => maxPerNode > 0 },
+  {
+    name: 'NOT_ENOUGH_CPU',
+    refuse: refuseForCpu,
+    concerns: ({ reservation, cpus }) => reservation.cpuMillis > 0 || cpus > 0,
+  },
+  {
+    name: 'NOT_ENOUGH_MEMORY',
+    refuse: refuseForMemory,
+    concerns: ({ reservation }) => reservation.memoryBytes > 0,
+  },
+  { name: 'FAILING_HERE', refuse: refuseFailing, concerns: ({ failing }) => failing.length > 0 },
 ];
 
-/** The first reason why the node cannot have the container now; undefined if it can. */
-export function refusalOf(
-  container: Requirements,
-  node: NodeView,
-  occupancy: Occupancy,
-): PlacementReason | undefined {
-  for (const [filter, refuse] of filters) {
-    const reason = refuse(container, node, occupancy);
-    if (reason !== undefined) return { nodeId: node.id, node: node.name, filter, reason };
-  }
-  return undefined;
+/** The first reason why a node cannot have a container now; undefined if it can. */
+export type RefusalOf = (node: NodeView, occupancy: Occupancy) => PlacementReason | undefined;
+
+/** Judges nodes for one container; for all of its kind at once, as what concerns it is found out here. */
+export function refusalsOf(container: Requirements): RefusalOf {
+  const concerned = filters.filter(({ concerns }) => concerns(container));
+  return (node, occupancy) => {
+    for (const { name: filter, refuse } of concerned) {
+      const reason = refuse(container, node, occupancy);
+      if (reason !== undefined) return { nodeId: node.id, node: node.name, filter, reason };
+    }
+    return undefined;
+  };
 }
 
 /**
@@ -48,8 +77,9 @@ export function isEligible(
   container: Pick<PendingView, 'tags' | 'platforms'>,
   node: NodeView,
 ): boolean {
-  const isFit = missingTags(container, node).length === 0 && isOfPlatform(container, node);
-  return node.availability === 'active' && isFit;
+  return (
+    node.availability === 'active' && hasTags(container, node) && isOfPlatform(container, node)
+  );
 }
 
 function refusePinnedElsewhere({ pinnedTo }: Requirements, { id }: NodeView): string | undefined {
@@ -57,8 +87,8 @@ function refusePinnedElsewhere({ pinnedTo }: Requirements, { id }: NodeView): st
 }
 
 function refuseMissingTags(container: Requirements, node: NodeView): string | undefined {
+  if (hasTags(container, node)) return undefined;
   const missing = missingTags(container, node).map((tag) => `"${tag}"`);
-  if (missing.length === 0) return undefined;
   return `lacks the ${missing.length === 1 ? 'tag' : 'tags'} ${missing.join(', ')}`;
 }
 
@@ -128,8 +158,8 @@ function refuseFullNode(
   { id }: NodeView,
   occupancy: Occupancy,
 ): string | undefined {
-  const count = maxPerNode === 0 ? 0 : occupancy.ofService(serviceId, id);
-  return count < maxPerNode || maxPerNode === 0
+  const count = occupancy.ofService(serviceId, id);
+  return count < maxPerNode
     ? undefined
     : `has ${count} of its containers, and may have ${maxPerNode}`;
 }
@@ -163,6 +193,14 @@ function refuseForMemory(
 
 function mebibytes(bytes: number): number {
   return Math.round(bytes / 1024 ** 2);
+}
+
+function needsVolumes({ volumes }: Requirements): boolean {
+  return volumes.length > 0;
+}
+
+function hasTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): boolean {
+  return tags.every((tag) => node.tags.includes(tag));
 }
 
 function missingTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): readonly string[] {

@@ -1,6 +1,6 @@
 import { groupBy } from '../../shared/collections.ts';
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
-import { refusalOf } from './filters.ts';
+import { refusalsOf } from './filters.ts';
 import { Occupancy } from './occupancy.ts';
 import { addVolumes } from './schedule.ts';
 import { bestNode, crowdOf } from './strategies.ts';
@@ -81,8 +81,9 @@ function betterThan(
   nodes: readonly NodeView[],
   occupancy: Occupancy,
 ): NodeId | null {
+  const refusalOf = refusalsOf(needs);
   const able = nodes.filter(
-    (node) => node.id !== nodeId && refusalOf(needs, node, occupancy) === undefined,
+    (node) => node.id !== nodeId && refusalOf(node, occupancy) === undefined,
   );
   const best = bestNode(able, needs, occupancy);
   if (best === undefined) return null;

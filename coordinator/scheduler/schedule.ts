@@ -1,5 +1,5 @@
 import type { PlacementReason } from '../model.ts';
-import { refusalOf } from './filters.ts';
+import { refusalsOf } from './filters.ts';
 import { indexPlaced, Occupancy } from './occupancy.ts';
 import { bestNode } from './strategies.ts';
 import type { Decision, NodeView, PendingView, PlacedView } from './views.ts';
@@ -43,17 +43,14 @@ function decide(
   nodes: readonly NodeView[],
   occupancy: Occupancy,
 ): Decision {
-  const reasons: PlacementReason[] = [];
-  const able: NodeView[] = [];
-  for (const node of nodes) {
-    const refusal = refusalOf(container, node, occupancy);
-    if (refusal === undefined) able.push(node);
-    else reasons.push(refusal);
-  }
+  // What belongs to one node asks the others only to say why not.
+  const home = nodes.find(({ id }) => id === container.pinnedTo);
+  const { able, reasons } = judge(container, home === undefined ? nodes : [home], occupancy);
   const untried = able.filter(({ id }) => !container.avoid.includes(id));
   const chosen = bestNode(untried.length > 0 ? untried : able, container, occupancy);
   if (chosen === undefined) {
-    return { kind: 'unplaceable', containerId: container.id, reasons };
+    const all = home === undefined ? reasons : judge(container, nodes, occupancy).reasons;
+    return { kind: 'unplaceable', containerId: container.id, reasons: all };
   }
   occupancy.add({
     nodeId: chosen.id,
@@ -65,6 +62,19 @@ function decide(
     reservation: container.reservation,
   });
   return { kind: 'placed', containerId: container.id, nodeId: chosen.id };
+}
+
+/** Which nodes can have the container, and why the others cannot. */
+function judge(container: PendingView, nodes: readonly NodeView[], occupancy: Occupancy) {
+  const refusalOf = refusalsOf(container);
+  const able: NodeView[] = [];
+  const reasons: PlacementReason[] = [];
+  for (const node of nodes) {
+    const refusal = refusalOf(node, occupancy);
+    if (refusal === undefined) able.push(node);
+    else reasons.push(refusal);
+  }
+  return { able, reasons };
 }
 
 /** Where the volumes are that are asked for: most services ask for none, and most nodes have many. */

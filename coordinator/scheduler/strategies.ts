@@ -3,9 +3,6 @@ import type { Strategy } from '../model.ts';
 import type { Occupancy } from './occupancy.ts';
 import type { NodeView } from './views.ts';
 
-/** What two nodes are compared by, most important first. */
-type Rank = readonly [first: number, second: number, name: string, id: string];
-
 /**
  * The best of the nodes by the strategy. Ties: fewest containers of this service, then fewest in
  * all, then by name. Undefined without nodes.
@@ -16,15 +13,20 @@ export function bestNode(
   occupancy: Occupancy,
 ): NodeView | undefined {
   let best: NodeView | undefined;
-  let bestRank: Rank | undefined;
+  let bestFirst = Infinity;
+  let bestSecond = Infinity;
+  const counts = countsOf(strategy, serviceId, occupancy);
   for (const node of nodes) {
-    const total = occupancy.total(node.id);
-    const ofService = occupancy.ofService(serviceId, node.id);
-    const rank: Rank = [...order(strategy, ofService, total), node.name, node.id];
-    if (bestRank === undefined || isBefore(rank, bestRank)) {
-      best = node;
-      bestRank = rank;
+    const first = counts.first(node.id);
+    if (first > bestFirst) continue;
+    const second = counts.second(node.id);
+    if (first === bestFirst) {
+      if (second > bestSecond) continue;
+      if (second === bestSecond && best !== undefined && !isNamedBefore(node, best)) continue;
     }
+    best = node;
+    bestFirst = first;
+    bestSecond = second;
   }
   return best;
 }
@@ -35,23 +37,24 @@ export function crowdOf(
   { serviceId, strategy }: { readonly serviceId: ServiceId; readonly strategy: Strategy },
   occupancy: Occupancy,
 ): number {
-  return order(strategy, occupancy.ofService(serviceId, nodeId), occupancy.total(nodeId))[0];
+  return countsOf(strategy, serviceId, occupancy).first(nodeId);
 }
 
-function order(strategy: Strategy, ofService: number, total: number): readonly [number, number] {
+/** What the strategy looks at of a node, most important first. */
+function countsOf(strategy: Strategy, serviceId: ServiceId, occupancy: Occupancy) {
+  const total = (id: NodeId) => occupancy.total(id);
+  const ofService = (id: NodeId) => occupancy.ofService(serviceId, id);
   switch (strategy) {
     case 'emptiest-node':
-      return [total, ofService];
+      return { first: total, second: ofService };
     case 'high-availability':
-      return [ofService, total];
+      return { first: ofService, second: total };
     // Its containers are pinned; where one is not, the node without one comes first.
     case 'every-node':
-      return [ofService, total];
+      return { first: ofService, second: total };
   }
 }
 
-function isBefore(a: Rank, b: Rank): boolean {
-  if (a[0] !== b[0]) return a[0] < b[0];
-  if (a[1] !== b[1]) return a[1] < b[1];
-  return a[2] === b[2] ? a[3] < b[3] : a[2] < b[2];
+function isNamedBefore(a: NodeView, b: NodeView): boolean {
+  return a.name === b.name ? a.id < b.id : a.name < b.name;
 }

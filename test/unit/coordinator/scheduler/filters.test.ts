@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { PlacementFilter } from '../../../../coordinator/model.ts';
-import { isEligible, refusalOf } from '../../../../coordinator/scheduler/filters.ts';
+import { isEligible, refusalsOf } from '../../../../coordinator/scheduler/filters.ts';
 import { indexPlaced } from '../../../../coordinator/scheduler/occupancy.ts';
 import type {
   NodeView,
@@ -242,7 +242,7 @@ const rows: readonly Row[] = [
 ];
 
 test.each(rows)('$title', ({ pending, node, placed, expected }) => {
-  const refusal = refusalOf(aPending(pending), aNode('node-1', node), indexPlaced(placed ?? []));
+  const refusal = refusalsOf(aPending(pending))(aNode('node-1', node), indexPlaced(placed ?? []));
   expect(refusal).toEqual(
     expected && { nodeId: 'node-1', node: 'node-1', filter: expected[0], reason: expected[1] },
   );
