@@ -228,7 +228,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     }),
     control: guard(handlers, { authenticator, store }),
     agents: agentService({
-      ...{ ...sessions, failures, dispatcher, upgrades, streams, tokens },
+      ...{ ...sessions, failures, dispatcher, upgrades, streams, tokens, placement },
       ...child('agents'),
     }),
     proxies: proxyService({ ...sessions, sealing, routing, epoch, ...child('proxies') }),

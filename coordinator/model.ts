@@ -145,10 +145,10 @@ export interface ContainerDefinition {
   readonly image: string;
   readonly command: readonly string[];
   readonly entrypoint: readonly string[];
-  /** Without FAIRLEAD_AUTH, which is derived anew each time and never stored. */
+  /** Of links and of the user: who the container is, and FAIRLEAD_AUTH, is derived anew each time. */
   readonly environment: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
-  /** With its templates filled in. */
+  /** With its templates filled in; empty: the container's name. */
   readonly hostname: string;
   /** As the node has them: those of a container in the node's network are fixed. */
   readonly ports: readonly Port[];

@@ -15,6 +15,7 @@ import type { NodeLink } from '../dispatcher/node-link.ts';
 import type { Authority } from '../identity/authority.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { Failures } from '../orchestrator/failures.ts';
+import type { Placement } from '../orchestrator/placement.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import type { NodeStreams } from '../streams/node-streams.ts';
@@ -48,6 +49,7 @@ export interface AgentApiDeps {
   readonly streams: NodeStreams;
   readonly failures: Failures;
   readonly tokens: TokenIssuer;
+  readonly placement: Placement;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -70,7 +72,7 @@ async function* nodeSession(
   requests: AsyncIterable<NodeSessionRequest>,
   { principal: caller, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, dispatcher, upgrades, tokens, leases, clock } = deps;
+  const { authenticator, dispatcher, upgrades, leases, clock } = deps;
   const principal = requireNode(caller);
   const iterator = requests[Symbol.asyncIterator]();
   const first = await firstRequest(iterator, { clock, leaseMs }, signal);
@@ -99,7 +101,7 @@ async function* nodeSession(
         onHeard: (atMs) => {
           dispatcher.heard(link, atMs);
         },
-        next: () => nextMessage(link, trust, tokens),
+        next: () => nextMessage(link, trust, deps),
         heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
         receive: (request) => {
           dispatcher.heard(link);
@@ -136,7 +138,7 @@ function attach(
 function nextMessage(
   link: NodeLink,
   trust: TrustNews,
-  tokens: TokenIssuer,
+  deps: AgentApiDeps,
 ): NodeSessionResponse | null {
   const news = trust.next();
   if (news !== null) return { message: { $case: 'trust', value: news } };
@@ -144,7 +146,7 @@ function nextMessage(
   if (upgrade !== null) return { message: { $case: 'upgrade', value: upgrade } };
   const set = link.nextMessage();
   if (set !== null) {
-    return { message: { $case: 'assignments', value: assignmentsToProto(set, tokens) } };
+    return { message: { $case: 'assignments', value: assignmentsToProto(set, deps) } };
   }
   const ticket = link.nextOffer();
   return ticket === undefined ? null : offerOf(ticket);

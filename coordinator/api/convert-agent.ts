@@ -12,6 +12,7 @@ import type { InventoryEntry, NodeHello } from '../dispatcher/node-hello.ts';
 import type { AssignmentSet } from '../dispatcher/node-link.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ContainerFailure, ObservedPhase } from '../model.ts';
+import type { Placement } from '../orchestrator/placement.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
 import { livenessToProto, readinessToProto } from './convert-health.ts';
@@ -104,13 +105,18 @@ export function failureFromProto(failure: ProtoContainerFailure | undefined): Co
   };
 }
 
-/** Assignments with the secrets that their containers need, which are derived here and not kept. */
-export function assignmentsToProto(set: AssignmentSet, tokens: TokenIssuer): proto.AssignmentSet {
+export interface AssignmentDeps {
+  readonly tokens: Pick<TokenIssuer, 'containerVariables'>;
+  readonly placement: Pick<Placement, 'environmentOf'>;
+}
+
+/** Assignments with the variables that their containers need; their secrets are derived here and not kept. */
+export function assignmentsToProto(set: AssignmentSet, deps: AssignmentDeps): proto.AssignmentSet {
   return {
     complete: set.complete,
     sequence: set.sequence,
     assignments: [
-      ...set.assignments.map((assignment) => assignmentToProto(assignment, tokens)),
+      ...set.assignments.map((assignment) => assignmentToProto(assignment, deps)),
       ...set.discarded.map((containerId) => ({
         containerId,
         wanted: WantedPhase.REMOVED,
@@ -124,9 +130,9 @@ export function assignmentsToProto(set: AssignmentSet, tokens: TokenIssuer): pro
 
 function assignmentToProto(
   { containerId, wanted, container, definition, drained }: Assignment,
-  tokens: TokenIssuer,
+  { tokens, placement }: AssignmentDeps,
 ): proto.Assignment {
-  const { tokenId, environment } = definition;
+  const { tokenId } = definition;
   const auth = tokenId === null ? {} : tokens.containerVariables(tokenId);
   return {
     containerId,
@@ -141,9 +147,9 @@ function assignmentToProto(
       image: definition.image,
       command: [...definition.command],
       entrypoint: [...definition.entrypoint],
-      environment: { ...environment, ...auth },
+      environment: { ...placement.environmentOf(container), ...auth },
       labels: { ...definition.labels },
-      hostname: definition.hostname,
+      hostname: definition.hostname === '' ? container.name : definition.hostname,
       ports: definition.ports.map(portToProto),
       hosts: [...definition.hosts],
       restart: restartToProto(definition.restart),

@@ -119,7 +119,7 @@ export class Presenter {
       phase: phaseOf(view),
       ready: view.ready && container.wanted === 'running',
       placement: placement.reasonsOf(container.id).map(reasonToProto),
-      environment: shownEnvironment(container),
+      environment: this.#environmentOf(container),
       drain: container.wanted === 'draining' ? this.#drainOf(container) : undefined,
       canary: service !== undefined && isCanary(service, container),
       stale: node !== undefined && observed.node(node.id).state !== 'ready',
@@ -128,6 +128,12 @@ export class Presenter {
       failure: failureToProto(observed.failure(container.id)),
       message: this.#messageOf(container, seen),
     };
+  }
+
+  #environmentOf(container: Container): Record<string, string> {
+    const hasToken = container.definition?.tokenId != null;
+    const masked: Record<string, string> = hasToken ? { FAIRLEAD_AUTH: '********' } : {};
+    return { ...this.#deps.placement.environmentOf(container), ...masked };
   }
 
   node(node: Node): ProtoNode {
@@ -312,13 +318,6 @@ function failureToProto(failure: ContainerFailure | undefined): ProtoContainerFa
   const { exitCode, endedAtMs, lines } = failure;
   const endedAt = dateOf(endedAtMs);
   return { endedAt, lines: [...lines], ...(exitCode !== null && { exitCode }) };
-}
-
-function shownEnvironment({ definition }: Container): Record<string, string> {
-  if (definition === null) return {};
-  const masked: Record<string, string> =
-    definition.tokenId === null ? {} : { FAIRLEAD_AUTH: '********' };
-  return { ...definition.environment, ...masked };
 }
 
 /** How a node is emptied; what a user stopped stays there. */

@@ -33,18 +33,36 @@ export interface EnvironmentInputs {
   readonly api: ApiAddresses;
 }
 
-/** The environment of a container without FAIRLEAD_AUTH: identity, then links, then what the user set. */
-export function containerEnvironment(inputs: EnvironmentInputs): Record<string, string> {
+/** What a container gets besides its identity, frozen when it is placed: links, then what the user set. */
+export function givenVariables(inputs: EnvironmentInputs): Record<string, string> {
   const { service, container, node, linked, api } = inputs;
   const templates = templateValues(service, container, node);
   const own = Object.entries(service.spec.environment);
-  const ownUri = (method: string, field: string, id: string) => apiUri(method, field, id);
-  const serviceUri = ownUri('GetService', 'service', service.id);
-  const containerUri = ownUri('GetContainer', 'container', container.id);
-  const nodeUri = ownUri('GetNode', 'node', node.id);
   return {
     ...Object.fromEntries(linked.flatMap((each) => Object.entries(linkVariables(each, api)))),
     ...Object.fromEntries(own.map(([name, text]) => [name, expandTemplates(text, templates)])),
+  };
+}
+
+/**
+ * Who a container is, and where Fairlead is. Made whenever it is asked for: it follows from what is known, and
+ * would be most of what a container takes in memory. FAIRLEAD_AUTH is besides.
+ */
+export function identityVariables({
+  service,
+  container,
+  node,
+  api,
+}: {
+  readonly service: Pick<Service, 'id' | 'name'>;
+  readonly container: Pick<Container, 'id' | 'name'>;
+  readonly node: Pick<Node, 'id' | 'name'>;
+  readonly api: ApiAddresses;
+}): Record<string, string> {
+  const serviceUri = apiUri('GetService', 'service', service.id);
+  const containerUri = apiUri('GetContainer', 'container', container.id);
+  const nodeUri = apiUri('GetNode', 'node', node.id);
+  return {
     FAIRLEAD_ADDRESS: api.grpcAddress,
     FAIRLEAD_SERVICE_ID: service.id,
     FAIRLEAD_SERVICE_API_URI: serviceUri,
@@ -139,6 +157,7 @@ function addressOf(
 
 /** Path of a read in the Connect protocol's GET form: any HTTP client can follow it. */
 function apiUri(method: string, field: string, id: string): string {
-  const message = encodeURIComponent(JSON.stringify({ [field]: id }));
+  // `{"FIELD":"ID"}`, escaped by hand: all agents that come back at once are told of all their containers.
+  const message = `%7B%22${field}%22%3A%22${encodeURIComponent(id)}%22%7D`;
   return `/fairlead.v1.ControlService/${method}?connect=v1&encoding=json&message=${message}`;
 }

@@ -10,6 +10,7 @@ import type {
   PlacementReason,
   Role,
   Service,
+  ServiceSpec,
   Token,
 } from '../model.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
@@ -20,6 +21,7 @@ import {
   isEligible,
   schedule,
   type Decision,
+  type NodeView,
   type Occupancy,
   type PendingView,
 } from '../scheduler/schedule.ts';
@@ -28,7 +30,8 @@ import { portsOnNode } from '../scheduler/node-ports.ts';
 import { rebalance, type BetterPlace } from '../scheduler/rebalance.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import {
-  containerEnvironment,
+  givenVariables,
+  identityVariables,
   linkHosts,
   linkVariables,
   type ApiAddresses,
@@ -50,11 +53,18 @@ export interface PlacementDeps {
   readonly api: ApiAddresses;
 }
 
+interface Covered {
+  readonly nodes: readonly NodeView[];
+  readonly ids: readonly NodeId[];
+}
+
 /** Finds nodes for containers that have none, and freezes what they will run. */
 export class Placement implements Disposable {
   readonly #deps: PlacementDeps;
   readonly #placed: PlacedIndex;
   readonly #nodes: NodeViews;
+  /** The nodes that a definition covers, as long as they are the same. */
+  readonly #covered = new WeakMap<ServiceSpec, Covered>();
   readonly #reasons = new Map<ContainerId, readonly PlacementReason[]>();
   readonly #sentences = new Map<string, string>();
   /** Nodes where a slot's last attempts failed, until one succeeds. */
@@ -81,13 +91,15 @@ export class Placement implements Disposable {
   }
 
   /** Nodes that an every-node service covers, whatever their state; null for other strategies. */
-  coverage(service: Service, change: FleetChange = {}): NodeId[] | null {
-    if (service.spec.strategy !== 'every-node') return null;
-    return this.#nodes
-      .all(change)
-      .filter(({ availability }) => availability !== 'draining')
-      .filter((node) => isEligible(service.spec, { ...node, availability: 'active' }))
-      .map(({ id }) => id);
+  coverage(service: Service, change: FleetChange = {}): readonly NodeId[] | null {
+    const { spec } = service;
+    if (spec.strategy !== 'every-node') return null;
+    const nodes = this.#nodes.all(change);
+    const known = this.#covered.get(spec);
+    if (known?.nodes === nodes) return known.ids;
+    const ids = nodes.filter((node) => isCovered(spec, node)).map(({ id }) => id);
+    this.#covered.set(spec, { nodes, ids });
+    return ids;
   }
 
   failedHere(container: Container): void {
@@ -194,7 +206,7 @@ export class Placement implements Disposable {
       image: spec.image,
       command: spec.command,
       entrypoint: spec.entrypoint,
-      environment: containerEnvironment({ service, container, node, linked, api }),
+      environment: givenVariables({ service, container, node, linked, api }),
       labels: spec.labels,
       hostname: hostnameOf(service, container, node),
       ports: portsOnNode(spec),
@@ -209,6 +221,16 @@ export class Placement implements Disposable {
       volumes: this.#volumesOf(service, container),
       tokenId: this.#issueToken(tx, service, container),
     };
+  }
+
+  /** All variables of a container but FAIRLEAD_AUTH; none until it is placed. */
+  environmentOf(container: Container): Record<string, string> {
+    const { store, api } = this.#deps;
+    const { definition, nodeId, serviceId } = container;
+    const service = store.services.get(serviceId);
+    const node = nodeId === null ? undefined : store.nodes.get(nodeId);
+    if (definition === null || service === undefined || node === undefined) return {};
+    return { ...definition.environment, ...identityVariables({ service, container, node, api }) };
   }
 
   /** What the service would give to a container that links to it under its own name. */
@@ -301,6 +323,13 @@ export class Placement implements Disposable {
       failing: failingNodes(service.failures, container.revision, this.#deps.clock.now()),
     };
   }
+}
+
+/** A node that is paused keeps what it has, and may get it again. */
+function isCovered(spec: ServiceSpec, node: NodeView): boolean {
+  const { availability } = node;
+  if (availability === 'draining') return false;
+  return isEligible(spec, availability === 'active' ? node : { ...node, availability: 'active' });
 }
 
 /** How many processors a node needs so that a list like `0-2,4` names none that it lacks. */

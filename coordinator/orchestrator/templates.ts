@@ -32,10 +32,10 @@ export function templateValues(service: Service, container: Container, node: Nod
   };
 }
 
-/** The host name inside a container. */
+/** The host name inside a container; empty: its own name. */
 export function hostnameOf(service: Service, container: Container, node: Node): string {
   const { hostname } = service.spec.container;
-  if (hostname === '') return container.name;
+  if (hostname === '') return '';
   return fitHostname(expandTemplates(hostname, templateValues(service, container, node)));
 }
 

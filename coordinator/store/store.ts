@@ -97,6 +97,7 @@ export class Store implements Disposable {
         name: 'containers',
         columnNames: ['service_id', 'node_id'],
         columns: ({ serviceId, nodeId }) => ({ service_id: serviceId, node_id: nodeId }),
+        common: 'definition',
         compact: (container) => parts.share(container),
         onWrite: (before, after) => {
           if (before !== undefined && after === undefined) parts.forget(before);

@@ -29,6 +29,11 @@ export interface TableOptions<Row> {
   readonly columnNames: readonly string[];
   /** Written to SQLite when the transaction ends: rows that one transaction writes a line at a time. */
   readonly late?: boolean;
+  /**
+   * A part that many rows have in common, or null: it has a column of its own under its name, and what is the
+   * same text is read once.
+   */
+  readonly common?: keyof Row & string;
   /** Gives an equal row that takes less memory, before it is held. */
   readonly compact?: (row: Row) => Row;
   /** Told of every write, also of one that is undone, so that indexes follow. */
@@ -60,7 +65,9 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
 
   constructor(database: Database, options: TableOptions<Row>) {
     this.#options = options;
-    const columns = ['id', ...options.columnNames, 'record'];
+    const common = options.common === undefined ? undefined : new CommonPart(options.common);
+    const parts = common === undefined ? [] : [common.name];
+    const columns = ['id', ...options.columnNames, 'record', ...parts];
     const updates = columns.slice(1).map((column) => `${column} = excluded.${column}`);
     const upsert = database.prepare(
       `INSERT INTO ${options.name} (${columns.join(', ')}) VALUES (${columns.map((c) => `@${c}`).join(', ')})
@@ -68,15 +75,21 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     );
     const remove = database.prepare(`DELETE FROM ${options.name} WHERE id = ?`);
     this.#upsert = (row) => {
-      upsert.run({ id: row.id, ...options.columns(row), record: JSON.stringify(row) });
+      const own = { id: row.id, ...options.columns(row) };
+      if (common === undefined) upsert.run({ ...own, record: JSON.stringify(row) });
+      else upsert.run({ ...own, ...common.split(row) });
     };
     this.#remove = (id) => {
       remove.run(id);
     };
-    const load = database.prepare(`SELECT record FROM ${options.name} ORDER BY rowid`).pluck();
-    for (const record of load.iterate()) {
-      this.#set(this.#compact(this.#parse(record as string)));
+    const load = database.prepare(
+      `SELECT ${['record', ...parts].join(', ')} FROM ${options.name} ORDER BY rowid`,
+    );
+    for (const texts of load.raw().iterate()) {
+      const [record, text] = texts as [record: string, text: string | null | undefined];
+      this.#set(this.#compact(this.#parse(record, text, common)));
     }
+    common?.forgetTexts();
   }
 
   get(id: Id): Row | undefined {
@@ -93,9 +106,10 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
 
   put(row: Row): void {
     const before = this.#rows.get(row.id);
+    const held = this.#compact(row);
     if (this.#options.late === true) this.#unwritten.add(row.id);
-    else this.#upsert(row);
-    this.#set(this.#compact(row));
+    else this.#upsert(held);
+    this.#set(held);
     this.#changed.add(row.id);
     this.#undo.push(() => {
       if (before === undefined) this.#delete(row.id);
@@ -156,9 +170,10 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     return this.#options.compact?.(row) ?? row;
   }
 
-  #parse(record: string): Row {
+  #parse(record: string, text: string | null | undefined, common?: CommonPart<Row>): Row {
     try {
-      return JSON.parse(record) as Row;
+      const row = JSON.parse(record) as Row;
+      return text == null || common === undefined ? row : common.join(row, text);
     } catch (error) {
       throw new DamagedRecordError(this.#options.name, error);
     }
@@ -174,5 +189,57 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     this.#options.onWrite?.(this.#rows.get(id), undefined);
     this.#rows.delete(id);
     this.#places.delete(id);
+  }
+}
+
+/** Texts of parts that are remembered while rows are read. */
+const maxTexts = 1_000;
+
+/** A part of rows that is stored apart. */
+class CommonPart<Row> {
+  readonly name: keyof Row & string;
+  /** By their text, while rows are read. */
+  readonly #parts = new Map<string, unknown>();
+  /** Of each part that was written: most rows have the very part of another. */
+  readonly #texts = new WeakMap<object, string>();
+
+  constructor(name: keyof Row & string) {
+    this.name = name;
+  }
+
+  /** A row as its columns have it. */
+  split(row: Row): Record<string, string | null> {
+    const part = row[this.name] as object | null;
+    return {
+      record: JSON.stringify({ ...row, [this.name]: null }),
+      [this.name]: part === null ? null : this.#textOf(part),
+    };
+  }
+
+  /** The row with its part in its place. */
+  join(row: Row, text: string): Row {
+    let part = this.#parts.get(text);
+    if (part === undefined) {
+      part = JSON.parse(text);
+      if (this.#parts.size >= maxTexts) this.#parts.clear();
+      this.#parts.set(text, part);
+    }
+    // In place: a copy of every row would cost as much again.
+    (row as Record<string, unknown>)[this.name] = part;
+    return row;
+  }
+
+  /** All rows have been read. */
+  forgetTexts(): void {
+    this.#parts.clear();
+  }
+
+  #textOf(part: object): string {
+    let text = this.#texts.get(part);
+    if (text === undefined) {
+      text = JSON.stringify(part);
+      this.#texts.set(part, text);
+    }
+    return text;
   }
 }

@@ -10,7 +10,7 @@ import { daemons } from '../../client/cli/daemons.ts';
 import { toStatus } from '../../coordinator/api/status.ts';
 import { readCoordinatorConfig } from '../../coordinator/config.ts';
 import { httpStatusOf } from '../../coordinator/http/connect-protocol.ts';
-import { containerEnvironment } from '../../coordinator/orchestrator/container-environment.ts';
+import { identityVariables } from '../../coordinator/orchestrator/container-environment.ts';
 import { DomainError, messageOf, type ErrorKind } from '../../shared/errors.ts';
 import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import { ControlServiceDefinition } from '../../shared/gen/fairlead/v1/control_service.ts';
@@ -140,16 +140,9 @@ describe('the configuration tables of README', () => {
 
 test('README names every variable that containers are told', () => {
   const object = { id: 'a'.repeat(32), name: 'web' };
-  const inputs = {
-    service: { ...object, spec: { environment: {}, ports: [] } },
-    container: object,
-    node: object,
-    linked: [],
-    api: { httpUrl: 'http://host', grpcAddress: 'host:1', zone: 'zone' },
-  };
-  const variables = containerEnvironment(
-    inputs as unknown as Parameters<typeof containerEnvironment>[0],
-  );
+  const api = { httpUrl: 'http://host', grpcAddress: 'host:1', zone: 'zone' };
+  const inputs = { service: object, container: object, node: object, api };
+  const variables = identityVariables(inputs as unknown as Parameters<typeof identityVariables>[0]);
   const text = section(readme, 'What containers are told');
   const missing = Object.keys(variables).filter((name) => !text.includes(`\`${name}\``));
   expect(missing).toEqual([]);

@@ -18,6 +18,7 @@ import { failures } from './0017-failures.ts';
 import { policiesOfRoutes } from './0018-policies.ts';
 import { eventObjects } from './0019-event-objects.ts';
 import { pausesOfRoutes } from './0020-pauses.ts';
+import { definitions } from './0021-definitions.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -41,4 +42,5 @@ export const migrations: readonly string[] = [
   policiesOfRoutes,
   eventObjects,
   pausesOfRoutes,
+  definitions,
 ];

@@ -13,6 +13,7 @@ import SqliteDatabase from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openDatabase } from '../../../../coordinator/store/database.ts';
 import { moves } from '../../../../coordinator/store/migrations/0013-moves.ts';
+import { definitions } from '../../../../coordinator/store/migrations/0021-definitions.ts';
 import { migrations } from '../../../../coordinator/store/migrations/index.ts';
 import { Store, type Change } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
@@ -414,8 +415,30 @@ describe('the schema', () => {
     const options = someOptions();
     expect([...store.services.values()]).toMatchObject([{ spec: { container: options } }]);
     expect([...store.containers.values()]).toMatchObject([
-      { definition: { image: 'web', hostname: 'web-1', options } },
+      { definition: { image: 'web', hostname: '', options } },
       { definition: null },
+    ]);
+  });
+
+  test('keeps of definitions what does not follow from who their container is', () => {
+    const database = openDatabase(path, migrations.slice(0, migrations.indexOf(definitions)));
+    database.prepare(`INSERT INTO services (id, name, record) VALUES ('s', 's', '{}')`).run();
+    const insert = database.prepare(
+      `INSERT INTO containers (id, service_id, record) VALUES (?, 's', ?)`,
+    );
+    const environment = { COLOUR: 'red', FAIRLEAD_ADDRESS: 'here', FAIRLEAD_NODE_FQDN: 'there' };
+    for (const hostname of ['web-1', 'other']) {
+      const definition = { image: 'web', environment, hostname };
+      insert.run(hostname, JSON.stringify({ id: hostname, name: 'web-1', definition }));
+    }
+    insert.run('pending', JSON.stringify({ id: 'pending', name: 'web-2', definition: null }));
+    database.close();
+    using store = open();
+    const definition = { image: 'web', environment: { COLOUR: 'red' } };
+    expect([...store.containers.values()]).toEqual([
+      { id: 'web-1', name: 'web-1', definition: { ...definition, hostname: '' } },
+      { id: 'other', name: 'web-1', definition: { ...definition, hostname: 'other' } },
+      { id: 'pending', name: 'web-2', definition: null },
     ]);
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
-  containerEnvironment,
+  givenVariables,
+  identityVariables,
   linkHosts,
   linkVariables,
   type LinkedContainer,
@@ -152,13 +153,14 @@ describe('a container is told', () => {
       },
     }),
   });
-  const environment = containerEnvironment({
+  const inputs = {
     service,
     container: aContainer({ id: containerId('c0'.repeat(16)), name: 'app-1' }),
     node: aNode({ id: nodeId('0d'.repeat(16)), name: 'host-1' }),
     linked: [aLink()],
     api,
-  });
+  };
+  const environment = { ...givenVariables(inputs), ...identityVariables(inputs) };
 
   test('who it is, and where Fairlead is', () => {
     const uri = (method: string, field: string, id: string) =>
