@@ -3,8 +3,9 @@
  *
  *   node deploy/bundle.js [--out DIRECTORY] [--as-version VERSION] [agent] [proxy]
  *
- * Without names both are made; without a directory they go to dist/. With a version they say that they are that
- * one, to try an upgrade with.
+ * Without names both are made, and what the coordinator loads when it starts becomes one file in its place in
+ * dist/; without a directory they go to dist/. With a version they say that they are that one, to try an upgrade
+ * with.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -87,6 +88,46 @@ export async function bundle(names, directory, version) {
   );
 }
 
+/**
+ * Makes one file of all that the coordinator loads when it starts: a thousand modules, each looked for and
+ * compiled for itself, would be most of the time that it takes to start. What it seldom needs stays apart.
+ */
+async function bundleCoordinator() {
+  await build({
+    absWorkingDir: root,
+    entryPoints: ['coordinator/main.ts'],
+    outdir: join(root, 'dist/coordinator'),
+    chunkNames: '[name]-[hash]',
+    splitting: true,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'esm',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    external: ['better-sqlite3'],
+    // Libraries that are no modules ask for Node's own by it.
+    banner: {
+      js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
+    },
+    plugins: [
+      {
+        name: 'one-error',
+        setup(context) {
+          // Whoever runs the coordinator knows its errors by their class.
+          context.onResolve({ filter: /\/errors\.ts$/ }, ({ path, resolveDir }) =>
+            join(resolveDir, path) === join(root, 'shared/errors.ts')
+              ? { path: '../shared/errors.js', external: true }
+              : undefined,
+          );
+        },
+      },
+    ],
+    logLevel: 'warning',
+  });
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -103,4 +144,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     );
   }
   await bundle(names, values.out, values['as-version']);
+  if (positionals.length === 0) await bundleCoordinator();
 }

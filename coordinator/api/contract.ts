@@ -11,10 +11,3 @@ export function contractBytes(): Uint8Array {
 export function contractRegistry(): FileRegistry {
   return createFileRegistry(fromBinary(FileDescriptorSetSchema, contractBytes()));
 }
-
-/** Full names of the services of the contract. */
-export function contractServices(): string[] {
-  return [...contractRegistry()].flatMap((type) =>
-    type.kind === 'service' ? [type.typeName] : [],
-  );
-}

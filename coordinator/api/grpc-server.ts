@@ -2,18 +2,20 @@ import type { ServerCredentials } from '@grpc/grpc-js';
 import { createServer, type Server } from 'nice-grpc';
 import type { ServerMiddleware } from 'nice-grpc-common';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
-import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
 import { ChildController, onAbort } from '../../shared/abort.ts';
 import { systemClock, type Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
+import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
+import { ControlServiceDefinition } from '../../shared/gen/fairlead/v1/control_service.ts';
+import { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { maxMessageBytes } from '../../shared/rpc/client.ts';
 import type { CallRecordContext } from './call-log.ts';
 import { connectionOptions } from './connection-options.ts';
 import type { Connections } from './connections.ts';
-import { contractBytes, contractServices } from './contract.ts';
 import type { Gate, PrincipalContext } from './gate.ts';
 import { tellPeer, type CertificateSigners } from './peer.ts';
+import { Reflection, reflectionDefinitions } from './reflection.ts';
 import { errorMiddleware } from './status.ts';
 import { readOnlyFromFriends, type UnreadDeps } from './unread.ts';
 
@@ -25,13 +27,12 @@ const defaultIdleMs = 300_000;
 /** How long calls that are no streams may finish when the server stops. */
 const drainMs = 2_000;
 
-/** What tools of before 2023 ask: the same messages under another name. */
-const olderReflection = {
-  serverReflectionInfo: {
-    ...ServerReflectionService.serverReflectionInfo,
-    path: '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
-  },
-};
+/** The services of the contract. */
+const contractServices = [
+  AgentServiceDefinition.fullName,
+  ControlServiceDefinition.fullName,
+  ProxyServiceDefinition.fullName,
+];
 
 /** Where services are added, each with middleware of its own if it needs any. */
 export type GrpcServices = Pick<Server<CallRecordContext & PrincipalContext>, 'with' | 'add'>;
@@ -91,11 +92,10 @@ export async function serveGrpc(
   const health = HealthState();
   // One for each watcher.
   health.setMaxListeners(0);
-  for (const name of ['', ...contractServices()]) health.setStatus('healthy', name);
+  for (const name of ['', ...contractServices]) health.setStatus('healthy', name);
   server.add(HealthDefinition, HealthServiceImpl(health));
-  const reflection = ServerReflection(contractBytes(), contractServices());
-  server.add(ServerReflectionService, reflection);
-  server.add(olderReflection, reflection);
+  const reflection = new Reflection(contractServices);
+  for (const definition of reflectionDefinitions) server.add(definition, reflection);
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const boundPort = await listen(server, address, credentials);
   connections.follow(boundPort, signal);

@@ -8,24 +8,21 @@ import { DomainError, messageOf } from '../../shared/errors.ts';
  * number out of range is refused, where the generated `fromJSON` would make something of it.
  */
 export class RequestJson {
-  readonly #registry: FileRegistry;
-  readonly #service: DescService;
+  readonly #service: string;
+  #contract: { readonly registry: FileRegistry; readonly service: DescService } | undefined;
 
-  /** Reads the contract once. */
   constructor(service: string) {
-    this.#registry = contractRegistry();
-    const found = this.#registry.getService(service);
-    if (found === undefined) throw new Error(`the contract has no service ${service}`);
-    this.#service = found;
+    this.#service = service;
   }
 
   /** The request of a method in protobuf's binary form. */
   encode(method: string, text: string): Uint8Array {
-    const input = this.#service.methods.find(({ name }) => name === method)?.input;
+    const { service, registry } = (this.#contract ??= this.#read());
+    const input = service.methods.find(({ name }) => name === method)?.input;
     if (input === undefined) throw new Error(`the contract has no method ${method}`);
     try {
       const json = withCamelCaseMask(JSON.parse(text) as JsonValue);
-      return toBinary(input, fromJson(input, json, { registry: this.#registry }));
+      return toBinary(input, fromJson(input, json, { registry }));
     } catch (error) {
       throw new DomainError(
         'invalid',
@@ -35,6 +32,14 @@ export class RequestJson {
         { reason: 'INVALID_JSON', cause: error },
       );
     }
+  }
+
+  /** Once, for the first request: many coordinators are never asked in JSON. */
+  #read() {
+    const registry = contractRegistry();
+    const service = registry.getService(this.#service);
+    if (service === undefined) throw new Error(`the contract has no service ${this.#service}`);
+    return { registry, service };
   }
 }
 
