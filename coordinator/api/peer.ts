@@ -1,3 +1,6 @@
+import { X509Certificate } from 'node:crypto';
+import type { ServerHttp2Stream } from 'node:http2';
+import { TLSSocket } from 'node:tls';
 import {
   ResponderBuilder,
   ServerInterceptingCall,
@@ -64,12 +67,34 @@ export function certificateOf(
   call: Pick<ServerInterceptingCallInterface, 'getAuthContext'>,
   signers: CertificateSigners,
 ): PeerCertificate | null {
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  const uri = /^URI:([^,"\s]+)$/.exec(certificate?.subjectaltname ?? '')?.[1];
-  if (certificate === undefined || uri === undefined) return null;
-  const authority = signers.signerOf(certificate.raw)?.pin;
-  const validToMs = Date.parse(certificate.valid_to);
+  const certificate = shownBy(call);
+  const uri = /^URI:([^,"\s]+)$/.exec(certificate?.subjectAltName ?? '')?.[1];
+  if (certificate === null || uri === undefined) return null;
+  const authority = signers.signerOf(certificate)?.pin;
+  const validToMs = Date.parse(certificate.validTo);
   return authority === undefined ? null : { uri, validToMs, authority };
+}
+
+/**
+ * What grpc-js has of it takes longer to put together than all else about a call: it is asked only where its
+ * stream cannot be had.
+ */
+function shownBy(
+  call: Pick<ServerInterceptingCallInterface, 'getAuthContext'>,
+): X509Certificate | null {
+  const socket = streamOf(call)?.session?.socket;
+  if (socket instanceof TLSSocket) {
+    return socket.authorized ? (socket.getPeerX509Certificate() ?? null) : null;
+  }
+  const { sslPeerCertificate } = call.getAuthContext();
+  return sslPeerCertificate === undefined ? null : new X509Certificate(sslPeerCertificate.raw);
+}
+
+/** grpc-js has no call for it. Interceptors wrap the call that has it. */
+function streamOf(call: object): ServerHttp2Stream | undefined {
+  let inner = call as { readonly stream?: ServerHttp2Stream; readonly nextCall?: object };
+  while (inner.stream === undefined && inner.nextCall !== undefined) inner = inner.nextCall;
+  return inner.stream;
 }
 
 function sizeOf(metadata: GrpcMetadata): number {

@@ -177,11 +177,10 @@ export class Authority {
   }
 
   /**
-   * Whose key signed a certificate (DER); null: none of ours. Its issuer's name would prove nothing: what
+   * Whose key signed a certificate; null: none of ours. Its issuer's name would prove nothing: what
    * an authority has vouched for may call itself anything.
    */
-  signerOf(der: Buffer): CertificateSigner | null {
-    const certificate = new X509Certificate(der);
+  signerOf(certificate: X509Certificate): CertificateSigner | null {
     const signer = this.#known.find(
       (known) =>
         certificate.issuer === known.certificate.subject &&

@@ -1,6 +1,6 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type { Clock } from '../../shared/clock.ts';
-import type { ContainerFailure, NodeObservation, Observed } from '../model.ts';
+import type { ContainerFailure, NodeObservation, Observed, PortBinding } from '../model.ts';
 
 /** What changed; each listener looks at what it is now. */
 export type Observation =
@@ -54,10 +54,12 @@ export class ObservedState {
   report(id: ContainerId, reported: ReportedContainer): void {
     const before = this.#containers.get(id);
     const ready = reported.ready ?? stillReady(before, reported);
-    const same = before?.phase === reported.phase && before.ready === ready;
-    const observed = { ...reported, ready, sinceMs: same ? before.sinceMs : this.#clock.now() };
-    if (before !== undefined && sameObservation(before, observed)) return;
-    this.#containers.set(id, observed);
+    const isAsReady = before?.ready === ready;
+    // Nearly all that an agent says when it is back is known: nothing is made of it.
+    if (isAsReady && saysTheSame(before, reported)) return;
+    const isSame = isAsReady && before.phase === reported.phase;
+    const sinceMs = isSame ? before.sinceMs : this.#clock.now();
+    this.#containers.set(id, { ...reported, ready, sinceMs });
     this.#changed(id);
   }
 
@@ -130,10 +132,9 @@ function stillReady(before: Observed | undefined, now: ReportedContainer): boole
   );
 }
 
-function sameObservation(a: Observed, b: Observed): boolean {
+function saysTheSame(a: Observed, b: ReportedContainer): boolean {
   return (
     a.phase === b.phase &&
-    a.ready === b.ready &&
     a.message === b.message &&
     a.engineId === b.engineId &&
     a.restarts === b.restarts &&
@@ -141,6 +142,17 @@ function sameObservation(a: Observed, b: Observed): boolean {
     a.exitCode === b.exitCode &&
     a.startedAtMs === b.startedAtMs &&
     a.endedAtMs === b.endedAtMs &&
-    JSON.stringify(a.ports) === JSON.stringify(b.ports)
+    a.ports.length === b.ports.length &&
+    a.ports.every((port, at) => isSamePort(port, b.ports[at]))
+  );
+}
+
+function isSamePort(a: PortBinding, b: PortBinding | undefined): boolean {
+  return (
+    a.containerPort === b?.containerPort &&
+    a.protocol === b.protocol &&
+    a.hostAddress === b.hostAddress &&
+    a.hostPort === b.hostPort &&
+    a.published === b.published
   );
 }
