@@ -7,7 +7,7 @@
  * dist/; without a directory they go to dist/. With a version they say that they are that one, to try an upgrade
  * with.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -93,10 +93,14 @@ export async function bundle(names, directory, version) {
  * compiled for itself, would be most of the time that it takes to start. What it seldom needs stays apart.
  */
 async function bundleCoordinator() {
+  const outdir = join(root, 'dist/coordinator');
+  // Those of the build before have other names.
+  const parts = readdirSync(outdir).filter((name) => /-[0-9A-Z]{8}\.js$/.test(name));
+  for (const name of parts) rmSync(join(outdir, name));
   await build({
     absWorkingDir: root,
     entryPoints: ['coordinator/main.ts'],
-    outdir: join(root, 'dist/coordinator'),
+    outdir,
     chunkNames: '[name]-[hash]',
     splitting: true,
     bundle: true,

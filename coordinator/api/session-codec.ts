@@ -1,3 +1,4 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { ServiceImplementation } from 'nice-grpc';
 import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
@@ -8,7 +9,7 @@ export interface SessionMessage {
 }
 
 interface Codec<Message> {
-  readonly encode: (message: Message) => { finish(): Uint8Array };
+  readonly encode: (message: Message, writer: BinaryWriter) => { finish(): Uint8Array };
   readonly decode: (input: Uint8Array) => Message;
 }
 
@@ -20,16 +21,36 @@ export function letGo(message: SessionMessage): void {
   message.message = undefined;
 }
 
+/**
+ * One for all messages: what it grew to is there for the next, where each would leave a row of ever larger
+ * buffers behind, whose places are never all given back.
+ */
+let writer = new BinaryWriter();
+/** What was needed for a larger message is not kept. */
+const keptBytes = 256 * 1024;
+
 /** Encodes each message as it is, without the copy that is made by default, and lets go of it. */
 function lettingGo<Message extends SessionMessage>({ encode, decode }: Codec<Message>) {
   return {
     encode: (message: Message) => {
-      const encoded = encode(message);
+      const bytes = written(() => encode(message, writer).finish());
       letGo(message);
-      return encoded;
+      return { finish: () => bytes };
     },
     decode,
   };
+}
+
+function written(write: () => Uint8Array): Uint8Array {
+  let length = Infinity;
+  try {
+    const bytes = write();
+    length = bytes.length;
+    return bytes;
+  } finally {
+    // Nor is one in which a message was begun that could not be written.
+    if (length > keptBytes) writer = new BinaryWriter();
+  }
 }
 
 /** The agents' service, whose sessions hold nothing of what they said. */

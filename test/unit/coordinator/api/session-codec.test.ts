@@ -38,3 +38,12 @@ test('what was taken in is held no longer', () => {
   letGo(request);
   expect(request.message).toBeUndefined();
 });
+
+test('a message that cannot be written leaves nothing in the next', () => {
+  const { encode } = agentDefinition.methods.nodeSession.responseType;
+  const trust = { pem: 'pem', renewWithinMs: -1 };
+  expect(() => encode({ message: { $case: 'welcome', value: { ...welcome, trust } } })).toThrow();
+  const next = () =>
+    ({ message: { $case: 'welcome', value: { ...welcome, trust: undefined } } }) as const;
+  expect(encode(next()).finish()).toEqual(NodeSessionResponse.encode(next()).finish());
+});
