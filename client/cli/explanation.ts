@@ -1,37 +1,101 @@
 import type { Action } from '../../shared/gen/fairlead/v1/action.ts';
 import { ContainerPhase, type Container } from '../../shared/gen/fairlead/v1/container.ts';
+import type { ExplainResponse } from '../../shared/gen/fairlead/v1/control_service.ts';
+import {
+  RolloutStepState,
+  type RolloutStep,
+  type Wait,
+} from '../../shared/gen/fairlead/v1/explanation.ts';
 import { ServiceState, type Rollout, type Service } from '../../shared/gen/fairlead/v1/service.ts';
 import { sorted, containerKind } from './kinds.ts';
 import { age } from './table.ts';
 import { containerPhaseWords, rolloutStateWords, serviceStateWords } from './words.ts';
 
+/** What is explained in one go. */
+type Explained = Pick<ExplainResponse, 'waits' | 'moreWaits' | 'steps' | 'containers' | 'actions'>;
+
 /** Why a service is as it is, in lines: what it waits for, and each container that is not ready. */
 export function explainService(
-  {
-    service,
-    containers,
-    actions,
-  }: {
-    readonly service: Service;
-    readonly containers: readonly Container[];
-    readonly actions: readonly Action[];
-  },
+  service: Service,
+  { waits, moreWaits, steps, containers, actions }: Explained,
   nowMs: number,
 ): string[] {
   const { name, state, message, readyContainers, currentContainers, rollout } = service;
   const counts = `${readyContainers} of ${currentContainers} containers ready`;
   const head = `service ${name} is ${serviceStateWords(state)}, ${counts}`;
-  const unwell = sorted(containerKind, containers).filter(({ ready }) => !ready);
+  const unwell = sorted(containerKind, containers);
   const isCalm = message === '' && actions.length === 0 && unwell.length === 0;
   const isWell = isCalm && state === ServiceState.RUNNING;
   return [
     message === '' ? head : `${head}: ${message}`,
     ...(isWell ? ['all is as it was asked'] : []),
+    ...indented(waitLines(waits, moreWaits, nowMs)),
     ...(rollout === undefined ? [] : indented(explainRollout(rollout, nowMs))),
-    ...actions.flatMap((action) => indented(explainAction(action, nowMs))),
+    ...actions.flatMap((action) => indented(headOfAction(action, nowMs))),
+    ...indented(steps.flatMap((step) => stepLines(step, nowMs))),
     ...unwell.flatMap((container) => indented(explainContainer(container, nowMs))),
   ];
 }
+
+/** What an action did and does, step by step. */
+export function explainAction(
+  action: Action,
+  { waits, moreWaits, steps }: Pick<Explained, 'waits' | 'moreWaits' | 'steps'>,
+  summary: string,
+  nowMs: number,
+): string[] {
+  return [
+    ...headOfAction(action, nowMs),
+    `  ${summary}`,
+    ...indented(waitLines(waits, moreWaits, nowMs)),
+    ...indented(steps.flatMap((step) => [...stepLines(step, nowMs), ...entryLines(step)])),
+  ];
+}
+
+/** What one container waits for, and why it is as it is. */
+export function explainOne(
+  container: Container,
+  { waits, moreWaits }: Pick<Explained, 'waits' | 'moreWaits'>,
+  nowMs: number,
+): string[] {
+  return [...explainContainer(container, nowMs), ...indented(waitLines(waits, moreWaits, nowMs))];
+}
+
+function waitLines(waits: readonly Wait[], more: number, nowMs: number): string[] {
+  return [
+    ...waits.map(({ message, since, until }) => {
+      const started = since === undefined ? '' : `, for ${age(since, nowMs)}`;
+      const ends = until === undefined ? '' : `, at most until ${until.toISOString()}`;
+      return `${message.startsWith('waiting for') ? message : `waits for ${message}`}${started}${ends}`;
+    }),
+    ...(more === 0 ? [] : [`and for ${more} more`]),
+  ];
+}
+
+/** How far a step is, and how long it takes or took. */
+function stepLines({ container, state, beganAt, endedAt }: RolloutStep, nowMs: number): string[] {
+  if (container === '' || state === RolloutStepState.UNSPECIFIED) return [];
+  const words = stepWords[state];
+  if (beganAt === undefined) return [`${container}: ${words}`];
+  if (endedAt === undefined) return [`${container}: ${words}, for ${age(beganAt, nowMs)}`];
+  const tookMs = endedAt.getTime() - beganAt.getTime();
+  return [`${container}: ${words}, in ${(tookMs / 1_000).toFixed(1)}s`];
+}
+
+function entryLines({ container, state, entries }: RolloutStep): string[] {
+  const isNamed = container !== '' && state === RolloutStepState.UNSPECIFIED;
+  return [
+    ...(isNamed ? [`${container}:`] : []),
+    ...entries.map(({ time, message }) => `  ${time?.toISOString() ?? ''}  ${message}`),
+  ];
+}
+
+const stepWords = {
+  [RolloutStepState.WAITING]: 'its turn has not come',
+  [RolloutStepState.GOING]: 'under way',
+  [RolloutStepState.DONE]: 'done',
+  [RolloutStepState.FAILED]: 'given up',
+} as const;
 
 /** Where a rollout stands and since when, what failed in it, and what it would go back to. */
 function explainRollout(rollout: Rollout, nowMs: number): string[] {
@@ -45,16 +109,14 @@ function explainRollout(rollout: Rollout, nowMs: number): string[] {
   ];
 }
 
-function explainAction({ method, id, principal, startedAt, timeline }: Action, nowMs: number) {
-  const last = timeline.at(-1);
-  return [
-    `${method} by ${principal} has gone on for ${age(startedAt, nowMs)} (action ${id})`,
-    ...(last === undefined ? [] : [`  last: ${[last.container, last.message].join(' ').trim()}`]),
-  ];
+function headOfAction({ method, id, principal, startedAt, endedAt }: Action, nowMs: number) {
+  const goesOn = `has gone on for ${age(startedAt, nowMs)}`;
+  const hasEnded = `ended ${age(endedAt, nowMs)} ago`;
+  return [`${method} by ${principal} ${endedAt === undefined ? goesOn : hasEnded} (action ${id})`];
 }
 
 /** Why a container is as it is, in lines: where it could not be placed, what its drain waits for. */
-export function explainContainer(container: Container, nowMs: number): string[] {
+function explainContainer(container: Container, nowMs: number): string[] {
   const { name, node, message, stale, exitCode, restarts, placement, canary } = container;
   const head = `container ${name}${canary ? ' (canary)' : ''} is ${phaseOf(container)}${node === '' ? '' : ` on ${node}`}`;
   return [

@@ -98,6 +98,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   ListActions: 'read',
   CancelAction: 'run',
   WatchActions: 'read',
+  Explain: 'read',
   ListEvents: 'read',
   WatchEvents: 'read',
   CreateToken: 'administer',

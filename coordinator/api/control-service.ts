@@ -21,6 +21,7 @@ import { ContainerApi } from './containers.ts';
 import { roles } from './convert.ts';
 import { EventApi } from './events.ts';
 import { ExecApi } from './exec.ts';
+import { ExplainApi } from './explain.ts';
 import type { Handlers } from './guard.ts';
 import { LogApi } from './logs.ts';
 import { Lookup } from './lookup.ts';
@@ -97,6 +98,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const authorities = new AuthorityApi(shared);
   const queries = new QueryApi(shared);
   const events = new EventApi(shared);
+  const explanations = new ExplainApi(shared);
   return {
     getInfo: (_request, { principal }) => ({
       version,
@@ -169,6 +171,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     cancelAction: (request, call) => cancels.cancelAction(request, call),
     listActions: (request, call) => queries.listActions(request, call),
     watchActions: (request, call) => queries.watchActions(request, call),
+    explain: (request, call) => explanations.explain(request, call),
     listEvents: (request, call) => events.listEvents(request, call),
     watchEvents: (request, call) => events.watchEvents(request, call),
     listTokens: (request) => queries.listTokens(request),

@@ -128,7 +128,8 @@ function byRelevance(a: Container, b: Container): number {
   );
 }
 
-function required(value: string, field: string): string {
+/** What a request must name; throws 'invalid' if it is empty. */
+export function required(value: string, field: string): string {
   if (value !== '') return value;
   const violations = [{ field, rule: 'is required: a name or an id' }];
   throw new DomainError('invalid', `${field} is required: a name or an id`, {

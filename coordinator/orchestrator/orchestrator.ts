@@ -16,9 +16,11 @@ import type { Placement } from './placement.ts';
 import { planService } from './plan.ts';
 import { canariesOf, progressOf, type Progress } from './progress.ts';
 import { serviceState, type ServiceState } from './service-state.ts';
+import { slotProgress, type SlotProgress } from './slot-progress.ts';
 import type { Plan } from './steps.ts';
 import { viewOf } from './view-of.ts';
 import { viewService, type ContainerView } from './views.ts';
+import { waitsOf, type Wait } from './waits.ts';
 
 /** Rounds of planning for one service in one go. Each round does all it can, so a few suffice. */
 const maxRounds = 16;
@@ -121,6 +123,19 @@ export class Orchestrator {
       ),
       message: progress.kind === 'done' ? '' : sentenceOf(progress),
       containers,
+    };
+  }
+
+  /** What a service waits for now, and how far each of its slots is. */
+  waits(service: Service): { readonly waits: Wait[]; readonly slots: Map<number, SlotProgress> } {
+    const { placement, clock } = this.#deps;
+    const containers = this.#containerViews(service);
+    const view = this.#serviceView(service);
+    const progress = this.#progress(service, containers);
+    const { unplaceable } = placement;
+    return {
+      waits: waitsOf({ service: view, containers, progress, unplaceable }, clock.now()),
+      slots: slotProgress(view, containers),
     };
   }
 

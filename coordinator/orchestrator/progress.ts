@@ -126,7 +126,7 @@ function missingContainers(service: ServiceView, containers: readonly ContainerV
 }
 
 /** Something is still to happen to it before it is gone, or stopped to stay. */
-function isLeaving(container: ContainerView): boolean {
+export function isLeaving(container: ContainerView): boolean {
   // It goes when its node comes back, if ever: nobody waits for that.
   if (container.lost) return false;
   if (container.wanted === 'stopped') return isAlive(container);
@@ -142,7 +142,7 @@ function stopped([waiting]: readonly ContainerView[]): Progress {
  * It takes traffic, or ended as its restart policy allows. Once it did, a proxy that is new or away for a
  * moment does not take that back.
  */
-function isSettled(container: ContainerView, service: ServiceView): boolean {
+export function isSettled(container: ContainerView, service: ServiceView): boolean {
   if (container.ready && (container.admitted || container.arrived)) return true;
   return !isAlive(container) && recover(container, service, 0).kind === 'leave';
 }

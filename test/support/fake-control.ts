@@ -12,8 +12,11 @@ import { Container, ContainerPhase } from '../../shared/gen/fairlead/v1/containe
 import {
   ControlServiceDefinition,
   type ControlServiceImplementation,
+  type ExplainRequest,
+  type ExplainResponse,
   type WatchEventsRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
+import type { Wait } from '../../shared/gen/fairlead/v1/explanation.ts';
 import { Endpoint, EndpointKind, type Event } from '../../shared/gen/fairlead/v1/event.ts';
 import type { Proxy } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { Availability, type Node } from '../../shared/gen/fairlead/v1/node.ts';
@@ -55,6 +58,8 @@ export class FakeControl implements AsyncDisposable {
   readonly events = new Collection<Event & { readonly id: string }>(({ cursor }) => cursor);
   /** Every call, oldest first. */
   readonly requests: { readonly method: string; readonly request: unknown }[] = [];
+  /** What Explain says is waited for. */
+  readonly waits: Wait[] = [];
   holdActions = false;
   /** Never answers a call, until it is given up. */
   holdAnswers = false;
@@ -348,7 +353,9 @@ export class FakeControl implements AsyncDisposable {
     };
   }
 
-  #general(): Methods<'getInfo' | 'createToken' | 'revokeToken' | 'listEvents' | 'watchEvents'> {
+  #general(): Methods<
+    'getInfo' | 'createToken' | 'revokeToken' | 'explain' | 'listEvents' | 'watchEvents'
+  > {
     return {
       getInfo: async (_request, context) =>
         await Promise.resolve({
@@ -395,6 +402,12 @@ export class FakeControl implements AsyncDisposable {
         );
         return await Promise.resolve({ token, action, plan: undefined });
       },
+      explain: async ({ subject }) =>
+        await Promise.resolve({
+          ...{ time: new Date(1_700_000_000_000), summary: '', moreWaits: 0 },
+          ...{ waits: [...this.waits], steps: [], actions: [], containers: [] },
+          ...this.#explained(subject),
+        }),
       listEvents: async ({ cursor, limit, types }) => {
         const events = this.events
           .list()
@@ -405,6 +418,25 @@ export class FakeControl implements AsyncDisposable {
       },
       watchEvents: (request, { signal }) => this.#watchEvents(request, signal),
     };
+  }
+
+  #explained(subject: ExplainRequest['subject']): Partial<ExplainResponse> {
+    switch (subject?.$case) {
+      case 'container':
+        return {
+          containers: [found(this.containers.find(subject.value), 'container', subject.value)],
+        };
+      case 'action':
+        return { actions: [this.#actionOf(subject.value)] };
+      case 'service':
+      case undefined: {
+        const service = this.#serviceOf(subject?.value ?? '');
+        const containers = this.containers
+          .list()
+          .filter(({ serviceId, ready }) => serviceId === service.id && !ready);
+        return { service, containers };
+      }
+    }
   }
 
   async *#watchEvents({ cursor, types, until }: WatchEventsRequest, signal: AbortSignal) {

@@ -697,14 +697,20 @@ describe('the rest', () => {
       message: 'no node can take it',
       placement: [{ node: 'node-1', filter: 'TAG_MISSING', reason: 'has not the tag "web"' }],
     });
+    fake.waits.push({
+      ...{ container: 'web-2', node: '', message: 'web-2 to be placed', placement: [] },
+      since: new Date(1_700_000_000_000 - 90_000),
+      until: undefined,
+    });
     const { stdout } = await run(fake, 'explain', 'web');
     expect(stdout).toBe(
       'service web is partly running, 1 of 2 containers ready: waits for a node for 1 container\n' +
+        '  waits for web-2 to be placed, for 90s\n' +
         '  container web-2 is pending: no node can take it\n' +
         '    not on node-1: has not the tag "web"\n',
     );
     const container = await run(fake, 'explain', 'web-2', '--json');
-    expect(parsed(container.stdout)).toMatchObject({ container: { serviceId: web.id } });
+    expect(parsed(container.stdout)).toMatchObject({ containers: [{ serviceId: web.id }] });
   });
 
   test('takes the token from a file', async () => {

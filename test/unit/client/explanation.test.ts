@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
-import { explainService } from '../../../client/cli/explanation.ts';
+import { explainAction, explainService } from '../../../client/cli/explanation.ts';
+import { Action } from '../../../shared/gen/fairlead/v1/action.ts';
+import { ExplainResponse } from '../../../shared/gen/fairlead/v1/control_service.ts';
+import { RolloutStepState } from '../../../shared/gen/fairlead/v1/explanation.ts';
 import { RolloutState, Service, ServiceState } from '../../../shared/gen/fairlead/v1/service.ts';
 
 const nowMs = 1_700_000_060_000;
@@ -9,7 +12,7 @@ function explained(changes: Parameters<typeof Service.fromPartial>[0]): string[]
     ...{ name: 'web', state: ServiceState.RUNNING, readyContainers: 2, currentContainers: 2 },
     ...changes,
   });
-  return explainService({ service, containers: [], actions: [] }, nowMs);
+  return explainService(service, ExplainResponse.create(), nowMs);
 }
 
 test('a service that is as it was asked says so', () => {
@@ -52,5 +55,32 @@ test('a rollout that stands still says why, and where it failed', () => {
     'service web is paused, 2 of 2 containers ready: it stopped',
     '  the rollout of revision 3 is failed, for 5s: web-1 failed 3 times',
     '    given up in slot 1, 4',
+  ]);
+});
+
+test('an action says how far each step is, and what happened when', () => {
+  const at = (seconds: number) => new Date(nowMs - 60_000 + seconds * 1_000);
+  const action = Action.fromPartial({ method: 'UpdateService', principal: 'ann', id: 'a' });
+  const answer = ExplainResponse.fromPartial({
+    waits: [{ message: 'web-2 to be ready', since: at(50), until: at(90) }],
+    moreWaits: 3,
+    steps: [
+      {
+        ...{ container: 'web-1', state: RolloutStepState.DONE, beganAt: at(0), endedAt: at(4.2) },
+        entries: [{ time: at(0), container: 'web-1', message: 'pulling' }],
+      },
+      { container: 'web-2', state: RolloutStepState.GOING, beganAt: at(40) },
+      { container: 'web-3', state: RolloutStepState.WAITING },
+    ],
+  });
+  expect(explainAction({ ...action, startedAt: at(0) }, answer, 'web is …', nowMs)).toEqual([
+    'UpdateService by ann has gone on for 60s (action a)',
+    '  web is …',
+    `  waits for web-2 to be ready, for 10s, at most until ${at(90).toISOString()}`,
+    '  and for 3 more',
+    '  web-1: done, in 4.2s',
+    `    ${at(0).toISOString()}  pulling`,
+    '  web-2: under way, for 20s',
+    '  web-3: its turn has not come',
   ]);
 });

@@ -14,6 +14,7 @@ import { Trust } from "./authority.ts";
 import { Container } from "./container.ts";
 import { Endpoint, Event } from "./event.ts";
 import { ExecCommand, ExecInput, ExecOutput } from "./exec.ts";
+import { RolloutStep, Wait } from "./explanation.ts";
 import { Proxy } from "./load_balancer.ts";
 import { LogEntry, LogPosition, LogSource } from "./log.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
@@ -1199,6 +1200,49 @@ export interface WatchActionsResponse {
   actions: Action[];
   /** Ids of objects that are gone, or no longer match. */
   removedIds: string[];
+}
+
+/** Asks Explain. */
+export interface ExplainRequest {
+  /** What is to be explained; INVALID_ARGUMENT if nothing is named. */
+  subject:
+    | //
+    /** A service, by name or id. */
+    { $case: "service"; value: string }
+    | //
+    /** A container, by name or id. */
+    { $case: "container"; value: string }
+    | //
+    /** An action, by id. */
+    { $case: "action"; value: string }
+    | undefined;
+}
+
+/** Answers Explain. */
+export interface ExplainResponse {
+  /** When this was so, by the coordinator's clock, which all times in it are of. */
+  time:
+    | Date
+    | undefined;
+  /** Where it stands, in a sentence: `web is redeploying: waiting for web-2 to be ready`. */
+  summary: string;
+  /** What it waits for: the service as a whole first, then containers by number, at most 100. Empty: nothing. */
+  waits: Wait[];
+  /** How many more it waits for. */
+  moreWaits: number;
+  /**
+   * Of the action that is explained, or that works on the service or stopped short last: what it does to each
+   * container. At most 1,000.
+   */
+  steps: RolloutStep[];
+  /** The service, or that of the container or action. Not set: the action is on none. */
+  service:
+    | Service
+    | undefined;
+  /** The container, or those of the service that are not ready, at most 100. */
+  containers: Container[];
+  /** The action, or those in progress on the service. */
+  actions: Action[];
 }
 
 /** Asks ListEvents. */
@@ -12176,6 +12220,326 @@ export const WatchActionsResponse: MessageFns<WatchActionsResponse> = {
   },
 };
 
+function createBaseExplainRequest(): ExplainRequest {
+  return { subject: undefined };
+}
+
+export const ExplainRequest: MessageFns<ExplainRequest> = {
+  encode(message: ExplainRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.subject?.$case) {
+      case "service":
+        writer.uint32(10).string(message.subject.value);
+        break;
+      case "container":
+        writer.uint32(18).string(message.subject.value);
+        break;
+      case "action":
+        writer.uint32(26).string(message.subject.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExplainRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplainRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = { $case: "service", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = { $case: "container", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.subject = { $case: "action", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExplainRequest {
+    return {
+      subject: isSet(object.service)
+        ? { $case: "service", value: globalThis.String(object.service) }
+        : isSet(object.container)
+        ? { $case: "container", value: globalThis.String(object.container) }
+        : isSet(object.action)
+        ? { $case: "action", value: globalThis.String(object.action) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ExplainRequest): unknown {
+    const obj: any = {};
+    if (message.subject?.$case === "service") {
+      obj.service = message.subject.value;
+    } else if (message.subject?.$case === "container") {
+      obj.container = message.subject.value;
+    } else if (message.subject?.$case === "action") {
+      obj.action = message.subject.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExplainRequest>): ExplainRequest {
+    return ExplainRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExplainRequest>): ExplainRequest {
+    const message = createBaseExplainRequest();
+    switch (object.subject?.$case) {
+      case "service": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "service", value: object.subject.value };
+        }
+        break;
+      }
+      case "container": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "container", value: object.subject.value };
+        }
+        break;
+      }
+      case "action": {
+        if (object.subject?.value !== undefined && object.subject?.value !== null) {
+          message.subject = { $case: "action", value: object.subject.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseExplainResponse(): ExplainResponse {
+  return {
+    time: undefined,
+    summary: "",
+    waits: [],
+    moreWaits: 0,
+    steps: [],
+    service: undefined,
+    containers: [],
+    actions: [],
+  };
+}
+
+export const ExplainResponse: MessageFns<ExplainResponse> = {
+  encode(message: ExplainResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(10).fork()).join();
+    }
+    if (message.summary !== "") {
+      writer.uint32(18).string(message.summary);
+    }
+    for (const v of message.waits) {
+      Wait.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.moreWaits !== 0) {
+      writer.uint32(32).uint32(message.moreWaits);
+    }
+    for (const v of message.steps) {
+      RolloutStep.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.service !== undefined) {
+      Service.encode(message.service, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.containers) {
+      Container.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.actions) {
+      Action.encode(v!, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExplainResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExplainResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.summary = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.waits.push(Wait.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.moreWaits = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.steps.push(RolloutStep.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.service = Service.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.containers.push(Container.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.actions.push(Action.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExplainResponse {
+    return {
+      time: isSet(object.time) ? fromJsonTimestamp(object.time) : undefined,
+      summary: isSet(object.summary) ? globalThis.String(object.summary) : "",
+      waits: globalThis.Array.isArray(object?.waits) ? object.waits.map((e: any) => Wait.fromJSON(e)) : [],
+      moreWaits: isSet(object.moreWaits)
+        ? globalThis.Number(object.moreWaits)
+        : isSet(object.more_waits)
+        ? globalThis.Number(object.more_waits)
+        : 0,
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => RolloutStep.fromJSON(e)) : [],
+      service: isSet(object.service) ? Service.fromJSON(object.service) : undefined,
+      containers: globalThis.Array.isArray(object?.containers)
+        ? object.containers.map((e: any) => Container.fromJSON(e))
+        : [],
+      actions: globalThis.Array.isArray(object?.actions) ? object.actions.map((e: any) => Action.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ExplainResponse): unknown {
+    const obj: any = {};
+    if (message.time !== undefined) {
+      obj.time = message.time.toISOString();
+    }
+    if (message.summary !== "") {
+      obj.summary = message.summary;
+    }
+    if (message.waits?.length) {
+      obj.waits = message.waits.map((e) => Wait.toJSON(e));
+    }
+    if (message.moreWaits !== 0) {
+      obj.moreWaits = Math.round(message.moreWaits);
+    }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => RolloutStep.toJSON(e));
+    }
+    if (message.service !== undefined) {
+      obj.service = Service.toJSON(message.service);
+    }
+    if (message.containers?.length) {
+      obj.containers = message.containers.map((e) => Container.toJSON(e));
+    }
+    if (message.actions?.length) {
+      obj.actions = message.actions.map((e) => Action.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExplainResponse>): ExplainResponse {
+    return ExplainResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExplainResponse>): ExplainResponse {
+    const message = createBaseExplainResponse();
+    message.time = object.time ?? undefined;
+    message.summary = object.summary ?? "";
+    message.waits = object.waits?.map((e) => Wait.fromPartial(e)) || [];
+    message.moreWaits = object.moreWaits ?? 0;
+    message.steps = object.steps?.map((e) => RolloutStep.fromPartial(e)) || [];
+    message.service = (object.service !== undefined && object.service !== null)
+      ? Service.fromPartial(object.service)
+      : undefined;
+    message.containers = object.containers?.map((e) => Container.fromPartial(e)) || [];
+    message.actions = object.actions?.map((e) => Action.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseListEventsRequest(): ListEventsRequest {
   return {
     cursor: "",
@@ -15561,6 +15925,18 @@ export const ControlServiceDefinition = {
       options: {},
     },
     /**
+     * Why a service, a container or an action is as it is: what it waits for now and since when, for a container
+     * that no node takes, each node's reason, and of a rollout each step with its time.
+     */
+    explain: {
+      name: "Explain",
+      requestType: ExplainRequest as typeof ExplainRequest,
+      requestStream: false,
+      responseType: ExplainResponse as typeof ExplainResponse,
+      responseStream: false,
+      options: { idempotencyLevel: "NO_SIDE_EFFECTS" },
+    },
+    /**
      * Events in their order. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after the cursor is no longer kept. A
      * token that is limited is told of what belongs to its services and node clusters.
      */
@@ -16020,6 +16396,11 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<CancelActionResponse>>;
   /**
+   * Why a service, a container or an action is as it is: what it waits for now and since when, for a container
+   * that no node takes, each node's reason, and of a rollout each step with its time.
+   */
+  explain(request: ExplainRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ExplainResponse>>;
+  /**
    * Events in their order. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after the cursor is no longer kept. A
    * token that is limited is told of what belongs to its services and node clusters.
    */
@@ -16418,6 +16799,11 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<CancelActionRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<CancelActionResponse>;
+  /**
+   * Why a service, a container or an action is as it is: what it waits for now and since when, for a container
+   * that no node takes, each node's reason, and of a rollout each step with its time.
+   */
+  explain(request: DeepPartial<ExplainRequest>, options?: CallOptions & CallOptionsExt): Promise<ExplainResponse>;
   /**
    * Events in their order. OUT_OF_RANGE with CURSOR_TOO_OLD if what comes after the cursor is no longer kept. A
    * token that is limited is told of what belongs to its services and node clusters.

@@ -211,6 +211,10 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   // These leave out what is not in scope.
   '/fairlead.v1.ControlService/ListActions': [{ target: 'web' }, whoReads],
   '/fairlead.v1.ControlService/WatchActions': [{ target: 'web' }, whoReads],
+  '/fairlead.v1.ControlService/Explain': [
+    { subject: { $case: 'service', value: 'web' } },
+    whoReadsWeb,
+  ],
   '/fairlead.v1.ControlService/ListEvents': [{ objectId: 'web-id' }, whoReadsWeb],
   '/fairlead.v1.ControlService/WatchEvents': [{ objectId: 'web-id' }, whoReadsWeb],
   '/fairlead.v1.ControlService/CreateToken': [{ name: 'new', role: 10, options }, ['admin']],
@@ -344,19 +348,24 @@ interface Method {
   readonly requestType: {
     readonly fromPartial: (partial: object) => unknown;
     readonly encode: (message: unknown) => { readonly finish: () => Uint8Array };
+    readonly toJSON: (message: unknown) => unknown;
   };
 }
 
 const ours = [ControlServiceDefinition, AgentServiceDefinition, ProxyServiceDefinition] as const;
 
-/** The request of a rule in its binary form. */
-function encode(path: string, request: object): Buffer {
+/** The type of what a method is asked. Health and reflection: nothing in particular. */
+function typeOf(path: string): Method['requestType'] | undefined {
   const [, service, method = ''] = path.split('/');
   const definition = ours.find(({ fullName }) => fullName === service);
   const key = method[0]!.toLowerCase() + method.slice(1);
   const methods = definition?.methods as Readonly<Record<string, Method>> | undefined;
-  const type = methods?.[key]?.requestType;
-  // Health and reflection: nothing in particular is asked.
+  return methods?.[key]?.requestType;
+}
+
+/** The request of a rule in its binary form. */
+function encode(path: string, request: object): Buffer {
+  const type = typeOf(path);
   if (type === undefined) return Buffer.alloc(0);
   return Buffer.from(type.encode(type.fromPartial(request)).finish());
 }
@@ -459,6 +468,7 @@ async function outcomeOf(path: string, request: object, who: string): Promise<Ou
 async function httpOutcomeOf(path: string, request: object, who: string): Promise<Outcome> {
   const authorization = authorizationOf(who);
   const isWatch = path.includes('/Watch') || path.endsWith('Logs');
+  const type = typeOf(path);
   const response = await coordinator.fetch(path, {
     method: 'POST',
     headers: {
@@ -466,10 +476,7 @@ async function httpOutcomeOf(path: string, request: object, who: string): Promis
       ...(isWatch && { accept: 'application/x-ndjson' }),
       ...(authorization !== undefined && { authorization }),
     },
-    // In JSON a mask is one string.
-    body: JSON.stringify(request, (key, value: unknown) =>
-      key === 'updateMask' ? String(value) : value,
-    ),
+    body: JSON.stringify(type?.toJSON(type.fromPartial(request))),
   });
   response.cancel();
   // 429: a stranger who knocks too often.
