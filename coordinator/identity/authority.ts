@@ -26,6 +26,8 @@ import { Turns } from './turns.ts';
 const authorityLifeMs = 10 * 365 * 86_400_000;
 /** Certificates are valid from before they are made: clocks differ by minutes. */
 const clockToleranceMs = 3_600_000;
+/** One that was made while the coordinator's own clock was ahead must be good when that is set right. */
+const authorityToleranceMs = 365 * 86_400_000;
 /** How often it is looked whether something is due. Clocks jump, and hosts sleep. */
 const lookEveryMs = 3_600_000;
 const retryMs = 60_000;
@@ -234,7 +236,7 @@ export class Authority {
       const { makeAuthorityCertificate, vouchFor } = await import('./certificates.ts');
       const nowMs = this.#deps.clock.now();
       const signingKey = makePrivateKey();
-      const validity = validFor(this.#deps.clock, nowMs + authorityLifeMs);
+      const validity = authorityValidity(nowMs);
       const certificate = await makeAuthorityCertificate(signingKey, validity);
       const signer = { certificatePem: certificate, privateKeyPem: signingKey };
       const successor = {
@@ -332,7 +334,9 @@ export class Authority {
   #serverRenewalMs(): number {
     const { certificate } = this.#record.server;
     if (certificate === '') return -Infinity;
-    const { validTo } = new X509Certificate(certificate);
+    const { validFrom, validTo } = new X509Certificate(certificate);
+    // It was made while the clock was ahead: nobody takes it before that day.
+    if (Date.parse(validFrom) > this.#deps.clock.now()) return -Infinity;
     return Date.parse(validTo) - this.#options.certificateLifeMs / 2;
   }
 
@@ -343,7 +347,11 @@ export class Authority {
 
   async #sign(spki: Buffer, holder: Holder, signer: Signer, untilMs: number): Promise<string> {
     const { issueCertificate } = await import('./certificates.ts');
-    return await issueCertificate(spki, holder, signer, validFor(this.#deps.clock, untilMs));
+    const sinceMs = this.#deps.clock.now() - clockToleranceMs;
+    // Agents show theirs to us alone. If our clock was ahead, it is to be good when that is set right.
+    const notBeforeMs =
+      holder.kind === 'client' ? Math.min(sinceMs, startOf(signer.certificatePem)) : sinceMs;
+    return await issueCertificate(spki, holder, signer, { notBeforeMs, notAfterMs: untilMs });
   }
 
   #write(record: AuthorityRecord): void {
@@ -389,14 +397,18 @@ function knownOf({ authorities, retired }: AuthorityRecord): Known[] {
 async function newRecord({ clock }: AuthorityDeps): Promise<AuthorityRecord> {
   const { makeAuthorityCertificate } = await import('./certificates.ts');
   const privateKey = makePrivateKey();
-  const validity = validFor(clock, clock.now() + authorityLifeMs);
+  const validity = authorityValidity(clock.now());
   const certificate = await makeAuthorityCertificate(privateKey, validity);
   const server = { certificate: '', privateKey: makePrivateKey() };
   return firstRecord({ certificate, privateKey }, server, clock.now());
 }
 
-function validFor(clock: Clock, untilMs: number): Validity {
-  return { notBeforeMs: clock.now() - clockToleranceMs, notAfterMs: untilMs };
+function authorityValidity(nowMs: number): Validity {
+  return { notBeforeMs: nowMs - authorityToleranceMs, notAfterMs: nowMs + authorityLifeMs };
+}
+
+function startOf(certificate: string): number {
+  return Date.parse(new X509Certificate(certificate).validFrom);
 }
 
 function hasName(certificate: string, name: string): boolean {

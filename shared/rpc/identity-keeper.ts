@@ -48,9 +48,25 @@ export function identityFrom(
   privateKeyPem: string,
   { clock, random }: Pick<IdentityKeeperDeps, 'clock' | 'random'>,
 ): Identity {
-  const waitMs = renewAfterMs * (1 + jitter * random.fraction());
   const trustPem = trust?.pem ?? '';
-  return { certificatePem, privateKeyPem, trustPem, renewAtMs: clock.now() + waitMs };
+  const notAfterMs = Date.parse(new X509Certificate(certificatePem).validTo);
+  const span = { nowMs: clock.now(), notAfterMs, renewAfterMs };
+  return { certificatePem, privateKeyPem, trustPem, renewAtMs: renewalMs(span, random.fraction()) };
+}
+
+/**
+ * When to ask for the certificate after one that was issued now: at half of its life and up to `jitter` of that
+ * later. The host's clock may be ahead and be set right afterwards; the end of the certificate is by the
+ * coordinator's clock, so it counts too, unless it would have the host ask all the time.
+ */
+export function renewalMs(
+  span: { readonly nowMs: number; readonly notAfterMs: number; readonly renewAfterMs: number },
+  fraction: number,
+): number {
+  const { nowMs, notAfterMs, renewAfterMs } = span;
+  const latestMs = notAfterMs - renewAfterMs * (1 - jitter);
+  const earliestMs = nowMs + renewAfterMs / 10;
+  return Math.max(earliestMs, Math.min(nowMs + renewAfterMs * (1 + jitter * fraction), latestMs));
 }
 
 /**

@@ -29,9 +29,9 @@ afterEach(async () => {
   await directory[Symbol.asyncDispose]();
 });
 
-const open = () =>
+const open = (clock = systemClock) =>
   Authority.open(
-    { clock: systemClock, log },
+    { clock, log },
     { stateDir, installationId: 'ab', names: [coordinatorName], certificateLifeMs: 3_600_000 },
   );
 
@@ -83,6 +83,17 @@ test('everybody who trusts one of the authorities verifies the coordinator, by p
   using after = await serve(authority);
   const outcomes = generations.map(({ certificate }) => verifies(after.port, certificate));
   expect(await Promise.all(outcomes)).toEqual([false, false, true]);
+});
+
+test('what was made while the clock was days ahead is good when that is set right', async () => {
+  const ahead = { ...systemClock, now: () => Date.now() + 20 * 86_400_000 };
+  const before = await open(ahead);
+  const key = createPublicKey(makePrivateKey()).export({ type: 'spki', format: 'der' });
+  const { certificatePem } = await before.issue({ kind: 'node', id: 'a' as never }, key);
+  const authority = await open();
+  using server = await serve(authority);
+  expect(await verifies(server.port, authority.bundle)).toBe(true);
+  expect(Date.parse(new X509Certificate(certificatePem).validFrom)).toBeLessThan(Date.now());
 });
 
 test('certificates are known by the key that signed them, and until their authority is over', async () => {
