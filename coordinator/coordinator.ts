@@ -207,7 +207,8 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   carryObjects({ store, presenter, ...child('store') });
   const handlers = controlHandlers({
     ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, presenter },
-    ...{ installationId, tokens, sealing, authority, inFolder: certificates.inFolder },
+    ...{ installationId, tokens, sealing, authority, ...child('api') },
+    inFolder: certificates.inFolder,
     ...{ streams, api, roller, packages, installScriptSha256: downloads.scriptSha256 },
   });
   const connections = new Connections();

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Sealer } from '../certificates/sealing-key.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
@@ -60,6 +61,7 @@ export interface ControlDeps {
   readonly authority: ReplaceableAuthority;
   readonly changes: ChangeLog;
   readonly presenter: Presenter;
+  readonly log: Logger;
   readonly clock: Clock;
   readonly random: Random;
   readonly installationId: string;

@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { ActionId, ServiceId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import type { Action, Moves, Roll, ServiceBefore, TargetKind } from '../model.ts';
 import { beginAction, endAction, type NewAction } from '../orchestrator/actions.ts';
@@ -33,13 +34,22 @@ export interface Mutation {
   readonly event: string;
 }
 
+export interface MutationsDeps {
+  readonly store: Store;
+  readonly random: Random;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
 /** Carries out mutations: one transaction each, with its action and its event. */
 export class Mutations {
   readonly #store: Store;
   readonly #random: Random;
   readonly #clock: Clock;
+  readonly #log: Logger;
 
-  constructor(deps: { readonly store: Store; readonly random: Random; readonly clock: Clock }) {
+  constructor(deps: MutationsDeps) {
+    this.#log = deps.log;
     this.#store = deps.store;
     this.#random = deps.random;
     this.#clock = deps.clock;
@@ -71,12 +81,14 @@ export class Mutations {
     mutation: Mutation,
     write: (tx: Transaction) => T,
   ): { readonly action: Action; readonly result: T } {
-    return this.#store.transact((tx) => {
+    const done = this.#store.transact((tx) => {
       const result = write(tx);
       const action = beginAction(tx, this.#actionOf(call, requestId, mutation));
       tell(tx, call, mutation, action);
       return { action, result };
     });
+    this.#note(done.action);
+    return done;
   }
 
   /**
@@ -91,6 +103,7 @@ export class Mutations {
     const begun = this.#store.transact((tx) =>
       beginAction(tx, { ...this.#actionOf(call, requestId, mutation), lasts: true }),
     );
+    this.#note(begun);
     try {
       await act(begun.id);
     } catch (error) {
@@ -104,6 +117,14 @@ export class Mutations {
       endAction(tx, begun, 'succeeded', '');
     });
     return this.#store.actions.get(begun.id) ?? begun;
+  }
+
+  /** Actions are kept for a while; the log is the history for those who need a longer one. */
+  #note({ id, method, targetKind, targetName, principal, peer }: Action): void {
+    this.#log.info(
+      { action: id, method, target: `${targetKind} ${targetName}`, principal, peer },
+      'action begun',
+    );
   }
 
   #actionOf(

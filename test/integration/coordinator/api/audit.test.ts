@@ -196,6 +196,11 @@ describe('a change is an action that says who, from where, what and how it went'
     expect(action?.state).toBeGreaterThan(0);
     const { events } = await admin.control.listEvents({ limit: 1_000 });
     expect(events.filter(({ actionId }) => actionId === action?.id)[0]?.message).toContain('ann');
+    const [line = '{}'] = coordinator
+      .log()
+      .split('\n')
+      .filter((text) => text.includes(`"action":"${action?.id ?? ''}"`));
+    expect(JSON.parse(line)).toMatchObject({ method, target, principal: 'ann' });
   });
 });
 

@@ -226,7 +226,7 @@ export class ModelFleet implements AsyncDisposable {
     const presenter = new Presenter({ ...deps, orchestrator, dispatcher });
     carryObjects({ store, presenter, log });
     const handlers = controlHandlers({
-      ...{ ...deps, roller, packages, orchestrator, dispatcher, installationId: 'model' },
+      ...{ ...deps, roller, packages, orchestrator, dispatcher, installationId: 'model', log },
       presenter,
       streams: new NodeStreams({ dispatcher, clock, random }),
       ...{ api, installScriptSha256: null, inFolder: () => false },
