@@ -30,6 +30,8 @@ export interface HaproxyProcessOptions {
 
 const maxLogBytes = 1024 * 1024;
 const pollMs = 5;
+/** All that HAProxy learns of ours; a check must find what a start would. */
+const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
 
 /**
  * The one HAProxy of a state directory: a master, which outlives the agent, and its workers.
@@ -102,7 +104,7 @@ export class HaproxyProcess {
           cwd: directory,
           // A session of its own: what ends the agent does not end HAProxy. And none of our secrets.
           detached: true,
-          env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+          env: environment,
           stdio: ['ignore', lines?.fd ?? 'inherit', output.fd],
         },
       );
@@ -121,7 +123,7 @@ export class HaproxyProcess {
       execFile(
         this.#options.binary,
         ['-c', '-f', path],
-        { cwd: dirname(path), timeout: this.#options.startTimeoutMs, signal },
+        { cwd: dirname(path), env: environment, timeout: this.#options.startTimeoutMs, signal },
         (error, stdout, stderr) => {
           resolve(error === null ? undefined : alertsOf(stdout + stderr) || messageOf(error));
         },
