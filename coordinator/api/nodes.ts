@@ -110,7 +110,7 @@ export class NodeApi {
     if (containers.length > 0 && this.#deps.observed.node(node.id).state !== 'down') {
       throw new DomainError(
         'precondition',
-        `${node.name} has ${containers.length} containers; move them first (pause the node, then redeploy their services), or wait until the node is down`,
+        `${node.name} has ${containers.length} containers; move them first (fairlead node drain ${node.name}), or wait until the node is down`,
         { reason: 'NODE_HAS_CONTAINERS' },
       );
     }
