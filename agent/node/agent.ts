@@ -16,6 +16,7 @@ import { watchEngine, type EngineChange } from './docker/container-events.ts';
 import { DockerodeEngine } from './docker/dockerode-engine.ts';
 import type { EngineInfo } from './docker/engine.ts';
 import { IdentityFile, type NodeIdentity } from './identity.ts';
+import { InstallFiles } from './install-files.ts';
 import { watchExits, type ProcessExit } from './docker/exit-events.ts';
 import { Images } from './images.ts';
 import { join, renew } from './join.ts';
@@ -50,11 +51,24 @@ export async function runNodeAgent(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const identity = await identify(config, deps, signal);
+    const installFiles = new InstallFiles(config.stateDir, deps.log);
+    const token = await installFiles.begin();
+    const { identity, isNew } = await identify(config, token, deps, signal);
+    if (isNew) await installFiles.forgetToken();
     const advertiseAddress = await addressOf(config, deps, signal);
     const program = programOf(process.execPath, process.argv[1] ?? '', process.arch);
     const standing = await standingOf(config.upgradeDir, program, deps.log);
-    await new NodeAgent(config, { ...identity, advertiseAddress, standing }, deps).run(signal);
+    const place = { advertiseAddress, standing, installFiles };
+    const mayJoinAnew = token !== undefined && !isNew;
+    const agent = new NodeAgent(config, { ...identity, ...place, mayJoinAnew }, deps);
+    await agent.run(signal);
+    if (!agent.isRefused || token === undefined || signal.aborted) return;
+    // What this host was is known to nobody any more, and somebody gave it a token to be a new node.
+    const file = new IdentityFile(config.stateDir);
+    const next = await joinWith(config, { token, file }, deps, signal);
+    await file.replace(next);
+    await installFiles.forgetToken();
+    await new NodeAgent(config, { ...next, ...place, mayJoinAnew: false }, deps).run(signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   }
@@ -62,14 +76,15 @@ export async function runNodeAgent(
 
 /** Who this node is: from its file, or, on the first run, from the coordinator. */
 async function identify(
-  { coordinator, stateDir, joinToken, name, tags }: NodeAgentConfig,
+  config: NodeAgentConfig,
+  givenToken: string | undefined,
   deps: NodeAgentDeps,
   signal: AbortSignal,
-): Promise<NodeIdentity> {
-  const file = new IdentityFile(stateDir);
+): Promise<{ readonly identity: NodeIdentity; readonly isNew: boolean }> {
+  const file = new IdentityFile(config.stateDir);
   const known = await file.load();
-  if (known !== undefined) return known;
-  const token = readJoinToken(joinToken);
+  if (known !== undefined) return { identity: known, isNew: false };
+  const token = givenToken ?? readJoinToken(config.joinToken);
   if (token === undefined) {
     throw new DomainError(
       'precondition',
@@ -77,9 +92,20 @@ async function identify(
       { reason: 'JOIN_TOKEN_MISSING' },
     );
   }
+  const identity = await joinWith(config, { token, file }, deps, signal);
+  await file.store(identity);
+  return { identity, isNew: true };
+}
+
+/** Asks the coordinator for an identity, which is not written down yet. */
+async function joinWith(
+  { coordinator, name, tags }: NodeAgentConfig,
+  { token, file }: { readonly token: string; readonly file: IdentityFile },
+  deps: NodeAgentDeps,
+  signal: AbortSignal,
+): Promise<NodeIdentity> {
   const privateKeyPem = await file.joiningKey();
   const identity = await join({ coordinator, token, privateKeyPem, name, tags }, deps, signal);
-  await file.store(identity);
   deps.log.info({ nodeId: identity.nodeId, node: name, tags }, 'joined');
   return identity;
 }
@@ -108,6 +134,9 @@ async function addressOf(
 interface Member extends NodeIdentity {
   readonly advertiseAddress: string;
   readonly standing: Standing;
+  readonly installFiles: InstallFiles;
+  /** Somebody gave this host a token although it has an identity. */
+  readonly mayJoinAnew: boolean;
 }
 
 /** Everything that runs once it is known who and where the node is. */
@@ -123,16 +152,22 @@ class NodeAgent {
   /** Notified when the engine has answered, or has not. */
   readonly #asked = new Wakeup();
   readonly #containerdSockets: readonly string[];
+  /** Notified when this host is to join anew. */
+  readonly #refused = new Wakeup();
+  /** It ended because the coordinator does not accept its identity any more, and it may join anew. */
+  isRefused = false;
+  #mayJoinAnew: boolean;
   #engineInfo: EngineInfo | undefined;
   #commands: CommandProbe | undefined;
 
   constructor(config: NodeAgentConfig, member: Member, deps: NodeAgentDeps) {
     const { clock, random, log } = deps;
-    const { nodeId, advertiseAddress, standing } = member;
+    const { nodeId, advertiseAddress, standing, installFiles } = member;
     const bootId = random.id();
     const wakeup = new Wakeup();
     this.#deps = deps;
     this.#containerdSockets = config.containerdSockets;
+    this.#mayJoinAnew = member.mayJoinAnew;
     this.#engine = new DockerodeEngine({ clock }, { socketPath: config.dockerSocket, nodeId });
     const notify = () => {
       wakeup.notify();
@@ -160,6 +195,14 @@ class NodeAgent {
         log: log.child({ component: 'session' }),
         apply: (set) => {
           this.#worker.apply(set);
+        },
+        connected: () => {
+          this.#mayJoinAnew = false;
+          installFiles.connected();
+        },
+        refused: () => {
+          this.isRefused = this.#mayJoinAnew;
+          if (this.isRefused) this.#refused.notify();
         },
         offered: (ticket) => {
           this.#streams.take(ticket);
@@ -190,8 +233,9 @@ class NodeAgent {
       const upgrade = (until: AbortSignal) => this.#upgrader.run(until);
       const engine = (until: AbortSignal) => this.#followEngine(until);
       const exits = (until: AbortSignal) => this.#followExits(until);
+      const refused = (until: AbortSignal) => this.#refused.wait(until);
       const ends = this.#containerdSockets.length === 0 ? [] : [exits];
-      await together([engine, ...ends, renewal, session, volumes, upgrade], signal);
+      await together([engine, ...ends, renewal, session, volumes, upgrade, refused], signal);
     } finally {
       await this.#streams.stop();
       await this.#worker.stop();

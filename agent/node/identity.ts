@@ -1,11 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { NodeId } from '../../shared/ids.ts';
 import type { Identity } from '../../shared/rpc/identity-keeper.ts';
 import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
-import { certificatesIn } from '../../shared/rpc/trust.ts';
+import { certificatesIn, pinOf } from '../../shared/rpc/trust.ts';
 import { writeDurably } from '../../shared/durable-file.ts';
 
 /** Who this node is: the id is given once by the coordinator, for ever. */
@@ -17,7 +17,8 @@ const formatVersion = 2;
 
 /**
  * The file that keeps a node's identity. Nothing ever erases or replaces an identity that is there but a
- * renewed one that works: one that cannot be read is for an operator to look at.
+ * renewed one that works, or one of a new node when somebody had this host join anew: one that cannot be read is
+ * for an operator to look at.
  */
 export class IdentityFile {
   readonly #directory: string;
@@ -77,9 +78,21 @@ export class IdentityFile {
   async store(identity: NodeIdentity): Promise<void> {
     const { nodeId, certificatePem, privateKeyPem, trustPem, renewAtMs } = identity;
     const content = { nodeId, certificatePem, privateKeyPem, trustPem, renewAtMs };
-    const text = JSON.stringify({ version: formatVersion, ...content }, null, 2);
+    // For the install script, which compares them with the pin of a token.
+    const pins = certificatesIn(trustPem).map(pinOf);
+    const text = JSON.stringify({ version: formatVersion, pins, ...content }, null, 2);
     await this.#write(this.path, `${text}\n`);
     await rm(this.#joiningKeyPath, { force: true });
+  }
+
+  /** Keeps the identity of another node than before; that of the one before is put aside. */
+  async replace(identity: NodeIdentity): Promise<void> {
+    try {
+      await copyFile(this.path, `${this.path}.before`);
+    } catch (error) {
+      throw this.#notWritable(error);
+    }
+    await this.store(identity);
   }
 
   async #write(path: string, text: string): Promise<void> {

@@ -42,6 +42,10 @@ export interface NodeSessionDeps {
   readonly keeper: IdentityKeeper;
   readonly upgrader: Upgrader;
   readonly apply: (set: AssignmentSet) => void;
+  /** A session stands. */
+  readonly connected: () => void;
+  /** The coordinator does not know whom this host's identity names, or does not accept it any more. */
+  readonly refused: () => void;
   /** The coordinator asks for a stream of its own. */
   readonly offered: (ticket: string) => void;
   /** Notified by the reporter when there is something to report. */
@@ -106,14 +110,22 @@ export class NodeSession {
         isWelcome = true;
         this.#deps.keeper.accepted(identity);
         this.#deps.upgrader.accepted();
+        this.#deps.connected();
       });
     } catch (error) {
       if (signal.aborted) return;
       const reason: unknown = life.signal.aborted ? life.signal.reason : error;
       if (reason === renewal) return;
-      if (isRefusal(reason)) this.#deps.keeper.refused(identity);
+      if (isRefusal(reason)) this.#refused(identity, reason);
       await this.#afterFailure(reason, isWelcome, signal);
     }
+  }
+
+  /** One that was only just issued is not all that this host has. */
+  #refused(identity: Identity, { code }: ClientError): void {
+    const { keeper, refused } = this.#deps;
+    keeper.refused(identity);
+    if (code === Status.UNAUTHENTICATED && keeper.current === identity) refused();
   }
 
   async #afterFailure(error: unknown, wasWelcome: boolean, signal: AbortSignal): Promise<void> {
@@ -122,7 +134,7 @@ export class NodeSession {
     const reason = error instanceof ClientError ? error.details : messageOf(error);
     if (isRefusal(error)) {
       const advice =
-        'if this node was removed ("fairlead node ls" does not show it), move the state directory of the agent away and start it with a join token; what runs here goes on';
+        'if this node was removed ("fairlead node ls" does not show it), paste a new line of "fairlead node invite" on this host, or move the state directory of the agent away and start it with a join token; what runs here goes on';
       log.error({ reason, advice, retryInMs: backoff.maxMs }, 'session refused');
       await clock.sleep(backoff.maxMs, signal);
     } else if (code === Status.ABORTED) {
@@ -266,7 +278,7 @@ export class NodeSession {
   }
 }
 
-function isRefusal(error: unknown): boolean {
+function isRefusal(error: unknown): error is ClientError {
   if (!(error instanceof ClientError)) return false;
   return error.code === Status.UNAUTHENTICATED || error.code === Status.PERMISSION_DENIED;
 }

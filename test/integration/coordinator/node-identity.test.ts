@@ -1,9 +1,10 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { NodeState, type Node } from '../../../client/index.ts';
 import { systemClock, type Clock } from '../../../shared/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import { Installation } from '../../support/installation.ts';
+import { testAuthority } from '../../support/test-authority.ts';
 import { AgentInProcess } from '../agent/node/agent-in-process.ts';
 
 let installation: Installation;
@@ -21,12 +22,13 @@ const rounds = { timeoutMs: 40_000 };
 
 async function startAgent(
   host: string,
-  { address = '127.0.0.1', clock = systemClock }: { address?: string; clock?: Clock } = {},
+  options: { address?: string; clock?: Clock; token?: undefined } = {},
 ): Promise<AgentInProcess> {
+  const { address = '127.0.0.1', clock = systemClock } = options;
   const { directory, coordinator } = installation;
   const flags = {
     coordinator: coordinator.address,
-    token: await installation.joinToken(),
+    token: 'token' in options ? undefined : await installation.joinToken(),
     name: 'host-1',
     advertiseAddress: address,
     stateDir: directory.join(host),
@@ -155,6 +157,60 @@ test('a node that was removed is refused, told what to do, and may join anew', a
   await using anew = await startAgent('anew');
   await connected(anew);
   expect((await node()).id).not.toBe(id);
+});
+
+test('a host that was given a token joins with it, is what it was while it can, and anew once it was removed', async () => {
+  const { client, directory } = installation;
+  const inState = (name: string) => directory.join('given', name);
+  const give = async () => {
+    mkdirSync(inState(''), { recursive: true });
+    writeFileSync(inState('join.token'), `${await installation.joinToken()}\n`);
+  };
+  const stands = () =>
+    eventually(() => {
+      expect(readFileSync(inState('connected'), 'utf8')).toMatch(/^\d+\.\d+\.\d+\n$/);
+      expect(existsSync(inState('join.token'))).toBe(false);
+    });
+  const identity = () => readFileSync(inState('node.json'), 'utf8');
+  const withoutToken = { token: undefined };
+
+  await give();
+  {
+    await using _joined = await startAgent('given', withoutToken);
+    await stands();
+  }
+  const first = await node();
+  const firstIdentity = identity();
+  const { pins } = JSON.parse(firstIdentity) as { readonly pins: readonly string[] };
+  expect(pins).toEqual([(await installation.joinToken()).slice(-43)]);
+
+  // It needs no token, and says anew that it stands.
+  await give();
+  {
+    await using _same = await startAgent('given', withoutToken);
+    await stands();
+    expect(identity()).toBe(firstIdentity);
+
+    // To be removed is not undone by a token that was for something else.
+    await client.control.removeNode({ node: 'host-1' });
+    await eventually(() => {
+      expect(_same.logged('session refused')).not.toEqual([]);
+    }, rounds);
+    expect((await client.control.listNodes({})).nodes).toEqual([]);
+  }
+  writeFileSync(inState('join.token'), `${testAuthority.token('foreign')}\n`);
+  await expect((await startAgent('given', withoutToken)).ended).rejects.toThrow(
+    'is not the one that the token is from',
+  );
+  expect(existsSync(inState('connected'))).toBe(false);
+  expect(identity()).toBe(firstIdentity);
+
+  await give();
+  await using anew = await startAgent('given', withoutToken);
+  await connected(anew);
+  await stands();
+  expect((await node()).id).not.toBe(first.id);
+  expect(readFileSync(inState('node.json.before'), 'utf8')).toBe(firstIdentity);
 });
 
 test('a host that joined is joining until its agent connects', async () => {
