@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { version as coordinatorVersion } from '../version.ts';
 import type { HttpHandler } from './connect.ts';
 
 /** Lists every file that is served: nothing that a request says ever becomes part of a path. */
@@ -61,6 +62,11 @@ export class Downloads {
       ? readFileSync(join(directory, versionName), 'utf8').trim()
       : null;
     this.#log = log;
+    if (this.version !== null && this.version !== coordinatorVersion) {
+      const advice = 'make them from the same source, or name the right ones by --packages-dir';
+      const versions = { packages: this.version, coordinator: coordinatorVersion };
+      log.warn({ ...versions, directory, advice }, 'packages are of another version');
+    }
     this.#script = hashes.has(scriptName) ? readScript(join(directory, scriptName)) : null;
   }
 

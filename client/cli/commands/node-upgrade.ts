@@ -40,14 +40,20 @@ Examples:
 }
 
 async function upgrade(run: Invocation<UpgradeFlags>): Promise<void> {
-  const { client, args, flags, signal } = run;
+  const { client, args, flags, output, signal } = run;
   await mutateTogether(run, {
     doing: `upgrading ${args.length === 0 ? 'all nodes' : args.join(', ')}`,
-    call: (options) =>
-      client.control.upgradeNodes(
-        { nodes: [...args], parallelism: flags.parallelism ?? 0, options },
-        { signal },
-      ),
+    call: async (options) => {
+      const { version } = await client.control.getInfo({}, { signal });
+      const request = { nodes: [...args], parallelism: flags.parallelism ?? 0, options };
+      const answer = await client.control.upgradeNodes(request, { signal });
+      if (answer.version !== version) {
+        output.note(
+          `warning: the coordinator is version ${version}, and serves packages of version ${answer.version}: "--packages-dir" of the coordinator says which`,
+        );
+      }
+      return answer;
+    },
     kind: nodeKind,
     result: ({ nodes }) =>
       Promise.all(

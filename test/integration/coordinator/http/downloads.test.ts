@@ -5,6 +5,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { buffer, text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Downloads } from '../../../../coordinator/http/downloads.ts';
+import { version as coordinatorVersion } from '../../../../coordinator/version.ts';
 import { createLogger } from '../../../../shared/logger.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
@@ -150,6 +151,19 @@ describe('downloads', () => {
     expect([refused.statusCode, refused.headers['retry-after']]).toEqual([503, '5']);
     for (const socket of idle) socket.destroy();
   });
+});
+
+test.each([
+  [coordinatorVersion, []],
+  ['9.9.9', ['packages are of another version']],
+])('packages of version %s are served, and said to be another if they are', (version, warnings) => {
+  put({ VERSION: `${version}\n` });
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const heard = createLogger({ level: 'warn', process: 'test' }, { write });
+  const downloads = Downloads.open({ directory: directory.path, required: true }, heard);
+  expect(downloads.version).toBe(version);
+  expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(warnings);
 });
 
 test('without packages the answer says how to make them', async () => {
