@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chmod, copyFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { NodeId } from '../../shared/ids.ts';
@@ -7,6 +7,7 @@ import type { Identity } from '../../shared/rpc/identity-keeper.ts';
 import { makePrivateKey } from '../../shared/rpc/signing-request.ts';
 import { certificatesIn, pinOf } from '../../shared/rpc/trust.ts';
 import { writeDurably } from '../../shared/durable-file.ts';
+import { makePrivateDirectory } from '../../shared/private-directory.ts';
 
 /** Who this node is: the id is given once by the coordinator, for ever. */
 export interface NodeIdentity extends Identity {
@@ -48,8 +49,7 @@ export class IdentityFile {
    */
   async joiningKey(): Promise<string> {
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      await chmod(this.#directory, 0o700);
+      makePrivateDirectory(this.#directory);
     } catch (error) {
       throw this.#notWritable(error);
     }

@@ -1,9 +1,10 @@
-import { mkdir, readFile, stat, chmod } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { writeDurably } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { makePrivateDirectory } from '../../shared/private-directory.ts';
 
 /** HAProxy binds `PATH.PID.tmp` first, and a socket's path has at most 107 bytes. */
 const maxDirectoryLength = 80;
@@ -75,8 +76,7 @@ export function statePaths(stateDir: string): StatePaths {
  * alone and takes it back when that process ends, however it ends.
  */
 export async function lockDirectory(directory: string): Promise<AsyncDisposable> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await chmod(directory, 0o700);
+  makePrivateDirectory(directory);
   const { dev, ino } = await stat(directory);
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((held, refused) => {

@@ -1,16 +1,16 @@
-import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { writeDurablySync } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
+import { makePrivateDirectory } from '../../shared/private-directory.ts';
 
 const keyBytes = 32;
 
 /** Makes the state directory, readable by its owner alone. */
 export function prepareStateDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    chmodSync(path, 0o700);
+    makePrivateDirectory(path);
   } catch (error) {
     throw new DomainError(
       'precondition',
