@@ -539,4 +539,6 @@ export interface Target {
   readonly leaving: boolean;
   /** It takes requests only while no other of its backend can be reached. */
   readonly backup: boolean;
+  /** It speaks HTTP/2 without TLS. */
+  readonly http2: boolean;
 }

@@ -68,6 +68,8 @@ export interface Balancing {
   readonly unavailable: Page | null;
   /** How long requests are held; 0: they are not. */
   readonly pauseMs: number;
+  /** Container ports at which containers speak HTTP/2 without TLS. */
+  readonly http2Ports: readonly number[];
 }
 
 /** Whom a load balancer believes. */

@@ -65,6 +65,8 @@ export interface Target {
   readonly containerId: string;
   /** It is given requests only while no other of its backend can be reached. */
   readonly backup?: boolean;
+  /** It speaks HTTP/2 without TLS. */
+  readonly http2?: boolean;
 }
 
 /** The part of a list that only a reload of HAProxy can change. */
@@ -260,6 +262,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.drainTimeoutMs === b.drainTimeoutMs &&
     a.container === b.container &&
     a.containerId === b.containerId &&
-    (a.backup ?? false) === (b.backup ?? false)
+    (a.backup ?? false) === (b.backup ?? false) &&
+    (a.http2 ?? false) === (b.http2 ?? false)
   );
 }

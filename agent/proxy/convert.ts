@@ -188,7 +188,7 @@ function targetsOf(messages: readonly ProtoTarget[]): {
 
 /** HAProxy takes some mistakes in silence: an address without a port, a name that it never resolves. */
 function targetOf(message: ProtoTarget): Target | string {
-  const { id, backend, port, drainTimeoutMs, container, containerId, backup } = message;
+  const { id, backend, port, drainTimeoutMs, container, containerId, backup, http2 } = message;
   if (!namePattern.test(id)) return `"${id}" is no name for a server`;
   if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
   if (!isPort(port)) return `${port} is no port`;
@@ -196,7 +196,8 @@ function targetOf(message: ProtoTarget): Target | string {
   if (address === undefined) return `"${message.address}" is no IP address`;
   const mode = modeOf(message.mode);
   if (mode === undefined) return 'its mode is neither READY nor DRAIN';
-  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId, backup };
+  const about = { container, containerId, backup, http2 };
+  return { id, backend, address, port, mode, drainTimeoutMs, ...about };
 }
 
 /** As HAProxy prints it, so that the two can be compared. */

@@ -15,7 +15,9 @@ export const serverParameters = [
 /** All that a server is given. */
 export function parametersOf(target: Target, backend: Backend | undefined): string {
   const proxied = backend?.balancing?.sendProxy === true ? ' send-proxy-v2' : '';
-  return `${serverParameters}${target.backup === true ? ' backup' : ''}${proxied}`;
+  // HAProxy refuses a whole file in which a server of bytes speaks HTTP.
+  const http2 = target.http2 === true && backend?.protocol === 'http' ? ' proto h2' : '';
+  return `${serverParameters}${target.backup === true ? ' backup' : ''}${proxied}${http2}`;
 }
 
 /** `203.0.113.7:80`, and `[2001:db8::7]:80` for IPv6. */

@@ -56,6 +56,15 @@ export const routeFlags: readonly FlagGroup[] = [
         ...{ description: 'service that takes over when nothing answers, repeatable' },
       },
       {
+        ...{
+          flags: '--http2 <port>',
+          path: 'balancing.http2Ports',
+          read: readCount,
+          keyOf: itself,
+        },
+        ...{ description: 'port where containers speak HTTP/2 without TLS (gRPC), repeatable' },
+      },
+      {
         ...{ flags: '--pause-requests <duration>', path: 'balancing.pauseMs', read: readDuration },
         ...{ description: 'hold all requests, each at most so long; 0s for no more' },
       },

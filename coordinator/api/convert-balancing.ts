@@ -5,6 +5,7 @@ import {
   type Forwarding as ProtoForwarding,
 } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Balancing, Forwarding } from '../../shared/routing.ts';
+import type { Port } from '../model.ts';
 import { networksFromProto, pageFromProto, validatePause } from './convert-policies.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
 import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
@@ -20,11 +21,12 @@ const algorithms: EnumWords<BalanceAlgorithm, Balancing['algorithm']> = [
 /** How requests are spread; without a message in turn. */
 export function balancingFromProto(
   balancing: ProtoBalancing | undefined,
-  field: string,
+  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
   into: FieldViolation[],
 ): Balancing {
   const given = balancing ?? ProtoBalancing.create();
-  const { algorithm, stickyCookie, compress, sendProxy, backups, pauseMs } = given;
+  const { algorithm, stickyCookie, compress, sendProxy, backups, pauseMs, http2Ports } = given;
+  validateHttp2Ports(http2Ports, { field: `${field}.http2_ports`, ports }, into);
   if (stickyCookie !== '' && !/^[A-Za-z0-9_-]{1,50}$/.test(stickyCookie)) {
     const rule = `must be at most 50 letters, digits, "_" and "-", and is ${quote(stickyCookie)}`;
     into.push({ field: `${field}.sticky_cookie`, rule });
@@ -39,8 +41,24 @@ export function balancingFromProto(
     ...{ stickyCookie, compress, sendProxy, pauseMs },
     algorithm: wordOf(algorithms, algorithm),
     backups: [...backups],
+    http2Ports: [...http2Ports],
     unavailable: pageFromProto(given.unavailable, `${field}.unavailable`, into),
   };
+}
+
+function validateHttp2Ports(
+  http2Ports: readonly number[],
+  { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
+  into: FieldViolation[],
+): void {
+  validateCount(http2Ports.length, { max: 100, field }, into);
+  validateUnique(http2Ports.map(String), { field, what: 'port' }, into);
+  const own = ports.filter(({ protocol }) => protocol === 'tcp').map((port) => port.containerPort);
+  for (const [index, port] of http2Ports.entries()) {
+    if (own.includes(port)) continue;
+    const rule = `must be a TCP port that the service declares, and is ${port}`;
+    into.push({ field: `${field}[${index}]`, rule });
+  }
 }
 
 /** The message of how requests are spread. */
@@ -49,6 +67,7 @@ export function balancingToProto(balancing: Balancing): ProtoBalancing {
     ...balancing,
     algorithm: numberOf(algorithms, balancing.algorithm),
     backups: [...balancing.backups],
+    http2Ports: [...balancing.http2Ports],
     unavailable: balancing.unavailable ?? undefined,
   };
 }

@@ -135,7 +135,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
       { field: `${field}.routes`, ports, isLoadBalancer: apiRole === 'proxy' },
       into,
     ),
-    balancing: balancingFromProto(spec.balancing, `${field}.balancing`, into),
+    balancing: balancingFromProto(spec.balancing, { field: `${field}.balancing`, ports }, into),
     forwarding: forwardingFromProto(
       spec.forwarding,
       { field: `${field}.forwarding`, isLoadBalancer: apiRole === 'proxy' },

@@ -259,9 +259,21 @@ function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) 
 }
 
 function targetToProto(target: Target): ProtoTarget {
-  const { id, backend, address, port, drainTimeoutMs, container, containerId, backup } = target;
+  const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
+  const { backup, http2 } = target;
   const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
-  return { id, backend, address, port, mode, drainTimeoutMs, container, containerId, backup };
+  return {
+    id,
+    backend,
+    address,
+    port,
+    mode,
+    drainTimeoutMs,
+    container,
+    containerId,
+    backup,
+    http2,
+  };
 }
 
 function receive(

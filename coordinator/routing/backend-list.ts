@@ -154,6 +154,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.mode === b.mode &&
     a.drainTimeoutMs === b.drainTimeoutMs &&
     a.leaving === b.leaving &&
-    a.backup === b.backup
+    a.backup === b.backup &&
+    a.http2 === b.http2
   );
 }

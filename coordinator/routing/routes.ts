@@ -162,7 +162,7 @@ function agreed(all: readonly Balancing[]): Balancing {
 /** In turn, and nothing else. */
 const plainBalancing: Balancing = {
   ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
-  ...{ backups: [], unavailable: null, pauseMs: 0 },
+  ...{ backups: [], unavailable: null, pauseMs: 0, http2Ports: [] },
 };
 
 /** Routes whose port the service has; each makes its backend. */
@@ -274,9 +274,11 @@ export function targetsOf(
     const port = portOfTarget(service, container, wanted);
     const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
     if (binding === undefined) continue;
-    const id = `${container.name}.${shortId(container.id)}.${binding.hostPort}`;
+    const http2 = service.spec.balancing.http2Ports.includes(port ?? 0);
+    // One that is spoken to in another way is another one to HAProxy.
+    const marks = [http2 ? 'h2' : '', mark].filter((each) => each !== '');
     targets.push({
-      id: mark === '' ? id : `${id}.${mark}`,
+      id: [container.name, shortId(container.id), binding.hostPort, ...marks].join('.'),
       backend,
       containerId: container.id,
       container: container.name,
@@ -285,7 +287,7 @@ export function targetsOf(
       mode: ready ? 'ready' : 'drain',
       drainTimeoutMs: service.spec.drainTimeoutMs,
       leaving: false,
-      backup,
+      ...{ backup, http2 },
     });
   }
   return targets;

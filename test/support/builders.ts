@@ -64,7 +64,7 @@ export function aRollout(changes: Partial<Rollout> = {}): Rollout {
 export function aBalancing(changes: Partial<Balancing> = {}): Balancing {
   return {
     ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
-    ...{ backups: [], unavailable: null, pauseMs: 0 },
+    ...{ backups: [], unavailable: null, pauseMs: 0, http2Ports: [] },
     ...changes,
   };
 }
@@ -313,7 +313,7 @@ export function aTarget(container: string, changes: Partial<Target> = {}): Targe
     mode: 'ready',
     drainTimeoutMs: 30_000,
     leaving: false,
-    backup: false,
+    ...{ backup: false, http2: false },
     ...changes,
   };
 }

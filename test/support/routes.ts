@@ -129,6 +129,7 @@ export const validBalancing = fc.record({
   backups: fc.constantFrom<string[]>([], ['standby']),
   unavailable: optional(page),
   pauseMs: fc.constantFrom(0, 30_000),
+  http2Ports: fc.constantFrom<number[]>([], [80]),
 });
 
 const validRoute = fc.record({
@@ -209,6 +210,7 @@ export const anyBalancing = fc.record({
   backups: fc.array(anyText),
   unavailable: optional(fc.record({ body: anyText, contentType: anyText, retryAfterS: anyNumber })),
   pauseMs: anyNumber,
+  http2Ports: fc.array(anyNumber),
 });
 
 /** As `anyRoute`, of whom a load balancer believes. */

@@ -19,6 +19,7 @@ import { policiesOfRoutes } from './0018-policies.ts';
 import { eventObjects } from './0019-event-objects.ts';
 import { pausesOfRoutes } from './0020-pauses.ts';
 import { definitions } from './0021-definitions.ts';
+import { http2Ports } from './0022-http2.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -43,4 +44,5 @@ export const migrations: readonly string[] = [
   eventObjects,
   pausesOfRoutes,
   definitions,
+  http2Ports,
 ];

@@ -56,6 +56,7 @@ function relay({ message }: NodeSessionRequest): void {
                 container: containerId,
                 containerId,
                 backup: false,
+                http2: false,
               },
               ...{ address: port.hostAddress, port: port.hostPort },
               ...{ mode: TargetMode.READY, drainTimeoutMs: 0 },

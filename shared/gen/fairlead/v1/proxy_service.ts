@@ -433,6 +433,8 @@ export interface Target {
   containerId: string;
   /** True: it is given requests only while no other target of its backend can be reached. */
   backup: boolean;
+  /** True: it speaks HTTP/2 without TLS. For targets of HTTP. */
+  http2: boolean;
 }
 
 function createBaseEnrolRequest(): EnrolRequest {
@@ -3454,6 +3456,7 @@ function createBaseTarget(): Target {
     container: "",
     containerId: "",
     backup: false,
+    http2: false,
   };
 }
 
@@ -3485,6 +3488,9 @@ export const Target: MessageFns<Target> = {
     }
     if (message.backup !== false) {
       writer.uint32(72).bool(message.backup);
+    }
+    if (message.http2 !== false) {
+      writer.uint32(80).bool(message.http2);
     }
     return writer;
   },
@@ -3574,6 +3580,14 @@ export const Target: MessageFns<Target> = {
             message.backup = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.http2 = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3605,6 +3619,7 @@ export const Target: MessageFns<Target> = {
         ? globalThis.String(object.container_id)
         : "",
       backup: isSet(object.backup) ? globalThis.Boolean(object.backup) : false,
+      http2: isSet(object.http2) ? globalThis.Boolean(object.http2) : false,
     };
   },
 
@@ -3637,6 +3652,9 @@ export const Target: MessageFns<Target> = {
     if (message.backup !== false) {
       obj.backup = message.backup;
     }
+    if (message.http2 !== false) {
+      obj.http2 = message.http2;
+    }
     return obj;
   },
 
@@ -3654,6 +3672,7 @@ export const Target: MessageFns<Target> = {
     message.container = object.container ?? "";
     message.containerId = object.containerId ?? "";
     message.backup = object.backup ?? false;
+    message.http2 = object.http2 ?? false;
     return message;
   },
 };

@@ -432,6 +432,12 @@ export interface Balancing {
    * not. With HTTP only.
    */
   pauseMs: number;
+  /**
+   * Container ports at which containers speak HTTP/2 without TLS, as servers of gRPC do, each a TCP port of the spec;
+   * at most 100. At all others they speak HTTP/1.1. A change reaches the containers that there are without a reload:
+   * each is taken in anew. With HTTP only.
+   */
+  http2Ports: number[];
 }
 
 /** Whom a load balancer believes. */
@@ -1865,6 +1871,7 @@ function createBaseBalancing(): Balancing {
     backups: [],
     unavailable: undefined,
     pauseMs: 0,
+    http2Ports: [],
   };
 }
 
@@ -1890,6 +1897,13 @@ export const Balancing: MessageFns<Balancing> = {
     }
     if (message.pauseMs !== 0) {
       writer.uint32(56).uint32(message.pauseMs);
+    }
+    if (message.http2Ports.length !== 0) {
+      writer.uint32(66).fork();
+      for (const v of message.http2Ports) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -1963,6 +1977,24 @@ export const Balancing: MessageFns<Balancing> = {
             message.pauseMs = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag === 64) {
+              message.http2Ports.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 66) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.http2Ports.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1996,6 +2028,11 @@ export const Balancing: MessageFns<Balancing> = {
         : isSet(object.pause_ms)
         ? globalThis.Number(object.pause_ms)
         : 0,
+      http2Ports: globalThis.Array.isArray(object?.http2Ports)
+        ? object.http2Ports.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.http2_ports)
+        ? object.http2_ports.map((e: any) => globalThis.Number(e))
+        : [],
     };
   },
 
@@ -2022,6 +2059,9 @@ export const Balancing: MessageFns<Balancing> = {
     if (message.pauseMs !== 0) {
       obj.pauseMs = Math.round(message.pauseMs);
     }
+    if (message.http2Ports?.length) {
+      obj.http2Ports = message.http2Ports.map((e) => Math.round(e));
+    }
     return obj;
   },
 
@@ -2039,6 +2079,7 @@ export const Balancing: MessageFns<Balancing> = {
       ? Page.fromPartial(object.unavailable)
       : undefined;
     message.pauseMs = object.pauseMs ?? 0;
+    message.http2Ports = object.http2Ports?.map((e) => e) || [];
     return message;
   },
 };

@@ -58,6 +58,7 @@ describe('a container', () => {
       drainTimeoutMs: 30_000,
       leaving: false,
       backup: false,
+      http2: false,
     });
   });
 
