@@ -5,6 +5,7 @@ import { section } from './config-words.ts';
 import { pageAnswer } from './route-policies.ts';
 import type { MapPath } from './route-rules.ts';
 import { parametersOf, socketAddress } from './server-commands.ts';
+import { slotsMap, slotValueRules, stickyOf, type Sticky } from './slots.ts';
 
 /** What a backend is rendered with. */
 export interface BackendContext {
@@ -60,21 +61,38 @@ function algorithmLines(balancing: Balancing | undefined, protocol: Backend['pro
 }
 
 function httpLines(
-  { stickyCookie, compress, unavailable }: Balancing,
-  { cookieKey = '' }: Backend,
+  { compress, unavailable }: Balancing,
+  backend: Backend,
   filePath: MapPath,
 ): string[] {
+  const sticky = stickyOf(backend);
   return [
-    ...(stickyCookie === '' || cookieKey === ''
-      ? []
-      : [
-          `cookie ${stickyCookie} insert indirect nocache httponly dynamic`,
-          `dynamic-cookie-key ${cookieKey}`,
-        ]),
+    ...(sticky === undefined ? [] : stickyLines(backend, sticky, filePath(slotsMap))),
     ...(compress ? ['compression algo gzip', `compression type ${compressed.join(' ')}`] : []),
     ...(unavailable === undefined
       ? []
       : [`http-error status 503 ${pageAnswer(unavailable, filePath, 'no server is available')}`]),
+  ];
+}
+
+/**
+ * Keeps clients at a slot by a cookie that stands for it, whichever container has it now. HAProxy's own cookies
+ * stand for a server, and those that it makes for servers which come at run time for their address.
+ */
+function stickyLines({ name }: Backend, sticky: Sticky, slotsPath: string): string[] {
+  const { cookie } = sticky;
+  const has = '{ var(txn.stick) -m found }';
+  const same = '{ var(txn.slot),strcmp(txn.stick) eq 0 }';
+  return [
+    `http-request set-var(txn.stick) req.cook(${cookie})`,
+    // Containers are not told of it.
+    `http-request replace-header Cookie '^(.*;)? *${cookie}=[^;]*(?:; *(.*))?$' '\\1\\2' if ${has}`,
+    `http-request del-header Cookie if ${has} { req.fhdr(Cookie) -m len 0 }`,
+    `http-request set-var(txn.server) str(${name}/),concat(,txn.stick),map_str(${slotsPath}) if ${has}`,
+    'use-server %[var(txn.server)] if { var(txn.server) -m found }',
+    ...slotValueRules(sticky),
+    `http-response add-header Set-Cookie "${cookie}=%[var(txn.slot)]; path=/; HttpOnly" unless ${same}`,
+    `http-response add-header Cache-Control private unless ${same}`,
   ];
 }
 

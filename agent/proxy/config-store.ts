@@ -80,12 +80,13 @@ export class ConfigStore {
 
   /** Why HAProxy would refuse it; undefined if it takes it. */
   async check(
-    { configuration, targets }: ConfigContent,
+    { configuration, targets: all }: ConfigContent,
     signal: AbortSignal,
   ): Promise<string | undefined> {
+    const targets = [...all];
     const text = this.#render(configuration, targets, this.#candidateMaps);
     await this.#clientCas.write(configuration.frontends);
-    await this.#candidateMaps.write(filesOf(configuration));
+    await this.#candidateMaps.write(filesOf(configuration, targets));
     await writeAtomically(this.#paths.candidate, text);
     return await this.#haproxy.check(this.#paths.candidate, signal);
   }
@@ -106,10 +107,11 @@ export class ConfigStore {
     action: (write: (content: ConfigContent) => Promise<void>) => Promise<T>,
   ): Promise<T> {
     const result = this.#writing.then(() =>
-      action(async ({ configuration, targets }) => {
+      action(async ({ configuration, targets: all }) => {
+        const targets = [...all];
         const text = this.#render(configuration, targets, this.#maps);
         await this.#clientCas.write(configuration.frontends);
-        await this.#maps.write(filesOf(configuration));
+        await this.#maps.write(filesOf(configuration, targets));
         await writeAtomically(this.#paths.config, text);
       }),
     );

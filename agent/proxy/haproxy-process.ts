@@ -1,12 +1,13 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { open, readFile, stat, truncate, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { oldestVersion, type Capabilities } from './capabilities.ts';
 import { askMaster, RuntimeClient } from './runtime-client.ts';
 import { parseInfo, parseProcesses, type ProcessList, type WorkerInfo } from './server-state.ts';
+import { slotsMap } from './slots.ts';
 import { readIfThere, writeAtomically, type StatePaths } from './state-directory.ts';
 
 /** A connection to the worker that serves. */
@@ -54,6 +55,11 @@ export class HaproxyProcess {
     this.#options = options;
     this.#clock = deps.clock;
     this.#log = deps.log;
+  }
+
+  /** Where the map of slots is that HAProxy has. */
+  get slotsPath(): string {
+    return join(this.#paths.maps, slotsMap);
   }
 
   /** What a HAProxy of that version can do; throws if it is too old to be driven. */

@@ -4,6 +4,7 @@ import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { pathOfStep, type ServerStep } from './plan-servers.ts';
 import type { Reply } from './runtime-client.ts';
 import { commandsOf } from './server-commands.ts';
+import { slotKey, slotOf, stickyOf } from './slots.ts';
 import {
   parseBackends,
   parseCounters,
@@ -34,6 +35,8 @@ export class LiveHaproxy implements ServerHost {
   #settings: ReadonlyMap<string, Backend> = new Map();
   #settingsOf: readonly Backend[] = [];
   #oldWorkers: ReadonlySet<number>;
+  /** The server that each slot of sticky backends leads to; undefined: to be read. */
+  #slots: Map<string, string> | undefined;
 
   private constructor(
     connection: WorkerConnection,
@@ -82,6 +85,7 @@ export class LiveHaproxy implements ServerHost {
   async refresh(): Promise<void> {
     const state = parseServersState(await this.#connection.client.query('show servers state'));
     this.#servers.clear();
+    this.#slots = undefined;
     for (const server of state) {
       if (server.numbers !== undefined) {
         this.#backendNumbers.set(server.backend, server.numbers.backend);
@@ -105,7 +109,8 @@ export class LiveHaproxy implements ServerHost {
    * refused, by path.
    */
   async carryOut(steps: readonly ServerStep[]): Promise<Map<string, string>> {
-    const commands = steps.map((step) => commandsOf(step, this.#settings.get(backendOf(step))));
+    await this.#readSlots(steps);
+    const commands = steps.map((step) => this.#commandsOf(step));
     const replies = await this.#connection.client.sendAll(commands.flat());
     const refusals = new Map<string, string>();
     let next = 0;
@@ -116,7 +121,53 @@ export class LiveHaproxy implements ServerHost {
       if (refusal === undefined) this.#follow(step);
       else refusals.set(pathOfStep(step), refusal);
     }
+    if (refusals.size > 0) this.#slots = undefined;
     return refusals;
+  }
+
+  /** Of sticky backends alone: for all others it costs nothing. */
+  async #readSlots(steps: readonly ServerStep[]): Promise<void> {
+    if (this.#slots !== undefined) return;
+    if (!steps.some((step) => stickyOf(this.#settings.get(backendOf(step))) !== undefined)) return;
+    const text = await this.#connection.client.query(`show map ${this.#haproxy.slotsPath}`);
+    const lines = text.split('\n').filter((line) => line.startsWith('0x'));
+    this.#slots = new Map(
+      lines.map((line): [string, string] => {
+        const [, key = '', id = ''] = line.split(' ');
+        return [key, id];
+      }),
+    );
+  }
+
+  /** A slot leads to its server as soon as that is ready, and before the one that had it goes. */
+  #commandsOf(step: ServerStep): string[] {
+    const settings = this.#settings.get(backendOf(step));
+    const commands = commandsOf(step, settings);
+    const sticky = stickyOf(settings);
+    if (sticky === undefined || this.#slots === undefined) return commands;
+    const server = step.kind === 'add' ? step.target : step.server;
+    const key = slotKey(server, sticky);
+    if (step.kind === 'add' || step.kind === 'ready') {
+      return [...commands, ...this.#leadTo(this.#slots, key, server.id)];
+    }
+    if (this.#slots.get(key) !== server.id) return commands;
+    const other = [...this.#servers.values()].find(
+      ({ backend, id, mode }) =>
+        mode === 'ready' &&
+        backend === server.backend &&
+        id !== server.id &&
+        slotOf(id) === slotOf(server.id),
+    );
+    return other === undefined
+      ? commands
+      : [...this.#leadTo(this.#slots, key, other.id), ...commands];
+  }
+
+  #leadTo(slots: Map<string, string>, key: string, id: string): string[] {
+    const before = slots.get(key);
+    if (before === id) return [];
+    slots.set(key, id);
+    return [`${before === undefined ? 'add' : 'set'} map ${this.#haproxy.slotsPath} ${key} ${id}`];
   }
 
   /** Counters of all frontends and servers of the worker that serves. */

@@ -1,10 +1,11 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Structure } from './backend-list.ts';
+import type { Structure, Target } from './backend-list.ts';
 import { pagesOf } from './pages.ts';
 import { holdsRequests, pausesMap } from './pause-rules.ts';
 import { pausesOf } from './pauses.ts';
 import { mapsOf, type MapEntries } from './route-maps.ts';
+import { slotsIn, slotsMap, stickyOf } from './slots.ts';
 import { writeAtomically } from './state-directory.ts';
 
 /** What a configuration refers to by its path: maps and pages, in one directory, written when they change. */
@@ -58,7 +59,13 @@ export function allMapsOf(structure: Structure): Map<string, MapEntries> {
 }
 
 /** Every file that the configuration of a structure refers to, by its name. */
-export function filesOf(structure: Structure): Map<string, string> {
-  const maps = [...allMapsOf(structure)].map(([name, map]) => [name, mapText(map)] as const);
+export function filesOf(structure: Structure, targets: Iterable<Target>): Map<string, string> {
+  const { backends } = structure;
+  const slots: readonly (readonly [string, MapEntries])[] = backends.some(stickyOf)
+    ? [[slotsMap, slotsIn(backends, targets)]]
+    : [];
+  const maps = [...allMapsOf(structure), ...slots].map(
+    ([name, map]) => [name, mapText(map)] as const,
+  );
   return new Map([...maps, ...pagesOf(structure)]);
 }

@@ -1,5 +1,6 @@
 import type { Backend, Target } from './backend-list.ts';
 import type { ServerStep } from './plan-servers.ts';
+import { stickyOf } from './slots.ts';
 
 /**
  * What every server is given, in the file and at run time alike: `add server` inherits nothing from the
@@ -39,7 +40,7 @@ export function commandsOf(step: ServerStep, settings?: Backend): string[] {
       return [`enable health ${path}`, `set server ${path} state ready`];
     case 'drain':
       // Clients with its cookie would still come to a server in drain.
-      return [`set server ${path} state ${isSticky(settings) ? 'maint' : 'drain'}`];
+      return [`set server ${path} state ${stickyOf(settings) === undefined ? 'drain' : 'maint'}`];
     case 'maint':
       return [`set server ${path} state maint`];
     case 'cut':
@@ -54,15 +55,7 @@ function addCommands(target: Target, settings: Backend | undefined): string[] {
   const path = `${backend}/${id}`;
   return [
     `add server ${path} ${socketAddress(address, port)} ${parametersOf(target, settings)}`,
-    // HAProxy 2.6 makes no cookie for a server that was added; the same key again has it make them all.
-    ...(isSticky(settings)
-      ? [`set dynamic-cookie-key backend ${backend} ${settings?.cookieKey ?? ''}`]
-      : []),
     `enable health ${path}`,
     `set server ${path} state ready`,
   ];
-}
-
-function isSticky(backend: Backend | undefined): boolean {
-  return (backend?.balancing?.stickyCookie ?? '') !== '' && (backend?.cookieKey ?? '') !== '';
 }

@@ -107,7 +107,7 @@ export class Floor implements Side, AsyncDisposable {
       ...{ metricsPort: 0, metricsAddress: '127.0.0.1', accessLog: false, pausePort: 1_053 },
       tls: { certificateList: '', clientCa: () => '' },
     };
-    for (const [name, text] of filesOf(input)) writeFileSync(settings.mapPath(name), text);
+    for (const [name, text] of filesOf(input, [])) writeFileSync(settings.mapPath(name), text);
     writeFileSync(config, renderConfig(input, settings));
     const haproxy = await host.spawn('haproxy', ['-W', '-f', config], { name: 'floor-haproxy' });
     this.#haproxy = haproxy;

@@ -247,10 +247,33 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   let first = await ask(port, 'a.test');
   while (first.body !== 'one') first = await ask(port, 'a.test');
   const cookie = cookieOf(first);
-  expect(cookie).toMatch(/^SRV=[0-9a-f]+$/);
+  expect(cookie).toMatch(/^SRV=[0-9a-f]{16}$/);
   for (let count = 0; count < 4; count++) {
     expect((await ask(port, 'a.test', { headers: { cookie } })).body).toBe('one');
   }
+  // A container in place of another has its slot, and so its clients.
+  await using next = await TestBackend.start('next');
+  const successor = aTarget({ id: 'web-1.b.2', port: next.port });
+  await applied(coordinator, coordinator.change([successor]));
+  await applied(
+    coordinator,
+    coordinator.change([aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN })]),
+  );
+  const others = { headers: { cookie: `a=1; ${cookie}; b=2` } };
+  for (let count = 0; count < 4; count++) {
+    const answer = await ask(port, 'a.test', others);
+    expect([answer.body, answer.headers['set-cookie']]).toEqual(['next', undefined]);
+  }
+  expect(next.headers.at(-1)?.['cookie']).toBe('a=1;b=2');
+  // It failed, and the one before is back.
+  await applied(
+    coordinator,
+    coordinator.change([
+      aTarget({ id: 'web-1.a.1', port: one.port }),
+      aTarget({ id: 'web-1.b.2', port: next.port, mode: TargetMode.DRAIN }),
+    ]),
+  );
+  expect((await ask(port, 'a.test', { headers: { cookie } })).body).toBe('one');
   const drain = aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN });
   await applied(coordinator, coordinator.change([drain]));
   const moved = await ask(port, 'a.test', { headers: { cookie } });
@@ -263,9 +286,9 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   await applied(coordinator, coordinator.change([third], ['web-1.a.1']));
   const kept = cookieOf(moved);
   expect((await ask(port, 'a.test', { headers: { cookie: kept } })).body).toBe('two');
-  let next = await ask(port, 'a.test');
-  while (next.body !== 'one') next = await ask(port, 'a.test');
-  expect((await ask(port, 'a.test', { headers: { cookie: cookieOf(next) } })).body).toBe('one');
+  let fresh = await ask(port, 'a.test');
+  while (fresh.body !== 'one') fresh = await ask(port, 'a.test');
+  expect((await ask(port, 'a.test', { headers: { cookie: cookieOf(fresh) } })).body).toBe('one');
 
   const plain = { headers: { 'accept-encoding': 'gzip' }, path: '/text' };
   expect((await ask(port, 'a.test', plain)).headers['content-encoding']).toBe('gzip');

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import type { Backend, Target } from './backend-list.ts';
+import type { MapEntries } from './route-maps.ts';
+
+/** Name of the map from what cookies say to the servers that have their slots now. */
+export const slotsMap = 'slots.map';
+
+/** What is needed of a backend whose clients stay at a slot. */
+export interface Sticky {
+  readonly cookie: string;
+  readonly key: string;
+}
+
+/** How clients of a backend are kept; undefined: they are not. */
+export function stickyOf(backend: Backend | undefined): Sticky | undefined {
+  const { cookieKey: key = '', protocol, balancing } = backend ?? {};
+  const cookie = balancing?.stickyCookie ?? '';
+  return cookie === '' || key === '' || protocol !== 'http' ? undefined : { cookie, key };
+}
+
+/** The name of the slot that a server serves: all before the first dot, of `web-3.1f0c9a2b.80`. */
+export function slotOf(serverId: string): string {
+  return serverId.split('.', 1)[0] ?? serverId;
+}
+
+/**
+ * By what a server of a slot is looked up: its backend, and what a cookie says. That stands for the slot and not
+ * for a container, so that clients stay over a redeploy; and it says nothing that a client could read.
+ */
+export function slotKey(
+  server: { readonly backend: string; readonly id: string },
+  { key }: Sticky,
+): string {
+  const value = createHash('sha1')
+    .update(`${key}-${slotOf(server.id)}`)
+    .digest('hex')
+    .slice(0, 16);
+  return `${server.backend}/${value}`;
+}
+
+/** Of the same form in HAProxy's words: the value for the server that answered. */
+export function slotValueRules({ key }: Sticky): string[] {
+  return [
+    'http-response set-var(txn.slot) srv_name,field(1,.)',
+    `http-response set-var(txn.slot) str(${key}-),concat(,txn.slot),sha1,hex,bytes(0,16),lower`,
+  ];
+}
+
+/** The servers of all slots of sticky backends; of two that are ready in one slot the last. */
+export function slotsIn(backends: readonly Backend[], targets: Iterable<Target>): MapEntries {
+  const sticky = new Map(
+    backends.flatMap((backend) => {
+      const how = stickyOf(backend);
+      return how === undefined ? [] : [[backend.name, how] as const];
+    }),
+  );
+  if (sticky.size === 0) return [];
+  const entries = new Map<string, string>();
+  for (const target of targets) {
+    const how = sticky.get(target.backend);
+    if (how !== undefined && target.mode === 'ready') entries.set(slotKey(target, how), target.id);
+  }
+  return [...entries];
+}
