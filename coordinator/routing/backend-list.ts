@@ -102,9 +102,11 @@ export class BackendList {
       this.#record(id);
     }
     for (const target of changed) {
+      const known = this.#targets.get(target.id);
       this.#targets.set(target.id, target);
       this.#record(target.id);
-      this.#since.set(target.id, this.version);
+      // A proxy says once that it has drained, whatever else changes of the target afterwards.
+      if (known === undefined || !stands(known, target)) this.#since.set(target.id, this.version);
     }
     if (targets.length === 0) this.#byContainer.delete(container);
     else this.#byContainer.set(container, targets);
@@ -143,6 +145,13 @@ const none: readonly Target[] = [];
 /** What proxies are told of a plan, as text. */
 function textOf({ frontends, backends }: RoutingPlan): string {
   return JSON.stringify([frontends, backends]);
+}
+
+/** It is where it was, in the same mode. */
+function stands(a: Target, b: Target): boolean {
+  return (
+    a.mode === b.mode && a.address === b.address && a.port === b.port && a.backend === b.backend
+  );
 }
 
 function sameTarget(a: Target, b: Target): boolean {

@@ -53,6 +53,15 @@ describe('versions', () => {
     expect(list.targetsOf(web)).toEqual([]);
   });
 
+  test('say so still when something else of it changes, as when its service is unlinked', () => {
+    const list = new BackendList(structure);
+    list.set(web, [aTarget('web-1', { mode: 'drain' })]);
+    expect(list.set(web, [aTarget('web-1', { mode: 'drain', leaving: true })])).toBe(true);
+    expect(list.sinceOf(aTarget('web-1'))).toBe(1);
+    list.set(web, [aTarget('web-1', { mode: 'drain', address: '10.0.0.9' })]);
+    expect(list.sinceOf(aTarget('web-1'))).toBe(3);
+  });
+
   test('tell of a target that took another id as of one that went and one that came', () => {
     const list = new BackendList(structure);
     list.set(web, [aTarget('web-1')]);
