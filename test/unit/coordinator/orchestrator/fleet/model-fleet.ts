@@ -276,8 +276,10 @@ export class ModelFleet implements AsyncDisposable {
         .filter(({ wanted, nodeId: on }) => wanted === 'running' && !this.#isDown(on));
       const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
       if (newest.length === 0) continue;
+      // One without a node may have come for an older one that is not to go any more: it is taken back.
       const current = live.filter(
-        (c) => c.revision === service.revision && !c.outdated && c.eviction === null,
+        ({ revision, outdated, eviction, nodeId: on }) =>
+          revision === service.revision && !outdated && eviction === null && on !== null,
       );
       if (new Set(current.map(({ slot }) => slot)).size < current.length) {
         this.violations.push(`${service.name} has two containers in a slot`);
