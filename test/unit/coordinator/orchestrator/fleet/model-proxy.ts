@@ -161,6 +161,8 @@ export class ModelProxy {
       if (server.mode !== 'drain') continue;
       const overMs = this.#clock.monotonic() - server.drainStartedAtMs;
       if (server.inFlight > 0 && overMs < server.target.drainTimeoutMs) continue;
+      // What is left at the deadline is cut.
+      server.inFlight = 0;
       server.mode = 'maint';
       server.drained = true;
     }
