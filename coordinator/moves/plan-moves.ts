@@ -131,7 +131,9 @@ class MovePlanner {
     const { evicted, forced, successor } = view;
     if (!evicted) return before.state === 'moving' ? turn(before, 'waiting', {}) : before;
     if (!forced && successor?.standing === 'failed') return this.#giveUp(view, before);
-    const { node: to = '', message = '' } = successor ?? {};
+    // Its service is at something else: it says so for as long as that takes.
+    const turnless = `waits for its turn: ${view.service} replaces no more at a time`;
+    const { node: to = '', message = turnless } = successor ?? {};
     return turn(before, 'moving', { to, message });
   }
 

@@ -96,7 +96,8 @@ export class SlotPlanner {
     for (const { id, wanted } of members) {
       if (wanted === 'stopped') this.#draft.steps.push({ kind: 'remove', containerId: id });
     }
-    const old = live.filter((container) => isOld(container, aim));
+    const replaced = this.#supersede(live.filter((container) => isOld(container, aim)));
+    const old = replaced === undefined ? [] : [replaced];
     const [kept, ...duplicates] = live
       .filter((container) => !isOld(container, aim))
       .sort(byUsefulness);
@@ -106,7 +107,6 @@ export class SlotPlanner {
       else this.#recover({ kept, old, aim });
       return;
     }
-    const replaced = this.#supersede(old);
     if (replaced !== undefined) this.#replaceOld(replaced, aim);
   }
 

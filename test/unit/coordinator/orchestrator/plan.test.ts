@@ -560,6 +560,13 @@ describe('a rollout that goes wrong', () => {
       ]);
     });
 
+    test('keeps one of those that are to go until what comes serves, and no more', () => {
+      const coming = aContainerView({ ...starting, createdAtMs: 9 });
+      const third = fresh(1, { ...starting, revision: 3 });
+      const three = { ...service, revision: 3, replicas: 1 };
+      expect(planned(three, [fresh(1), third, coming])).toEqual(['retire web-1.r3.a1: superseded']);
+    });
+
     test('takes containers of a revision like the base for it', () => {
       const alike = { ...service, revision: 4, base: { revision: 3, alike: [1] } };
       expect(planned(alike, running(2))).toEqual(['rolled-back: because']);

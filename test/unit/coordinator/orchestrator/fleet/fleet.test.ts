@@ -17,7 +17,7 @@ import {
 } from './operations.ts';
 
 /** More runs, or other ones, find more: FAIRLEAD_FLEET_RUNS, FAIRLEAD_FLEET_SEED. */
-const numRuns = Number(process.env['FAIRLEAD_FLEET_RUNS'] ?? 30);
+const numRuns = Number(process.env['FAIRLEAD_FLEET_RUNS'] ?? 100);
 const seed = Number(process.env['FAIRLEAD_FLEET_SEED'] ?? 1);
 const limitMs = 60_000 + 1_000 * numRuns;
 /** What fails is told before the time is over, however small it could still be made. */
@@ -75,10 +75,10 @@ function isTried(fleet: ModelFleet): boolean {
   return (fleet.service('web').rollout?.canaries ?? 0) > 0;
 }
 
-/** It moves what a node has, and each that has not moved says why no other node takes it. */
+/** It moves what a node has, and each that has not moved says what it waits for. */
 function isStuck({ moves }: Action): boolean {
   const unsettled = moves?.members.filter((move) => !isSettled(move)) ?? [];
-  return unsettled.length > 0 && unsettled.every(({ reasons }) => reasons.length > 0);
+  return unsettled.length > 0 && unsettled.every(({ message }) => message !== '');
 }
 
 /** Nothing is under way, and what is not as wanted has its reason. */
