@@ -26,7 +26,8 @@ import type { AssignmentSet } from './model.ts';
 import type { Reporter } from './reporter.ts';
 import type { Upgrader } from './upgrade/upgrader.ts';
 
-const backoff = { minMs: 100, maxMs: 5_000 };
+/** Waits before a coordinator that is away is dialled again. */
+export const redialing = { minMs: 100, maxMs: 5_000 };
 const dialTimeoutMs = 5_000;
 /** A clock that was set by more than this is told anew. */
 const clockStepMs = 60_000;
@@ -94,7 +95,7 @@ export class NodeSession {
     };
     await keepRunning(
       (until) => this.#attempt(until),
-      backoff,
+      redialing,
       { clock, random: () => random.fraction(), onFailure },
       signal,
     );
@@ -135,14 +136,14 @@ export class NodeSession {
     if (isRefusal(error)) {
       const advice =
         'if this node was removed ("fairlead node ls" does not show it), paste a new line of "fairlead node invite" on this host, or move the state directory of the agent away and start it with a join token; what runs here goes on';
-      log.error({ reason, advice, retryInMs: backoff.maxMs }, 'session refused');
-      await clock.sleep(backoff.maxMs, signal);
+      log.error({ reason, advice, retryInMs: redialing.maxMs }, 'session refused');
+      await clock.sleep(redialing.maxMs, signal);
     } else if (code === Status.ABORTED) {
       const advice = 'if this repeats, a second agent runs with a copy of this state directory';
-      log.warn({ reason, advice, retryInMs: backoff.maxMs }, 'session is with another agent');
-      await clock.sleep(backoff.maxMs, signal);
+      log.warn({ reason, advice, retryInMs: redialing.maxMs }, 'session is with another agent');
+      await clock.sleep(redialing.maxMs, signal);
     } else if (wasWelcome) {
-      const retryInMs = backoffMs(0, backoff, () => random.fraction());
+      const retryInMs = backoffMs(0, redialing, () => random.fraction());
       log.warn({ reason, retryInMs }, 'session lost');
       await clock.sleep(retryInMs, signal);
     } else {

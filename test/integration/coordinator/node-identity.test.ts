@@ -115,7 +115,7 @@ test('two agents that look the same do not take turns for ever', { timeout: 90_0
   expect(settled).toEqual([2, 1]);
 });
 
-test('an agent that is killed and started again is the same node, and nothing is said', async () => {
+test('N14: an agent that is killed and started again is the same node, and nothing is said', async () => {
   const before = await startAgent('first');
   await connected(before);
   const { id } = await node();
@@ -126,6 +126,21 @@ test('an agent that is killed and started again is the same node, and nothing is
   expect(idAfter).toBe(id);
   expect(message).not.toContain('identity');
   expect(await eventsOf('node.identity-shared')).toEqual([]);
+});
+
+test('N14: a host whose disk was wiped is a new node, and not by the name of the one that it was', async () => {
+  const { client } = installation;
+  const before = await startAgent('first');
+  await connected(before);
+  const { id } = await node();
+  await before[Symbol.asyncDispose]();
+  const wiped = await startAgent('wiped');
+  await expect(wiped.ended).rejects.toThrow('a node is already called host-1');
+  expect((await client.control.listNodes({})).nodes.map((each) => each.id)).toEqual([id]);
+  await client.control.removeNode({ node: 'host-1' });
+  await using anew = await startAgent('wiped');
+  await connected(anew);
+  expect((await node()).id).not.toBe(id);
 });
 
 test('a clock that is days off is named; set right, that is told without a restart', async () => {

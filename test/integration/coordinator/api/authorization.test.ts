@@ -542,7 +542,8 @@ test('what moves containers is seen by those who reach all that it is about', as
   expect((await seenBy('rebalance')).sort()).toEqual([...ofWeb].sort());
 });
 
-describe('over gRPC', () => {
+// Strangers of every kind and certificates that say nothing here are refused on each method.
+describe('N4: over gRPC', () => {
   test.each(Object.entries(rules))('%s lets in whom it should', async (path, [request, who]) => {
     const outcomes = everyCaller.map(async (caller) => [
       caller,

@@ -40,7 +40,7 @@ async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
   return 'limited';
 }
 
-test('thousands of failing logins at every door lock nobody out, and fill no log', async () => {
+test('N3: thousands of failing logins at every door, joining among them, lock nobody out, and fill no log', async () => {
   await using installation = await Installation.start();
   const { coordinator, client, adminToken } = installation;
   const { address } = coordinator;
