@@ -18,27 +18,38 @@ export interface Entry {
   readonly failure: string;
 }
 
-/** How many clients of each kind there are. */
-const clients: Readonly<Record<Kind, number>> = {
-  ...{ kept: 12, fresh: 6, big: 2, slow: 8, post: 3, websocket: 4 },
+export interface TrafficOptions {
+  readonly host: string;
+  /** How many clients of each kind there are. */
+  readonly clients: Readonly<Partial<Record<Kind, number>>>;
+  /** How long a client waits between an answer and its next request. */
+  readonly pauseMs: number;
+}
+
+const allKinds: TrafficOptions = {
+  host: '127.0.0.1',
+  clients: { kept: 12, fresh: 6, big: 2, slow: 8, post: 3, websocket: 4 },
+  pauseMs: 0,
 };
 const webSocketLifeMs = 1_500;
 const webSocketEveryMs = 20;
 const timeoutMs = 20_000;
 
 /**
- * All kinds of clients at once, each with one request after the other and no pause between, and a ledger
- * of every one of their requests.
+ * Clients of several kinds at once, each with one request after the other, and a ledger of every one of
+ * their requests. By default of all kinds, on this host, with no pause between.
  */
 export class Traffic implements AsyncDisposable {
   readonly ledger: Entry[] = [];
   readonly #port: number;
+  readonly #options: TrafficOptions;
   readonly #stop = new AbortController();
   readonly #clients: Promise<void>[];
 
-  constructor(port: number) {
+  constructor(port: number, options: TrafficOptions = allKinds) {
     this.#port = port;
-    const kinds = Object.entries(clients) as [Kind, number][];
+    this.#options = options;
+    const kinds = Object.entries(options.clients) as [Kind, number][];
     this.#clients = kinds.flatMap(([kind, count]) =>
       Array.from({ length: count }, () => this.#client(kind)),
     );
@@ -90,7 +101,8 @@ export class Traffic implements AsyncDisposable {
       const endedAtMs = systemClock.monotonic();
       this.ledger.push({ kind, beganAtMs, endedAtMs, server: answer.server, failure });
       // A proxy that is away must not be asked thousands of times.
-      if (failure !== '') await systemClock.sleep(10, signal);
+      const pauseMs = Math.max(this.#options.pauseMs, failure === '' ? 0 : 10);
+      if (pauseMs > 0) await systemClock.sleep(pauseMs, signal);
     }
     agent.destroy();
   }
@@ -98,13 +110,13 @@ export class Traffic implements AsyncDisposable {
   async #request(kind: Kind, agent: Agent, answer: { server: string }): Promise<void> {
     const path = kind === 'big' ? '/big' : kind === 'slow' ? '/slow' : '/';
     const method = kind === 'post' ? 'POST' : 'GET';
-    const call = request({ host: '127.0.0.1', port: this.#port, path, method, agent });
+    const call = request({ host: this.#options.host, port: this.#port, path, method, agent });
     call.end(kind === 'post' ? Buffer.alloc(1_000, 'x') : undefined);
     await finished(call, answer, kind === 'big' ? 1_000_000 : 1_000);
   }
 
   async #webSocket(answer: { server: string }): Promise<void> {
-    const socket = connect(this.#port, '127.0.0.1');
+    const socket = connect(this.#port, this.#options.host);
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error('silent')));
     socket.write('GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
     const until = systemClock.monotonic() + webSocketLifeMs;

@@ -9,9 +9,16 @@ import type { Site, SiteHost } from './site.ts';
 
 const grpcPort = 7600;
 /** Short enough to be waited for, and longer than a busy machine keeps a live agent silent. */
-const nodeGraceSeconds = 15;
+const patientGraceSeconds = 15;
 const httpPort = 7601;
 const dnsPort = 7653;
+
+export interface FleetOptions {
+  /** With it, hosts can install what `npm run package` made there. */
+  readonly packagesDir?: string;
+  /** After so long a silent node is down. */
+  readonly nodeGraceSeconds?: number;
+}
 
 export interface NodePlan {
   readonly name: string;
@@ -30,17 +37,19 @@ export class Fleet implements AsyncDisposable {
   readonly stateDir: string;
   /** What a coordinator that starts serves to hosts. */
   packagesDir: string | undefined;
+  readonly #nodeGraceSeconds: number;
   #coordinator: LabProcess | undefined;
   readonly #agents = new Map<string, LabProcess>();
   #token = '';
   #joinToken: Promise<string> | undefined;
   #client: FairleadClient | undefined;
 
-  /** With `packagesDir`, hosts can install what `npm run package` made there. */
-  constructor(site: Site, { packagesDir }: { readonly packagesDir?: string } = {}) {
+  constructor(site: Site, options: FleetOptions = {}) {
+    const { packagesDir, nodeGraceSeconds = patientGraceSeconds } = options;
     requireBuild();
     this.site = site;
     this.packagesDir = packagesDir;
+    this.#nodeGraceSeconds = nodeGraceSeconds;
     this.address = `${site.gateway}:${grpcPort}`;
     this.httpUrl = `https://${site.gateway}:${httpPort}`;
     this.dnsAddress = `${site.gateway}:${dnsPort}`;
@@ -50,13 +59,18 @@ export class Fleet implements AsyncDisposable {
   /** A coordinator and one node for each plan, all ready. */
   static async start(site: Site, nodes: readonly NodePlan[], signal: AbortSignal): Promise<Fleet> {
     const fleet = new Fleet(site);
-    await fleet.startCoordinator(signal);
-    await Promise.all(nodes.map((node) => fleet.startAgent(node, signal)));
-    await fleet.nodesReady(
+    await fleet.start(nodes, signal);
+    return fleet;
+  }
+
+  /** Starts the coordinator and one agent for each plan; resolves when all nodes are ready. */
+  async start(nodes: readonly NodePlan[], signal: AbortSignal): Promise<void> {
+    await this.startCoordinator(signal);
+    await Promise.all(nodes.map((node) => this.startAgent(node, signal)));
+    await this.nodesReady(
       nodes.map(({ name }) => name),
       signal,
     );
-    return fleet;
   }
 
   /** The administrator's token. */
@@ -95,7 +109,7 @@ export class Fleet implements AsyncDisposable {
         ...['coordinator', 'run', '--state-dir', this.stateDir],
         ...['--listen', this.address, '--http-listen', `${this.site.gateway}:${httpPort}`],
         ...['--dns-listen', this.dnsAddress],
-        ...['--node-grace-seconds', String(nodeGraceSeconds)],
+        ...['--node-grace-seconds', String(this.#nodeGraceSeconds)],
         ...(this.packagesDir === undefined ? [] : ['--packages-dir', this.packagesDir]),
       ],
       { name: 'coordinator' },
