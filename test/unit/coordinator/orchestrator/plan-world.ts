@@ -167,7 +167,11 @@ export class PlanWorld {
           sinceMs: container.ready ? sinceMs : this.nowMs,
         });
         return;
-      default:
+      case 'pulling':
+      case 'stopping':
+      case 'stopped':
+      case 'failed':
+      case 'removed':
         return;
     }
   }
@@ -223,7 +227,7 @@ export class PlanWorld {
   #create({ slot, revision, attempt, pinnedTo }: Extract<Step, { kind: 'create' }>): void {
     this.#put(
       aContainerView({
-        ...{ id: containerId(`${String(++this.#ids).padStart(4, '0')}`), slot, revision, attempt },
+        ...{ id: containerId(String(++this.#ids).padStart(4, '0')), slot, revision, attempt },
         ...{ pinnedTo, nodeId: null, phase: 'pending', ready: false, admitted: false },
         ...{ arrived: false, everRan: false, createdAtMs: this.nowMs, sinceMs: this.nowMs },
       }),
