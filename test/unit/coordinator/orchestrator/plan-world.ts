@@ -145,35 +145,24 @@ export class PlanWorld {
   }
 
   #run(container: ContainerView): void {
-    const { sinceMs, nodeId: on } = container;
-    const kind = this.#kinds.get(container.revision) ?? 'good';
+    const { nodeId: on, phase } = container;
     if (on === null) return;
-    switch (container.phase) {
-      case 'pending':
-        this.#put({ ...container, phase: 'starting', sinceMs: this.nowMs });
-        return;
-      case 'starting':
-        if (kind === 'broken') {
-          this.#put({ ...container, phase: 'failed', exitCode: 1, sinceMs: this.nowMs });
-          return;
-        }
-        this.#put({ ...container, phase: 'running', everRan: true, sinceMs: this.nowMs });
-        return;
-      case 'running':
-        if (kind === 'mute') return;
-        // Proxies take in what is ready one step later.
-        this.#put({
-          ...{ ...container, ready: true, admitted: container.ready },
-          sinceMs: container.ready ? sinceMs : this.nowMs,
-        });
-        return;
-      case 'pulling':
-      case 'stopping':
-      case 'stopped':
-      case 'failed':
-      case 'removed':
-        return;
-    }
+    const kind = this.#kinds.get(container.revision) ?? 'good';
+    if (phase === 'pending') this.#put({ ...container, phase: 'starting', sinceMs: this.nowMs });
+    else if (phase === 'starting') this.#start(container, kind);
+    else if (phase === 'running' && kind !== 'mute') this.#serve(container);
+  }
+
+  #start(container: ContainerView, kind: Kind): void {
+    const begun = { ...container, sinceMs: this.nowMs };
+    if (kind === 'broken') this.#put({ ...begun, phase: 'failed', exitCode: 1 });
+    else this.#put({ ...begun, phase: 'running', everRan: true });
+  }
+
+  /** Proxies take in what is ready one step later. */
+  #serve(container: ContainerView): void {
+    const { ready: admitted, sinceMs } = container;
+    this.#put({ ...container, ready: true, admitted, sinceMs: admitted ? sinceMs : this.nowMs });
   }
 
   #end(container: ContainerView): void {
