@@ -102,11 +102,11 @@ export async function runCoordinator(
   settleRotations({ store, authority });
   using _retired = tellRetired({ ...deps, store, authority, installationId });
   using _repinned = followPin(config.stateDir, authority, log);
-  const tokenFile = createFirstToken(store, config.stateDir, { ...deps, tokens });
-  if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
   store.transact(endInterrupted);
   const kept = { store, tokens, sealing, authority, installationId };
   const parts = build(config, { ...deps, ...kept });
+  const tokenFile = createFirstToken(store, config.stateDir, { ...deps, tokens });
+  if (tokenFile !== null) log.info({ file: tokenFile }, 'administrator token made');
 
   using inner = new ChildController(signal);
   using _changes = parts.changes.follow(parts.observed, parts.routing);

@@ -518,7 +518,7 @@ test('the table names every method of every service, and no other', () => {
 test('an administrator of a node cluster takes no node out of it, nor puts it elsewhere', async () => {
   const update = async (who: string, cluster: string) => {
     const path = '/fairlead.v1.ControlService/UpdateNode';
-    const request = { node: 'node-1', cluster, updateMask: 'cluster', options };
+    const request = { node: 'node-1', cluster, updateMask: ['cluster'], options };
     return await httpOutcomeOf(path, request, who);
   };
   for (const cluster of ['far', '']) {

@@ -65,7 +65,9 @@ test('events carry what they are about as it was then, also over a restart and a
   );
   expect(ended).toMatchObject({ method: 'ScaleService', principal: 'admin', timeline: [] });
   expect(objectOf(eventOf('node-cluster.created'), 'nodeCluster').tags).toEqual(['ssd']);
-  expect(objectOf(eventOf('token.created'), 'token')).toMatchObject({ name: 'ci' });
+  const tokens = events.filter(({ type }) => type === 'token.created');
+  const names = tokens.map((event) => objectOf(event, 'token').name);
+  expect(names).toEqual(expect.arrayContaining(['admin', 'ci']));
 
   const answer = await coordinator.fetch('/fairlead.v1.ControlService/ListEvents', {
     method: 'POST',
