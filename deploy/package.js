@@ -169,14 +169,14 @@ function makeCoordinator({ node, workDirectory, out }) {
   copyProgram(tree);
   const home = '/usr/lib/fairlead/coordinator';
   const command = `${home}/node ${home}/dist/client/cli/main.js`;
-  image('coordinator', out, {
-    Dockerfile: join(deploy, 'coordinator.Dockerfile'),
-    fairlead: tree,
-  });
   const served = join(tree, 'dist/packages');
   mkdirSync(served);
   for (const name of servedFiles(out)) cpSync(join(out, name), join(served, name));
   list(served);
+  image('coordinator', out, {
+    Dockerfile: join(deploy, 'coordinator.Dockerfile'),
+    fairlead: tree,
+  });
   makeDebianPackage({
     ...packageOf('coordinator', { out, user: 'fairlead-coordinator', needed: '' }),
     control: {
