@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   ActionError,
@@ -226,6 +226,13 @@ describe('a version that works', () => {
       fleet.launch('host-2', { installation: installedLater });
       await fleet.run(['host-2'], agentVersion);
       expect(versionsIn(fleet.stateDir('host-2'))).toEqual([]);
+
+      // Also if it is the version that was installed before: who installs it removes what was noted of that.
+      expect(await agents[2]!.stop()).toBe(0);
+      rmSync(`${fleet.stateDir('host-3')}/versions/installed`);
+      fleet.launch('host-3');
+      await fleet.run(['host-3'], agentVersion);
+      expect(versionsIn(fleet.stateDir('host-3'))).toEqual([]);
     },
   );
 
