@@ -4,15 +4,16 @@
 # It downloads and checks everything first. What it then changes it changes back if a later step fails.
 # Running it again brings the same state. Docker and its containers are left alone.
 set -eu
+# Whatever root's is: what is installed is there to be read, and what is secret says so itself.
+umask 022
 
 version=@VERSION@
 agent_name=fairlead-agent
 own=/usr/local/libexec/fairlead
 launcher=fairlead-agent-launcher
+parts="fairlead-agent fairlead-agent.cjs $launcher run-agent"
 unit=/etc/systemd/system/fairlead-agent.service
 settings=/etc/fairlead/agent.env
-state=/var/lib/fairlead/agent
-identity=$state/node.json
 socket=/var/run/docker.sock
 
 usage() {
@@ -27,6 +28,8 @@ Usage: [FAIRLEAD_TOKEN=TOKEN] sh install.sh --from URL [--coordinator HOST:PORT]
   --form FORM              deb, bundle (runs on this host's Node) or executable (has Node inside);
                            by default what fits this host, or what is installed already
   --wait SECONDS           how long the host may take to join (60); 0: do not wait
+  --rejoin                 leave the coordinator that this host is a node of, and join as a new node;
+                           FAIRLEAD_REJOIN=yes before the line does the same
   --uninstall              remove the agent; its identity and settings stay
   --purge                  remove those as well: this host is then no node any more
 
@@ -54,9 +57,11 @@ have() { command -v "$1" > /dev/null 2>&1; }
 main() {
   from='' coordinator='' name='' tag='' form='' wait_seconds=60 uninstall='' purge=''
   token=${FAIRLEAD_TOKEN-}
-  unset FAIRLEAD_TOKEN
+  rejoin=${FAIRLEAD_REJOIN-}
+  unset FAIRLEAD_TOKEN FAIRLEAD_REJOIN
   read_arguments "$@"
   [ "$(id -u)" = 0 ] || fail "this must run as root: open a root shell first (sudo -s), then try again"
+  find_state
   if [ -n "$uninstall" ]; then
     remove_all
   else
@@ -69,6 +74,7 @@ read_arguments() {
     case $1 in
       --uninstall) uninstall=yes ;;
       --purge) purge=yes ;;
+      --rejoin) rejoin=yes ;;
       --help | -h)
         usage
         exit 0
@@ -124,19 +130,19 @@ install_all() {
     || fail "this host has no sha256sum, shasum or openssl to check what is downloaded; install one first"
   choose_form
   joined=''
-  [ ! -s "$identity" ] || joined=yes
+  if [ -s "$identity" ] && [ -z "$rejoin" ]; then joined=yes; fi
   check_settings
+  check_coordinator
   check_engine
 
-  # Next to where the files go, so that moving them there is one step and no other disk can be full.
-  made_parents=''
-  make_directory "${own%/*}"
-  staging=$(mktemp -d "${own%/*}/.fairlead-install.XXXXXX") || fail "cannot write to ${own%/*}"
-  undo=''
+  made_parents='' staging='' undo='' was_active=''
   trap on_exit EXIT
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
+  # Next to where the files go, so that moving them there is one step and no other disk can be full.
+  make_directory "${own%/*}"
+  staging=$(mktemp -d "${own%/*}/.fairlead-install.XXXXXX") || fail "cannot write to ${own%/*}"
 
   case $form in
     deb) stage_package ;;
@@ -145,6 +151,9 @@ install_all() {
   esac
   say "downloaded and checked $agent_name $version ($form)"
 
+  if systemd_runs && systemctl --quiet is-active fairlead-agent.service; then was_active=yes; fi
+  was_node=$(node_id)
+  put_versions_aside
   case $form in
     deb) put_package ;;
     *) put_program ;;
@@ -152,6 +161,7 @@ install_all() {
   if systemd_runs; then
     start_service
   else
+    hand_over_token
     write_launcher
   fi
   undo=''
@@ -182,6 +192,9 @@ choose_form() {
       form=executable
     fi
   fi
+  if [ "$form" != deb ] && package_status; then
+    fail "this host has the package $agent_name: leave --form away, or remove the package first (dpkg --remove $agent_name); the host stays the node that it is"
+  fi
   case $form in
     deb) have dpkg || fail "this host has no dpkg: use --form bundle or --form executable" ;;
     bundle) find_node || fail "this host has no Node 20.11 or later outside of home directories: install it, or use --form executable" ;;
@@ -211,13 +224,34 @@ find_node() {
     > /dev/null 2>&1
 }
 
+# What the settings say of a variable, as systemd and the shell read it.
+setting() {
+  sed -n "s/^$1=//p" "$settings" 2> /dev/null | sed -n '$p' | tr -d "\"'"
+}
+
+find_state() {
+  state=$(setting FAIRLEAD_STATE_DIR)
+  state=${state:-/var/lib/fairlead/agent}
+  identity=$state/node.json
+}
+
 check_settings() {
   if [ -z "$coordinator" ] && ! grep -q '^FAIRLEAD_COORDINATOR=.' "$settings" 2> /dev/null; then
     refuse "--coordinator is missing"
   fi
-  if [ -z "$joined" ] && [ -z "$token" ] && ! grep -q '^FAIRLEAD_TOKEN=.' "$settings" 2> /dev/null; then
+  # One that was left there is not to make a node that was removed one anew.
+  [ -n "$token" ] || [ -n "$joined" ] || token=$(setting FAIRLEAD_TOKEN)
+  if [ -z "$joined" ] && [ -z "$token" ] && [ ! -s "$state/join.token" ]; then
     refuse "this host has not joined yet, and FAIRLEAD_TOKEN has no token"
   fi
+}
+
+# A token ends with the pin of its coordinator, and an identity names the pins of those that it trusts.
+check_coordinator() {
+  if [ -z "$joined" ] || [ -z "$token" ] || ! grep -q '"pins"' "$identity"; then return 0; fi
+  pin=$(echo "$token" | sed -n 's/^flt_[0-9a-f]*_.\{43\}_\(.\{43\}\)$/\1/p')
+  if [ -z "$pin" ] || grep -qF "\"$pin\"" "$identity"; then return 0; fi
+  fail "this host is a node of the coordinator at $(setting FAIRLEAD_COORDINATOR), and this line is of another, at ${coordinator:-$from}: nothing was changed. To move the host, let the first one forget it (fairlead node rm NAME), and paste the line again with FAIRLEAD_REJOIN=yes before it"
 }
 
 check_engine() {
@@ -294,19 +328,78 @@ sha256() {
   fi
 }
 
+# Versions that "node upgrade" fetched: what is installed by hand is what runs. They are moved, because the
+# new launcher and its agent remove what they do not know.
+put_versions_aside() {
+  [ -d "$state/versions" ] || return 0
+  rm -rf "$state/versions.before"
+  will_undo "[ ! -d '$state/versions.before' ] || { rm -rf '$state/versions' && mv '$state/versions.before' '$state/versions'; }"
+  mv "$state/versions" "$state/versions.before"
+}
+
 put_package() {
   known=$(dpkg-query -W -f '${db:Status-Status}' "$agent_name" 2> /dev/null || true)
   case $known in
-    installed) ;;
+    installed) keep_package ;;
     '' | not-installed) if [ -z "$joined" ]; then will_undo purge_package; else will_undo remove_package; fi ;;
     *) will_undo remove_package ;;
   esac
+  take_program_away
   if ! DEBIAN_FRONTEND=noninteractive dpkg --force-confold --install "$staging/$package" \
     > "$staging/log" 2>&1; then
     cat "$staging/log" >&2
     fail "dpkg could not install $package: see above"
   fi
   prepare_settings
+}
+
+# Makes a package of what is installed, to go back to. Its settings are those that come with the new one: they
+# stay as they are, and dpkg goes on to know that they are not its own.
+keep_package() {
+  old=$staging/old
+  mkdir "$old" "$old/DEBIAN"
+  dpkg-query --listfiles "$agent_name" > "$staging/files"
+  while read -r path; do
+    if [ -d "$path" ]; then
+      mkdir -p "$old$path"
+    elif [ -e "$path" ]; then
+      ln "$path" "$old$path" 2> /dev/null || cp -p "$path" "$old$path"
+    fi
+  done < "$staging/files"
+  rm -f "$old$settings"
+  mkdir -p "$old${settings%/*}"
+  dpkg-deb --fsys-tarfile "$staging/$package" | tar -xO ".$settings" > "$old$settings"
+  dpkg-query --status "$agent_name" | sed -e '/^Status:/d' -e '/^Conffiles:/d' -e '/^ \//d' > "$old/DEBIAN/control"
+  dpkg-query -W -f '${Conffiles}\n' "$agent_name" | sed -n 's/^ \(\/[^ ]*\) .*/\1/p' > "$old/DEBIAN/conffiles"
+  for part in preinst postinst prerm postrm; do
+    script=$(dpkg-query --control-path "$agent_name" "$part" 2> /dev/null) || continue
+    [ -z "$script" ] || cp -p "$script" "$old/DEBIAN/$part"
+  done
+  dpkg-deb --root-owner-group -Znone --build "$old" "$staging/old.deb" > "$staging/log" 2>&1 \
+    || fail "cannot keep the version that is installed ($(cat "$staging/log")): is the disk full?"
+  rm -rf "$old"
+  will_undo "DEBIAN_FRONTEND=noninteractive dpkg --force-confold --force-downgrade --install '$staging/old.deb' > /dev/null || say 'the package that was installed could not be put back'"
+}
+
+# What another form of this script put there would run in the place of the package's.
+take_program_away() {
+  if [ -e "$unit" ]; then
+    will_undo 'systemctl --quiet enable fairlead-agent.service'
+    keep "$unit"
+    systemctl --quiet disable fairlead-agent.service
+    rm -f "$unit"
+    systemctl daemon-reload
+  fi
+  for part in $parts; do
+    [ -e "$own/$part" ] || continue
+    keep "$own/$part"
+    rm -f "$own/$part"
+  done
+  if [ -e "$own/made" ]; then
+    made_parents="$own $(cat "$own/made") $made_parents"
+    keep "$own/made"
+    rm -f "$own/made"
+  fi
 }
 
 put_program() {
@@ -346,7 +439,8 @@ prepare_settings() {
   set_value FAIRLEAD_COORDINATOR "$coordinator"
   set_value FAIRLEAD_NAME "$name"
   set_value FAIRLEAD_TAG "$tag"
-  if [ -z "$joined" ]; then set_value FAIRLEAD_TOKEN "$token"; fi
+  # It goes to the agent another way, which does not outlast its use.
+  drop_value FAIRLEAD_TOKEN "$staging/settings"
   put "$staging/settings" "$settings" 600
 }
 
@@ -362,31 +456,71 @@ drop_value() {
   rm -f "$2.less"
 }
 
-start_service() {
-  if [ "$form" != deb ]; then
-    [ -e "$state" ] || will_undo remove_state
-    will_undo stop_service
+# The agent takes it from there and removes it as soon as its session stands. A node uses it only if its
+# coordinator knows it no more.
+hand_over_token() {
+  if [ ! -e "$state" ]; then
+    will_undo remove_state
+    make_directory "$state"
+    chmod 700 "$state"
   fi
+  if [ -n "$rejoin" ] && [ -e "$identity" ]; then
+    keep "$identity"
+    keep "$identity.before"
+    mv -f "$identity" "$identity.before"
+  fi
+  # Of the agent before; one that joins late has to leave nothing.
+  keep "$state/connected"
+  rm -f "$state/connected"
+  [ -e "$identity" ] || will_undo "rm -f '$identity'"
+  [ -n "$token" ] || return 0
+  (
+    umask 077
+    echo "$token" > "$staging/token"
+  )
+  put "$staging/token" "$state/join.token" 600
+  # With a user that systemd makes for each run; it gives a directory that is not that one's yet to it, all of it.
+  chown "$(owner_of "$state/.")" "$state/join.token"
+}
+
+owner_of() {
+  # shellcheck disable=SC2012 # not every host has stat, and the name is our own
+  ls -nd "$1" | sed 's/^[^ ]* *[^ ]* *\([0-9]*\) *\([0-9]*\) .*/\1:\2/'
+}
+
+start_service() {
   systemctl daemon-reload
+  if ! systemctl --quiet is-enabled fairlead-agent.service 2> /dev/null; then
+    will_undo 'systemctl --quiet disable fairlead-agent.service'
+  fi
   systemctl --quiet enable fairlead-agent.service
-  systemctl restart fairlead-agent.service
+  # What it says from now on is of the new one.
+  systemctl stop fairlead-agent.service
+  hand_over_token
+  # Before anything else, as the last that was done: what runs would bring back what is removed.
+  will_undo 'systemctl stop fairlead-agent.service'
+  systemctl start fairlead-agent.service
   [ "$wait_seconds" -gt 0 ] || return 0
   waited=0
-  while ! { [ -s "$identity" ] && systemctl --quiet is-active fairlead-agent.service; }; do
+  while ! { [ -e "$state/connected" ] && systemctl --quiet is-active fairlead-agent.service; }; do
     if [ "$waited" -ge "$wait_seconds" ]; then
       say "the last words of the agent:" >&2
       journalctl --quiet --no-pager --output=cat --lines=3 _SYSTEMD_UNIT=fairlead-agent.service >&2 || true
-      fail "the agent did not join within $wait_seconds seconds"
+      if [ -z "$joined" ]; then fail "the agent did not join within $wait_seconds seconds"; fi
+      fail "the agent had no session with the coordinator within $wait_seconds seconds"
     fi
     sleep 1
     waited=$((waited + 1))
   done
-  # The token has done its work.
-  drop_value FAIRLEAD_TOKEN "$staging/settings"
-  put "$staging/settings" "$settings" 600
 }
 
+node_id() { sed -n 's/.*"nodeId": "\([0-9a-f]*\)".*/\1/p' "$identity" 2> /dev/null || true; }
+
 finish() {
+  rm -rf "$state/versions.before"
+  if [ -n "$name$tag" ] && [ -n "$was_node" ] && [ "$(node_id)" = "$was_node" ]; then
+    say "this host was a node before and keeps its name and its tags: --name and --tag are for joining (fairlead node tag changes tags)"
+  fi
   if systemd_runs; then
     say "the agent runs, as the service fairlead-agent"
   else
@@ -434,15 +568,6 @@ will_undo() {
 $undo"
 }
 
-# A service that was there before goes on with what is changed back.
-stop_service() {
-  if [ -e "$staging/kept$(echo "$unit" | tr / _)" ]; then
-    will_restart=yes
-  else
-    systemctl --quiet disable --now fairlead-agent.service
-  fi
-}
-
 remove_package() { dpkg --remove "$agent_name" > /dev/null; }
 
 purge_package() { dpkg --purge "$agent_name" > /dev/null; }
@@ -454,17 +579,19 @@ remove_state() {
 
 on_exit() {
   status=$?
-  trap - EXIT HUP INT TERM
+  trap - EXIT
+  # Half of it changed back is worse than either: who is in a hurry waits for this.
+  trap '' HUP INT TERM
   set +e
   if [ "$status" != 0 ] && [ -n "$undo" ]; then
     say "this failed: changing back what was changed" >&2
-    will_restart=''
     echo "$undo" > "$staging/undo"
     # shellcheck source=/dev/null
     . "$staging/undo" 2> /dev/null
     if systemd_runs; then
       systemctl daemon-reload
-      if [ -n "$will_restart" ]; then systemctl restart fairlead-agent.service; fi
+      # What ran before goes on with what was changed back.
+      if [ -n "$was_active" ]; then systemctl restart fairlead-agent.service; fi
     fi
   fi
   rm -rf "$staging"
@@ -491,12 +618,19 @@ remove_all() {
     rm -f "$unit"
     systemctl daemon-reload || true
   fi
-  for file in fairlead-agent fairlead-agent.cjs "$launcher" run-agent; do
+  for file in $parts; do
     if [ -e "$own/$file" ]; then found=yes; fi
     rm -f "${own:?}/$file"
   done
+  # After the files: what supervises it cannot start it again.
+  end_processes
+  # What is installed next is what runs next, and joins only with a token of its own.
+  rm -rf "$state"/versions* "$state"/join.token* "$state"/connected*
   if [ -n "$purge" ]; then
-    rm -rf "$state" /var/lib/private/fairlead/agent
+    # A directory that somebody chose may hold other things.
+    rm -f "$state"/node.json* "$state"/joining.key*
+    rmdir "$state" 2> /dev/null || true
+    rm -rf /var/lib/fairlead/agent /var/lib/private/fairlead/agent
     rm -f "$settings"
   fi
   made_parents=$(cat "$own/made" 2> /dev/null || true)
@@ -505,6 +639,56 @@ remove_all() {
   remove_empty "$own" $made_parents /etc/fairlead /var/lib/private/fairlead /var/lib/fairlead
   if [ -n "$found" ]; then say "removed the agent"; else say "there was no agent"; fi
   say "containers go on running; to forget this host: fairlead node rm NAME"
+}
+
+# What runs from the files of this script, or from versions that were fetched in their place, on this host
+# itself: containers may have the same paths.
+end_processes() {
+  waited=0
+  while
+    pids=$(our_processes)
+    [ -n "$pids" ]
+  do
+    found=yes
+    case $waited in
+      0) signal=TERM ;;
+      15) signal=KILL ;;
+      20) fail "these processes of the agent do not end: $pids" ;;
+      *) signal='' ;;
+    esac
+    # shellcheck disable=SC2086 # a list of numbers
+    [ -z "$signal" ] || kill -s "$signal" $pids 2> /dev/null || true
+    sleep 1
+    waited=$((waited + 1))
+  done
+}
+
+our_processes() {
+  here=$(readlink /proc/self/ns/pid) || return 0
+  for process in /proc/[0-9]*; do
+    [ "$(readlink "$process/ns/pid" 2> /dev/null)" = "$here" ] || continue
+    if is_ours "$process"; then echo "${process#/proc/}"; fi
+  done
+}
+
+# An executable by its file, a script and a bundle by the path that their interpreter was started with.
+is_ours() {
+  program=$(readlink "$1/exe" 2> /dev/null) || return 1
+  program=${program% (deleted)}
+  case $program in
+    "$own/fairlead-agent" | /usr/lib/fairlead/fairlead-agent | "$state"/versions*/*/fairlead-agent) return 0 ;;
+    */busybox)
+      case $(cat "$1/comm" 2> /dev/null) in sh | ash | fairlead-agent-) ;; *) return 1 ;; esac
+      ;;
+    */node | */nodejs | */sh | */dash | */bash) ;;
+    *) return 1 ;;
+  esac
+  script=$(tr '\0' '\n' < "$1/cmdline" 2> /dev/null | sed -n '/^\//{/\/fairlead-agent/p;}' | sed -n 1p)
+  case $script in
+    "$own/$launcher" | /usr/lib/fairlead/"$launcher") return 0 ;;
+    "$own/fairlead-agent.cjs" | "$state"/versions*/*/fairlead-agent.cjs) return 0 ;;
+    *) return 1 ;;
+  esac
 }
 
 main "$@"

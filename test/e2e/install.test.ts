@@ -150,6 +150,7 @@ describeWithMachines('installing', () => {
     );
     expect(found).toBe('');
     expect(await machine.paste('stat -c %a /etc/fairlead/agent.env', signal)).toBe('600\n');
+    expect(await machine.paste('cat /var/lib/fairlead/agent/connected', signal)).toMatch(/^\d/);
     expect(await machine.paste('systemd-analyze verify fairlead-agent.service 2>&1', signal)).toBe(
       '',
     );
@@ -157,7 +158,26 @@ describeWithMachines('installing', () => {
     // Again, with other tags and no token: the same node.
     const [, sha = ''] = /echo "([0-9a-f]{64})/.exec(line) ?? [];
     expect(sha).toHaveLength(64);
-    await install(machine, { args: ['--from', fleet.httpUrl, '--tag', 'other'] });
+    const again = await install(machine, { args: ['--from', fleet.httpUrl, '--tag', 'other'] });
+    expect(again).toContain('keeps its name and its tags');
+    expect((await readyNode('debian')).id).toBe(node.id);
+    expect(await service(machine, 'NRestarts')).toBe('0');
+
+    // A line of another coordinator changes nothing, and neither does one that leads to nobody.
+    const settings = await machine.paste('cat /etc/fairlead/agent.env', signal);
+    const ofPackage = () => machine.paste('dpkg-query -s fairlead-agent', signal);
+    const installed = await ofPackage();
+    const { length } = secret;
+    const foreign = `${secret.slice(0, length - 43)}${'A'.repeat(43)}`;
+    expect(await failureOf(install(machine, { token: foreign, args: address() }))).toContain(
+      `this host is a node of the coordinator at ${fleet.address}`,
+    );
+    const nobody = ['--from', fleet.httpUrl, '--coordinator', '127.0.0.1:1', '--wait', '2'];
+    expect(await failureOf(install(machine, { args: nobody }))).toContain(
+      'had no session with the coordinator within 2 seconds',
+    );
+    expect(await machine.paste('cat /etc/fairlead/agent.env', signal)).toBe(settings);
+    expect(await ofPackage()).toBe(installed);
     expect((await readyNode('debian')).id).toBe(node.id);
     expect(await service(machine, 'NRestarts')).toBe('0');
 
@@ -178,6 +198,11 @@ describeWithMachines('installing', () => {
     expect(await service(machine, 'ActiveState')).toBe('inactive');
     await machine.paste(line, signal);
     expect((await readyNode('debian')).id).toBe(node.id);
+
+    // A node that was removed is one anew by a line.
+    await fleet.client.control.removeNode({ node: 'debian' });
+    await machine.paste(await joinLine(), signal);
+    expect((await readyNode('debian')).id).not.toBe(node.id);
     await install(machine, { args: ['--uninstall', '--purge'] });
     expect(await machine.files(signal)).toEqual(before);
     expect(await install(machine, { args: ['--uninstall'] })).toContain('there was no agent');
@@ -197,6 +222,10 @@ describeWithMachines('installing', () => {
 
       // The coordinator does not take the token.
       const wrong = token.replace(/^flt_[0-9a-f]{8}/, 'flt_00000000');
+      // Whoever interrupts it meanwhile gets the host as it was all the same.
+      const hasty = '/usr/local/bin/systemctl';
+      await unlucky.run('tee', [hasty], { input: interruptingSystemctl }, signal);
+      await unlucky.paste(`chmod 755 ${hasty}`, signal);
       const refused = await failureOf(
         install(unlucky, {
           token: wrong,
@@ -206,6 +235,7 @@ describeWithMachines('installing', () => {
       expect(refused).toContain('did not join within 3 seconds');
       expect(refused).toContain('fairlead token create');
       expect(refused).not.toContain(wrong);
+      await unlucky.paste(`rm ${hasty}`, signal);
       expect(await unlucky.files(signal)).toEqual(before);
 
       // What is downloaded is something else.
@@ -253,8 +283,8 @@ describeWithMachines('installing', () => {
     const args = [...address(), '--form', 'bundle', '--tag', 'bundled'];
     const input = readFileSync(packages.join('install.sh'), 'utf8');
     const env = { FAIRLEAD_TOKEN: await fleet.joinToken() };
-    const posix = ['--posix', '-s', '--', ...args];
-    expect(await noded.run('bash', posix, { input, env }, signal)).toContain('the agent runs');
+    const posix = ['-c', 'umask 077 && exec bash --posix -s -- "$@"', 'sh', ...args];
+    expect(await noded.run('sh', posix, { input, env }, signal)).toContain('the agent runs');
     const { id, tags } = await readyNode('noded');
     expect(tags).toContain('bundled');
     expect(await service(noded, 'ExecStart')).toContain('/usr/local/bin/node');
@@ -267,6 +297,18 @@ describeWithMachines('installing', () => {
     await install(noded, { args: ['--from', fleet.httpUrl] });
     expect(await service(noded, 'MainPID')).not.toBe(pid);
     expect((await readyNode('noded')).id).toBe(id);
+
+    // Another form takes its place.
+    await install(noded, { args: ['--from', fleet.httpUrl, '--form', 'deb'] });
+    expect((await readyNode('noded')).id).toBe(id);
+    expect(await service(noded, 'FragmentPath')).toBe('/lib/systemd/system/fairlead-agent.service');
+    expect(await noded.paste('ls -d /usr/local/libexec/* || true', signal)).toBe('');
+
+    // To join anew has to be said: here as another node, because the name is taken.
+    const anew = ['--rejoin', '--name', 'noded-2'];
+    const token = await fleet.joinToken();
+    await install(noded, { token, args: [...address(), ...anew] });
+    expect((await readyNode('noded-2')).id).not.toBe(id);
     await install(noded, { args: ['--uninstall', '--purge'] });
     expect(await noded.files(signal)).toEqual(before);
   });
@@ -306,8 +348,12 @@ describeWithMachines('installing', () => {
     expect(said).toContain('/usr/local/libexec/fairlead/run-agent');
     await tiny.paste('/usr/local/libexec/fairlead/run-agent > /run/agent.log 2>&1 &', signal);
     await readyNode('tiny');
-    await tiny.paste('kill $(pidof fairlead-agent)', signal);
-    await install(tiny, { args: ['--uninstall', '--purge'] });
+    const secret = /FAIRLEAD_TOKEN=(\S+)/.exec(line)?.[1] ?? 'no token';
+    expect(await tiny.paste(`grep -rlF '${secret}' /etc /var /usr/local || true`, signal)).toBe('');
+    expect(await install(tiny, { args: ['--uninstall', '--purge'] })).toContain(
+      'removed the agent',
+    );
+    expect(await tiny.paste('pidof fairlead-agent || true', signal)).toBe('');
     expect(
       await tiny
         .paste('find /usr/local /etc/fairlead /var/lib/fairlead 2> /dev/null', signal)
@@ -368,6 +414,7 @@ describeWithMachines('installing', () => {
       ]);
     };
     await eventually(ready, { timeoutMs: 30_000 }, signal);
+    expect(await cli('node', 'invite')).toContain('/install.sh');
     // Another container with the same volume is the same node; and so is the coordinator after a restart.
     await docker('rm', '--force', 'agent');
     await docker('restart', 'coordinator');
@@ -524,11 +571,46 @@ describeWithMachines('installing', () => {
       signal,
     );
     expect(await life()).toBe(lived);
+
+    // A package that is installed in vain is taken back, and what was chosen before it still is.
+    const packaged = () =>
+      upgraded.paste("dpkg-query -W -f '${Version} ${db:Status-Status}' fairlead-agent", signal);
+    const earlier = await packaged();
+    const script = readFileSync(newer.join('install.sh'), 'utf8');
+    const byHand = (...args: readonly string[]) =>
+      upgraded.run('sh', ['-s', '--', ...args], { input: script }, signal);
+    const nobody = ['--coordinator', '127.0.0.1:1', '--wait', '2'];
+    expect(await failureOf(byHand('--from', fleet.httpUrl, ...nobody))).toContain('had no session');
+    expect(await packaged()).toBe(earlier);
+    await eventually(
+      async () => {
+        const running = await upgraded.paste(
+          'readlink /proc/$(pidof -s fairlead-agent)/exe',
+          signal,
+        );
+        expect(running).toContain('/versions/9.9.9_');
+      },
+      { timeoutMs: 20_000 },
+      signal,
+    );
+    await readyNode('upgraded');
+
+    // One that is installed by hand is what runs.
+    await byHand('--from', fleet.httpUrl);
+    expect(await packaged()).toContain('9.9.9');
+    expect(await upgraded.paste(`ls ${versions}`, signal)).toBe('installed\n');
+    expect(await life()).toBe(lived);
     await install(upgraded, { args: ['--uninstall', '--purge'] });
     expect(await upgraded.files(signal)).toEqual(before);
     expect(await life()).toBe(lived);
   });
 });
+
+/** Interrupts the script that runs it where that only changes back. */
+const interruptingSystemctl = `#!/bin/sh
+case "$*" in *disable*) kill -INT $PPID ;; esac
+exec /usr/bin/systemctl "$@"
+`;
 
 /** A server that is not the coordinator; it answers every name. */
 async function serve(
