@@ -173,14 +173,15 @@ async function untilEmpty(lab: Lab, fleet: Fleet, signal: AbortSignal): Promise<
   }
   for (const { dockerSocket } of lab.hosts) {
     const docker = new Docker({ socketPath: dockerSocket });
-    await eventually(async () => {
+    const empty = async () => {
       const left = await docker.listContainers({ all: true });
       const byHand = left.filter(({ Names: names }) => names.some((name) => /by-hand/.test(name)));
       await Promise.all(
         byHand.map(({ Id: id }) => docker.getContainer(id).remove({ force: true })),
       );
       if (left.length > 0) throw new Error(`${left.length} containers are left`);
-    });
+    };
+    await eventually(empty, { timeoutMs: roundTimeoutMs }, signal);
   }
 }
 
