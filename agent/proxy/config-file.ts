@@ -45,7 +45,9 @@ export function renderConfig(input: ConfigInput, settings: ConfigSettings): stri
         timeouts,
       }),
     ),
-    ...(settings.statsPort === 0 ? [] : [statsSection(settings.statsPort, settings.statsAuth)]),
+    ...(settings.statsPort === 0 || settings.statsAuth === undefined
+      ? []
+      : [statsSection(settings.statsPort, settings.statsAuth)]),
     ...(settings.metricsPort === 0 ? [] : [metricsSection(settings)]),
   ].join('\n');
 }
@@ -114,14 +116,14 @@ defaults ${ownPrefix}tcp
   load-server-state-from-file global
 `;
 
-/** Nothing can be changed by the page. It has no password that everybody knows, so it is local at first. */
-function statsSection(port: number, auth: string | undefined): string {
+/** Nothing can be changed by the page. */
+function statsSection(port: number, auth: string): string {
   return section(`frontend ${ownPrefix}stats from ${ownPrefix}http`, [
-    `bind ${auth === undefined ? '127.0.0.1' : ''}:${port}`,
+    `bind :${port}`,
     'stats enable',
     'stats uri /',
     'stats refresh 10s',
-    ...(auth === undefined ? [] : [`stats auth '${auth}'`]),
+    `stats auth '${auth}'`,
   ]);
 }
 

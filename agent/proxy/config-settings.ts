@@ -18,7 +18,7 @@ export interface ConfigSettings {
   readonly mapPath: (name: string) => string;
   /** Port of the statistics page; 0: none. */
   readonly statsPort: number;
-  /** `USER:PASSWORD` of the statistics page; without it only this host can open the page. */
+  /** `USER:PASSWORD` of the statistics page; without it there is none. */
   readonly statsAuth: string | undefined;
   /** Port at which HAProxy gives its metrics to Prometheus; 0: none. */
   readonly metricsPort: number;

@@ -70,9 +70,14 @@ const schema = z.object({
   stateDir: z._default(z.string(), '/var/lib/fairlead/proxy'),
   haproxy: z._default(z.string(), 'haproxy'),
   maxConnections: z._default(wholeNumber(1, 1_000_000), 4_096),
-  statsPort: z._default(wholeNumber(0, 65_535), 1_936),
+  statsPort: z.optional(wholeNumber(0, 65_535)),
   statsAuth: z.optional(
-    z.string().check(z.regex(/^[^\s:']+:[^\s']+$/, "must be USER:PASSWORD, without spaces and '")),
+    z
+      .string()
+      .check(
+        z.regex(/^[^\s:']+:[^\s']+$/, "must be USER:PASSWORD, without spaces and '"),
+        z.refine(isSecret, 'must have a password that is not its user'),
+      ),
   ),
   metricsPort: z._default(wholeNumber(0, 65_535), 0),
   metricsAddress: z._default(
@@ -99,12 +104,9 @@ export interface ProxyAgentConfig {
   /** Name or path of HAProxy's program. */
   readonly haproxy: string;
   readonly maxConnections: number;
-  /** Port of HAProxy's statistics page; 0: none. */
+  /** Port of HAProxy's statistics page; 0: none, as without a password. */
   readonly statsPort: number;
-  /**
-   * `USER:PASSWORD` of the page. There is no password that everybody knows: without this the page is
-   * open on the loopback address alone, that is, inside the load balancer's container or host.
-   */
+  /** `USER:PASSWORD` of the page; there is no password that everybody knows, and no page without one. */
   readonly statsAuth: string | undefined;
   /** Port at which HAProxy gives its metrics to Prometheus; 0: none. */
   readonly metricsPort: number;
@@ -129,11 +131,23 @@ export function readProxyAgentConfig(
   flags: Readonly<Record<string, unknown>>,
   env: NodeJS.ProcessEnv,
 ): ProxyAgentConfig {
-  const { proxyId, statsAuth, accessLog, ...values } = readConfig(schema, {
+  const { proxyId, statsAuth, statsPort, accessLog, ...values } = readConfig(schema, {
     flags: { ...flags, token: flags['token'] ?? tokenIn(flags['tokenFile']) },
     env: withDefaults(env),
   });
-  return { ...values, proxyId, statsAuth, accessLog: accessLog === 'on' };
+  if (statsAuth === undefined && (statsPort ?? 0) !== 0) {
+    throw new DomainError('invalid', 'the statistics page needs --stats-auth USER:PASSWORD', {
+      reason: 'CONFIGURATION_INVALID',
+    });
+  }
+  const page = { statsAuth, statsPort: statsAuth === undefined ? 0 : (statsPort ?? 1_936) };
+  return { ...values, ...page, proxyId, accessLog: accessLog === 'on' };
+}
+
+/** `stats:stats` was the password of many. */
+function isSecret(auth: string): boolean {
+  const [user, ...password] = auth.split(':');
+  return user !== password.join(':');
 }
 
 function withDefaults(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

@@ -137,6 +137,16 @@ export class HaproxyProcess {
     });
   }
 
+  /** Whether HAProxy was built with its exporter for Prometheus; one that cannot be asked is taken to be. */
+  async hasExporter(): Promise<boolean> {
+    const { binary, commandTimeoutMs: timeout } = this.#options;
+    return await new Promise((resolve) => {
+      execFile(binary, ['-vv'], { env: environment, timeout }, (error, stdout) => {
+        resolve(error !== null || stdout.includes('prometheus-exporter'));
+      });
+    });
+  }
+
   /**
    * Makes the master load the configuration on disk, and connects to the new worker when that serves and
    * the old one has let go of the ports. Throws if HAProxy refuses: the old worker goes on then.

@@ -97,10 +97,11 @@ async function build(
 ): Promise<Parts> {
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
   const haproxy = haproxyOf(config, { clock, log, capabilitiesOf }, paths);
-  const settings = { ...config, ipv6: await hasIpv6(), pausePort: pauses.port };
+  const outbox = new Outbox(clock);
+  const metricsPort = await usableMetricsPort(config, haproxy, outbox);
+  const settings = { ...config, metricsPort, ipv6: await hasIpv6(), pausePort: pauses.port };
   const configStore = new ConfigStore(paths, settings, haproxy);
   const listFile = new ListFile(paths.list, log);
-  const outbox = new Outbox(clock);
   const certificates = await openCertificates(paths, { configStore, haproxy, outbox, clock, log });
   const driver = new HaproxyDriver({
     clock,
@@ -145,6 +146,18 @@ async function build(
     config,
   );
   return { haproxy, configStore, listFile, outbox, driver, certificates, enrolment, session };
+}
+
+/** A HAProxy without the exporter would refuse the whole file that asks for it. */
+async function usableMetricsPort(
+  { metricsPort }: ProxyAgentConfig,
+  haproxy: HaproxyProcess,
+  outbox: Outbox,
+): Promise<number> {
+  if (metricsPort === 0 || (await haproxy.hasExporter())) return metricsPort;
+  const words = 'this HAProxy is built without its exporter for Prometheus (USE_PROMEX)';
+  outbox.setProblem('metrics', `no metrics at port ${metricsPort}: ${words}`);
+  return 0;
 }
 
 function haproxyOf(

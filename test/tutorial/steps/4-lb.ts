@@ -4,6 +4,9 @@ import { open } from '../browser.ts';
 import { must } from '../report.ts';
 import { named, type Tour } from '../tour.ts';
 
+/** Who may see the statistics page. */
+export const statsAuth = 'joe:to-the-page';
+
 /** Step 4: the load balancer is a service like any other. */
 export async function deployLb(tour: Tour): Promise<void> {
   const { report, shell, signal, narrator } = tour;
@@ -13,7 +16,8 @@ export async function deployLb(tour: Tour): Promise<void> {
     'runs on any node with port 80; nobody else gets that port',
     async () => {
       const run = ['service', 'run', '--name', 'lb', '--role', 'proxy', '--publish', '80:80'];
-      await shell.run([...run, '--link', 'web', proxyImage], signal);
+      const page = ['--env', `FAIRLEAD_PROXY_STATS_AUTH=${statsAuth}`];
+      await shell.run([...run, ...page, '--link', 'web', proxyImage], signal);
       const { state, message } = await tour.service('lb');
       must(state === ServiceState.RUNNING, `lb is in state ${state}: ${message}`);
       const lb = named(await tour.containers('lb'), 'lb-1');

@@ -2,6 +2,7 @@ import { EndpointKind } from '../../../client/index.ts';
 import { open, reload } from '../browser.ts';
 import { must } from '../report.ts';
 import { named, type Tour } from '../tour.ts';
+import { statsAuth } from './4-lb.ts';
 
 const rounds = 5;
 
@@ -35,7 +36,7 @@ export async function testLb(tour: Tour): Promise<void> {
   });
   await report.check('5.T5', 'the statistics page is there', async () => {
     const lb = named(await tour.containers('lb'), 'lb-1');
-    const page = await tour.exec(lb, ['wget', '-qO-', 'http://127.0.0.1:1936/']);
+    const page = await tour.exec(lb, ['wget', '-qO-', `http://${statsAuth}@127.0.0.1:1936/`]);
     must(page.includes('HAProxy'), page.slice(0, 200));
     const [proxy] = await tour.proxies('lb');
     const servers = proxy?.servers.length ?? 0;

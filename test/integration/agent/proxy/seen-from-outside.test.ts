@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,6 +45,31 @@ test('gives metrics of routes and servers, by names that hold the container, at 
   expect(body).toContain('haproxy_frontend_http_requests_total{proxy="http"} 3');
   expect((await get(metricsPort, '/')).status).toBe(404);
   expect(directory.read('haproxy.cfg')).toContain(`bind 127.0.0.1:${metricsPort}`);
+});
+
+test('serves without metrics, and says so, where HAProxy was built without them', async () => {
+  const [port, metricsPort] = [await freePort(), await freePort()];
+  await using backend = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  const plain = join(directory.path, 'haproxy-without-exporter');
+  const lines = [
+    '#!/bin/sh',
+    'case "$*" in -vv) haproxy -vv | grep -v prometheus ;; *) exec haproxy "$@" ;; esac',
+  ];
+  writeFileSync(plain, `${lines.join('\n')}\n`, { mode: 0o700 });
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, { targets: [aTarget({ id: 'web-1.a.80', port: backend.port })] }),
+  );
+  const config = proxyConfig({
+    ...{ coordinator: coordinator.address, stateDir: directory.path, metricsPort, haproxy: plain },
+  });
+  await using _agent = new RunningProxyAgent(config);
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(1);
+    expect(coordinator.status?.message).toContain(`no metrics at port ${metricsPort}`);
+  });
+  expect((await get(port)).status).toBe(200);
+  expect(directory.read('haproxy.cfg')).not.toContain('prometheus');
 });
 
 test('writes a line of JSON for every request, whatever its client says, and goes on without the agent', async () => {

@@ -131,19 +131,13 @@ test('gives metrics at one address, and only where it was told to', () => {
   ]);
 });
 
-test('opens the statistics page to others only behind a password', () => {
+test('has the statistics page only behind a password', () => {
   expect(render()).not.toContain('stats enable');
-  const local = section(
-    render(aList(), { statsPort: 1936 }),
-    'frontend fairlead-stats from fairlead-http',
-  );
-  expect(local).toContain('bind 127.0.0.1:1936');
-  expect(local.some((line) => line.startsWith('stats auth'))).toBe(false);
-  expect(local.some((line) => line.startsWith('stats admin'))).toBe(false);
-
+  expect(render(aList(), { statsPort: 1936 })).not.toContain('stats enable');
   const open = section(
     render(aList(), { statsPort: 1936, statsAuth: 'joe:secret' }),
     'frontend fairlead-stats from fairlead-http',
   );
   expect(open).toEqual(expect.arrayContaining(['bind :1936', "stats auth 'joe:secret'"]));
+  expect(open.some((line) => line.startsWith('stats admin'))).toBe(false);
 });

@@ -55,6 +55,18 @@ test('falls back to the name of the service where its id is not known', () => {
   expect(readProxyAgentConfig({}, env).service).toBe('lb');
 });
 
+test('has no statistics page unless it is asked for with a password', () => {
+  const page = (flags: Record<string, string>) => {
+    const { statsPort, statsAuth } = readProxyAgentConfig({ ...given, ...flags }, {});
+    return [statsPort, statsAuth];
+  };
+  expect(page({})).toEqual([0, undefined]);
+  expect(page({ statsAuth: 'joe:secret' })).toEqual([1_936, 'joe:secret']);
+  expect(page({ statsAuth: 'joe:secret', statsPort: '8404' })).toEqual([8_404, 'joe:secret']);
+  expect(() => page({ statsPort: '1936' })).toThrow('needs --stats-auth USER:PASSWORD');
+  expect(() => page({ statsAuth: 'stats:stats' })).toThrow('a password that is not its user');
+});
+
 test('lists all mistakes at once', () => {
   const read = () =>
     readProxyAgentConfig(
