@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Route, RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
 import { maxNameLength } from '../../shared/ids.ts';
+import type { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 import { namedRoute } from './route-values.ts';
 
 /** Flags that stand for what settings of dockercloud/haproxy say, and what became of each. */
@@ -10,6 +11,7 @@ export interface ImportedSettings {
     readonly balance?: string;
     readonly sticky?: string;
     readonly compress?: boolean;
+    readonly readiness?: NonNullable<Readiness['check']>;
     readonly proxyProtocol?: readonly number[];
     readonly env?: readonly (readonly [string, string])[];
   };
@@ -38,7 +40,6 @@ const advice: Readonly<Record<string, string>> = {
   EXTRA_DEFAULT_SETTINGS: 'lines of HAProxy are not taken',
   OPTION: 'options of HAProxy are not taken; requests are repeated where that is safe',
   HEALTH_CHECK: 'containers are checked by their readiness, and by HAProxy; see --readiness',
-  HTTP_CHECK: 'give the path to --readiness http:/path',
   FAILOVER: 'give the service that this one stands in for --backup and the name of this one',
   DEFAULT_SSL_CERT: 'give the certificate to the coordinator',
   SSL_CERT: 'give the certificate to the coordinator',
@@ -82,6 +83,7 @@ export function importDockercloud(
   const flags = {
     ...(routes.length === 0 ? {} : { route: [routes] }),
     ...balancing(given),
+    ...readinessOf(given),
     ...proxySettings(given),
   };
   for (const name of settings.keys()) {
@@ -214,19 +216,45 @@ function stickyOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
   return {};
 }
 
+/** What was asked by the proxy is asked by the node agent, before a container gets requests and after. */
+function readinessOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
+  const text = settings.get('HTTP_CHECK');
+  if (text === undefined || text === '') return {};
+  const host = /\\r\\nHost:(?:\\ |\s)*([A-Za-z0-9.:-]+)$/i.exec(text)?.[1] ?? '';
+  const line = text.replace(/\\r\\n.*$/, '').trim();
+  const match = /^(?:(GET|HEAD|POST|PUT|OPTIONS) +)?(\/[^\s\\]*)(?: +HTTP\/[0-9.]+)?$/.exec(line);
+  if (match === null || (host === '' && text !== line)) {
+    left('HTTP_CHECK', 'it is not METHOD /path; see --readiness');
+    return {};
+  }
+  // Of HAProxy without a method it was this one.
+  const [, method = 'OPTIONS', path = ''] = match;
+  taken('HTTP_CHECK', `--readiness http:${path}, by ${method}`);
+  const details = { method, host, headers: {}, statuses: [] };
+  return { readiness: { $case: 'http', value: { path, port: 0, ...details } } };
+}
+
 const variables = new Map([
   ['MAXCONN', 'FAIRLEAD_PROXY_MAX_CONNECTIONS'],
   ['STATS_AUTH', 'FAIRLEAD_PROXY_STATS_AUTH'],
   ['STATS_PORT', 'FAIRLEAD_PROXY_STATS_PORT'],
 ]);
 
+/** Why there can be no statistics page. */
+function withoutPage(auth = ''): string | undefined {
+  const [user, ...password] = auth.split(':');
+  if (auth === '') return 'there is no statistics page without a password, STATS_AUTH';
+  return user === password.join(':') ? 'everybody knows this password' : undefined;
+}
+
 /** Settings of the proxy itself. */
 function proxySettings({ settings, taken, left }: Given): ImportedSettings['flags'] {
   const env = [...variables].flatMap(([name, variable]): [string, string][] => {
     const value = settings.get(name);
     if (value === undefined || value === '') return [];
-    if (name === 'STATS_AUTH' && value === 'stats:stats') {
-      left(name, 'everybody knows this password');
+    const why = name.startsWith('STATS_') ? withoutPage(settings.get('STATS_AUTH')) : undefined;
+    if (why !== undefined) {
+      left(name, why);
       return [];
     }
     taken(name, variable);

@@ -70,6 +70,8 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
     ['EXTRA_SETTINGS', 'timeout server 1h'],
     ['MAXCONN', '100'],
     ['STATS_AUTH', 'stats:stats'],
+    ['STATS_PORT', '8404'],
+    ['HTTP_CHECK', 'HEAD /ping HTTP/1.1\\r\\nHost:\\ a.test'],
     ['EXTRA_BIND_SETTINGS', '80:accept-proxy, 443:name x'],
     ['COLOUR', 'green'],
   ]);
@@ -88,9 +90,34 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
     ],
     ...{ balance: 'least-connections', sticky: 'SRV', compress: true, proxyProtocol: [80] },
     env: [['FAIRLEAD_PROXY_MAX_CONNECTIONS', '100']],
+    readiness: {
+      $case: 'http',
+      value: { path: '/ping', port: 0, method: 'HEAD', host: 'a.test', headers: {}, statuses: [] },
+    },
   });
   const about = (name: string) => report.filter((line) => line.startsWith(`${name}: `));
   expect(about('VIRTUAL_HOST')).toHaveLength(5);
-  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(6);
+  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(7);
   expect(report.some((line) => line.includes('COLOUR'))).toBe(false);
+});
+
+test.each([
+  ['/', 'OPTIONS', '/', ''],
+  ['GET /a?b=1', 'GET', '/a?b=1', ''],
+  ['OPTIONS * HTTP/1.1', undefined, '', ''],
+  ['GET / HTTP/1.1\\r\\nX-A:\\ b', undefined, '', ''],
+])('reads the check %s', (text, method, path, host) => {
+  const { flags, report } = importDockercloud([['HTTP_CHECK', text]]);
+  const value = { method, path, host, port: 0, headers: {}, statuses: [] };
+  expect(flags.readiness).toEqual(method === undefined ? undefined : { $case: 'http', value });
+  expect(report).toHaveLength(1);
+});
+
+test('takes the statistics page over with its password', () => {
+  const page: [string, string][] = [
+    ['STATS_PORT', '8404'],
+    ['STATS_AUTH', 'joe:secret'],
+  ];
+  expect(importDockercloud(page).flags.env).toHaveLength(2);
+  expect(importDockercloud(page.slice(0, 1)).flags.env).toBeUndefined();
 });
