@@ -20,7 +20,7 @@ import { InstallFiles } from './install-files.ts';
 import { watchExits, type ProcessExit } from './docker/exit-events.ts';
 import { Images } from './images.ts';
 import { join, renew } from './join.ts';
-import { Limiter } from './limiter.ts';
+import { Limiter } from '../../shared/limiter.ts';
 import type { NodeDescription } from './model.ts';
 import { probeWith, type CommandProbe } from './probe.ts';
 import { Reporter } from './reporter.ts';

@@ -3,7 +3,7 @@ import type { Work } from './advance.ts';
 import { createOptionsOf, engineNameOf, type NodePlacement } from './docker/container-options.ts';
 import { EngineRefusedError, type ContainerEngine, type EngineContainer } from './docker/engine.ts';
 import type { Images } from './images.ts';
-import type { Limiter } from './limiter.ts';
+import type { Limiter } from '../../shared/limiter.ts';
 import type { ContainerDefinition } from './model.ts';
 
 export interface ContainerWorkDeps {

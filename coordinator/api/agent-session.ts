@@ -7,6 +7,7 @@ import type {
   NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import type { ContainerId } from '../../shared/ids.ts';
+import { Limiter } from '../../shared/limiter.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { pingVerb } from '../../shared/rpc/lease.ts';
@@ -55,24 +56,28 @@ export interface AgentApiDeps {
   readonly log: Logger;
 }
 
+/** Complete sets that are on their way at a time. */
+const setsAtOnce = 2;
+
 type Context = CallContext & PrincipalContext;
 
 /** Answers node agents. */
 export function agentService(deps: AgentApiDeps): AgentServiceImplementation<PrincipalContext> {
+  const turns = new Limiter(setsAtOnce);
   return {
     join: (request, context) => join(deps, request, context),
     renewCertificate: (request, context) => renewNode(deps, request, context),
-    nodeSession: (requests, context) => nodeSession(deps, requests, context),
+    nodeSession: (requests, context) => nodeSession({ ...deps, turns }, requests, context),
     nodeStream: (requests, context) => nodeStream(deps, requests, context),
   };
 }
 
 async function* nodeSession(
-  deps: AgentApiDeps,
+  deps: AgentApiDeps & { readonly turns: Limiter },
   requests: AsyncIterable<NodeSessionRequest>,
   { principal: caller, peer, signal }: Context,
 ): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, dispatcher, upgrades, leases, clock } = deps;
+  const { authenticator, dispatcher, upgrades, leases, turns, clock } = deps;
   const principal = requireNode(caller);
   const iterator = requests[Symbol.asyncIterator]();
   const first = await firstRequest(iterator, { clock, leaseMs }, signal);
@@ -96,7 +101,7 @@ async function* nodeSession(
     yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
       {
         requests: iterator,
-        ...{ wakeup, leases, leaseMs, peer, clock },
+        ...{ wakeup, leases, leaseMs, peer, clock, turns },
         heartbeatMs: pace,
         onHeard: (atMs) => {
           dispatcher.heard(link, atMs);

@@ -35,7 +35,8 @@ function lettingGo<Message extends SessionMessage>({ encode, decode }: Codec<Mes
     encode: (message: Message) => {
       const bytes = written(() => encode(message, writer).finish());
       letGo(message);
-      return { finish: () => bytes };
+      // The memory itself is taken as it is, where a view of it would be copied.
+      return { finish: () => bytes.buffer as ArrayBuffer & Uint8Array };
     },
     decode,
   };

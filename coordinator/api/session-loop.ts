@@ -1,6 +1,7 @@
 import { onAbort, type ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
+import type { Limiter } from '../../shared/limiter.ts';
 import type { Wakeup } from '../../shared/wakeup.ts';
 import type { Lease, Leases } from './leases.ts';
 import { letGo, type SessionMessage } from './session-codec.ts';
@@ -18,6 +19,8 @@ export interface SessionLoop<Request extends SessionMessage, Response> {
   /** How often to say something; 0: never for its own sake. */
   readonly heartbeatMs: number;
   readonly clock: Clock;
+  /** Lets so many sessions say their first and largest thing at a time; they listen meanwhile. */
+  readonly turns?: Limiter | undefined;
   /** The next thing to say; null: nothing. */
   readonly next: () => Response | null;
   readonly heartbeat: () => Response;
@@ -47,6 +50,7 @@ export async function* sessionLoop<Request extends SessionMessage, Response>(
     },
   });
   void receiveAll(loop, lease, signal).then(end, end);
+  if (loop.turns !== undefined) yield* firstInTurn(loop, loop.turns, signal);
   while (!signal.aborted) {
     const message = loop.next();
     if (message !== null) {
@@ -57,6 +61,31 @@ export async function* sessionLoop<Request extends SessionMessage, Response>(
     if (!woken && !signal.aborted) yield loop.heartbeat();
   }
   if (failure !== undefined) throw failure as Error;
+}
+
+/** One that takes long to hear it holds up the others for a moment only. */
+const turnMs = 50;
+
+/**
+ * Says the first thing when it is this session's turn. A crowd that comes back at once would have all of them in
+ * memory together, and what that takes is never all given back.
+ */
+async function* firstInTurn<Request extends SessionMessage, Response>(
+  { next, clock }: SessionLoop<Request, Response>,
+  turns: Limiter,
+  signal: AbortSignal,
+): AsyncGenerator<Response> {
+  const turn = await turns.acquire(signal).catch(() => null);
+  if (turn === null) return;
+  using _limit = clock.after(turnMs, () => {
+    turn[Symbol.dispose]();
+  });
+  try {
+    const message = next();
+    if (message !== null) yield message;
+  } finally {
+    turn[Symbol.dispose]();
+  }
 }
 
 /** False: it is time for a heartbeat. */

@@ -67,13 +67,16 @@ interface Result {
 
 async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   const results: Result[] = [];
+  say(`${firstAgents} agents, which the others are compared with`);
+  const baseKib = await measureFirst(signal);
   for (const agents of sizes) {
     await using directory = new TemporaryDirectory();
     say(`${agents} agents: the floor`);
     const floor = await measureFloor(agents, directory, signal);
     say(`${agents} agents: Fairlead`);
-    const fairlead = await measureFairlead(agents, directory, say, signal);
-    results.push({ agents, floor, fairlead });
+    const { kib, ...fairlead } = await runFleet(agents, directory.join('all'), signal);
+    const kibPerAgent = (kib - baseKib) / (agents - firstAgents);
+    results.push({ agents, floor, fairlead: { ...fairlead, kibPerAgent } });
   }
   return evaluate(results);
 }
@@ -108,16 +111,9 @@ async function measureFloor(
   };
 }
 
-async function measureFairlead(
-  agents: number,
-  directory: TemporaryDirectory,
-  say: Say,
-  signal: AbortSignal,
-): Promise<Result['fairlead']> {
-  const base = await runFleet(firstAgents, directory.join('first'), signal);
-  say(`${agents} agents: ${agents * containersEach} containers`);
-  const { kib, ...rest } = await runFleet(agents, directory.join('all'), signal);
-  return { ...rest, kibPerAgent: (kib - base.kib) / (agents - firstAgents) };
+async function measureFirst(signal: AbortSignal): Promise<number> {
+  await using directory = new TemporaryDirectory();
+  return (await runFleet(firstAgents, directory.join('first'), signal)).kib;
 }
 
 /** A coordinator with so many agents, from their joining to their return. */

@@ -3,19 +3,19 @@
  * comes next for a service of 1,000, and what it takes to load all of them at start, and to hold them.
  */
 import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Service } from '../../coordinator/model.ts';
-import { systemClock } from '../../shared/clock.ts';
-import { aContainer, aRollout } from '../support/builders.ts';
+import { build } from 'esbuild';
 import { TemporaryDirectory } from '../support/temporary-directory.ts';
-import { containerCount, fill, openCore, perService, type Core } from './plan/big-fleet.ts';
+import { containerCount, fill, openCore, perService } from './plan/big-fleet.ts';
 import { atMost, runBenchmark, type Findings, type Say } from './support/benchmark.ts';
 import { summarize } from './support/statistics.ts';
 import { renderTable } from './support/table.ts';
 
-const runs = 50;
 const loads = 3;
+
+const sqlite = createRequire(import.meta.url).resolve('better-sqlite3');
 
 /** How long each of many calls took, in milliseconds. */
 type Times = readonly number[];
@@ -30,14 +30,13 @@ interface Load {
 async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   await using directory = new TemporaryDirectory();
   const path = (name: string) => directory.join(`${name}.db`);
-  say(`making ${containerCount} containers`);
-  const times: Record<string, Times> = {};
-  {
-    using core = openCore(path('full'));
-    fill(core);
-    say('deciding');
-    Object.assign(times, decisions(core), plans(core));
-  }
+  const run = async (script: 'decide' | 'load', database: string): Promise<unknown> => {
+    const args = ['--expose-gc', await builtFile(script, directory.path), path(database)];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { signal });
+    return JSON.parse(stdout);
+  };
+  say(`making ${containerCount} containers, and deciding`);
+  const times = (await run('decide', 'full')) as Record<string, Times>;
   {
     using core = openCore(path('empty'));
     fill(core, 0);
@@ -45,73 +44,23 @@ async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   const taken: Load[] = [];
   for (let n = 1; n <= loads; n++) {
     say(`loading, ${n} of ${loads}`);
-    taken.push(await load(path('full'), signal));
+    taken.push((await run('load', 'full')) as Load);
   }
-  const empty = await load(path('empty'), signal);
+  const empty = (await run('load', 'empty')) as Load;
   return evaluate(times, taken, empty);
 }
 
-/** Each is made after something changed, as in a fleet that works. */
-function decisions({ store, placement }: Core): Record<string, Times> {
-  const service = [...store.services.values()][0]!;
-  const spread: Service = { ...service, spec: { ...service.spec, strategy: 'high-availability' } };
-  const pending = aContainer({ serviceId: service.id, nodeId: null, definition: null });
-  const containers = [...store.containers.values()];
-  const change = (turn: number) => {
-    const container = containers[turn]!;
-    store.transact((tx) => {
-      tx.containers.put({ ...container, outdated: !container.outdated });
-    });
-  };
-  return {
-    'decision, emptiest node': timed((turn) => {
-      placement.decide(service, [pending]);
-      return () => {
-        change(turn);
-      };
-    }),
-    'decision, high availability': timed(() => void placement.decide(spread, [pending])),
-    'decision, nowhere': timed(() => {
-      const spec = { ...service.spec, tags: ['nowhere'] };
-      placement.decide({ ...service, spec }, [pending]);
-    }),
-  };
-}
-
-function plans({ store, orchestrator }: Core): Record<string, Times> {
-  const service = [...store.services.values()][1]!;
-  const like = (change: Partial<Service['spec']>, more: Partial<Service> = {}): Service => ({
-    ...{ ...service, ...more },
-    spec: { ...service.spec, ...change },
+/** A script as one file: what compiles the sources on their way gives each function that it makes its name. */
+async function builtFile(script: string, directory: string): Promise<string> {
+  const outfile = join(directory, `${script}.cjs`);
+  await build({
+    ...{ entryPoints: [join(import.meta.dirname, 'plan', `${script}.ts`)], outfile },
+    ...{ bundle: true, platform: 'node', target: 'node20', format: 'cjs', logLevel: 'error' },
+    // By its full name: the file is not beside it.
+    alias: { 'better-sqlite3': sqlite },
+    external: [sqlite],
   });
-  const rollout = aRollout({ sinceMs: systemClock.now() });
-  const next = { revision: 2, base: { revision: 1, alike: [] }, rollout };
-  return {
-    'plan, as wanted': timed(() => void orchestrator.preview(service)),
-    'plan, 1,000 to 10': timed(() => void orchestrator.preview(like({ replicas: 10 }))),
-    'plan, 1,000 to 2,000': timed(() => void orchestrator.preview(like({ replicas: 2_000 }))),
-    'plan, another revision': timed(() => void orchestrator.preview(like({}, next))),
-  };
-}
-
-/** Calls `act` often; what it returns is done between, and not counted. */
-function timed(act: (turn: number) => unknown): Times {
-  const times: number[] = [];
-  for (let turn = 0; turn < runs + 10; turn++) {
-    const startedAt = systemClock.monotonic();
-    const between = act(turn);
-    times.push(systemClock.monotonic() - startedAt);
-    if (typeof between === 'function') (between as () => void)();
-  }
-  // The first calls warm up.
-  return times.slice(10);
-}
-
-async function load(path: string, signal: AbortSignal): Promise<Load> {
-  const script = join(import.meta.dirname, 'plan', 'load.ts');
-  const args = ['--import', 'tsx', '--expose-gc', script, path];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { signal });
-  return JSON.parse(stdout) as Load;
+  return outfile;
 }
 
 function evaluate(

@@ -3,7 +3,7 @@ import { ContainerWork } from '../../../../agent/node/container-work.ts';
 import { EngineRefusedError } from '../../../../agent/node/docker/engine.ts';
 import type { ProcessExit } from '../../../../agent/node/docker/exit-events.ts';
 import { Images } from '../../../../agent/node/images.ts';
-import { Limiter } from '../../../../agent/node/limiter.ts';
+import { Limiter } from '../../../../shared/limiter.ts';
 import type {
   Assignment,
   ContainerDefinition,

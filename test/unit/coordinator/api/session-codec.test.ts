@@ -19,7 +19,7 @@ test('what a session says to an agent is the same on the wire, and is held no lo
   };
   const expected = NodeSessionResponse.encode(NodeSessionResponse.fromPartial(message)).finish();
   const { encode } = agentDefinition.methods.nodeSession.responseType;
-  expect(encode(message).finish()).toEqual(expected);
+  expect(new Uint8Array(encode(message).finish())).toEqual(expected);
   expect(message.message).toBeUndefined();
 });
 
@@ -29,7 +29,7 @@ test('what a session says to a proxy is the same on the wire, and is held no lon
   };
   const expected = ProxySessionResponse.encode(ProxySessionResponse.fromPartial(message)).finish();
   const { encode } = proxyDefinition.methods.proxySession.responseType;
-  expect(encode(message).finish()).toEqual(expected);
+  expect(new Uint8Array(encode(message).finish())).toEqual(expected);
   expect(message.message).toBeUndefined();
 });
 
@@ -45,5 +45,7 @@ test('a message that cannot be written leaves nothing in the next', () => {
   expect(() => encode({ message: { $case: 'welcome', value: { ...welcome, trust } } })).toThrow();
   const next = () =>
     ({ message: { $case: 'welcome', value: { ...welcome, trust: undefined } } }) as const;
-  expect(encode(next()).finish()).toEqual(NodeSessionResponse.encode(next()).finish());
+  expect(new Uint8Array(encode(next()).finish())).toEqual(
+    NodeSessionResponse.encode(next()).finish(),
+  );
 });

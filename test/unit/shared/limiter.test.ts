@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Limiter } from '../../../../agent/node/limiter.ts';
+import { Limiter } from '../../../shared/limiter.ts';
 
 const never = new AbortController().signal;
 

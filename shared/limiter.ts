@@ -1,4 +1,4 @@
-import { onAbort } from '../../shared/abort.ts';
+import { onAbort } from './abort.ts';
 
 /** Lets at most so many work at the same time; the others wait in the order they came. */
 export class Limiter {
