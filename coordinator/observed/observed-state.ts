@@ -32,9 +32,9 @@ export class ObservedState {
   readonly #listeners = new Set<(observation: Observation) => void>();
   #unsaved = new Set<ContainerId>();
 
-  /** `known`: the picture that the last run left behind. */
-  constructor(known: ReadonlyMap<ContainerId, Observed>, { clock }: { readonly clock: Clock }) {
-    this.#containers = new Map(known);
+  /** `known`: the picture that the last run left behind; it is taken over, not copied. */
+  constructor(known: Map<ContainerId, Observed>, { clock }: { readonly clock: Clock }) {
+    this.#containers = known;
     this.#clock = clock;
   }
 

@@ -12,9 +12,22 @@ export class SharedParts {
 
   /** An equal container, with parts of others where they are equal. */
   share(container: Container): Container {
-    const { serviceId, nodeId } = container;
+    const { serviceId, nodeId, pinnedTo, definition } = container;
+    const sibling = this.#ofService.get(serviceId);
     const neighbour = nodeId === null ? undefined : this.#onNode.get(nodeId);
-    const shared = sharing(container, this.#ofService.get(serviceId), neighbour) as Container;
+    const node = neighbour?.nodeId ?? nodeId;
+    const shared: Container = {
+      ...container,
+      // Names that are the same text need not be two.
+      serviceId: sibling?.serviceId ?? serviceId,
+      nodeId: node,
+      pinnedTo: pinnedTo === node ? node : pinnedTo,
+      definition: sharing(
+        definition,
+        sibling?.definition,
+        neighbour?.definition,
+      ) as Container['definition'],
+    };
     this.#ofService.set(serviceId, shared);
     if (nodeId !== null) this.#onNode.set(nodeId, shared);
     return shared;

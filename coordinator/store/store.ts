@@ -244,13 +244,13 @@ export class Store implements Disposable {
 
   /** The write-behind copy of what agents reported. */
   loadObserved(): Map<ContainerId, Observed> {
-    const rows = this.#database.prepare('SELECT container_id, record FROM observed').all();
-    return new Map(
-      (rows as { container_id: ContainerId; record: string }[]).map((row) => [
-        row.container_id,
-        JSON.parse(row.record) as Observed,
-      ]),
-    );
+    const select = this.#database.prepare('SELECT container_id, record FROM observed').raw();
+    const observed = new Map<ContainerId, Observed>();
+    for (const row of select.iterate()) {
+      const [id, record] = row as [id: ContainerId, record: string];
+      observed.set(id, JSON.parse(record) as Observed);
+    }
+    return observed;
   }
 
   /** Writes what changed since the last call; null deletes. */
