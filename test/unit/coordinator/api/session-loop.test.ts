@@ -36,7 +36,7 @@ function sessions(clock: FakeClock, turns: Limiter) {
 /** What a promise has come to once all that is under way is done. */
 async function outcomeOf(promise: Promise<IteratorResult<string>>): Promise<string> {
   const pending = new Promise<string>((resolve) => setImmediate(resolve, 'pending'));
-  const outcome = promise.then(({ value, done }) => (done === true ? 'over' : String(value)));
+  const outcome = promise.then((result) => (result.done === true ? 'over' : result.value));
   return await Promise.race([outcome, pending]);
 }
 
