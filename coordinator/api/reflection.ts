@@ -1,5 +1,4 @@
 import type { CallContext } from 'nice-grpc-common';
-import { contractBytes } from './contract.ts';
 
 /** The same in both versions; requests and responses stay as they are encoded until somebody asks. */
 const method = {
@@ -44,9 +43,8 @@ export class Reflection {
 }
 
 async function load(services: readonly string[]) {
-  const { ServerReflection, ServerReflectionService } = await import('nice-grpc-server-reflection');
-  const service = ServerReflection(contractBytes(), [...services]);
-  return { service, codec: ServerReflectionService.serverReflectionInfo };
+  const { codec, reflectionOf } = await import('./reflection-answers.ts');
+  return { codec, service: reflectionOf(services) };
 }
 
 async function* decode<T>(
