@@ -13,12 +13,16 @@ import { dirname } from 'node:path';
 /** For a file's owner alone. */
 const ownerOnly = 0o600;
 
-/** Writes a file of mode 0600: all of it or nothing, whatever happens in between, and for good. */
-export async function writeDurably(path: string, text: string): Promise<void> {
+/**
+ * Writes a file of mode 0600: all of it or nothing, whatever happens in between, and for good. A long text
+ * may come in parts.
+ */
+export async function writeDurably(path: string, text: string | Iterable<string>): Promise<void> {
   const temporary = `${path}.new`;
   try {
     await using file = await open(temporary, 'w', ownerOnly);
-    await file.writeFile(text);
+    // Each goes on where the one before ended.
+    for (const part of typeof text === 'string' ? [text] : text) await file.writeFile(part);
     await file.chmod(ownerOnly);
     await file.sync();
     await rename(temporary, path);

@@ -15,21 +15,12 @@ export interface BackendContext {
   readonly timeouts: boolean;
 }
 
-/** A pool, with the servers that it has from the start. */
-export function backendSection(
-  backend: Backend,
-  targets: readonly Target[],
-  { filePath, timeouts }: BackendContext,
-): string {
+/** A pool; the servers that it has from the start come after it. */
+export function backendSection(backend: Backend, { filePath, timeouts }: BackendContext): string {
   const { name, protocol, balancing } = backend;
-  const servers = targets.map(
-    (target) =>
-      `server ${target.id} ${socketAddress(target.address, target.port)} ${parametersOf(target, backend)}`,
-  );
   if (protocol === 'tcp') {
     return section(`backend ${name} from ${ownPrefix}tcp`, [
       ...algorithmLines(balancing, protocol),
-      ...servers,
     ]);
   }
   return section(`backend ${name} from ${ownPrefix}http`, [
@@ -37,8 +28,23 @@ export function backendSection(
     ...(balancing === undefined ? [] : httpLines(balancing, backend, filePath)),
     'http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }',
     ...(timeouts ? timeoutLines : []),
-    ...servers,
   ]);
+}
+
+/** So many servers are one part of the text. */
+const serversAtOnce = 256;
+
+/** The servers that a pool has from the start, some at a time. */
+export function* serverLines(backend: Backend, targets: readonly Target[]): Generator<string> {
+  for (let from = 0; from < targets.length; from += serversAtOnce) {
+    const lines = targets
+      .slice(from, from + serversAtOnce)
+      .map(
+        (target) =>
+          `  server ${target.id} ${socketAddress(target.address, target.port)} ${parametersOf(target, backend)}\n`,
+      );
+    yield lines.join('');
+  }
 }
 
 /** Servers come and go at run time, which HAProxy allows with consistent hashes alone. */

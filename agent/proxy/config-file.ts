@@ -1,5 +1,5 @@
 import type { Frontend, FrontendRoute, Structure, Target } from './backend-list.ts';
-import { backendSection } from './backend-section.ts';
+import { backendSection, serverLines } from './backend-section.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { frontendSection } from './frontend-section.ts';
@@ -18,11 +18,11 @@ export interface ConfigInput extends Structure {
 
 /**
  * Renders the whole `haproxy.cfg`: also every live server, so that HAProxy comes up right after a crash
- * or a reload with nothing to replay.
+ * or a reload with nothing to replay. A long one comes in parts, to be gone through as often as is needed.
  *
  * Targets in drain are left out: a new worker has nothing of theirs in flight and gives them nothing.
  */
-export function renderConfig(input: ConfigInput, settings: ConfigSettings): string {
+export function renderConfig(input: ConfigInput, settings: ConfigSettings): Iterable<string> {
   const targets = new Map<string, Target[]>();
   for (const target of input.targets) {
     if (target.mode !== 'ready') continue;
@@ -30,26 +30,35 @@ export function renderConfig(input: ConfigInput, settings: ConfigSettings): stri
     if (members === undefined) targets.set(target.backend, [target]);
     else members.push(target);
   }
-  const timeouts = input.frontends.some(({ routes }) => routes.some(hasTimeouts));
-  return [
-    globalSection(input.description, settings),
+  return { [Symbol.iterator]: () => partsOf(input, targets, settings) };
+}
+
+function* partsOf(
+  { frontends, backends, description }: ConfigInput,
+  targets: ReadonlyMap<string, readonly Target[]>,
+  settings: ConfigSettings,
+): Generator<string> {
+  const timeouts = frontends.some(({ routes }) => routes.some(hasTimeouts));
+  yield [
+    globalSection(description, settings),
     defaultsSections,
-    ...(holdsRequests(input)
+    ...(holdsRequests({ frontends })
       ? [section(`resolvers ${resolversName}`, resolverLines(settings.pausePort))]
       : []),
-    ...input.frontends.map((frontend) => frontendSection(frontend, input.backends, settings)),
-    ...sectionsOfRoutes(input.frontends),
-    ...input.backends.map((backend) =>
-      backendSection(backend, targets.get(backend.name) ?? [], {
-        filePath: settings.mapPath,
-        timeouts,
-      }),
-    ),
+    ...frontends.map((frontend) => frontendSection(frontend, backends, settings)),
+    ...sectionsOfRoutes(frontends),
+  ].join('\n');
+  for (const backend of backends) {
+    yield `\n${backendSection(backend, { filePath: settings.mapPath, timeouts })}`;
+    yield* serverLines(backend, targets.get(backend.name) ?? []);
+  }
+  const own = [
     ...(settings.statsPort === 0 || settings.statsAuth === undefined
       ? []
       : [statsSection(settings.statsPort, settings.statsAuth)]),
     ...(settings.metricsPort === 0 ? [] : [metricsSection(settings)]),
-  ].join('\n');
+  ];
+  for (const each of own) yield `\n${each}`;
 }
 
 /** Routes are at more than one frontend: what they refer to is there once. */

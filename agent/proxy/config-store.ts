@@ -8,7 +8,7 @@ import type { HaproxyProcess } from './haproxy-process.ts';
 import { allMapsOf, filesOf, MapFiles } from './map-files.ts';
 import { usablePorts, type Pages } from './ports.ts';
 import type { MapEntries } from './route-maps.ts';
-import { writeAtomically, type StatePaths } from './state-directory.ts';
+import { readIfThere, writeAtomically, type StatePaths } from './state-directory.ts';
 
 /** All of a configuration but the targets. */
 export interface Configuration extends Structure {
@@ -73,9 +73,11 @@ export class ConfigStore {
   async configure(structure: Structure, ownPorts: ReadonlySet<number>): Promise<Configuration> {
     const { frontends, pages, problem } = await usablePorts(structure, this.#settings, ownPorts);
     const usable = { frontends, backends: structure.backends, pages };
-    const text = this.#render({ ...usable, revision: '', problem }, [], this.#maps);
-    const revision = createHash('sha256').update(text).digest('hex').slice(0, 12);
-    return { ...usable, revision, problem };
+    const hash = createHash('sha256');
+    for (const part of this.#render({ ...usable, revision: '', problem }, [], this.#maps)) {
+      hash.update(part);
+    }
+    return { ...usable, revision: hash.digest('hex').slice(0, 12), problem };
   }
 
   /** Why HAProxy would refuse it; undefined if it takes it. */
@@ -89,6 +91,11 @@ export class ConfigStore {
     await this.#candidateMaps.write(filesOf(configuration, targets));
     await writeAtomically(this.#paths.candidate, text);
     return await this.#haproxy.check(this.#paths.candidate, signal);
+  }
+
+  /** Whether there is a file that HAProxy can start by. */
+  async hasFile(): Promise<boolean> {
+    return (await readIfThere(this.#paths.config)) !== undefined;
   }
 
   /**
@@ -119,7 +126,11 @@ export class ConfigStore {
     return await result;
   }
 
-  #render(configuration: Configuration, targets: Iterable<Target>, maps: MapFiles): string {
+  #render(
+    configuration: Configuration,
+    targets: Iterable<Target>,
+    maps: MapFiles,
+  ): Iterable<string> {
     const { frontends, backends, pages, revision } = configuration;
     const ports = portsOf(configuration);
     return renderConfig(

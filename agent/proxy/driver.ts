@@ -17,6 +17,8 @@ import { TargetReports } from './target-reports.ts';
 
 /** How often HAProxy's own state is read and differences are mended. */
 const reconcileEveryMs = 5_000;
+/** But no more often than so, for each server that it has: a change that meets a long reading waits for it. */
+const refreshEveryMsPerServer = 2;
 /** A HAProxy that ends sooner than that is started again after a wait. */
 const shortLifeMs = 2_000;
 /** How long a cold start waits for a list that is fresher than the one on disk. */
@@ -59,6 +61,7 @@ export class HaproxyDriver {
   /** Counts the workers: a reading that began on an earlier one does not count. */
   #generation = 0;
   #reconcileAt = 0;
+  #refreshAt = 0;
   #announceDue = false;
 
   constructor(deps: DriverDeps) {
@@ -143,8 +146,11 @@ export class HaproxyDriver {
   async report(): Promise<boolean> {
     const live = this.#live;
     if (live === undefined) return false;
-    const counters = await live.counters();
-    if (live === this.#live) this.#reports.observe(counters);
+    const isCurrent = () => live === this.#live;
+    const frontends = await live.readCounters((counters) => {
+      if (isCurrent()) this.#reports.observeServer(counters);
+    });
+    if (isCurrent()) this.#reports.observeFrontends(frontends);
     return true;
   }
 
@@ -251,6 +257,7 @@ export class HaproxyDriver {
     this.#generation++;
     this.#drainer.startOver();
     this.#reconcileAt = 0;
+    this.#refreshAt = 0;
     this.#restructurer.noteChange();
     const { pid, version } = live.connection.info;
     this.#deps.outbox.setHaproxy({ pid, version });
@@ -295,7 +302,11 @@ export class HaproxyDriver {
   }
 
   async #reconcile(live: LiveHaproxy, list: BackendList, signal: AbortSignal): Promise<void> {
-    await live.refresh();
+    const { clock } = this.#deps;
+    if (clock.monotonic() >= this.#refreshAt) {
+      await live.refresh();
+      this.#refreshAt = clock.monotonic() + live.servers.size * refreshEveryMsPerServer;
+    }
     await live.refreshOldWorkers(signal);
     await this.#deps.haproxy.trimLog();
     this.#applier.noteAll(list.targets, live.servers);

@@ -1,3 +1,4 @@
+import './lean-runtime.ts';
 import { runDaemon } from '../../shared/process.ts';
 import { proxyAgentFlags } from './config.ts';
 import { run } from './main.ts';

@@ -37,14 +37,16 @@ const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 /**
  * The one HAProxy of a state directory: a master, which outlives the agent, and its workers.
  *
- * Whether it runs is read from the system each time, never remembered: it may have been started by an
- * agent before this one.
+ * Whether it runs is read from the system each time: it may have been started by an agent before this
+ * one.
  */
 export class HaproxyProcess {
   readonly #paths: StatePaths;
   readonly #options: HaproxyProcessOptions;
   readonly #clock: Clock;
   readonly #log: Logger;
+  /** The master that this agent started last; 0: none. */
+  #startedPid = 0;
 
   constructor(
     paths: StatePaths,
@@ -75,7 +77,8 @@ export class HaproxyProcess {
 
   /** Process id of the master, if it is alive and really ours. */
   async find(): Promise<number | undefined> {
-    const pid = Number((await readIfThere(this.#paths.pidFile))?.trim());
+    // It has no space to write its number where the disk is full.
+    const pid = Number((await readIfThere(this.#paths.pidFile))?.trim()) || this.#startedPid;
     return Number.isInteger(pid) && pid > 0 && (await this.#isOurs(pid)) ? pid : undefined;
   }
 
@@ -96,8 +99,7 @@ export class HaproxyProcess {
   /** Starts HAProxy on the configuration on disk, and returns when it serves. */
   async start(signal: AbortSignal): Promise<WorkerConnection> {
     const { config, masterSocket, pidFile, log, directory } = this.#paths;
-    // States of an earlier run could say "down" of servers that are well again.
-    await this.writeServerState('1\n');
+    await this.#forgetServerState();
     await truncateIfThere(log, 0);
     const output = await open(log, 'a', 0o600);
     const lines = this.#options.sharesOutput ? await ownOutput() : output;
@@ -120,6 +122,7 @@ export class HaproxyProcess {
     }
     const ended = endOf(child);
     child.unref();
+    this.#startedPid = child.pid ?? 0;
     return await this.#untilServing(undefined, ended, signal);
   }
 
@@ -210,6 +213,17 @@ export class HaproxyProcess {
     if (size > maxLogBytes) await truncateIfThere(this.#paths.log, 0);
   }
 
+  /** States of an earlier run could say "down" of servers that are well again. */
+  async #forgetServerState(): Promise<void> {
+    const none = '1\n';
+    try {
+      await this.writeServerState(none);
+    } catch {
+      // On a full disk: the first line is always the same, and to keep that alone takes no space.
+      await truncateIfThere(this.#paths.serverState, none.length);
+    }
+  }
+
   /**
    * Waits until no process of HAProxy is left, at most `timeoutMs`: a master whose worker died ends by
    * itself. True: it is gone.
@@ -248,7 +262,7 @@ export class HaproxyProcess {
       if (pid === undefined) return;
       if (signal !== 'SIGUSR1')
         this.#log.warn({ signal }, 'ending HAProxy before its last request');
-      process.kill(pid, signal);
+      signalIfThere(pid, signal);
       if (await this.gone(waitMs, never)) return;
     }
   }
@@ -345,6 +359,15 @@ function alertsOf(output: string): string {
     .map((line) => line.replace(/^\[ALERT\]\s*\(\d+\)\s*:\s*/, '').trim())
     .filter((line) => !line.includes('Fatal errors found'));
   return alerts.slice(0, 3).join('; ');
+}
+
+/** A process that was just found may have ended since. */
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 async function truncateIfThere(path: string, length: number): Promise<void> {

@@ -86,18 +86,31 @@ export class ListFile {
     return undefined;
   }
 
-  async write({ epoch, version, frontends, backends, targets }: ListSnapshot): Promise<void> {
-    const content = {
-      ...{ format: 1, epoch, version, targets },
-      backends: backends.map(({ balancing, ...backend }) => ({
-        ...backend,
-        ...(balancing === undefined ? {} : { balancing: Balancing.toJSON(balancing) }),
-      })),
-      frontends: frontends.map((frontend) => ({
-        ...frontend,
-        routes: frontend.routes.map((each) => ({ ...each, route: Route.toJSON(each.route) })),
-      })),
-    };
-    await writeAtomically(this.#path, `${JSON.stringify(content)}\n`);
+  async write(list: ListSnapshot): Promise<void> {
+    await writeAtomically(this.#path, { [Symbol.iterator]: () => textOf(list) });
   }
+}
+
+/** So many targets are one part of the text. */
+const targetsAtOnce = 256;
+
+/** A long list is never there as one text. */
+function* textOf({ epoch, version, frontends, backends, targets }: ListSnapshot) {
+  const head = JSON.stringify({
+    ...{ format: 1, epoch, version },
+    backends: backends.map(({ balancing, ...backend }) => ({
+      ...backend,
+      ...(balancing === undefined ? {} : { balancing: Balancing.toJSON(balancing) }),
+    })),
+    frontends: frontends.map((frontend) => ({
+      ...frontend,
+      routes: frontend.routes.map((each) => ({ ...each, route: Route.toJSON(each.route) })),
+    })),
+  });
+  yield `${head.slice(0, -1)},"targets":[`;
+  for (let from = 0; from < targets.length; from += targetsAtOnce) {
+    const some = JSON.stringify(targets.slice(from, from + targetsAtOnce)).slice(1, -1);
+    yield from === 0 ? some : `,${some}`;
+  }
+  yield ']}\n';
 }

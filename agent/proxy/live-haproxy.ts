@@ -6,19 +6,23 @@ import type { Reply } from './runtime-client.ts';
 import { commandsOf } from './server-commands.ts';
 import { slotKey, slotOf, stickyOf } from './slots.ts';
 import {
+  CountersReader,
   parseBackends,
   parseCounters,
   parseInfo,
-  parseServersState,
   parseStreams,
+  ServersStateReader,
   type KnownServer,
-  type Counters,
   type ServerCounters,
+  type ServerNumbers,
 } from './server-state.ts';
 import type { ServerHost } from './target-applier.ts';
 
-/** Up to so many servers are asked for one by one; more by their whole backend. */
+/** Up to so many servers are asked for one by one, and more while that is a part of all; else by backends. */
 const maxSingleReadings = 16;
+const partReadSingly = 1 / 2;
+/** So many steps are one write. */
+const stepsAtOnce = 32;
 
 /**
  * The HAProxy that runs, over one connection to the worker that serves: a model of its servers, which
@@ -31,6 +35,8 @@ export class LiveHaproxy implements ServerHost {
   readonly #haproxy: HaproxyProcess;
   readonly #servers = new Map<string, KnownServer>();
   readonly #backendNumbers = new Map<string, number>();
+  /** The highest number of a server in each backend. */
+  readonly #lastNumbers = new Map<string, number>();
   #backends: ReadonlySet<string> = new Set();
   #settings: ReadonlyMap<string, Backend> = new Map();
   #settingsOf: readonly Backend[] = [];
@@ -81,17 +87,17 @@ export class LiveHaproxy implements ServerHost {
     this.#settings = new Map(backends.map((backend) => [backend.name, backend]));
   }
 
-  /** Reads the servers anew. */
+  /** Reads the servers anew; what is as it was stays the same object. */
   async refresh(): Promise<void> {
-    const state = parseServersState(await this.#connection.client.query('show servers state'));
-    this.#servers.clear();
     this.#slots = undefined;
-    for (const server of state) {
-      if (server.numbers !== undefined) {
-        this.#backendNumbers.set(server.backend, server.numbers.backend);
-      }
-      if (!server.backend.startsWith(ownPrefix)) this.#servers.set(pathOf(server), server);
-    }
+    const reader = new ServersStateReader();
+    const found = new Set<KnownServer>();
+    await this.#connection.client.readLines('show servers state', (line) => {
+      const server = reader.read(line);
+      if (server !== undefined) found.add(this.#keep(server));
+    });
+    reader.finish();
+    for (const [path, server] of this.#servers) if (!found.has(server)) this.#servers.delete(path);
   }
 
   /** False: somebody else reloaded HAProxy, and this worker is not the one that serves any more. */
@@ -105,24 +111,33 @@ export class LiveHaproxy implements ServerHost {
   }
 
   /**
-   * Sends the commands of all steps in one write, and returns HAProxy's words on the steps that it
-   * refused, by path.
+   * Sends the commands of all steps without waiting for answers in between, and returns HAProxy's words on the
+   * steps that it refused, by path. It works on the first while the next are put into words.
    */
   async carryOut(steps: readonly ServerStep[]): Promise<Map<string, string>> {
     await this.#readSlots(steps);
-    const commands = steps.map((step) => this.#commandsOf(step));
-    const replies = await this.#connection.client.sendAll(commands.flat());
     const refusals = new Map<string, string>();
-    let next = 0;
-    for (const [index, step] of steps.entries()) {
-      const count = commands[index]?.length ?? 0;
-      const refusal = refusalIn(replies.slice(next, next + count));
-      next += count;
-      if (refusal === undefined) this.#follow(step);
-      else refusals.set(pathOfStep(step), refusal);
+    const sent: Promise<void>[] = [];
+    for (let from = 0; from < steps.length; from += stepsAtOnce) {
+      sent.push(this.#carryOutSome(steps.slice(from, from + stepsAtOnce), refusals));
     }
+    await Promise.all(sent);
     if (refusals.size > 0) this.#slots = undefined;
     return refusals;
+  }
+
+  async #carryOutSome(steps: readonly ServerStep[], refusals: Map<string, string>): Promise<void> {
+    const numbers = steps.map((step) => this.#numberFor(step));
+    const commands = steps.map((step, index) => this.#commandsOf(step, numbers[index]?.server));
+    const replies = await this.#connection.client.sendAll(commands.flat());
+    let next = 0;
+    for (const [index, step] of steps.entries()) {
+      const end = next + (commands[index]?.length ?? 0);
+      const refusal = refusalIn(replies, next, end);
+      next = end;
+      if (refusal === undefined) this.#follow(step, numbers[index]);
+      else refusals.set(pathOfStep(step), refusal);
+    }
   }
 
   /** Of sticky backends alone: for all others it costs nothing. */
@@ -140,9 +155,9 @@ export class LiveHaproxy implements ServerHost {
   }
 
   /** A slot leads to its server as soon as that is ready, and before the one that had it goes. */
-  #commandsOf(step: ServerStep): string[] {
+  #commandsOf(step: ServerStep, number: number | undefined): string[] {
     const settings = this.#settings.get(backendOf(step));
-    const commands = commandsOf(step, settings);
+    const commands = commandsOf(step, settings, number);
     const sticky = stickyOf(settings);
     if (sticky === undefined || this.#slots === undefined) return commands;
     const server = step.kind === 'add' ? step.target : step.server;
@@ -170,9 +185,21 @@ export class LiveHaproxy implements ServerHost {
     return [`${before === undefined ? 'add' : 'set'} map ${this.#haproxy.slotsPath} ${key} ${id}`];
   }
 
-  /** Counters of all frontends and servers of the worker that serves. */
-  async counters(): Promise<Counters> {
-    return parseCounters(await this.#connection.client.query('show stat -1 5 -1'));
+  /**
+   * Hands over the counters of all servers of the worker that serves; returns connections of clients by
+   * frontend.
+   */
+  async readCounters(
+    onServer: (counters: ServerCounters) => void,
+  ): Promise<ReadonlyMap<string, number>> {
+    const reader = new CountersReader();
+    const frontends = new Map<string, number>();
+    await this.#connection.client.readLines('show stat -1 5 -1', (line) => {
+      const row = reader.read(line);
+      if (row?.kind === 'server') onServer(row.server);
+      else if (row?.kind === 'frontend') frontends.set(row.name, row.connections);
+    });
+    return frontends;
   }
 
   /** For the next worker: which servers are down, or in drain. */
@@ -243,7 +270,8 @@ export class LiveHaproxy implements ServerHost {
 
   /** Reading a whole backend of a thousand servers takes HAProxy 12 ms, so few are read one by one. */
   #readingCommands(servers: readonly KnownServer[]): string[] {
-    const single = servers.length <= maxSingleReadings;
+    const single =
+      servers.length <= Math.max(maxSingleReadings, this.#servers.size * partReadSingly);
     const commands = servers.map(({ backend, numbers }) =>
       single && numbers !== undefined
         ? `show stat ${numbers.backend} 4 ${numbers.server}`
@@ -252,13 +280,37 @@ export class LiveHaproxy implements ServerHost {
     return [...new Set(commands)];
   }
 
-  #follow(step: ServerStep): void {
+  /** The numbers of a server that is to be added; undefined: HAProxy chooses them, or it is known already. */
+  #numberFor(step: ServerStep): ServerNumbers | undefined {
+    const backend = this.#backendNumbers.get(backendOf(step));
+    if (step.kind !== 'add' || backend === undefined) return undefined;
+    const server = (this.#lastNumbers.get(step.target.backend) ?? 0) + 1;
+    this.#lastNumbers.set(step.target.backend, server);
+    return { backend, server };
+  }
+
+  #keep(server: KnownServer): KnownServer {
+    if (server.numbers !== undefined) {
+      this.#backendNumbers.set(server.backend, server.numbers.backend);
+      const { server: number } = server.numbers;
+      const last = this.#lastNumbers.get(server.backend) ?? 0;
+      if (number > last) this.#lastNumbers.set(server.backend, number);
+    }
+    if (server.backend.startsWith(ownPrefix)) return server;
+    const known = this.#servers.get(pathOf(server));
+    if (known !== undefined && sameServer(known, server)) return known;
+    const kept = detached(server);
+    this.#servers.set(pathOf(kept), kept);
+    return kept;
+  }
+
+  #follow(step: ServerStep, numbers: ServerNumbers | undefined): void {
     const path = pathOfStep(step);
     if (step.kind === 'delete') {
       this.#servers.delete(path);
     } else if (step.kind === 'add') {
       const { backend, id, address, port } = step.target;
-      this.#servers.set(path, { backend, id, address, port, mode: 'ready', numbers: undefined });
+      this.#servers.set(path, { backend, id, address, port, mode: 'ready', numbers });
     } else {
       const server = this.#servers.get(path);
       const mode = step.kind === 'cut' ? 'maint' : step.kind;
@@ -267,10 +319,35 @@ export class LiveHaproxy implements ServerHost {
   }
 }
 
+function sameServer(a: KnownServer, b: KnownServer): boolean {
+  return (
+    a.mode === b.mode &&
+    a.port === b.port &&
+    a.address === b.address &&
+    a.numbers?.server === b.numbers?.server &&
+    a.numbers?.backend === b.numbers?.backend
+  );
+}
+
+/** With words of its own: those that were read are parts of all that came with them, and would keep it. */
+function detached(server: KnownServer): KnownServer {
+  const copy = (text: string) => Buffer.from(text, 'latin1').toString('latin1');
+  return {
+    ...server,
+    backend: copy(server.backend),
+    id: copy(server.id),
+    address: copy(server.address),
+  };
+}
+
 function backendOf(step: ServerStep): string {
   return step.kind === 'add' ? step.target.backend : step.server.backend;
 }
 
-function refusalIn(replies: readonly Reply[]): string | undefined {
-  return replies.find(({ refusal }) => refusal !== undefined)?.refusal?.message;
+function refusalIn(replies: readonly Reply[], from: number, to: number): string | undefined {
+  for (let index = from; index < to; index++) {
+    const refusal = replies[index]?.refusal;
+    if (refusal !== undefined) return refusal.message;
+  }
+  return undefined;
 }

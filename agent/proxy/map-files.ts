@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Structure, Target } from './backend-list.ts';
 import { pagesOf } from './pages.ts';
@@ -6,7 +6,7 @@ import { holdsRequests, pausesMap } from './pause-rules.ts';
 import { pausesOf } from './pauses.ts';
 import { mapsOf, type MapEntries } from './route-maps.ts';
 import { slotsIn, slotsMap, stickyOf } from './slots.ts';
-import { writeAtomically } from './state-directory.ts';
+import { makeDirectory, writeAtomically } from './state-directory.ts';
 
 /** What a configuration refers to by its path: maps and pages, in one directory, written when they change. */
 export class MapFiles {
@@ -25,7 +25,7 @@ export class MapFiles {
   /** Makes the directory hold these files, and nothing else. */
   async write(files: ReadonlyMap<string, string>): Promise<void> {
     if (files.size === 0 && this.#known && this.#written.size === 0) return;
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directory);
     for (const [name, text] of files) {
       if (this.#written.get(name) === text) continue;
       await writeAtomically(this.pathOf(name), text);

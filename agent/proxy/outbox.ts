@@ -51,6 +51,8 @@ export interface HaproxyHistory {
 }
 
 const maxLoadings = 8;
+/** So many are told in one message: all of a long list at once would be a big one. */
+const targetsAtOnce = 500;
 
 /** One thing to tell the coordinator. */
 export type Outgoing =
@@ -190,8 +192,7 @@ export class Outbox {
       return { kind: 'applied', applied: this.#applied };
     }
     if (this.#targetsPending.size > 0 || this.#clientConnectionsPending) {
-      const targets = [...this.#targetsPending].flatMap((id) => this.#targets.get(id) ?? []);
-      this.#targetsPending.clear();
+      const targets = this.#takeTargets();
       this.#clientConnectionsPending = false;
       return { kind: 'targets', targets, clientConnections: this.#clientConnections };
     }
@@ -202,6 +203,17 @@ export class Outbox {
     if (!this.#statusPending) return undefined;
     this.#statusPending = false;
     return { kind: 'status', status: this.#status };
+  }
+
+  #takeTargets(): TargetStatus[] {
+    const targets: TargetStatus[] = [];
+    for (const id of this.#targetsPending) {
+      if (targets.length === targetsAtOnce) break;
+      this.#targetsPending.delete(id);
+      const target = this.#targets.get(id);
+      if (target !== undefined) targets.push(target);
+    }
+    return targets;
   }
 
   #setStatus(status: HaproxyStatus): void {

@@ -70,6 +70,11 @@ export function planServers(view: ServerView, paths: Iterable<string>): ServerPl
   return { steps: [...gains, ...losses], needReload, forFile };
 }
 
+/** Nothing is to be done to the server of a target that takes requests. */
+export function isAsWanted(target: Target, server: KnownServer | undefined): boolean {
+  return target.mode === 'ready' && server?.mode === 'ready' && sameAddress(target, server);
+}
+
 /** The path of the server that a step is about. */
 export function pathOfStep(step: ServerStep): string {
   return pathOf(step.kind === 'add' ? step.target : step.server);

@@ -116,16 +116,20 @@ export class Restructurer {
         { reason: 'HAPROXY_FOREIGN' },
       );
     }
-    this.#running = running;
-    if (this.#configuration?.revision !== running.revision) this.#configuration = undefined;
+    this.#noteRunning(running);
     return await this.#attach(connection, signal);
   }
 
-  /** Starts HAProxy with all of the list in its file. */
+  /** Starts HAProxy with all of the list in its file; with the file that is there if none can be written. */
   async start(list: BackendList, signal: AbortSignal): Promise<LiveHaproxy> {
     const { configStore, haproxy } = this.#deps;
     const configuration = await this.#configurationToStart(list, signal);
-    await configStore.write(() => ({ configuration, targets: list.targets.values() }));
+    try {
+      await configStore.write(() => ({ configuration, targets: list.targets.values() }));
+    } catch (error) {
+      if (!isUnwritable(error) || !(await configStore.hasFile())) throw error;
+      return await this.#startAsBefore(error, signal);
+    }
     try {
       const connection = await haproxy.start(signal);
       this.#noteLoaded(configuration);
@@ -134,6 +138,19 @@ export class Restructurer {
       if (isRefusal(error)) this.#refuse(configuration, error.message);
       throw error;
     }
+  }
+
+  /** What has changed since the file was written is done to what runs: no request waits for space on a disk. */
+  async #startAsBefore(why: DomainError, signal: AbortSignal): Promise<LiveHaproxy> {
+    const { haproxy, log } = this.#deps;
+    log.error(
+      { reason: why.message },
+      'starting HAProxy by the configuration that was written last',
+    );
+    const connection = await haproxy.start(signal);
+    const running = readDescription(connection.info.description);
+    this.#noteRunning(running ?? { revision: '', ports: new Set() });
+    return await this.#attach(connection, signal);
   }
 
   /**
@@ -159,6 +176,30 @@ export class Restructurer {
       return undefined;
     }
     if (wanted.revision === this.#refused?.revision) return undefined;
+    try {
+      const next = await this.#reload(live, list, { wanted, onSwap }, signal);
+      if (next !== undefined) {
+        outbox.noteLoading('reload', reason);
+        log.info({ reason, haproxyPid: next.connection.info.pid }, 'reloaded HAProxy');
+      }
+      return next;
+    } catch (error) {
+      if (!isUnwritable(error)) throw error;
+      // What runs goes on, and is looked after; there may be space soon.
+      this.#refused = { revision: wanted.revision, retryAt: clock.monotonic() + reloadEveryMs };
+      outbox.setProblem('configuration', error.message);
+      log.error({ reason: error.message }, 'cannot write a configuration, the one before stays');
+      return undefined;
+    }
+  }
+
+  async #reload(
+    live: LiveHaproxy,
+    list: BackendList,
+    { wanted, onSwap }: { readonly wanted: Configuration; readonly onSwap: () => void },
+    signal: AbortSignal,
+  ): Promise<LiveHaproxy | undefined> {
+    const { configStore, clock } = this.#deps;
     const refusal = await configStore.check(
       { configuration: wanted, targets: list.targets.values() },
       signal,
@@ -169,12 +210,7 @@ export class Restructurer {
     }
     this.#notBefore = clock.monotonic() + reloadEveryMs;
     onSwap();
-    const next = await this.#swap(live, list, wanted, signal);
-    if (next !== undefined) {
-      outbox.noteLoading('reload', reason);
-      log.info({ reason, haproxyPid: next.connection.info.pid }, 'reloaded HAProxy');
-    }
-    return next;
+    return await this.#swap(live, list, wanted, signal);
   }
 
   async #swap(
@@ -253,6 +289,12 @@ export class Restructurer {
     }
   }
 
+  /** Somebody else, or an earlier moment, gave HAProxy what it runs. */
+  #noteRunning(running: RunningConfiguration): void {
+    this.#running = running;
+    if (this.#configuration?.revision !== running.revision) this.#configuration = undefined;
+  }
+
   #noteLoaded(configuration: Configuration): void {
     this.#configuration = configuration;
     this.#running = { revision: configuration.revision, ports: new Set(portsOf(configuration)) };
@@ -267,6 +309,10 @@ export class Restructurer {
     outbox.setProblem('configuration', `HAProxy refused its configuration: ${words}`);
     log.error({ refusal: words }, 'HAProxy refused a configuration, the one before stays');
   }
+}
+
+function isUnwritable(error: unknown): error is DomainError {
+  return error instanceof DomainError && error.reason === 'STATE_DIR_NOT_WRITABLE';
 }
 
 function isRefusal(error: unknown): error is DomainError {

@@ -24,10 +24,13 @@ export interface RuntimeClientOptions {
 }
 
 /** The prompt that ends each answer. It follows an empty line, or stands alone after a silent success. */
-const promptMark = '\n> ';
+const prompt = '> ';
+const promptMark = `\n${prompt}`;
 
 interface Batch {
   readonly commands: readonly string[];
+  /** Takes the answer line by line, in place of a reply; only of a batch of one command. */
+  readonly onLine?: ((line: string) => void) | undefined;
   readonly replies: Reply[];
   readonly resolve: (replies: Reply[]) => void;
   readonly reject: (error: Error) => void;
@@ -45,6 +48,8 @@ export class RuntimeClient implements Disposable {
   readonly #options: RuntimeClientOptions;
   readonly #batches: Batch[] = [];
   #received = '';
+  /** The end of it, which may be the beginning of a prompt. */
+  #tail = '';
   #failure: Error | undefined;
   #onClose: (() => void) | undefined;
 
@@ -88,12 +93,29 @@ export class RuntimeClient implements Disposable {
   /** Sends one command and returns its answer; throws if HAProxy refuses it. */
   async query(command: string): Promise<string> {
     const [reply] = await this.sendAll([command]);
-    if (reply?.refusal !== undefined) {
-      throw new DomainError('precondition', `HAProxy refused "${nameOf(command)}": ${reply.text}`, {
-        reason: 'HAPROXY_REFUSED',
-      });
-    }
+    if (reply?.refusal !== undefined) throw refused(reply.refusal);
     return reply?.text ?? '';
+  }
+
+  /**
+   * Sends one command and hands over the lines of its answer as they come, so that a long one is never held
+   * as a whole. Throws if HAProxy refuses it, and what `onLine` throws.
+   */
+  async readLines(command: string, onLine: (line: string) => void): Promise<void> {
+    let failure: unknown;
+    let isFirst = true;
+    await this.#send([command], (line) => {
+      if (failure !== undefined) return;
+      try {
+        const refusal = isFirst ? readReply(command, line).refusal : undefined;
+        isFirst = false;
+        if (refusal !== undefined) failure = refused(refusal);
+        else onLine(line);
+      } catch (error) {
+        failure = error;
+      }
+    });
+    if (failure !== undefined) throw failure as Error;
   }
 
   /**
@@ -101,20 +123,7 @@ export class RuntimeClient implements Disposable {
    * is lost or HAProxy does not answer in time: then it is not known which commands were carried out.
    */
   async sendAll(commands: readonly string[]): Promise<readonly Reply[]> {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (commands.length === 0) return [];
-    const replies = new Promise<Reply[]>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#socket.destroy(
-          new Error(
-            `HAProxy did not answer "${nameOf(commands[0] ?? '')}" within ${this.#options.timeoutMs} ms`,
-          ),
-        );
-      }, this.#options.timeoutMs);
-      this.#batches.push({ commands, replies: [], resolve, reject, timer });
-    });
-    this.#socket.write(`${commands.join('\n')}\n`, 'latin1');
-    return await replies;
+    return commands.length === 0 ? [] : await this.#send(commands);
   }
 
   close(): void {
@@ -126,19 +135,65 @@ export class RuntimeClient implements Disposable {
     this.close();
   }
 
+  async #send(
+    commands: readonly string[],
+    onLine?: (line: string) => void,
+  ): Promise<readonly Reply[]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const replies = new Promise<Reply[]>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#socket.destroy(
+          new Error(
+            `HAProxy did not answer "${nameOf(commands[0] ?? '')}" within ${this.#options.timeoutMs} ms`,
+          ),
+        );
+      }, this.#options.timeoutMs);
+      this.#batches.push({ commands, onLine, replies: [], resolve, reject, timer });
+    });
+    this.#socket.write(`${commands.join('\n')}\n`, 'latin1');
+    return await replies;
+  }
+
   #receive(chunk: string): void {
-    // Only what is new can hold a prompt, but for the part of one that came before.
-    let searchFrom = Math.max(0, this.#received.length - promptMark.length + 1);
+    // Only what is new can hold a prompt, but for the part of one that came before. Until there is one, what
+    // came is left in pieces: a long answer is put together once.
+    const news = this.#tail + chunk;
     this.#received += chunk;
+    if (this.#batches[0]?.onLine !== undefined || news.includes(promptMark)) this.#takeReplies();
+    this.#tail = news.slice(1 - promptMark.length);
+  }
+
+  #takeReplies(): void {
     let start = 0;
     for (;;) {
-      const end = this.#received.indexOf(promptMark, searchFrom);
+      const [batch] = this.#batches;
+      if (batch?.onLine !== undefined) {
+        start = this.#takeLines(batch, batch.onLine, start);
+        if (batch === this.#batches[0]) break;
+        continue;
+      }
+      const end = this.#received.indexOf(promptMark, start);
       if (end < 0) break;
       this.#settle(this.#received.slice(start, end));
       start = end + promptMark.length;
-      searchFrom = start;
     }
     if (start > 0) this.#received = this.#received.slice(start);
+  }
+
+  /** Hands over the lines that are whole, and returns where the rest begins; a prompt settles the batch. */
+  #takeLines(batch: Batch, onLine: (line: string) => void, from: number): number {
+    batch.timer.refresh();
+    let start = from;
+    for (;;) {
+      if (this.#received.startsWith(prompt, start)) {
+        this.#settle('');
+        return start + prompt.length;
+      }
+      const end = this.#received.indexOf('\n', start);
+      if (end < 0) return start;
+      if (end > start) onLine(this.#received.slice(start, end));
+      start = end + 1;
+    }
   }
 
   #settle(text: string): void {
@@ -225,11 +280,21 @@ async function dial(
   }
 }
 
+function refused({ command, message }: Refusal): DomainError {
+  return new DomainError('precondition', `HAProxy refused "${command}": ${message}`, {
+    reason: 'HAPROXY_REFUSED',
+  });
+}
+
+/** Silence, or an empty line. */
+const done: Reply = { text: '', refusal: undefined };
+
 /**
  * Severities 0 to 3 are refusals; 4 and up are notices, and silence is success. An unknown command alone
  * comes as a notice.
  */
 function readReply(command: string, raw: string): Reply {
+  if (raw.length <= 1) return done;
   // Each line of a payload is asked for with a prompt of its own.
   const text = raw.replace(/^(?:\+ )+/, '').trim();
   const refused = /^\[[0-3]\]:/.test(text) || text.includes('Unknown command');

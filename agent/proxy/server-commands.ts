@@ -30,10 +30,11 @@ export function socketAddress(address: string, port: number): string {
  * The runtime commands of a step, one a line, in order.
  *
  * A server is born in maintenance, and becomes ready by its state alone: the word `enabled` in
- * `add server` would leave the whole backend of HAProxy 2.6 down for good.
+ * `add server` would leave the whole backend of HAProxy 2.6 down for good. The number that it is to have in its
+ * backend is known then without asking for all of them.
  */
-export function commandsOf(step: ServerStep, settings?: Backend): string[] {
-  if (step.kind === 'add') return addCommands(step.target, settings);
+export function commandsOf(step: ServerStep, settings?: Backend, number?: number): string[] {
+  if (step.kind === 'add') return addCommands(step.target, settings, number);
   const path = `${step.server.backend}/${step.server.id}`;
   switch (step.kind) {
     case 'ready':
@@ -50,11 +51,16 @@ export function commandsOf(step: ServerStep, settings?: Backend): string[] {
   }
 }
 
-function addCommands(target: Target, settings: Backend | undefined): string[] {
+function addCommands(
+  target: Target,
+  settings: Backend | undefined,
+  number: number | undefined,
+): string[] {
   const { backend, id, address, port } = target;
   const path = `${backend}/${id}`;
+  const numbered = number === undefined ? '' : ` id ${number}`;
   return [
-    `add server ${path} ${socketAddress(address, port)} ${parametersOf(target, settings)}`,
+    `add server ${path} ${socketAddress(address, port)} ${parametersOf(target, settings)}${numbered}`,
     `enable health ${path}`,
     `set server ${path} state ready`,
   ];

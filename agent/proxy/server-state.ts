@@ -36,13 +36,6 @@ export interface ServerCounters {
   readonly healthMessage: string;
 }
 
-/** What `show stat` says. */
-export interface Counters {
-  readonly servers: readonly ServerCounters[];
-  /** Connections of clients by frontend. */
-  readonly frontends: ReadonlyMap<string, number>;
-}
-
 /** What `show info` says of the worker that answers. */
 export interface WorkerInfo {
   readonly pid: number;
@@ -62,30 +55,39 @@ export interface ProcessList {
   readonly oldWorkers: readonly number[];
 }
 
+/** What `show stat` says. */
+export interface Counters {
+  readonly servers: readonly ServerCounters[];
+  /** Connections of clients by frontend. */
+  readonly frontends: ReadonlyMap<string, number>;
+}
+
+const stateColumns = [
+  ...['be_name', 'srv_name', 'srv_addr', 'srv_port', 'srv_admin_state'],
+  ...['be_id', 'srv_id'],
+];
+const counterColumns = [
+  ...['pxname', 'svname', 'qcur', 'scur', 'stot', 'status', 'type', 'check_status'],
+];
+
 /** Bits of `srv_admin_state`. */
 const maintenanceBits = 1 | 2 | 4 | 32 | 64;
 const drainBits = 8 | 16;
 
-/** Reads `show servers state`; throws on a format other than 1. */
-export function parseServersState(text: string): KnownServer[] {
-  const [format, header, ...lines] = text.split('\n').filter((line) => line !== '');
-  if (format?.trim() !== '1' || header === undefined) {
-    throw new Error(`HAProxy's server state has the unknown format "${format ?? ''}"`);
-  }
-  const columns = columnsOf(header.replace(/^# */, ''), ' ', [
-    'be_name',
-    'srv_name',
-    'srv_addr',
-    'srv_port',
-    'srv_admin_state',
-    'be_id',
-    'srv_id',
-  ]);
-  return lines.map((line) => {
+/** Reads `show servers state` line by line; throws on a format other than 1. */
+export class ServersStateReader {
+  #format = '';
+  #columns: Columns | undefined;
+
+  /** The server of a line; undefined: the line is part of the head. */
+  read(line: string): KnownServer | undefined {
+    if (this.#columns === undefined) {
+      this.#readHead(line);
+      return undefined;
+    }
     const [backend, id, address, port, admin, backendNumber, serverNumber] = pick(
       line,
-      ' ',
-      columns,
+      this.#columns,
     );
     return {
       backend: backend ?? '',
@@ -95,45 +97,82 @@ export function parseServersState(text: string): KnownServer[] {
       mode: modeOf(Number(admin)),
       numbers: { backend: Number(backendNumber), server: Number(serverNumber) },
     };
-  });
+  }
+
+  /** To be called after the last line: what has no head says nothing of servers, not that there are none. */
+  finish(): void {
+    if (this.#columns === undefined) throw this.#unknown();
+  }
+
+  #readHead(line: string): void {
+    if (this.#format === '') this.#format = line.trim();
+    else this.#columns = columnsOf(line.replace(/^# */, ''), ' ', stateColumns);
+    if (this.#format !== '1') throw this.#unknown();
+  }
+
+  #unknown(): Error {
+    return new Error(`HAProxy's server state has the unknown format "${this.#format}"`);
+  }
 }
 
-/** Reads the servers and frontends of `show stat`; rows of backends are left out. */
-export function parseCounters(text: string): Counters {
-  const [header, ...lines] = text.split('\n').filter((line) => line !== '');
-  const servers: ServerCounters[] = [];
-  const frontends = new Map<string, number>();
-  if (header === undefined) return { servers, frontends };
-  const columns = columnsOf(header.replace(/^# */, ''), ',', [
-    'pxname',
-    'svname',
-    'qcur',
-    'scur',
-    'stot',
-    'status',
-    'type',
-    'check_status',
-  ]);
-  const wordsColumn = columnsOf(header, ',', ['last_chk']);
-  for (const line of lines) {
+/** Reads the whole of `show servers state`. */
+export function parseServersState(text: string): KnownServer[] {
+  const reader = new ServersStateReader();
+  const servers = linesOf(text).flatMap((line) => reader.read(line) ?? []);
+  reader.finish();
+  return servers;
+}
+
+/** What a line of `show stat` says. */
+export type CounterRow =
+  | { readonly kind: 'server'; readonly server: ServerCounters }
+  | { readonly kind: 'frontend'; readonly name: string; readonly connections: number };
+
+/** Reads the servers and frontends of `show stat` line by line; rows of backends are left out. */
+export class CountersReader {
+  #columns: Columns | undefined;
+  #words: Columns | undefined;
+
+  read(line: string): CounterRow | undefined {
+    if (this.#columns === undefined) {
+      this.#columns = columnsOf(line.replace(/^# */, ''), ',', counterColumns);
+      this.#words = columnsOf(line, ',', ['last_chk']);
+      return undefined;
+    }
     const [backend = '', id = '', queued, current, total, status = '', type, check = ''] = pick(
       line,
-      ',',
-      columns,
+      this.#columns,
     );
-    if (type === '0') frontends.set(backend, Number(current));
-    if (type !== '2') continue;
+    if (type === '0') return { kind: 'frontend', name: backend, connections: Number(current) };
+    if (type !== '2') return undefined;
     const health = healthOf(status);
-    servers.push({
+    const server = {
       backend,
       id,
       inFlight: Number(queued) + Number(current),
       requests: Number(total),
       health,
-      healthMessage: health === 'down' ? whyDown(check, wordsIn(line, wordsColumn)) : '',
-    });
+      healthMessage: health === 'down' ? whyDown(check, wordsIn(line, this.#words)) : '',
+    };
+    return { kind: 'server', server };
+  }
+}
+
+/** Reads the whole of `show stat`. */
+export function parseCounters(text: string): Counters {
+  const reader = new CountersReader();
+  const servers: ServerCounters[] = [];
+  const frontends = new Map<string, number>();
+  for (const line of linesOf(text)) {
+    const row = reader.read(line);
+    if (row?.kind === 'server') servers.push(row.server);
+    else if (row?.kind === 'frontend') frontends.set(row.name, row.connections);
   }
   return { servers, frontends };
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
 }
 
 /** Reads `show info`. */
@@ -222,24 +261,32 @@ function whyDown(check: string, words: string): string {
 }
 
 /** The words of the last check are the first thing in a line that HAProxy may have to quote. */
-function wordsIn(line: string, column: readonly number[]): string {
-  const [words = ''] = pick(line, ',', column);
+function wordsIn(line: string, column: Columns | undefined): string {
+  const [words = ''] = column === undefined ? [] : pick(line, column);
   if (!words.startsWith('"')) return words.trim();
   return (/"((?:[^"]|"")*)"/.exec(line)?.[1] ?? words).replaceAll('""', '"').trim();
 }
 
+/** Where the wanted columns of a table are. */
+interface Columns {
+  readonly separator: string;
+  readonly wanted: readonly number[];
+  /** What stands after the last wanted one is not looked at: a line of counters has a hundred. */
+  readonly limit: number;
+}
+
 /** Columns are found by name: later versions add some in the middle. */
-function columnsOf(header: string, separator: string, names: readonly string[]): number[] {
+function columnsOf(header: string, separator: string, names: readonly string[]): Columns {
   const all = header.split(separator);
-  return names.map((name) => {
+  const wanted = names.map((name) => {
     const column = all.indexOf(name);
     if (column < 0) throw new Error(`HAProxy's table has no column "${name}"`);
     return column;
   });
+  return { separator, wanted, limit: Math.max(...wanted) + 1 };
 }
 
-/** A line of counters has a hundred columns: what stands after the last wanted one is not looked at. */
-function pick(line: string, separator: string, columns: readonly number[]): (string | undefined)[] {
-  const values = line.split(separator, Math.max(...columns) + 1);
-  return columns.map((column) => values[column]);
+function pick(line: string, { separator, wanted, limit }: Columns): (string | undefined)[] {
+  const values = line.split(separator, limit);
+  return wanted.map((column) => values[column]);
 }

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { writeDurably } from '../../shared/durable-file.ts';
@@ -105,27 +105,52 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
   };
 }
 
-/** Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. */
-export async function writeAtomically(path: string, text: string): Promise<void> {
+/**
+ * Replaces a file as a whole, readable by its owner alone: a crash leaves the old or the new one. A long text
+ * may come in parts, and is gone through twice.
+ */
+export async function writeAtomically(
+  path: string,
+  text: string | Iterable<string>,
+): Promise<void> {
   // A HAProxy that died is not to wait until its file is written as it is.
-  if (await holds(path, text)) return;
+  if (await holds(path, typeof text === 'string' ? [text] : text)) return;
   try {
     await writeDurably(path, text);
   } catch (error) {
-    throw new DomainError(
-      'precondition',
-      `${path} cannot be written: ${messageOf(error)}; free space on its disk, or see that it may be written to`,
-      { reason: 'STATE_DIR_NOT_WRITABLE', cause: error },
-    );
+    throw unwritable(path, error);
   }
 }
 
-async function holds(path: string, text: string): Promise<boolean> {
-  const size = await stat(path).then(
-    (file) => file.size,
-    () => -1,
+/** Makes a directory of the state directory, for its owner alone, if it is not there. */
+export async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
+function unwritable(path: string, error: unknown): DomainError {
+  return new DomainError(
+    'precondition',
+    `${path} cannot be written: ${messageOf(error)}; free space on its disk, or see that it may be written to`,
+    { reason: 'STATE_DIR_NOT_WRITABLE', cause: error },
   );
-  return size === Buffer.byteLength(text) && (await readFile(path, 'utf8')) === text;
+}
+
+async function holds(path: string, parts: Iterable<string>): Promise<boolean> {
+  await using file = await open(path).catch(() => undefined);
+  if (file === undefined) return false;
+  let position = 0;
+  for (const part of parts) {
+    const wanted = Buffer.from(part);
+    const found = Buffer.allocUnsafe(wanted.length);
+    const { bytesRead } = await file.read(found, 0, found.length, position);
+    if (bytesRead < found.length || !found.equals(wanted)) return false;
+    position += found.length;
+  }
+  return (await file.stat()).size === position;
 }
 
 /** The file's text; undefined if there is none. */

@@ -2,7 +2,13 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Target } from './backend-list.ts';
 import type { Drainer } from './drainer.ts';
-import { planServers, type ServerStep, type ServerView } from './plan-servers.ts';
+import {
+  isAsWanted,
+  pathOfStep,
+  planServers,
+  type ServerStep,
+  type ServerView,
+} from './plan-servers.ts';
 import type { TargetReports } from './target-reports.ts';
 
 /** HAProxy 2.6 may still point to a server that was just taken out of use. */
@@ -36,7 +42,7 @@ export class TargetApplier {
   readonly #drained = new Set<string>();
   readonly #drainOrderedAt = new Map<string, number>();
   readonly #forFile = new Set<string>();
-  /** When to delete servers that are in no list any more. */
+  /** When to delete servers that are in no list any more, the next first. */
   readonly #deletions = new Map<string, number>();
 
   constructor(deps: TargetApplierDeps) {
@@ -54,7 +60,8 @@ export class TargetApplier {
 
   /** When a deletion is due; undefined if there is none. */
   get nextDeletionAt(): number | undefined {
-    return this.#deletions.size === 0 ? undefined : Math.min(...this.#deletions.values());
+    const [first] = this.#deletions.values();
+    return first;
   }
 
   /** Takes note of what a list changed; the time of a drain runs from here. */
@@ -70,10 +77,17 @@ export class TargetApplier {
     }
   }
 
-  /** Has every server and target looked at anew. */
+  /** Has every server and target looked at that is not as it should be. */
   noteAll(targets: Targets, servers: ServerView['servers']): void {
-    for (const path of targets.keys()) this.#dirty.add(path);
-    for (const path of servers.keys()) this.#dirty.add(path);
+    for (const [path, target] of targets) {
+      const isSettled = isAsWanted(target, servers.get(path)) && !this.#isOpen(path);
+      if (!isSettled) this.#dirty.add(path);
+    }
+    for (const [path, { mode }] of servers) {
+      if (targets.has(path)) continue;
+      const isSettled = mode === 'maint' && this.#deletions.has(path) && !this.#isOpen(path);
+      if (!isSettled) this.#dirty.add(path);
+    }
   }
 
   /** Nothing is in flight on a target in drain any more: it goes into maintenance. */
@@ -109,16 +123,21 @@ export class TargetApplier {
     const now = this.#deps.clock.monotonic();
     const steps: ServerStep[] = [];
     for (const [path, dueAt] of this.#deletions) {
+      if (dueAt > now || steps.length === maxDeletionsAtOnce) break;
+      this.#deletions.delete(path);
       const server = live.servers.get(path);
-      if (server === undefined || targets.has(path)) this.#deletions.delete(path);
-      else if (dueAt <= now && server.mode === 'maint' && steps.length < maxDeletionsAtOnce) {
-        steps.push({ kind: 'delete', server: { backend: server.backend, id: server.id } });
-        this.#deletions.set(path, now + deleteAfterMs);
-      }
+      if (server === undefined || targets.has(path)) continue;
+      // Until it is seen to be gone; what takes requests again has to be taken out first.
+      this.#deletions.set(path, now + deleteAfterMs);
+      if (server.mode !== 'maint') continue;
+      steps.push({ kind: 'delete', server: { backend: server.backend, id: server.id } });
     }
     if (steps.length === 0) return;
     const refusals = await live.carryOut(steps);
-    for (const [path] of this.#deletions) if (!live.servers.has(path)) this.#deletions.delete(path);
+    for (const step of steps) {
+      const path = pathOfStep(step);
+      if (!live.servers.has(path)) this.#deletions.delete(path);
+    }
     if (refusals.size > 0) {
       this.#deps.log.debug({ targets: [...refusals.keys()] }, 'servers are not free to delete yet');
     }
@@ -184,6 +203,11 @@ export class TargetApplier {
       const orderedAt = this.#drainOrderedAt.get(path) ?? clock.monotonic();
       drainer.watch(path, orderedAt + target.drainTimeoutMs);
     }
+  }
+
+  /** Something of it waits for another look. */
+  #isOpen(path: string): boolean {
+    return this.#refused.has(path) || this.#forFile.has(path);
   }
 
   #noteRefusal(path: string, refusal: string | undefined): void {

@@ -1,6 +1,6 @@
 import { pathOf, type Target } from './backend-list.ts';
 import type { Outbox, TargetStatus } from './outbox.ts';
-import type { Counters } from './server-state.ts';
+import type { ServerCounters } from './server-state.ts';
 import { ownPrefix } from './config-settings.ts';
 
 export interface TargetReportsDeps {
@@ -26,30 +26,39 @@ export class TargetReports {
     this.#deps = deps;
   }
 
-  observe({ servers, frontends }: Counters): void {
+  /** Takes connections of clients by frontend. */
+  observeFrontends(frontends: ReadonlyMap<string, number>): void {
     let clientConnections = 0;
     for (const [name, count] of frontends) {
       if (!name.startsWith(ownPrefix)) clientConnections += count;
     }
     this.#deps.outbox.setClientConnections(clientConnections);
-    for (const row of servers) {
-      const path = pathOf(row);
-      this.#update(path, {
-        health: row.health,
-        healthMessage: row.healthMessage,
-        requests: this.#countRequests(path, row.requests),
-        ...(this.#deps.drains(path) ? {} : { inFlight: row.inFlight }),
-      });
-    }
+  }
+
+  observeServer(row: ServerCounters): void {
+    const path = pathOf(row);
+    const target = this.#deps.targetAt(path);
+    if (target === undefined) return;
+    this.#update(target, {
+      health: row.health,
+      healthMessage: row.healthMessage,
+      requests: this.#countRequests(path, row.requests),
+      ...(this.#deps.drains(path) ? {} : { inFlight: row.inFlight }),
+    });
   }
 
   observeInFlight(path: string, inFlight: number): void {
-    this.#update(path, { inFlight });
+    const target = this.#deps.targetAt(path);
+    if (target !== undefined) this.#update(target, { inFlight });
   }
 
   setDrained(path: string, drained: boolean): void {
-    if (drained) this.#update(path, { drained, inFlight: 0 });
-    else if (this.#statusAt(path)?.drained === true) this.#update(path, { drained });
+    const target = this.#deps.targetAt(path);
+    if (target === undefined) return;
+    if (drained) this.#update(target, { drained, inFlight: 0 });
+    else if (this.#deps.outbox.targets.get(target.id)?.drained === true) {
+      this.#update(target, { drained });
+    }
   }
 
   drop(path: string, targetId: string): void {
@@ -57,14 +66,7 @@ export class TargetReports {
     this.#deps.outbox.dropTarget(targetId);
   }
 
-  #statusAt(path: string): TargetStatus | undefined {
-    const target = this.#deps.targetAt(path);
-    return target === undefined ? undefined : this.#deps.outbox.targets.get(target.id);
-  }
-
-  #update(path: string, change: Partial<TargetStatus>): void {
-    const target = this.#deps.targetAt(path);
-    if (target === undefined) return;
+  #update(target: Target, change: Partial<TargetStatus>): void {
     const before = this.#deps.outbox.targets.get(target.id) ?? {
       targetId: target.id,
       health: undefined,

@@ -334,6 +334,13 @@ describeWithMounts('while the disk is full', () => {
       );
     }, patience);
     expect(list()).toBe(saved);
+    const pid = coordinator.statuses.at(-1)?.haproxyPid ?? 0;
+    process.kill(pid, 'SIGKILL');
+    await eventually(async () => {
+      expect(coordinator.statuses.at(-1)?.haproxyPid, 'another HAProxy').not.toBe(pid);
+      expect((await get(port)).body, 'by the list that is in memory alone').toBe('two');
+    }, patience);
+    expect(list()).toBe(saved);
     disk.free();
     await eventually(() => {
       expect(list()).toContain('web-2');

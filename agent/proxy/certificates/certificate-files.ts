@@ -1,8 +1,14 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Logger } from '../../../shared/logger.ts';
-import { readIfThere, readJson, sayUnusable, writeAtomically } from '../state-directory.ts';
+import {
+  makeDirectory,
+  readIfThere,
+  readJson,
+  sayUnusable,
+  writeAtomically,
+} from '../state-directory.ts';
 import { makePlaceholder } from './placeholder.ts';
 import type { ServedCertificate } from './served-certificate.ts';
 
@@ -53,7 +59,7 @@ export class CertificateFiles {
 
   /** What was written last; makes what HAProxy needs to start with none. */
   async open(): Promise<ServedCertificate[]> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(this.#directory);
     const known = await this.#read();
     if ((await readIfThere(this.default)) === undefined) {
       await writeAtomically(this.default, known[0]?.pem ?? makePlaceholder());

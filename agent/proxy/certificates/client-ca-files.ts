@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frontend } from '../backend-list.ts';
-import { readIfThere, writeAtomically } from '../state-directory.ts';
+import { makeDirectory, readIfThere, writeAtomically } from '../state-directory.ts';
 
 /** Files of the authorities that clients are verified by, named by their content; none of them is a secret. */
 export class ClientCaFiles {
@@ -23,7 +22,7 @@ export class ClientCaFiles {
       if (tls === undefined || tls.clientCaPem === '') continue;
       const path = this.pathOf(tls.clientCaPem);
       if ((await readIfThere(path)) === tls.clientCaPem) continue;
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(this.#directory);
       await writeAtomically(path, tls.clientCaPem);
     }
   }

@@ -108,7 +108,7 @@ export class Floor implements Side, AsyncDisposable {
       tls: { certificateList: '', clientCa: () => '' },
     };
     for (const [name, text] of filesOf(input, [])) writeFileSync(settings.mapPath(name), text);
-    writeFileSync(config, renderConfig(input, settings));
+    writeFileSync(config, [...renderConfig(input, settings)].join(''));
     const haproxy = await host.spawn('haproxy', ['-W', '-f', config], { name: 'floor-haproxy' });
     this.#haproxy = haproxy;
     await untilReady(backends, () => this.servers(), signal);

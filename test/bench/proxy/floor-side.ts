@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { serverParameters } from '../../../agent/proxy/server-commands.ts';
@@ -10,6 +10,9 @@ import type { NewServer, Side } from './side.ts';
 
 /** As the agent: HAProxy 2.6 may still point to a server that was just taken out of use. */
 const deleteAfterMs = 5_000;
+
+/** Above those of the servers in the file. */
+const firstNumber = 100_000;
 
 export interface Original {
   readonly configuration: string;
@@ -27,6 +30,7 @@ export class FloorSide implements Side, AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #socket: Socket;
   #removed: { readonly id: string; readonly removedAtMs: number }[] = [];
+  #nextNumber = firstNumber;
   #prompts = 0;
   #rest = '';
 
@@ -52,6 +56,7 @@ export class FloorSide implements Side, AsyncDisposable {
         .replaceAll(`bind :${original.port}\n`, `bind :${port}\n`),
     );
     writeFileSync(join(directory, 'server.state'), '1\n');
+    cpSync(join(original.directory, 'maps'), join(directory, 'maps'), { recursive: true });
     const child = spawn('haproxy', ['-W', '-f', config], {
       stdio: 'ignore',
       // As the agent's: the kernel shares the processors out by session.
@@ -73,7 +78,8 @@ export class FloorSide implements Side, AsyncDisposable {
   async add(servers: readonly NewServer[]): Promise<void> {
     await this.#send(
       servers.flatMap(({ id, address, port }) => [
-        `add server web/${id} ${address}:${port} ${serverParameters}`,
+        // With a number: to find a free one HAProxy would look at all.
+        `add server web/${id} ${address}:${port} ${serverParameters} id ${this.#nextNumber++}`,
         `enable health web/${id}`,
         `set server web/${id} state ready`,
       ]),

@@ -436,9 +436,15 @@ test('serves by the list on disk while no coordinator can be reached', async () 
     expect(await get(port)).toEqual({ status: 200, body: 'one' });
   });
   await coordinator.listen();
-  await eventually(() => {
-    expect(coordinator.hellos.at(-1)).toMatchObject({ epoch: 'epoch-1', version: 7 });
-  });
+  await eventually(
+    () => {
+      const hello = coordinator.hellos.at(-1);
+      // It dialled before HAProxy had the list: the next session tells.
+      if (hello?.version === 0 && coordinator.connected > 0) coordinator.dropSessions();
+      expect(hello).toMatchObject({ epoch: 'epoch-1', version: 7 });
+    },
+    { timeoutMs: 30_000 },
+  );
 
   // An empty list is meant so: it is not the absence of one.
   coordinator.replace(aSnapshot(port, { version: 8 }));

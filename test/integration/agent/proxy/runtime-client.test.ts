@@ -9,7 +9,11 @@ import { pausesMap } from '../../../../agent/proxy/pause-rules.ts';
 import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { askMaster, RuntimeClient } from '../../../../agent/proxy/runtime-client.ts';
 import { commandsOf } from '../../../../agent/proxy/server-commands.ts';
-import { parseProcesses, parseServersState } from '../../../../agent/proxy/server-state.ts';
+import {
+  parseInfo,
+  parseProcesses,
+  parseServersState,
+} from '../../../../agent/proxy/server-state.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
@@ -42,7 +46,7 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
     },
   );
   writeFileSync(join(paths.directory, pausesMap), '');
-  writeFileSync(paths.config, config);
+  writeFileSync(paths.config, [...config].join(''));
   const haproxy = new HaproxyProcess(
     paths,
     {
@@ -117,12 +121,42 @@ test('takes a thousand servers in one write', async () => {
       },
     }),
   ).flat();
-  const [replies, state] = await Promise.all([
+  const lines: string[] = [];
+  const [replies, state, , info] = await Promise.all([
     client.sendAll(commands),
     client.query('show servers state'),
+    client.readLines('show servers state', (line) => lines.push(line)),
+    client.query('show info'),
   ]);
   expect(replies.filter(({ refusal }) => refusal !== undefined)).toEqual([]);
   expect(parseServersState(state).filter(({ backend }) => backend === 'web').length).toBe(1_000);
+  // Line by line it is the same, and what was asked after it has its own answer.
+  expect(parseServersState(lines.join('\n'))).toEqual(parseServersState(state));
+  expect(parseInfo(info).pid).toBeGreaterThan(0);
+});
+
+test('throws what is wrong with an answer that is read line by line, and goes on', async () => {
+  await using directory = new HaproxyDirectory();
+  await startHaproxy(directory);
+  using client = await RuntimeClient.open(
+    { socketPath: statePaths(directory.path).adminSocket, timeoutMs: 5_000 },
+    never,
+  );
+  const read: string[] = [];
+  const take = (line: string) => read.push(line);
+  await expect(client.readLines('frobnicate', take)).rejects.toThrow(
+    'HAProxy refused "frobnicate": Unknown command',
+  );
+  await expect(client.readLines('del server web/none', take)).rejects.toThrow('No such server');
+  expect(read).toEqual([]);
+  const failing = client.readLines('show info', () => {
+    throw new Error('cannot be read');
+  });
+  await expect(failing).rejects.toThrow('cannot be read');
+  await client.readLines('set severity-output number', take);
+  expect(read).toEqual([]);
+  await client.readLines('show backend', take);
+  expect(read).toContain('web');
 });
 
 test('tells when HAProxy dies, and fails what waits for an answer', async () => {

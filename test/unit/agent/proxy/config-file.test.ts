@@ -33,8 +33,10 @@ const http = {
   defaultBackend: 'web',
   routes: [],
 } as const;
-const render = (list = aList(), changes: Partial<ConfigSettings> = {}) =>
-  renderConfig({ ...list, description: 'fairlead rev=abc ports=80' }, { ...settings, ...changes });
+const render = (list = aList(), changes: Partial<ConfigSettings> = {}) => {
+  const description = 'fairlead rev=abc ports=80';
+  return [...renderConfig({ ...list, description }, { ...settings, ...changes })].join('');
+};
 
 test('holds every ready target with all its parameters, and none in drain', () => {
   const targets = [

@@ -50,6 +50,15 @@ test('tells of a target only what changed', () => {
   expect(outbox.take()).toBeUndefined();
 });
 
+test('tells of a crowd of targets in more than one message, of each once', () => {
+  const outbox = new Outbox(clock);
+  const ids = Array.from({ length: 1_200 }, (_, index) => `web-${index}`);
+  for (const targetId of ids) outbox.setTarget(status({ targetId }));
+  const messages = takeAll(outbox).map((each) => (each.kind === 'targets' ? each.targets : []));
+  expect(messages.map(({ length }) => length)).toEqual([500, 500, 200]);
+  expect(messages.flat().map(({ targetId }) => targetId)).toEqual(ids);
+});
+
 test('puts all that is wrong into one message', () => {
   const outbox = new Outbox(clock);
   outbox.setProblem('ports', 'port 80 is taken');

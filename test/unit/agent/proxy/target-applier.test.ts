@@ -108,6 +108,32 @@ test('does not delete what came back meanwhile', async () => {
   expect(haproxy.servers.get('web/web-1')?.mode).toBe('ready');
 });
 
+test('looks at nothing that is as it should be, and at all that is not', async () => {
+  const { applier } = setUp();
+  const haproxy = new ModelHaproxy(
+    ['web'],
+    [
+      ...[aServer({ id: 'web-1' }), aServer({ id: 'web-2', mode: 'maint' })],
+      ...[aServer({ id: 'stranger' }), aServer({ id: 'web-3', port: 1 })],
+    ],
+  );
+  const targets = listOf(...['web-1', 'web-2', 'web-3', 'web-4'].map((id) => aTarget({ id })));
+  applier.noteAll(targets, haproxy.servers);
+  await applier.apply(haproxy, targets);
+  const touched = new Set(haproxy.commands.map((each) => /web\/(\S+)/.exec(each)?.[1]));
+  expect([...touched].sort()).toEqual(['stranger', 'web-2', 'web-3', 'web-4']);
+  // What waits for its deletion is known; what was refused is tried again.
+  applier.noteAll(targets, haproxy.servers);
+  expect(applier.pending).toBe(false);
+  haproxy.refusals.set('web/web-5', 'no');
+  targets.set('web/web-5', aTarget({ id: 'web-5' }));
+  applier.noteAll(targets, haproxy.servers);
+  await applier.apply(haproxy, targets);
+  expect(applier.errors()).toEqual(new Map([['web-5', 'no']]));
+  applier.noteAll(targets, haproxy.servers);
+  expect(applier.pending).toBe(true);
+});
+
 test('deletes strangers that are found in maintenance, too', async () => {
   const { applier, pass } = setUp();
   const haproxy = new ModelHaproxy(['web'], [aServer({ id: 'stranger', mode: 'maint' })]);

@@ -21,18 +21,18 @@ function row(options: Partial<ServerCounters> = {}): ServerCounters {
   return { ...row, health: 'up', ...options };
 }
 
-const noFrontends = new Map<string, number>();
-
 test('reports what HAProxy counts of targets in the list', () => {
   const { outbox, reports, status } = setUp();
-  reports.observe({
-    servers: [row({ inFlight: 2, requests: 10 }), row({ id: 'stranger' })],
-    frontends: new Map([
+  for (const each of [row({ inFlight: 2, requests: 10 }), row({ id: 'stranger' })]) {
+    reports.observeServer(each);
+  }
+  reports.observeFrontends(
+    new Map([
       ['http-80', 2],
       ['http-81', 3],
       ['fairlead-stats', 9],
     ]),
-  });
+  );
   expect(status()).toEqual({
     targetId: 'web-1',
     health: 'up',
@@ -48,7 +48,7 @@ test('reports what HAProxy counts of targets in the list', () => {
 test('goes on counting when a new worker begins at zero', () => {
   const { reports, status } = setUp();
   for (const requests of [10, 15, 3, 4, 0]) {
-    reports.observe({ servers: [row({ requests })], frontends: noFrontends });
+    reports.observeServer(row({ requests }));
   }
   expect(status()?.requests).toBe(19);
 });
@@ -58,7 +58,7 @@ test('leaves what is in flight in a drain to those who read all workers', () => 
   draining.add('web/web-1');
   reports.observeInFlight('web/web-1', 7);
   const down = row({ inFlight: 1, health: 'down', healthMessage: 'refuses connections' });
-  reports.observe({ servers: [down], frontends: noFrontends });
+  reports.observeServer(down);
   expect(status()).toMatchObject({
     inFlight: 7,
     health: 'down',
