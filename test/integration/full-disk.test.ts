@@ -252,7 +252,7 @@ describeWithMounts('while the disk is full', () => {
       expect(file()).toBe(written);
       // It tries again for ever: between two attempts nothing of them is left.
       await eventually(() => {
-        expect(readdirSync(disk.join('agent'))).toEqual(['node.json']);
+        expect(readdirSync(disk.join('agent')).sort()).toEqual(['connected', 'node.json']);
       }, patience);
       disk.free();
       await eventually(() => {
