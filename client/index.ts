@@ -56,6 +56,7 @@ export {
   ExecOutput,
   TerminalSize,
 } from '../shared/gen/fairlead/v1/exec.ts';
+export { RolloutStep, RolloutStepState, Wait } from '../shared/gen/fairlead/v1/explanation.ts';
 export {
   LogEntry,
   LogPosition,
@@ -73,6 +74,7 @@ export {
 export { NodeCluster, NodeClusterState } from '../shared/gen/fairlead/v1/node_cluster.ts';
 export {
   ApiRole,
+  Autodestroy,
   BindMount,
   CommandCheck,
   GrpcCheck,

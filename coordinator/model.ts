@@ -17,6 +17,7 @@ import type { Port, Protocol, RestartPolicy, ServiceSpec } from './spec.ts';
 export type {
   Amount,
   ApiRole,
+  Autodestroy,
   FailureAction,
   Link,
   Port,

@@ -87,7 +87,11 @@ export interface ServiceSpec {
   readonly forwarding: Forwarding;
   /** How a load balancer speaks TLS with its clients. */
   readonly tls: TlsSettings;
+  readonly autodestroy: Autodestroy;
 }
+
+/** When a service removes itself, its containers having ended. */
+export type Autodestroy = 'never' | 'on-success' | 'always';
 
 /** What a container needs free on its node. */
 export interface Reservation {

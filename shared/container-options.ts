@@ -71,6 +71,8 @@ export interface ContainerOptions {
   readonly log: LogConfig;
   readonly limits: ResourceLimits;
   readonly cgroupParent: string;
+  /** Lower case, with colons. */
+  readonly macAddress: string;
 }
 
 /** What a container has at a path. */

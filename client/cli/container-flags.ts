@@ -70,6 +70,7 @@ const networkFlags: readonly OptionFlag[] = [
     ...{ flags: '--network <mode>', description: "a network of its own, or the node's" },
     ...{ path: 'network', words: networks },
   },
+  { flags: '--mac-address <address>', description: 'hardware address', path: 'macAddress' },
   {
     ...{ flags: '--dns <address>', description: 'name server, repeatable' },
     ...{ path: 'dnsServers', keyOf: itself },

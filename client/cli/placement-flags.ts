@@ -5,6 +5,10 @@ import type { FlagGroup } from './option-flags.ts';
 import { readCount } from './values.ts';
 
 const itself = (entry: string) => entry;
+
+// The numbers are those that ts-proto generates; the generated code itself is not loaded for help.
+const autodestroys = { no: 10, 'on-success': 20, always: 30 };
+
 const pathOf = ({ containerPath }: Volume) => containerPath;
 
 /** Flags for volumes, and for what a container asks of its node. */
@@ -32,7 +36,13 @@ export const placementFlags: readonly FlagGroup[] = [
   ],
   [
     'Order:',
-    [{ flags: '--sequential', description: 'start one after the other', path: 'sequential' }],
+    [
+      { flags: '--sequential', description: 'start one after the other', path: 'sequential' },
+      {
+        ...{ flags: '--autodestroy <when>', path: 'autodestroy', words: autodestroys },
+        description: 'remove the service when all its containers have ended by themselves',
+      },
+    ],
   ],
   [
     'Canaries:',

@@ -29,6 +29,7 @@ import {
   ipAddressRule,
   logDriverRule,
   logOptionRule,
+  macAddressRule,
   nameRule,
   pathRule,
   securityRule,
@@ -128,6 +129,11 @@ export function optionsFromProto(
     log: logFromProto(proto.log, `${field}.log`, into),
     limits: limitsFromProto(proto.limits, `${field}.limits`, into),
     cgroupParent: check.text(proto.cgroupParent, 'cgroup_parent', sliceRule),
+    macAddress: check.text(proto.macAddress.toLowerCase(), 'mac_address', (value) =>
+      proto.network === NetworkMode.HOST
+        ? 'must not be set with the network HOST'
+        : macAddressRule(value),
+    ),
   };
 }
 

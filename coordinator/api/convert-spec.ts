@@ -1,9 +1,11 @@
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
   ApiRole,
+  Autodestroy,
   PlacementStrategy,
   RestartPolicy,
   ServiceSpec as ProtoServiceSpec,
+  UpdateOrder,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Liveness, Readiness } from '../../shared/health-check.ts';
 import type { ServiceSpec } from '../model.ts';
@@ -62,6 +64,11 @@ const restartPolicies: EnumWords<RestartPolicy, ServiceSpec['restart']> = [
   [RestartPolicy.ON_FAILURE, 'on-failure'],
   [RestartPolicy.NEVER, 'never'],
 ];
+const autodestroys: EnumWords<Autodestroy, ServiceSpec['autodestroy']> = [
+  [Autodestroy.NEVER, 'never'],
+  [Autodestroy.ON_SUCCESS, 'on-success'],
+  [Autodestroy.ALWAYS, 'always'],
+];
 const apiRoles: EnumWords<ApiRole, ServiceSpec['apiRole']> = [
   [ApiRole.NONE, 'none'],
   [ApiRole.PROXY, 'proxy'],
@@ -94,6 +101,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
   const grace = { min: 0, max: maxWaitMs, field: `${field}.stop_grace_ms` };
   validateRange(stopGraceMs, grace, into);
   const container = optionsFromProto(spec.container, `${field}.container`, into);
+  requireRoomForAddress(spec, field, into);
   const { network } = container;
   validateRange(spec.maxPerNode, { min: 0, max: 1000, field: `${field}.max_per_node` }, into);
   const ports = portsFromProto(spec.ports, { field: `${field}.ports`, network }, into);
@@ -141,7 +149,32 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
       { field: `${field}.forwarding`, isLoadBalancer: apiRole === 'proxy' },
       into,
     ),
+    autodestroy: autodestroyFromProto(spec, field, into),
   };
+}
+
+function requireRoomForAddress(
+  { container, update }: ProtoServiceSpec,
+  field: string,
+  into: FieldViolation[],
+): void {
+  if ((container?.macAddress ?? '') === '' || update?.order !== UpdateOrder.START_FIRST) return;
+  const rule = 'must not be START_FIRST with a mac_address, which two containers cannot have';
+  into.push({ field: `${field}.update.order`, rule });
+}
+
+function autodestroyFromProto(
+  { restart, autodestroy }: ProtoServiceSpec,
+  field: string,
+  into: FieldViolation[],
+): ServiceSpec['autodestroy'] {
+  const wanted = wordOf(autodestroys, autodestroy);
+  if (wanted !== 'never' && wordOf(restartPolicies, restart) === 'always') {
+    const rule =
+      'must be NEVER with the restart policy ALWAYS, under which no container stays ended';
+    into.push({ field: `${field}.autodestroy`, rule });
+  }
+  return wanted;
 }
 
 function restartLimitFromProto(
@@ -202,6 +235,7 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     routes: spec.routes.map(shownRoute),
     balancing: balancingToProto(spec.balancing),
     forwarding: forwardingToProto(spec.forwarding),
+    autodestroy: numberOf(autodestroys, spec.autodestroy),
   };
 }
 

@@ -134,6 +134,15 @@ export function ulimitRange(name: string): { readonly min: number; readonly max:
   return name === 'nofile' ? { min: 0, max: 1_048_576 } : { min: -1, max: Number.MAX_SAFE_INTEGER };
 }
 
+/** One that no other device has: neither of a group, nor all zeros. */
+export function macAddressRule(value: string): Rule {
+  const isAddress = /^[0-9a-f][02468ace](?::[0-9a-f]{2}){5}$/i.test(value);
+  return unless(
+    isAddress && !/^[0:]*$/.test(value),
+    'must be a hardware address like 02:42:ac:11:00:63, of a single device',
+  );
+}
+
 export function ipAddressRule(value: string): Rule {
   return unless(isIP(value) !== 0, 'must be an IP address');
 }

@@ -18,6 +18,7 @@ import type { Previews } from './previews.ts';
 import type { ServiceMutations, ServiceRequest } from './service-mutations.ts';
 import { diffOf } from './spec-diff.ts';
 import { throwIfInvalid, validateRange } from './validate.ts';
+import { requireOwnMacAddress } from './mac-conflicts.ts';
 import { requireNoConflicts } from './route-conflicts.ts';
 import { requireVolumeSources } from './volume-sources.ts';
 
@@ -90,6 +91,7 @@ export class RolloutApi {
         const spec = { ...former, replicas, links };
         requireNoConflicts(this.#deps.store, { ...service, spec });
         requireVolumeSources(this.#deps.store, service, spec);
+        requireOwnMacAddress(this.#deps.store, service, spec);
         // Whoever goes back knows that it works, and is in a hurry.
         if (needsNewContainers(service.spec, spec)) return services.revised(service, spec, 0);
         return { ...service, spec };

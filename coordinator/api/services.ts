@@ -25,6 +25,7 @@ import type { Lookup } from './lookup.ts';
 import type { Mutations } from './mutations.ts';
 import type { Presenter } from './present.ts';
 import type { Previews } from './previews.ts';
+import { requireOwnMacAddress } from './mac-conflicts.ts';
 import { requireNoConflicts } from './route-conflicts.ts';
 import { requireVolumeSources } from './volume-sources.ts';
 import { newRollout, type ServiceMutations, type ServiceRequest } from './service-mutations.ts';
@@ -91,6 +92,7 @@ export class ServiceApi {
     for (const link of spec.links) this.#requireLinkable(service, link);
     requireNoConflicts(store, service);
     requireVolumeSources(store, service, spec);
+    requireOwnMacAddress(store, service, spec);
     return this.#deps.services.write(call, options, service, {
       method: 'CreateService',
       event: 'service.created',
@@ -109,6 +111,7 @@ export class ServiceApi {
     for (const link of spec.links) this.#requireLinkable(before, link);
     requireNoConflicts(this.#deps.store, { ...before, spec });
     requireVolumeSources(this.#deps.store, before, spec);
+    requireOwnMacAddress(this.#deps.store, before, spec);
     return this.#deps.services.mutate(request, call, {
       method: 'UpdateService',
       event: 'service.updated',

@@ -45,6 +45,9 @@ function applyStep(tx: Transaction, service: Service, step: Step, newId: () => s
     case 'turn':
       turn(tx, service, step);
       return;
+    case 'terminate':
+      terminate(tx, service);
+      return;
     case 'delete-service':
       deleteService(tx, service);
       return;
@@ -222,6 +225,20 @@ function sentenceOf(
     case 'rollback-failed':
       return `going back failed as well: ${reason}`;
   }
+}
+
+/** Nobody asked for it now, so there is no action but those that wanted it to run, and it did. */
+function terminate(tx: Transaction, service: Service): void {
+  const current = tx.services.get(service.id);
+  if (current === undefined) return;
+  tx.services.put(written(current, { terminating: true, started: false }));
+  const message = 'all of its containers have ended, and it removes itself then';
+  note(tx, service.id, '', message);
+  for (const action of openActions(tx.actions.values(), service.id)) {
+    endAction(tx, action, 'succeeded', message);
+  }
+  const object = { objectId: service.id, objectName: service.name };
+  tx.event({ type: 'service.removing', ...object, actionId: '', message });
 }
 
 function deleteService(tx: Transaction, service: Service): void {

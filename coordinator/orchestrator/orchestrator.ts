@@ -290,7 +290,19 @@ export class Orchestrator {
   }
 
   #serviceView(service: Service) {
-    return viewService(service, this.#deps.placement.coverage(service));
+    const view = viewService(service, this.#deps.placement.coverage(service));
+    if (view.autodestroy === 'never' || !this.#isUsed(service)) return view;
+    return { ...view, autodestroy: 'never' as const };
+  }
+
+  /** Others link to it or have volumes from it: it cannot be removed, by itself neither. */
+  #isUsed({ id, name }: Service): boolean {
+    return [...this.#deps.store.services.values()].some(
+      ({ id: other, terminating, spec }) =>
+        other !== id &&
+        !terminating &&
+        (spec.links.some(({ service }) => service === name) || spec.volumesFrom.includes(name)),
+    );
   }
 
   #containerViews(service: Service): ContainerView[] {

@@ -316,7 +316,8 @@ export class Placement implements Disposable {
         source.kind === 'named' ? [source] : [],
       ),
       reservation: spec.reservation,
-      maxPerNode: spec.maxPerNode,
+      // Two of them with one hardware address would disturb each other.
+      maxPerNode: spec.container.macAddress === '' ? spec.maxPerNode : 1,
       platforms: spec.platforms,
       cpus: cpusNeeded(spec.container.limits.cpus),
       avoid: this.#failedOn.get(slotKey(container)) ?? [],

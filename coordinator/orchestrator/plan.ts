@@ -1,4 +1,5 @@
 import { groupBy } from '../../shared/collections.ts';
+import { hasRunItsCourse } from './autodestroy.ts';
 import { carryOnRetirements } from './leaving.ts';
 import { SlotPlanner } from './replacing.ts';
 import { recover } from './restart.ts';
@@ -50,6 +51,10 @@ function converge(
   draft: PlanDraft,
 ): void {
   const slots = groupBy(containers.filter(holdsSlot), ({ slot }) => slot);
+  if (hasRunItsCourse(service, slots)) {
+    draft.steps.push({ kind: 'terminate' });
+    return;
+  }
   const missing = fitSlots(service, slots, draft);
   const next = service.sequential ? nextInTurn(service, containers, missing) : missing;
   new SlotPlanner({ service, containers, nowMs }, draft).converge(slots, next);

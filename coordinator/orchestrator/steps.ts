@@ -39,6 +39,8 @@ export type Step =
       readonly to: Exclude<RolloutState, 'going' | 'paused'> | 'promoted' | 'finished';
       readonly reason: string;
     }
+  /** All its containers have ended by themselves: it goes, as it was asked. */
+  | { readonly kind: 'terminate' }
   | { readonly kind: 'delete-service' };
 
 export interface Plan {

@@ -1,6 +1,7 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type {
   Amount,
+  Autodestroy,
   Container,
   FailureAction,
   NodeState,
@@ -42,6 +43,8 @@ export interface ServiceView {
   readonly restart: RestartPolicy;
   /** With on-failure: after so many restarts a container has failed for good; 0: never. */
   readonly restartLimit: number;
+  /** When it removes itself, its containers having ended. */
+  readonly autodestroy: Autodestroy;
 }
 
 /** The part of a container that planning depends on. */
@@ -91,12 +94,13 @@ export interface Admission {
   readonly drained: boolean;
 }
 
-/** Stop-first where the user asks for it, or where old and new cannot hold the same port or volume. */
+/** Stop-first where the user asks for it, or where old and new cannot hold the same port, address or volume. */
 export function effectiveOrder(service: Service): 'start-first' | 'stop-first' {
   const { spec } = service;
   if (spec.update.order !== 'default') return spec.update.order;
   const holdsPort = portsOnNode(spec).some((port) => port.hostPort > 0);
-  return holdsPort || writesVolumes(service) ? 'stop-first' : 'start-first';
+  const holdsAddress = spec.container.macAddress !== '';
+  return holdsPort || holdsAddress || writesVolumes(service) ? 'stop-first' : 'start-first';
 }
 
 /** `everyNode`: the nodes that qualify, for services of that strategy; else null. */
@@ -122,6 +126,7 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
     autoPromote: spec.update.autoPromote,
     restart: spec.restart,
     restartLimit: spec.restartLimit,
+    autodestroy: spec.autodestroy,
   };
 }
 

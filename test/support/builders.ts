@@ -111,6 +111,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     tls: { ports: [], policy: 'intermediate', clientCertificates: 'none', clientCaPem: '' },
     balancing: aBalancing(),
     forwarding: { trustedUpstreams: [], proxyProtocolPorts: [] },
+    autodestroy: 'never',
     ...changes,
   };
 }
@@ -339,6 +340,7 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     sequential: false,
     restart: 'always',
     restartLimit: 0,
+    autodestroy: 'never',
     ...changes,
   };
 }

@@ -28,6 +28,7 @@ export function someOptions(changes: Partial<ContainerOptions> = {}): ContainerO
     log: { driver: '', options: {} },
     limits: someLimits(),
     cgroupParent: '',
+    macAddress: '',
     ...changes,
   };
 }

@@ -7,6 +7,8 @@ export interface DockerRunOptions {
   readonly User?: string;
   readonly Domainname?: string;
   readonly StopSignal?: string;
+  readonly MacAddress?: string;
+  readonly NetworkingConfig?: { EndpointsConfig: { bridge: { MacAddress: string } } };
   readonly Tty: boolean;
   readonly OpenStdin: boolean;
 }
@@ -44,12 +46,17 @@ const cpuPeriod = 100_000;
 
 /** What the engine is asked for; what is left out is the image's or the engine's own. */
 export function runOptionsOf(options: ContainerOptions): DockerRunOptions {
-  const { workingDir, user, domainname, stopSignal, tty, stdinOpen } = options;
+  const { workingDir, user, domainname, stopSignal, macAddress, tty, stdinOpen } = options;
   return {
     ...(workingDir !== '' && { WorkingDir: workingDir }),
     ...(user !== '' && { User: user }),
     ...(domainname !== '' && { Domainname: domainname }),
     ...(stopSignal !== '' && { StopSignal: stopSignal }),
+    // Engines from 25.0 want it with the network, those before know it only beside.
+    ...(macAddress !== '' && {
+      MacAddress: macAddress,
+      NetworkingConfig: { EndpointsConfig: { bridge: { MacAddress: macAddress } } },
+    }),
     Tty: tty,
     OpenStdin: stdinOpen,
   };

@@ -20,6 +20,7 @@ import { eventObjects } from './0019-event-objects.ts';
 import { pausesOfRoutes } from './0020-pauses.ts';
 import { definitions } from './0021-definitions.ts';
 import { http2Ports } from './0022-http2.ts';
+import { autodestroy } from './0023-autodestroy.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -45,4 +46,5 @@ export const migrations: readonly string[] = [
   pausesOfRoutes,
   definitions,
   http2Ports,
+  autodestroy,
 ];

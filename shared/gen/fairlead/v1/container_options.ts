@@ -187,6 +187,13 @@ export interface ContainerOptions {
    * `.slice`. Empty: the engine's.
    */
   cgroupParent: string;
+  /**
+   * Hardware address in its network, like `02:42:ac:11:00:63`, not a multicast one. Empty: the engine's choice.
+   * Containers of one node share a network, so a node has one such container of the service, whatever
+   * `max_per_node` says, replaced stop-first (START_FIRST is refused), and no other service may have that address:
+   * FAILED_PRECONDITION, MAC_ADDRESS_TAKEN. Must be empty with the network HOST.
+   */
+  macAddress: string;
 }
 
 /** A device of the host. */
@@ -289,6 +296,7 @@ function createBaseContainerOptions(): ContainerOptions {
     log: undefined,
     limits: undefined,
     cgroupParent: "",
+    macAddress: "",
   };
 }
 
@@ -368,6 +376,9 @@ export const ContainerOptions: MessageFns<ContainerOptions> = {
     }
     if (message.cgroupParent !== "") {
       writer.uint32(202).string(message.cgroupParent);
+    }
+    if (message.macAddress !== "") {
+      writer.uint32(210).string(message.macAddress);
     }
     return writer;
   },
@@ -585,6 +596,14 @@ export const ContainerOptions: MessageFns<ContainerOptions> = {
             message.cgroupParent = reader.string();
             continue;
           }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.macAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -676,6 +695,11 @@ export const ContainerOptions: MessageFns<ContainerOptions> = {
         : isSet(object.cgroup_parent)
         ? globalThis.String(object.cgroup_parent)
         : "",
+      macAddress: isSet(object.macAddress)
+        ? globalThis.String(object.macAddress)
+        : isSet(object.mac_address)
+        ? globalThis.String(object.mac_address)
+        : "",
     };
   },
 
@@ -756,6 +780,9 @@ export const ContainerOptions: MessageFns<ContainerOptions> = {
     if (message.cgroupParent !== "") {
       obj.cgroupParent = message.cgroupParent;
     }
+    if (message.macAddress !== "") {
+      obj.macAddress = message.macAddress;
+    }
     return obj;
   },
 
@@ -791,6 +818,7 @@ export const ContainerOptions: MessageFns<ContainerOptions> = {
       ? ResourceLimits.fromPartial(object.limits)
       : undefined;
     message.cgroupParent = object.cgroupParent ?? "";
+    message.macAddress = object.macAddress ?? "";
     return message;
   },
 };

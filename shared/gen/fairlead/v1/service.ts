@@ -227,6 +227,61 @@ export function serviceStateToJSON(object: ServiceState): string {
   }
 }
 
+/** When a service removes itself. */
+export const Autodestroy = {
+  /** UNSPECIFIED - Not set: NEVER. */
+  UNSPECIFIED: 0,
+  /** NEVER - It stays until somebody removes it. */
+  NEVER: 10,
+  /** ON_SUCCESS - When all of its containers have ended with the exit status 0. */
+  ON_SUCCESS: 20,
+  /** ALWAYS - When all of its containers have ended, however they did. */
+  ALWAYS: 30,
+} as const;
+
+export type Autodestroy = typeof Autodestroy[keyof typeof Autodestroy];
+
+export namespace Autodestroy {
+  export type UNSPECIFIED = typeof Autodestroy.UNSPECIFIED;
+  export type NEVER = typeof Autodestroy.NEVER;
+  export type ON_SUCCESS = typeof Autodestroy.ON_SUCCESS;
+  export type ALWAYS = typeof Autodestroy.ALWAYS;
+}
+
+export function autodestroyFromJSON(object: any): Autodestroy {
+  switch (object) {
+    case 0:
+    case "AUTODESTROY_UNSPECIFIED":
+      return Autodestroy.UNSPECIFIED;
+    case 10:
+    case "AUTODESTROY_NEVER":
+      return Autodestroy.NEVER;
+    case 20:
+    case "AUTODESTROY_ON_SUCCESS":
+      return Autodestroy.ON_SUCCESS;
+    case 30:
+    case "AUTODESTROY_ALWAYS":
+      return Autodestroy.ALWAYS;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Autodestroy");
+  }
+}
+
+export function autodestroyToJSON(object: Autodestroy): string {
+  switch (object) {
+    case Autodestroy.UNSPECIFIED:
+      return "AUTODESTROY_UNSPECIFIED";
+    case Autodestroy.NEVER:
+      return "AUTODESTROY_NEVER";
+    case Autodestroy.ON_SUCCESS:
+      return "AUTODESTROY_ON_SUCCESS";
+    case Autodestroy.ALWAYS:
+      return "AUTODESTROY_ALWAYS";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Autodestroy");
+  }
+}
+
 /**
  * How nodes are chosen among those that are eligible. Ties: fewest containers of this service, then
  * fewest in all, then by name.
@@ -793,7 +848,15 @@ export interface ServiceSpec {
     | Balancing
     | undefined;
   /** Whom a load balancer believes; only with the role PROXY. */
-  forwarding: Forwarding | undefined;
+  forwarding:
+    | Forwarding
+    | undefined;
+  /**
+   * When the service removes itself, because each of its containers has ended by itself and its restart policy
+   * leaves it ended. Default NEVER; must be that with the restart policy ALWAYS. A service whose containers a
+   * user stopped, or that others link to or have volumes from, stays.
+   */
+  autodestroy: Autodestroy;
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -2085,6 +2148,7 @@ function createBaseServiceSpec(): ServiceSpec {
     tls: undefined,
     balancing: undefined,
     forwarding: undefined,
+    autodestroy: 0,
   };
 }
 
@@ -2176,6 +2240,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.forwarding !== undefined) {
       Forwarding.encode(message.forwarding, writer.uint32(226).fork()).join();
+    }
+    if (message.autodestroy !== 0) {
+      writer.uint32(240).int32(message.autodestroy);
     }
     return writer;
   },
@@ -2431,6 +2498,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.forwarding = Forwarding.decode(reader, reader.uint32());
             continue;
           }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.autodestroy = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2532,6 +2607,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       tls: isSet(object.tls) ? TlsSettings.fromJSON(object.tls) : undefined,
       balancing: isSet(object.balancing) ? Balancing.fromJSON(object.balancing) : undefined,
       forwarding: isSet(object.forwarding) ? Forwarding.fromJSON(object.forwarding) : undefined,
+      autodestroy: isSet(object.autodestroy) ? autodestroyFromJSON(object.autodestroy) : 0,
     };
   },
 
@@ -2636,6 +2712,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.forwarding !== undefined) {
       obj.forwarding = Forwarding.toJSON(message.forwarding);
     }
+    if (message.autodestroy !== 0) {
+      obj.autodestroy = autodestroyToJSON(message.autodestroy);
+    }
     return obj;
   },
 
@@ -2703,6 +2782,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     message.forwarding = (object.forwarding !== undefined && object.forwarding !== null)
       ? Forwarding.fromPartial(object.forwarding)
       : undefined;
+    message.autodestroy = object.autodestroy ?? 0;
     return message;
   },
 };

@@ -134,6 +134,13 @@ const refused: readonly [string, Changes, string][] = [
     { limits: { memorySwapBytes: 1024 ** 3 } },
     'o.limits.memory_swap_bytes must only be set with memory_bytes',
   ],
+  ['a group of devices', { macAddress: '03:42:ac:11:00:63' }, 'o.mac_address must be a hardware'],
+  ['half an address', { macAddress: '02:42:ac' }, 'o.mac_address must be a hardware address'],
+  [
+    'an address in the network of the node',
+    { macAddress: '02:42:ac:11:00:63', network: NetworkMode.HOST },
+    'o.mac_address must not be set with the network HOST',
+  ],
   ['a slice that is none', { cgroupParent: '/docker' }, 'o.cgroup_parent must be the name of a'],
 ];
 

@@ -77,6 +77,7 @@ test('fills in every default', () => {
     tls: { ports: [], policy: 'intermediate', clientCertificates: 'none', clientCaPem: '' },
     balancing: aBalancing(),
     forwarding: { trustedUpstreams: [], proxyProtocolPorts: [] },
+    autodestroy: 'never',
   });
 });
 

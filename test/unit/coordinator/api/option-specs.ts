@@ -63,6 +63,7 @@ export const validOptions: fc.Arbitrary<ProtoOptions> = fc.record({
     { nil: undefined },
   ),
   cgroupParent: fc.constantFrom('', 'fairlead.slice'),
+  macAddress: fc.constantFrom('', '02:42:ac:11:00:63'),
 });
 
 const anyText = fc.string({ unit: 'binary', maxLength: 20 });
@@ -73,7 +74,7 @@ const anyMode = fc.oneof(fc.integer(), fc.constantFrom(0, 10, 20)) as fc.Arbitra
 /** Options of the right shape with whatever in their fields. */
 export const anyOptions: fc.Arbitrary<ProtoOptions> = fc.record({
   ...{ workingDir: anyText, user: anyText, hostname: anyText, domainname: anyText },
-  ...{ stopSignal: anyText, cgroupParent: anyText },
+  ...{ stopSignal: anyText, cgroupParent: anyText, macAddress: anyText },
   ...{ init: fc.boolean(), readOnly: fc.boolean(), tty: fc.boolean() },
   ...{ stdinOpen: fc.boolean(), privileged: fc.boolean() },
   ...{ groups: anyTexts, capAdd: anyTexts, capDrop: anyTexts, securityOptions: anyTexts },

@@ -143,6 +143,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     ),
     balancing: fc.option(validBalancing, { nil: undefined }),
     forwarding: fc.constant(undefined),
+    autodestroy: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
   })
   .map((spec) => ({
     ...spec,
@@ -150,11 +151,19 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     readiness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.readiness : undefined,
     liveness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.liveness : undefined,
     restartLimit: spec.restart === 20 ? spec.restartLimit : 0,
+    autodestroy: spec.restart === 10 || spec.restart === 20 ? spec.autodestroy : 0,
+    container: spec.container && { ...spec.container, macAddress: macAddressOf(spec) },
     // A load balancer has none, and others need a port to send requests to.
     tls: spec.apiRole === 20 ? spec.tls : undefined,
     routes:
       spec.apiRole !== 20 && spec.ports.some(({ protocol }) => protocol !== 20) ? spec.routes : [],
   }));
+
+/** Two containers cannot have the same one, nor one in the node's network. */
+function macAddressOf({ container, update }: Pick<ProtoSpec, 'container' | 'update'>): string {
+  const isShared = container?.network === 20 || update?.order === 10;
+  return isShared ? '' : (container?.macAddress ?? '');
+}
 
 const anyNumber = fc.oneof(
   fc.integer(),
@@ -215,6 +224,7 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   strategy: anyEnum,
   restart: anyEnum,
   restartLimit: anyNumber,
+  autodestroy: anyEnum,
   sequential: fc.boolean(),
   liveness: fc.option(anyLiveness, { nil: undefined }),
   readiness: fc.option(

@@ -28,7 +28,7 @@ function wordsOf(step: Step, current: number): string {
     case 'create':
       return wordsOfCreate(step, current);
     case 'retire':
-      return `retire ${step.containerId}: ${step.reason}${step.then === 'stopped' ? ', keep' : ''}`;
+      return wordsOfRetirement(step);
     case 'stop':
       return `${wordOfStop(step)} ${step.containerId}`;
     case 'arrive':
@@ -39,10 +39,15 @@ function wordsOf(step: Step, current: number): string {
     case 'fail-slot':
     case 'turn':
       return wordsOfFailure(step);
+    case 'terminate':
+      return 'remove the service';
     case 'delete-service':
       return 'delete the service';
   }
 }
+
+const wordsOfRetirement = ({ containerId, reason, then }: Extract<Step, { kind: 'retire' }>) =>
+  `retire ${containerId}: ${reason}${then === 'stopped' ? ', keep' : ''}`;
 
 const wordOfStop = ({ cut }: Extract<Step, { kind: 'stop' }>) => (cut ? 'cut' : 'stop');
 

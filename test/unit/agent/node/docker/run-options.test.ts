@@ -44,10 +44,12 @@ test('asks for every setting in words of Docker', () => {
       ...{ memoryBytes: 64 * 1024 ** 2, memorySwapBytes: -1, shmBytes: 4096 },
     },
     cgroupParent: 'fairlead.slice',
+    macAddress: '02:42:ac:11:00:63',
   });
   expect(options).toMatchObject({
     ...{ WorkingDir: '/srv', User: '1000:1000', Domainname: 'example.com', StopSignal: 'SIGINT' },
-    ...{ Tty: true, OpenStdin: true },
+    ...{ Tty: true, OpenStdin: true, MacAddress: '02:42:ac:11:00:63' },
+    NetworkingConfig: { EndpointsConfig: { bridge: { MacAddress: '02:42:ac:11:00:63' } } },
     HostConfig: {
       ...{ Init: true, ReadonlyRootfs: true, Privileged: true, PidMode: 'host' },
       ...{ GroupAdd: ['audio'], CapAdd: ['NET_ADMIN'], CapDrop: ['MKNOD'] },
