@@ -127,6 +127,15 @@ export function note(
   tx.actions.put(withEntries(action, [entry]));
 }
 
+/** Tells the newest action on a service what came after it, although it may have ended; its id, if there is one. */
+export function noteAfterwards(tx: Transaction, serviceId: ServiceId, message: string): string {
+  const action = [...tx.actions.values()].findLast((each) => each.serviceId === serviceId);
+  if (action === undefined) return '';
+  const told = withEntries(action, [{ timeMs: tx.nowMs, container: '', message }]);
+  tx.actions.put(action.state === 'in-progress' ? told : { ...told, message });
+  return action.id;
+}
+
 export function endAction(
   tx: Transaction,
   action: Action,

@@ -1,7 +1,7 @@
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Container, Service } from '../model.ts';
 import type { Transaction } from '../store/store.ts';
-import { endAction, note, openActions } from './actions.ts';
+import { endAction, note, noteAfterwards, openActions } from './actions.ts';
 import { withFailure, withoutFailures } from '../scheduler/failing.ts';
 import { promoted } from './rollout.ts';
 import type { Step } from './steps.ts';
@@ -198,7 +198,15 @@ function turn(
     const turned = { ...rollout, state: to, reason, failedSlots, canaries: 0, sinceMs: tx.nowMs };
     tx.services.put(written(current, { rollout: turned }));
   }
-  note(tx, service.id, '', sentenceOf(current, to, reason));
+  const sentence = sentenceOf(current, to, reason);
+  if (rollout.canaries > 0 && to === 'rolling-back') canaryFailed(tx, current, sentence);
+  else note(tx, service.id, '', sentence);
+}
+
+/** Whoever is to judge the canaries may have been told long ago that they serve. */
+function canaryFailed(tx: Transaction, { id, name }: Service, message: string): void {
+  const actionId = noteAfterwards(tx, id, message);
+  tx.event({ type: 'service.canary-failed', objectId: id, objectName: name, actionId, message });
 }
 
 function written(service: Service, change: Partial<Service>): Service {

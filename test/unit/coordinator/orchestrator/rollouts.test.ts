@@ -474,6 +474,12 @@ describe('U14: canaries', () => {
     }
     await until(() => service().rollout?.state === 'rolled-back' && canaries().length === 0);
     expectUntouched();
+    const message = expect.stringMatching(/^going back to revision 1: web-\d failed/) as string;
+    const { events } = fleet.store.events.after(0, { types: ['service.canary-failed'] }, 10);
+    const action = newestAction();
+    expect(events).toMatchObject([{ objectName: 'web', actionId: action.id, message }]);
+    expect(action).toMatchObject({ method: 'UpdateService', state: 'succeeded', message });
+    expect(action.timeline.map((entry) => entry.message)).toContainEqual(message);
   });
 
   test('go when they are rolled back, and when the definition is set back', async () => {
