@@ -1,3 +1,4 @@
+import { ChildController } from '../../shared/abort.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
@@ -19,7 +20,11 @@ export class AgentStreams {
   readonly #deps: AgentStreamsDeps;
   readonly #channel: SharedChannel;
   readonly #stopping = new AbortController();
-  readonly #open = new Set<Promise<void>>();
+  /** By ticket. */
+  readonly #open = new Map<
+    string,
+    { readonly life: ChildController; readonly end: Promise<void> }
+  >();
 
   constructor(deps: AgentStreamsDeps, options: { readonly coordinator: string }) {
     this.#deps = deps;
@@ -33,20 +38,28 @@ export class AgentStreams {
       log.warn({ open: this.#open.size }, 'stream not opened: too many are open');
       return;
     }
-    const serving = this.#serve(ticket).finally(() => this.#open.delete(serving));
-    this.#open.add(serving);
+    const life = new ChildController(this.#stopping.signal);
+    const end = this.#serve(ticket, life.signal).finally(() => {
+      life[Symbol.dispose]();
+      this.#open.delete(ticket);
+    });
+    this.#open.set(ticket, { life, end });
+  }
+
+  /** Nobody wants that stream any more: what it does is ended, though it may be held up by what nobody takes. */
+  close(ticket: string): void {
+    this.#open.get(ticket)?.life.abort(new Error('nobody wants it any more'));
   }
 
   /** Ends all of them; resolves when nothing of them is left. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('the agent stops'));
-    await Promise.all(this.#open);
+    await Promise.all([...this.#open.values()].map(({ end }) => end));
   }
 
   /** Never rejects: whoever asked went away, or the connection broke, and then they ask again. */
-  async #serve(ticket: string): Promise<void> {
+  async #serve(ticket: string, signal: AbortSignal): Promise<void> {
     const { engine, random, log } = this.#deps;
-    const { signal } = this.#stopping;
     let messages = 0;
     const onSent = () => {
       messages++;

@@ -207,6 +207,9 @@ class NodeAgent {
         offered: (ticket) => {
           this.#streams.take(ticket);
         },
+        closed: (ticket) => {
+          this.#streams.close(ticket);
+        },
         greeting: () => ({
           bootId,
           description: describe(this.#engineInfo),

@@ -49,6 +49,8 @@ export interface NodeSessionDeps {
   readonly refused: () => void;
   /** The coordinator asks for a stream of its own. */
   readonly offered: (ticket: string) => void;
+  /** Nobody wants the stream of this ticket any more. */
+  readonly closed: (ticket: string) => void;
   /** Notified by the reporter when there is something to report. */
   readonly wakeup: Wakeup;
   /** What the agent says of itself now. */
@@ -196,14 +198,8 @@ export class NodeSession {
         log.info({ sessionId, coordinator, leaseMs }, 'session begins');
         onWelcome();
         if (trust !== undefined) this.#deps.keeper.trust(trust);
-      } else if (message?.$case === 'trust') {
-        this.#deps.keeper.trust(message.value);
-      } else if (message?.$case === 'upgrade') {
-        this.#deps.upgrader.take(message.value);
-      } else if (message?.$case === 'streamOffer') {
-        this.#deps.offered(message.value.ticket);
       } else {
-        this.#take(message, order);
+        this.#heed(message, order);
       }
     }
     throw new DomainError('unavailable', 'the coordinator ended the session', {
@@ -211,8 +207,34 @@ export class NodeSession {
     });
   }
 
-  #take(message: NodeSessionResponse['message'], order: AssignmentOrder): void {
-    if (message?.$case !== 'assignments') return;
+  #heed(message: NodeSessionResponse['message'], order: AssignmentOrder): void {
+    switch (message?.$case) {
+      case 'assignments':
+        this.#take(message, order);
+        return;
+      case 'trust':
+        this.#deps.keeper.trust(message.value);
+        return;
+      case 'upgrade':
+        this.#deps.upgrader.take(message.value);
+        return;
+      case 'streamOffer':
+        this.#deps.offered(message.value.ticket);
+        return;
+      case 'streamClosed':
+        this.#deps.closed(message.value.ticket);
+        return;
+      case 'welcome':
+      case 'heartbeat':
+      case undefined:
+        return;
+    }
+  }
+
+  #take(
+    message: Extract<NodeSessionResponse['message'], { $case: 'assignments' }>,
+    order: AssignmentOrder,
+  ): void {
     const { apply, log, wakeup } = this.#deps;
     const { sequence, complete } = message.value;
     switch (order.take(message.value)) {

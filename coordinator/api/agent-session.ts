@@ -153,12 +153,11 @@ function nextMessage(
   if (set !== null) {
     return { message: { $case: 'assignments', value: assignmentsToProto(set, deps) } };
   }
-  const ticket = link.nextOffer();
-  return ticket === undefined ? null : offerOf(ticket);
-}
-
-function offerOf(ticket: string): NodeSessionResponse {
-  return { message: { $case: 'streamOffer', value: { ticket } } };
+  const stream = link.nextStreamNews();
+  if (stream === undefined) return null;
+  const { kind, ticket } = stream;
+  const $case = kind === 'offer' ? 'streamOffer' : 'streamClosed';
+  return { message: { $case, value: { ticket } } };
 }
 
 function requireNode(principal: Principal): NodePrincipal {

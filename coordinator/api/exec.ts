@@ -57,11 +57,9 @@ export class ExecApi {
     const { signal } = call;
     try {
       const order = { containerId: container.id, command };
-      using stream = await this.#deps.streams.open(
-        nodeId,
-        { kind: 'exec', order, inputs: inputsOf(iterator) },
-        signal,
-      );
+      using stream = await this.#deps.streams
+        .of(call.principal.id)
+        .open(nodeId, { kind: 'exec', order, inputs: inputsOf(iterator) }, signal);
       for (;;) {
         const report = await nextOf(stream.reports, signal);
         if (report.kind === 'started') yield startedOf(actionId, container);

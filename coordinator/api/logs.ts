@@ -94,9 +94,11 @@ export class LogApi {
     using watch = new LogWatch(this.#deps);
     const merge = new LogMerge(this.#deps);
     const members = new Map<ContainerId, Container>();
+    let excess: DomainError | undefined;
     const join = (container: Container, { isNew }: { readonly isNew: boolean }) => {
       members.set(container.id, container);
-      const log = this.#open(isNew ? entire(reading) : reading, container.id, watch);
+      const from = isNew ? entire(reading) : reading;
+      const log = this.#open(from, container.id, { watch, call });
       merge.add(container.id, log.read(ending.signal), { holds: !isNew });
     };
     for (const container of reading.containers) join(container, { isNew: false });
@@ -109,7 +111,13 @@ export class LogApi {
       }
       if (!reading.isOpen) return;
       for (const container of store.containersOf(service.id)) {
-        if (!members.has(container.id)) join(container, { isNew: true });
+        if (members.has(container.id)) continue;
+        if (merge.size >= maxSources) {
+          excess = tooMany(service, merge.size + 1);
+          ending.abort();
+          return;
+        }
+        join(container, { isNew: true });
       }
       if (store.services.get(service.id) === undefined) merge.close();
     });
@@ -121,13 +129,21 @@ export class LogApi {
       requireScope(call, service);
       yield message;
     }
+    if (excess !== undefined) throw excess;
   }
 
-  #open({ range, after }: Reading, id: ContainerId, watch: LogWatch): ContainerLog {
+  #open(
+    { range, after }: Reading,
+    id: ContainerId,
+    { watch, call }: { readonly watch: LogWatch; readonly call: Call },
+  ): ContainerLog {
+    const { clock } = this.#deps;
+    const streams = this.#deps.streams.of(call.principal.id);
+    const standing = (each: ContainerId) => watch.standing(each);
     return new ContainerLog(
       id,
       { range, after: after.get(id) ?? null },
-      { ...this.#deps, standing: (each) => watch.standing(each), wakeup: watch.wakeupOf(id) },
+      { clock, streams, standing, wakeup: watch.wakeupOf(id) },
     );
   }
 

@@ -226,6 +226,11 @@ export class Dispatcher {
     link.offer(ticket);
   }
 
+  /** Tells the agent of a node, if it is there, that nobody wants a stream any more. */
+  closeStream(nodeId: NodeId, ticket: string): void {
+    this.#nodes.get(nodeId)?.link?.closeStream(ticket);
+  }
+
   /** Whether the agent of a node has a session. */
   isConnected(nodeId: NodeId): boolean {
     return this.#nodes.get(nodeId)?.link != null;

@@ -31,6 +31,12 @@ export interface NodeLinkDeps {
 /** What a node was told of a container last. */
 type Told = Assignment['wanted'] | 'drained';
 
+/** What an agent is told of a stream, by its ticket. */
+export interface StreamNews {
+  readonly kind: 'offer' | 'closed';
+  readonly ticket: string;
+}
+
 /** One session of one node: what it was told, and what is still to be told. */
 export class NodeLink {
   readonly nodeId: NodeId;
@@ -45,7 +51,7 @@ export class NodeLink {
   readonly #discarded = new Set<ContainerId>();
   #upgrade: Upgrade | null = null;
   #upgradeIsTold = true;
-  readonly #offers: string[] = [];
+  readonly #streamNews: StreamNews[] = [];
   #sequence = 0;
   #complete = true;
 
@@ -100,13 +106,19 @@ export class NodeLink {
 
   /** Asks for a stream of its own, by this ticket. */
   offer(ticket: string): void {
-    this.#offers.push(ticket);
+    this.#streamNews.push({ kind: 'offer', ticket });
     this.wakeup.notify();
   }
 
-  /** The ticket of a stream that is still to be asked for. */
-  nextOffer(): string | undefined {
-    return this.#offers.shift();
+  /** Tells that nobody wants the stream of this ticket any more. */
+  closeStream(ticket: string): void {
+    this.#streamNews.push({ kind: 'closed', ticket });
+    this.wakeup.notify();
+  }
+
+  /** What is still to be told of streams. */
+  nextStreamNews(): StreamNews | undefined {
+    return this.#streamNews.shift();
   }
 
   /** What to send next; null if the agent knows everything. */

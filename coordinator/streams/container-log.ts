@@ -5,7 +5,7 @@ import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import { LogPlace, type LogPosition } from '../../shared/log-place.ts';
 import type { Wakeup } from '../../shared/wakeup.ts';
 import type { LogNews, LogRange } from './log-line.ts';
-import type { NodeStreams, StreamReport } from './node-streams.ts';
+import type { StreamOpener, StreamReport } from './node-streams.ts';
 
 /**
  * Where a container stands as seen by who reads its log: it has none yet, it may yet write, it will write no
@@ -24,7 +24,7 @@ export type LogStanding =
   | { readonly kind: 'gone' };
 
 export interface ContainerLogDeps {
-  readonly streams: Pick<NodeStreams, 'open'>;
+  readonly streams: StreamOpener;
   readonly clock: Clock;
   readonly standing: (id: ContainerId) => LogStanding;
   /** Notified when its standing may have changed. */

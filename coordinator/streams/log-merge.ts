@@ -66,6 +66,11 @@ export class LogMerge {
     return this.#sources.has(id);
   }
 
+  /** Logs of which more may come. */
+  get size(): number {
+    return this.#sources.size;
+  }
+
   /** No more logs are added: it ends with the last of them. */
   close(): void {
     this.#isClosed = true;

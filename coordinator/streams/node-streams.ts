@@ -31,6 +31,8 @@ export interface NodeStreamsDeps {
   readonly dispatcher: {
     /** Throws 'precondition' if the agent is away or cannot do it. */
     offerStream(nodeId: NodeId, verb: string, ticket: string): void;
+    /** Tells the agent, if it is there, that nobody wants the stream any more. */
+    closeStream(nodeId: NodeId, ticket: string): void;
   };
   readonly clock: Clock;
   readonly random: Random;
@@ -47,6 +49,21 @@ interface Offer {
 const dialMs = 10_000;
 /** Of all callers together; each costs some 100 kB while its reader is slow. */
 const maxStreams = 1_024;
+/** Of one caller: two services at most, so that nobody takes all that there are. */
+const maxOfCaller = 512;
+
+/** Opens streams for one caller. */
+export interface StreamOpener {
+  /**
+   * A stream on which a node does what it is asked. Throws 'precondition' if its agent is away or too old,
+   * 'unavailable' if it does not come in time, 'exhausted' if too many are open. Whoever opened it disposes of it.
+   */
+  open(
+    nodeId: NodeId,
+    order: StreamOrder,
+    signal: AbortSignal,
+  ): Promise<DialledStream & Disposable>;
+}
 
 /**
  * Streams for single things that nodes are asked to do, such as a log. The coordinator cannot dial: it tells
@@ -55,24 +72,26 @@ const maxStreams = 1_024;
 export class NodeStreams {
   readonly #deps: NodeStreamsDeps;
   readonly #offers = new Map<string, Offer>();
-  #open = 0;
+  /** Streams that are open, by caller. */
+  readonly #open = new Map<string, number>();
 
   constructor(deps: NodeStreamsDeps) {
     this.#deps = deps;
   }
 
-  /**
-   * A stream on which a node does what it is asked. Throws 'precondition' if its agent is away or too old,
-   * 'unavailable' if it does not come in time. The caller disposes of it.
-   */
-  async open(
+  /** `caller`: the id of the token that asks. */
+  of(caller: string): StreamOpener {
+    return { open: (nodeId, order, signal) => this.#openFor(caller, nodeId, order, signal) };
+  }
+
+  async #openFor(
+    caller: string,
     nodeId: NodeId,
     order: StreamOrder,
     signal: AbortSignal,
   ): Promise<DialledStream & Disposable> {
     const { dispatcher, clock, random } = this.#deps;
-    if (this.#open >= maxStreams) throw tooMany();
-    this.#open++;
+    this.#count(caller);
     const ticket = random.secret();
     const offer: Offer = { nodeId, order, taken: new Wakeup(), stream: undefined };
     this.#offers.set(ticket, offer);
@@ -85,11 +104,13 @@ export class NodeStreams {
       return {
         ...stream,
         [Symbol.dispose]: () => {
-          this.#close(stream);
+          this.#uncount(caller);
+          stream.close();
+          dispatcher.closeStream(nodeId, ticket);
         },
       };
     } catch (error) {
-      this.#open--;
+      this.#uncount(caller);
       offer.stream?.close();
       throw error;
     } finally {
@@ -111,9 +132,18 @@ export class NodeStreams {
     return offer.order;
   }
 
-  #close(stream: DialledStream): void {
-    this.#open--;
-    stream.close();
+  #count(caller: string): void {
+    const own = this.#open.get(caller) ?? 0;
+    if (own >= maxOfCaller) throw tooMany(`${maxOfCaller} streams of this token are open already`);
+    const all = [...this.#open.values()].reduce((sum, count) => sum + count, 0);
+    if (all >= maxStreams) throw tooMany(`${maxStreams} streams are open already`);
+    this.#open.set(caller, own + 1);
+  }
+
+  #uncount(caller: string): void {
+    const left = (this.#open.get(caller) ?? 0) - 1;
+    if (left > 0) this.#open.set(caller, left);
+    else this.#open.delete(caller);
   }
 }
 
@@ -125,10 +155,10 @@ function notDialled(): DomainError {
   );
 }
 
-function tooMany(): DomainError {
+function tooMany(which: string): DomainError {
   return new DomainError(
     'exhausted',
-    `${maxStreams} logs are read and commands run already; try again when some are closed`,
+    `${which}, each a log that is read or a command that runs; try again when some are closed`,
     { reason: 'TOO_MANY_STREAMS' },
   );
 }

@@ -413,6 +413,9 @@ export interface NodeSessionResponse {
     | //
     /** Asks the agent to dial a stream of its own. Only sent to agents whose hello has a verb for it. */
     { $case: "streamOffer"; value: StreamOffer }
+    | //
+    /** Nobody wants a stream any more. Agents of before this was said pass over it. */
+    { $case: "streamClosed"; value: StreamClosed }
     | undefined;
 }
 
@@ -437,6 +440,15 @@ export interface Upgrade {
 /** Asks for a stream of its own, by NodeStream. */
 export interface StreamOffer {
   /** What the agent shows on that stream: for this node alone, good once, and for a few seconds. */
+  ticket: string;
+}
+
+/**
+ * Nobody wants a stream any more, and what was begun for it is to be ended. The end of the stream itself does not
+ * reach an agent behind input that a command does not take.
+ */
+export interface StreamClosed {
+  /** The ticket that it was opened with; of one that has ended there is nothing to do. */
   ticket: string;
 }
 
@@ -2426,6 +2438,9 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       case "streamOffer":
         StreamOffer.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "streamClosed":
+        StreamClosed.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2491,6 +2506,14 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
             message.message = { $case: "streamOffer", value: StreamOffer.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "streamClosed", value: StreamClosed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2519,6 +2542,10 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
         ? { $case: "streamOffer", value: StreamOffer.fromJSON(object.streamOffer) }
         : isSet(object.stream_offer)
         ? { $case: "streamOffer", value: StreamOffer.fromJSON(object.stream_offer) }
+        : isSet(object.streamClosed)
+        ? { $case: "streamClosed", value: StreamClosed.fromJSON(object.streamClosed) }
+        : isSet(object.stream_closed)
+        ? { $case: "streamClosed", value: StreamClosed.fromJSON(object.stream_closed) }
         : undefined,
     };
   },
@@ -2537,6 +2564,8 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       obj.upgrade = Upgrade.toJSON(message.message.value);
     } else if (message.message?.$case === "streamOffer") {
       obj.streamOffer = StreamOffer.toJSON(message.message.value);
+    } else if (message.message?.$case === "streamClosed") {
+      obj.streamClosed = StreamClosed.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2580,6 +2609,12 @@ export const NodeSessionResponse: MessageFns<NodeSessionResponse> = {
       case "streamOffer": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "streamOffer", value: StreamOffer.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "streamClosed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "streamClosed", value: StreamClosed.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2783,6 +2818,73 @@ export const StreamOffer: MessageFns<StreamOffer> = {
   },
   fromPartial(object: DeepPartial<StreamOffer>): StreamOffer {
     const message = createBaseStreamOffer();
+    message.ticket = object.ticket ?? "";
+    return message;
+  },
+};
+
+function createBaseStreamClosed(): StreamClosed {
+  return { ticket: "" };
+}
+
+export const StreamClosed: MessageFns<StreamClosed> = {
+  encode(message: StreamClosed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticket !== "") {
+      writer.uint32(10).string(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamClosed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamClosed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticket = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamClosed {
+    return { ticket: isSet(object.ticket) ? globalThis.String(object.ticket) : "" };
+  },
+
+  toJSON(message: StreamClosed): unknown {
+    const obj: any = {};
+    if (message.ticket !== "") {
+      obj.ticket = message.ticket;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StreamClosed>): StreamClosed {
+    return StreamClosed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StreamClosed>): StreamClosed {
+    const message = createBaseStreamClosed();
     message.ticket = object.ticket ?? "";
     return message;
   },

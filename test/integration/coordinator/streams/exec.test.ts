@@ -402,7 +402,7 @@ describeWithLab('commands inside of containers on a real engine', () => {
       await expect(rest(answers)).rejects.toThrow();
     });
 
-    test('input waits for the command', async () => {
+    test('input waits for the command, which ends with its caller all the same', async () => {
       const life = new AbortController();
       let sent = 0;
       async function* requests() {
@@ -420,8 +420,12 @@ describeWithLab('commands inside of containers on a real engine', () => {
         [Symbol.asyncIterator]();
       await answers.next();
       expect(await standsStill(() => sent)).toBeLessThan(1_024);
+      expect(await processes()).toContain('sleep 4716');
       life.abort();
       await expect(rest(answers)).rejects.toThrow();
+      await eventually(async () => {
+        expect(await processes()).not.toContain('sleep 4716');
+      });
     });
   });
 
