@@ -151,6 +151,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     readiness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.readiness : undefined,
     liveness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.liveness : undefined,
     restartLimit: spec.restart === 20 ? spec.restartLimit : 0,
+    balancing: spec.balancing && { ...spec.balancing, http2Ports: tcpPortsOf(spec) },
     autodestroy: spec.restart === 10 || spec.restart === 20 ? spec.autodestroy : 0,
     container: spec.container && { ...spec.container, macAddress: macAddressOf(spec) },
     // A load balancer has none, and others need a port to send requests to.
@@ -158,6 +159,12 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
     routes:
       spec.apiRole !== 20 && spec.ports.some(({ protocol }) => protocol !== 20) ? spec.routes : [],
   }));
+
+/** What containers speak is said of ports that they have. */
+function tcpPortsOf({ balancing, ports }: Pick<ProtoSpec, 'balancing' | 'ports'>): number[] {
+  const own = ports.filter(({ protocol }) => protocol !== 20).map((port) => port.containerPort);
+  return balancing?.http2Ports.length === 0 ? [] : own.slice(0, 1);
+}
 
 /** Two containers cannot have the same one, nor one in the node's network. */
 function macAddressOf({ container, update }: Pick<ProtoSpec, 'container' | 'update'>): string {
