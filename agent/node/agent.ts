@@ -175,11 +175,7 @@ class NodeAgent {
     this.#reporter = new Reporter(notify);
     this.#worker = this.#createWorker(config, member);
     this.#keeper = this.#createKeeper(config, member, bootId);
-    this.#upgrader = new Upgrader(standing, {
-      ...{ clock, random, onFailure: notify },
-      log: log.child({ component: 'upgrade' }),
-      trustPem: () => this.#keeper.current.trustPem,
-    });
+    this.#upgrader = this.#createUpgrader(standing, notify);
     const { coordinator } = config;
     this.#streams = new AgentStreams(
       {
@@ -222,6 +218,15 @@ class NodeAgent {
       { coordinator },
     );
     log.info({ nodeId, bootId, advertiseAddress, agentVersion }, 'agent begins');
+  }
+
+  #createUpgrader(standing: Member['standing'], onFailure: () => void): Upgrader {
+    const { clock, random, log } = this.#deps;
+    return new Upgrader(standing, {
+      ...{ clock, random, onFailure },
+      log: log.child({ component: 'upgrade' }),
+      trustPem: () => this.#keeper.current.trustPem,
+    });
   }
 
   async run(signal: AbortSignal): Promise<void> {

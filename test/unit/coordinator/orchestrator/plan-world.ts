@@ -196,6 +196,8 @@ export class PlanWorld {
       case 'forget':
         this.#containers.delete(step.containerId);
         return;
+      case 'terminate':
+        throw new Error('no service of this world is to remove itself');
       case 'fail-slot':
         this.#failSlot(step);
         return;
