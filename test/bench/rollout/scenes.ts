@@ -18,6 +18,8 @@ export interface Scene {
   readonly aimMs?: number;
   /** Something dies: what is in flight there may fail. What begins so much later may not, nor wait. */
   readonly harmMs?: number;
+  /** What it did stays: nothing is as before when it is over. */
+  readonly isLast?: boolean;
   readonly run: (side: Side, signal: AbortSignal) => Promise<Outcome>;
 }
 
@@ -132,6 +134,7 @@ export const scenes: readonly Scene[] = [
     name: 'host dead',
     aimMs: 10_000,
     harmMs: 2_000,
+    isLast: true,
     run: async (side, signal) => {
       const incidentAtMs = systemClock.monotonic();
       await side.engines.host('host-3').kill(signal);

@@ -11,7 +11,8 @@ import type { Side } from './side.ts';
 
 const service = 'web';
 const timeoutMs = 120_000;
-const pollMs = 25;
+/** Every question costs the one manager processor time that its update needs. */
+const pollMs = 200;
 
 /** Of a task, what is read. */
 interface Task {
@@ -239,7 +240,8 @@ export class SwarmSide implements Side {
       tasks.every(
         (task) =>
           isRunning(task) &&
-          task.Spec.ContainerSpec.Image === helloImage &&
+          // Swarm writes the tag that is left out.
+          task.Spec.ContainerSpec.Image.startsWith(helloImage) &&
           (task.Spec.ForceUpdate ?? 0) === this.#forced &&
           task.Spec.ContainerSpec.Env?.includes(`RELEASE=${this.#updates}`) === true,
       )
