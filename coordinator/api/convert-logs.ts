@@ -7,16 +7,12 @@ import type {
 import { LogStream } from '../../shared/gen/fairlead/v1/log.ts';
 import type { LogPosition } from '../../shared/log-place.ts';
 import type { LogLine, LogRange } from '../streams/log-line.ts';
-import { validateRange } from './validate.ts';
+import { validateRange, validateTime } from './validate.ts';
 
 const nothing = Buffer.alloc(0);
 /** More than a service can have. */
 const maxPositions = 1_024;
 const timeForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/;
-
-/** What a Timestamp may be. */
-const firstMs = Date.parse('0001-01-01T00:00:00Z');
-const lastMs = Date.parse('9999-12-31T23:59:59.999Z');
 
 /** What requests for logs have in common. */
 interface RangeRequest {
@@ -43,12 +39,6 @@ export function rangeFromProto(
     sinceMs: since?.getTime() ?? null,
     untilMs: until?.getTime() ?? null,
   };
-}
-
-function validateTime(time: Date | undefined, field: string, into: FieldViolation[]): void {
-  const ms = time?.getTime() ?? 0;
-  if (ms >= firstMs && ms <= lastMs) return;
-  into.push({ field, rule: 'must be a time between the years 1 and 9999' });
 }
 
 /** Where to go on, by the id of the container. */

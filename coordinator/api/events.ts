@@ -13,7 +13,7 @@ import type { Call } from './call.ts';
 import { limitFromProto } from './convert-requests.ts';
 import { eventFor } from './event-objects.ts';
 import type { Lookup } from './lookup.ts';
-import { throwIfInvalid } from './validate.ts';
+import { throwIfInvalid, validateTime } from './validate.ts';
 
 export interface EventApiDeps {
   readonly store: Store;
@@ -161,6 +161,8 @@ function validate({ types, services, since, until }: Range, into: FieldViolation
     const like = 'must be a type, such as "container.ready", or what types begin with: "container"';
     into.push({ field: `types[${index}]`, rule: like });
   }
+  validateTime(since, 'since', into);
+  validateTime(until, 'until', into);
   if (since !== undefined && until !== undefined && since >= until) {
     into.push({ field: 'until', rule: 'must be later than since' });
   }

@@ -223,3 +223,14 @@ function splitImage(value: string): ImageParts {
 function splitAt(text: string, at: number): readonly [string, string | undefined] {
   return at === -1 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }
+
+/** What a Timestamp may be. */
+const firstMs = Date.parse('0001-01-01T00:00:00Z');
+const lastMs = Date.parse('9999-12-31T23:59:59.999Z');
+
+/** A time, if there is one: what comes over the wire may lie outside of all that dates can say. */
+export function validateTime(time: Date | undefined, field: string, into: FieldViolation[]): void {
+  const ms = time?.getTime() ?? 0;
+  if (ms >= firstMs && ms <= lastMs) return;
+  into.push({ field, rule: 'must be a time between the years 1 and 9999' });
+}

@@ -96,6 +96,10 @@ describe('a list of events', () => {
   test('names what is wrong with a request', () => {
     const [since, until] = [new Date(2_000), new Date(1_000)];
     expect(() => list({ since, until })).toThrow(/until must be later than since/);
+    for (const ms of [9e15, -1e14, NaN]) {
+      expect(() => list({ since: new Date(ms) })).toThrow(/since must be a time between/);
+      expect(() => list({ until: new Date(ms) })).toThrow(/until must be a time between/);
+    }
     expect(() => list({ types: ['Container.Ready'] })).toThrow(/types\[0\] must be a type/);
     expect(() => list({ cursor: 'x' })).toThrow(/cursor must be/);
     expect(() => list({ services: ['nowhere'] })).toThrow(/no service is called/);
