@@ -40,7 +40,10 @@ export class InstallFiles {
     await this.#remove(this.#tokenPath);
   }
 
-  /** A session stands. Said once; a disk that takes nothing keeps no agent from its work. */
+  /**
+   * A session stands. Written once; a disk that takes nothing keeps no agent from its work, and the next session
+   * tries again.
+   */
   connected(): void {
     if (this.#isConnected) return;
     this.#isConnected = true;
@@ -52,6 +55,7 @@ export class InstallFiles {
     try {
       await writeDurably(this.#connectedPath, `${agentVersion}\n`);
     } catch (error) {
+      this.#isConnected = false;
       this.#log.warn({ reason: messageOf(error) }, 'cannot write down that the session stands');
     }
   }

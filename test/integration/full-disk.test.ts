@@ -236,6 +236,11 @@ describeWithMounts('while the disk is full', () => {
     {
       await using agent = new AgentInProcess({ ...flags, token: secret });
       await isReady();
+      const files = () => readdirSync(disk.join('agent')).sort();
+      // The coordinator knows of the session before the agent has written down that it stands.
+      await eventually(() => {
+        expect(files()).toEqual(['connected', 'node.json']);
+      }, patience);
       disk.fill();
       written = file();
       // Longer than any of its certificates lives.
@@ -252,7 +257,7 @@ describeWithMounts('while the disk is full', () => {
       expect(file()).toBe(written);
       // It tries again for ever: between two attempts nothing of them is left.
       await eventually(() => {
-        expect(readdirSync(disk.join('agent')).sort()).toEqual(['connected', 'node.json']);
+        expect(files()).toEqual(['connected', 'node.json']);
       }, patience);
       disk.free();
       await eventually(() => {
