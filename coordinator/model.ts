@@ -525,6 +525,8 @@ export interface Backend {
   readonly balancing: Balancing;
   /** What sticky cookies are made with: clients must not guess it. */
   readonly cookieKey: string;
+  /** The HTTP check that all of its containers are ready by; null: proxies ask whether ports accept connections. */
+  readonly readiness: Readiness | null;
 }
 
 export interface Target {
@@ -542,4 +544,6 @@ export interface Target {
   readonly backup: boolean;
   /** It speaks HTTP/2 without TLS. */
   readonly http2: boolean;
+  /** Where its container is asked whether it is ready; 0: it is not asked by HTTP. */
+  readonly checkPort: number;
 }

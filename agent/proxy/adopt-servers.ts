@@ -27,9 +27,8 @@ export function adoptServers(
     const listed = targets.get(path);
     // Not in the list and in maintenance: it was removed, and waits for its deletion.
     if (listed === undefined && server.mode === 'maint') continue;
-    const { drainTimeoutMs, container, containerId, backup } = listed ?? unlisted;
     corrected.push({
-      ...{ drainTimeoutMs, container, containerId, backup: backup ?? false },
+      ...(listed ?? unlisted),
       id: server.id,
       backend: server.backend,
       address: server.address,

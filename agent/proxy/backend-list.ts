@@ -1,4 +1,5 @@
 import type { Balancing, Route } from '../../shared/gen/fairlead/v1/route.ts';
+import type { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 
 /** What a frontend or backend speaks. */
 export type Protocol = 'http' | 'tcp';
@@ -46,6 +47,8 @@ export interface Backend {
   readonly balancing?: Balancing | undefined;
   /** What sticky cookies are made with. */
   readonly cookieKey?: string;
+  /** The HTTP check of its targets; undefined: whether their ports accept connections is all that is asked. */
+  readonly readiness?: Readiness | undefined;
 }
 
 /** One address in a backend. */
@@ -67,6 +70,8 @@ export interface Target {
   readonly backup?: boolean;
   /** It speaks HTTP/2 without TLS. */
   readonly http2?: boolean;
+  /** Port of its backend's HTTP check; 0: its own. */
+  readonly checkPort?: number;
 }
 
 /** The part of a list that only a reload of HAProxy can change. */
@@ -262,7 +267,13 @@ function sameTarget(a: Target, b: Target): boolean {
     a.drainTimeoutMs === b.drainTimeoutMs &&
     a.container === b.container &&
     a.containerId === b.containerId &&
-    (a.backup ?? false) === (b.backup ?? false) &&
-    (a.http2 ?? false) === (b.http2 ?? false)
+    sameManner(a, b)
   );
+}
+
+/** Both are spoken to in the same way. */
+function sameManner(a: Target, b: Target): boolean {
+  const { backup = false, http2 = false, checkPort = 0 } = a;
+  const { backup: otherBackup = false, http2: otherHttp2 = false, checkPort: otherPort = 0 } = b;
+  return backup === otherBackup && http2 === otherHttp2 && checkPort === otherPort;
 }

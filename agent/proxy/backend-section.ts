@@ -2,6 +2,7 @@ import { BalanceAlgorithm, type Balancing } from '../../shared/gen/fairlead/v1/r
 import type { Backend, Target } from './backend-list.ts';
 import { ownPrefix } from './config-settings.ts';
 import { section } from './config-words.ts';
+import { checkLines } from './health-checks.ts';
 import { pageAnswer } from './route-policies.ts';
 import type { MapPath } from './route-rules.ts';
 import { parametersOf, socketAddress } from './server-commands.ts';
@@ -21,6 +22,7 @@ export function backendSection(backend: Backend, { filePath, timeouts }: Backend
   if (protocol === 'tcp') {
     return section(`backend ${name} from ${ownPrefix}tcp`, [
       ...algorithmLines(balancing, protocol),
+      ...checkLines(backend.readiness),
     ]);
   }
   return section(`backend ${name} from ${ownPrefix}http`, [
@@ -28,6 +30,7 @@ export function backendSection(backend: Backend, { filePath, timeouts }: Backend
     ...(balancing === undefined ? [] : httpLines(balancing, backend, filePath)),
     'http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }',
     ...(timeouts ? timeoutLines : []),
+    ...checkLines(backend.readiness),
   ]);
 }
 

@@ -17,6 +17,7 @@ import {
   type Target as ProtoTarget,
   type TargetStatus as ProtoTargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
+import type { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 import type {
   Backend,
   Frontend,
@@ -189,14 +190,16 @@ function targetsOf(messages: readonly ProtoTarget[]): {
 /** HAProxy takes some mistakes in silence: an address without a port, a name that it never resolves. */
 function targetOf(message: ProtoTarget): Target | string {
   const { id, backend, port, drainTimeoutMs, container, containerId, backup, http2 } = message;
+  const { checkPort } = message;
   if (!namePattern.test(id)) return `"${id}" is no name for a server`;
   if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
   if (!isPort(port)) return `${port} is no port`;
+  if (checkPort !== 0 && !isPort(checkPort)) return `${checkPort} is no port`;
   const address = canonicalAddress(message.address);
   if (address === undefined) return `"${message.address}" is no IP address`;
   const mode = modeOf(message.mode);
   if (mode === undefined) return 'its mode is neither READY nor DRAIN';
-  const about = { container, containerId, backup, http2 };
+  const about = { container, containerId, backup, http2, checkPort };
   return { id, backend, address, port, mode, drainTimeoutMs, ...about };
 }
 
@@ -255,12 +258,26 @@ function isRoute(route: FrontendRoute | string): route is FrontendRoute {
   return typeof route !== 'string';
 }
 
-function backendOf({ name, mode, balancing, cookieKey }: ProtoBackend): Backend | string {
+function backendOf(message: ProtoBackend): Backend | string {
+  const { name, mode, balancing, cookieKey, readiness } = message;
   const protocol = protocolOf(mode);
   if (protocol === undefined) return 'its mode is neither HTTP nor TCP';
   if (!/^[A-Za-z0-9-]*$/.test(cookieKey)) return 'its cookie key is no word';
   if (!/^[A-Za-z0-9_-]*$/.test(balancing?.stickyCookie ?? '')) return 'its cookie has no name';
-  return { name, protocol, balancing, cookieKey };
+  const check = checkOf(readiness);
+  if (typeof check === 'string') return check;
+  return { name, protocol, balancing, cookieKey, readiness: check };
+}
+
+/** Only HTTP checks are for HAProxy. All text of one goes through `word`, which can take any but controls. */
+function checkOf(readiness: Readiness | undefined): Readiness | undefined | string {
+  if (readiness?.check?.$case !== 'http') return undefined;
+  const { path, method, host, headers } = readiness.check.value;
+  const texts = [path, method, host, ...Object.keys(headers)];
+  texts.push(...Object.values(headers).map((value) => value.replaceAll('\t', ' ')));
+  return texts.some((text) => /\p{Cc}/u.test(text))
+    ? 'its check has control characters'
+    : readiness;
 }
 
 function protocolOf(mode: FrontendMode): Protocol | undefined {

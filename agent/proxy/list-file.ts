@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { Balancing, Route } from '../../shared/gen/fairlead/v1/route.ts';
+import { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { ListSnapshot } from './backend-list.ts';
 import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
@@ -43,6 +44,12 @@ const listSchema = z.object({
       name: z.string(),
       protocol,
       cookieKey: z._default(z.string(), ''),
+      readiness: z.optional(
+        z.pipe(
+          z.unknown(),
+          z.transform((json) => Readiness.fromJSON(json)),
+        ),
+      ),
       balancing: z.optional(
         z.pipe(
           z.unknown(),
@@ -62,6 +69,8 @@ const listSchema = z.object({
       container: z.string(),
       containerId: z._default(z.string(), ''),
       backup: z._default(z.boolean(), false),
+      http2: z._default(z.boolean(), false),
+      checkPort: z._default(z.number(), 0),
     }),
   ),
 });
@@ -98,9 +107,10 @@ const targetsAtOnce = 256;
 function* textOf({ epoch, version, frontends, backends, targets }: ListSnapshot) {
   const head = JSON.stringify({
     ...{ format: 1, epoch, version },
-    backends: backends.map(({ balancing, ...backend }) => ({
+    backends: backends.map(({ balancing, readiness, ...backend }) => ({
       ...backend,
       ...(balancing === undefined ? {} : { balancing: Balancing.toJSON(balancing) }),
+      ...(readiness === undefined ? {} : { readiness: Readiness.toJSON(readiness) }),
     })),
     frontends: frontends.map((frontend) => ({
       ...frontend,

@@ -96,16 +96,25 @@ export function reloadReason(
   );
 }
 
+type Named = Structure['frontends'][number] | Structure['backends'][number];
+
+function isSameBut(field: string, a: object, b: object): boolean {
+  const text = (each: object) => JSON.stringify({ ...each, [field]: undefined });
+  return text(a) === text(b);
+}
+
 function difference(
   noun: string,
-  live: readonly { readonly name: string }[],
-  wanted: readonly { readonly name: string }[],
+  live: readonly Named[],
+  wanted: readonly Named[],
 ): string | undefined {
-  const before = new Map(live.map((item) => [item.name, JSON.stringify(item)]));
+  const before = new Map(live.map((item) => [item.name, item]));
   for (const item of wanted) {
     const known = before.get(item.name);
     if (known === undefined) return `${noun} "${item.name}" is new`;
-    if (known !== JSON.stringify(item)) return `${noun} "${item.name}" changed`;
+    if (JSON.stringify(known) !== JSON.stringify(item)) {
+      return `${noun} "${item.name}" ${isSameBut('readiness', known, item) ? 'has another check' : 'changed'}`;
+    }
     before.delete(item.name);
   }
   const [gone] = before.keys();

@@ -1,24 +1,33 @@
 import type { Backend, Target } from './backend-list.ts';
+import { checkParameters } from './health-checks.ts';
 import type { ServerStep } from './plan-servers.ts';
 import { stickyOf } from './slots.ts';
 
+/** How a server is asked whether it accepts connections. */
+const tcpCheck = 'check inter 2s fastinter 200ms downinter 500ms rise 1 fall 2';
 /**
  * What every server is given, in the file and at run time alike: `add server` inherits nothing from the
  * file. Without the pool arguments HAProxy 2.6 opens a connection for each request to a server that was
  * added at run time.
  */
-export const serverParameters = [
-  'check inter 2s fastinter 200ms downinter 500ms rise 1 fall 2',
+const commonParameters = [
   'observe layer4 error-limit 3 on-error mark-down',
   'pool-purge-delay 5s pool-max-conn -1',
 ].join(' ');
+
+/** What a server is given that is asked for nothing but connections. */
+export const serverParameters = `${tcpCheck} ${commonParameters}`;
 
 /** All that a server is given. */
 export function parametersOf(target: Target, backend: Backend | undefined): string {
   const proxied = backend?.balancing?.sendProxy === true ? ' send-proxy-v2' : '';
   // HAProxy refuses a whole file in which a server of bytes speaks HTTP.
   const http2 = target.http2 === true && backend?.protocol === 'http' ? ' proto h2' : '';
-  return `${serverParameters}${target.backup === true ? ' backup' : ''}${proxied}${http2}`;
+  const own =
+    backend?.readiness === undefined
+      ? serverParameters
+      : `${checkParameters(target, backend.readiness)} ${commonParameters}`;
+  return `${own}${target.backup === true ? ' backup' : ''}${proxied}${http2}`;
 }
 
 /** `203.0.113.7:80`, and `[2001:db8::7]:80` for IPv6. */

@@ -27,6 +27,7 @@ import type { Authenticator } from './authentication.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
 import { balancingToProto } from './convert-balancing.ts';
+import { readinessToProto } from './convert-health.ts';
 import { routeToProto } from './convert-routes.ts';
 import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
@@ -251,16 +252,17 @@ function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) 
           }))
         : [],
     })),
-    backends: plan.backends.map(({ balancing, ...b }) => ({
+    backends: plan.backends.map(({ balancing, readiness, ...b }) => ({
       ...{ ...b, mode: mode(b) },
       balancing: balancingToProto(balancing),
+      readiness: readiness === null ? undefined : readinessToProto(readiness),
     })),
   };
 }
 
 function targetToProto(target: Target): ProtoTarget {
   const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
-  const { backup, http2 } = target;
+  const { backup, http2, checkPort } = target;
   const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
   return {
     id,
@@ -273,6 +275,7 @@ function targetToProto(target: Target): ProtoTarget {
     containerId,
     backup,
     http2,
+    checkPort,
   };
 }
 

@@ -164,6 +164,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.drainTimeoutMs === b.drainTimeoutMs &&
     a.leaving === b.leaving &&
     a.backup === b.backup &&
-    a.http2 === b.http2
+    a.http2 === b.http2 &&
+    a.checkPort === b.checkPort
   );
 }

@@ -1,4 +1,5 @@
 import { shortId, type ServiceId } from '../../shared/ids.ts';
+import type { Readiness } from '../../shared/health-check.ts';
 import type { Balancing, Route, Share } from '../../shared/routing.ts';
 import type {
   Backend,
@@ -11,6 +12,7 @@ import type {
   Target,
 } from '../model.ts';
 import type { FrontendTls } from '../tls-model.ts';
+import { sameCheck } from './proxy-checks.ts';
 import { tlsOfPort } from './tls-ports.ts';
 
 /** HAProxy's name for the pool of everything linked that has no routes of its own. */
@@ -32,6 +34,9 @@ export interface Membership {
   /** Only while nothing else of the backend can be reached. */
   readonly backup: boolean;
 }
+
+/** The HTTP check that all containers of a service are ready by; null: there is none. */
+type ReadinessOf = (service: Service) => Readiness | null;
 
 /** A port of a load balancer, and what comes in there. */
 interface PlannedFrontend {
@@ -63,10 +68,15 @@ interface OwnedRoute {
 
 /**
  * What a load balancer listens on and where that goes, from the routes of the services that it links to. A
- * service without routes for HTTP shares the default pool with others like it.
+ * service without routes for HTTP shares the default pool with others like it. `readinessOf` tells the HTTP check
+ * that all containers of a service are ready by; null: there is none.
  */
-export function planRoutes(lb: Service, linked: readonly Service[]): RoutingPlan {
-  const pools = new Pools(lb, linked);
+export function planRoutes(
+  lb: Service,
+  linked: readonly Service[],
+  readinessOf: ReadinessOf = () => null,
+): RoutingPlan {
+  const pools = new Pools(lb, linked, readinessOf);
   pools.addDefault(linked.some(({ spec }) => spec.routes.some(({ kind }) => kind === 'http')));
   const owned = linked.flatMap((service) => ownedRoutes(service, pools)).sort(compare);
   const { trustedUpstreams, proxyProtocolPorts } = lb.spec.forwarding;
@@ -83,19 +93,30 @@ export function planRoutes(lb: Service, linked: readonly Service[]): RoutingPlan
 /** The backends of a load balancer, with what is in each. */
 class Pools {
   readonly memberships: Map<ServiceId, Membership[]>;
-  readonly #backends = new Map<string, Backend>();
+  readonly #backends = new Map<string, Omit<Backend, 'readiness'>>();
   readonly #services: ReadonlyMap<string, Service>;
 
   readonly #lb: Service;
+  readonly #readinessOf: ReadinessOf;
 
-  constructor(lb: Service, linked: readonly Service[]) {
+  constructor(lb: Service, linked: readonly Service[], readinessOf: ReadinessOf) {
     this.#lb = lb;
+    this.#readinessOf = readinessOf;
     this.memberships = new Map(linked.map(({ id }) => [id, []]));
     this.#services = new Map(linked.map((service) => [service.name, service]));
   }
 
   backends(): Backend[] {
-    return [...this.#backends.values()];
+    const members = new Map<string, Service[]>();
+    for (const service of this.#services.values()) {
+      for (const { backend } of this.memberships.get(service.id) ?? []) {
+        members.set(backend, [...(members.get(backend) ?? []), service]);
+      }
+    }
+    return [...this.#backends.values()].map((backend) => ({
+      ...backend,
+      readiness: commonReadiness((members.get(backend.name) ?? []).map(this.#readinessOf)),
+    }));
   }
 
   /** The backend of one port of a service; null: it is not linked, or has no such port. */
@@ -148,6 +169,14 @@ class Pools {
     if (known?.some(({ backend }) => backend === membership.backend)) return;
     known?.push(membership);
   }
+}
+
+/** HAProxy asks all servers of a pool the same. */
+function commonReadiness(all: readonly (Readiness | null)[]): Readiness | null {
+  const [first] = all;
+  return first != null && all.every((each) => each !== null && sameCheck(each, first))
+    ? first
+    : null;
 }
 
 /** Settings of the default pool: those of its services if all have the same, else none. */
@@ -270,6 +299,7 @@ export function targetsOf(
   if (container.wanted !== 'running' && container.wanted !== 'draining') return [];
   const ready = container.wanted === 'running' && observed.ready;
   const targets: Target[] = [];
+  const checkPort = checkPortOf(container, observed.ports);
   for (const { backend, port: wanted, mark, backup } of memberships) {
     const port = portOfTarget(service, container, wanted);
     const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
@@ -287,10 +317,19 @@ export function targetsOf(
       mode: ready ? 'ready' : 'drain',
       drainTimeoutMs: service.spec.drainTimeoutMs,
       leaving: false,
-      ...{ backup, http2 },
+      ...{ backup, http2, checkPort },
     });
   }
   return targets;
+}
+
+/** The port of the node where a container is asked whether it is ready; 0: it is not asked by HTTP. */
+function checkPortOf({ definition }: Container, ports: Observed['ports']): number {
+  const check = definition?.readiness.check;
+  if (definition === null || check?.kind !== 'http') return 0;
+  const port = check.port === 0 ? balancedPort(definition.ports) : check.port;
+  const binding = ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
+  return binding?.hostPort ?? 0;
 }
 
 /** The address of a target is still one of its container's. */

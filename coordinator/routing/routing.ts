@@ -5,6 +5,7 @@ import type { Admission } from '../orchestrator/views.ts';
 import type { Observation, ObservedState } from '../observed/observed-state.ts';
 import type { Change, Store } from '../store/store.ts';
 import { BackendList } from './backend-list.ts';
+import { ProxyChecks } from './proxy-checks.ts';
 import { ProxyRecord, type ProxyIdentity } from './proxy-record.ts';
 import {
   planRoutes,
@@ -45,10 +46,12 @@ export class Routing {
   readonly #startedAtMs: number;
   /** Containers with targets that are wanted no more, but may have requests in flight. */
   readonly #leaving = new Map<ServiceId, Set<ContainerId>>();
+  readonly #checks: ProxyChecks;
   #built = false;
 
   constructor(deps: RoutingDeps) {
     this.#deps = deps;
+    this.#checks = new ProxyChecks(deps.store);
     this.#startedAtMs = deps.clock.monotonic();
   }
 
@@ -245,7 +248,7 @@ export class Routing {
     const linked = lb.spec.links.flatMap(
       ({ service }) => this.#deps.store.serviceNamed(service) ?? [],
     );
-    const plan = planRoutes(lb, [...new Set(linked)]);
+    const plan = planRoutes(lb, [...new Set(linked)], (service) => this.#checks.of(service));
     const list = this.#lists.get(lb.id) ?? new BackendList(plan);
     this.#lists.set(lb.id, list);
     let changed = list.restructure(plan);
@@ -310,11 +313,17 @@ export class Routing {
   #follow(changes: readonly Change[]): void {
     if (changes.some(({ table }) => table === 'services')) this.#rebuild();
     const services = new Set<ServiceId>();
+    const containers = changes.flatMap(({ table, id }) =>
+      table === 'containers' ? [id as ContainerId] : [],
+    );
+    for (const service of this.#checks.changedBy(containers)) {
+      for (const lb of this.#linkersOf(service)) this.#rebuildList(lb);
+    }
+    for (const id of containers) {
+      this.#refresh(id, services);
+      this.#forgetProxy(id);
+    }
     for (const { table, id } of changes) {
-      if (table === 'containers') {
-        this.#refresh(id as ContainerId, services);
-        this.#forgetProxy(id as ContainerId);
-      }
       if (table === 'nodes') this.#refreshNode(id as NodeId, services);
     }
     if (services.size > 0) this.#publish(services);

@@ -70,7 +70,7 @@ export function aBalancing(changes: Partial<Balancing> = {}): Balancing {
 }
 
 export function aBackend(name: string): Backend {
-  return { name, mode: 'http', balancing: aBalancing(), cookieKey: '0' };
+  return { name, mode: 'http', balancing: aBalancing(), cookieKey: '0', readiness: null };
 }
 
 export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
@@ -314,7 +314,7 @@ export function aTarget(container: string, changes: Partial<Target> = {}): Targe
     mode: 'ready',
     drainTimeoutMs: 30_000,
     leaving: false,
-    ...{ backup: false, http2: false },
+    ...{ backup: false, http2: false, checkPort: 0 },
     ...changes,
   };
 }
@@ -341,7 +341,6 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     restart: 'always',
     restartLimit: 0,
     autodestroy: 'never',
-    failures: [],
     ...changes,
   };
 }
@@ -368,7 +367,6 @@ export function aContainerView(changes: Partial<ContainerView> = {}): ContainerV
     drained: false,
     exitCode: null,
     everRan: true,
-    restarts: 0,
     lost: false,
     away: false,
     evicted: false,

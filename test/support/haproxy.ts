@@ -24,7 +24,7 @@ import { TemporaryDirectory } from './temporary-directory.ts';
 
 const never = new AbortController().signal;
 /** Which HAProxy the tests drive: that of the system, or another version (see CONTRIBUTING.md). */
-const haproxyProgram = process.env['FAIRLEAD_TEST_HAPROXY'] ?? 'haproxy';
+export const haproxyProgram = process.env['FAIRLEAD_TEST_HAPROXY'] ?? 'haproxy';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A TCP port of the loopback address that nobody has at the moment. */

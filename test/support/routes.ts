@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 import { Route as ProtoRoute } from '../../shared/gen/fairlead/v1/route.ts';
 import type { Route } from '../../shared/routing.ts';
 
@@ -131,6 +132,33 @@ export const validBalancing = fc.record({
   pauseMs: fc.constantFrom(0, 30_000),
   http2Ports: fc.constantFrom<number[]>([], [80]),
 });
+
+/** How servers are checked, within the rules; undefined: not by HTTP. */
+export const validReadiness: fc.Arbitrary<Readiness | undefined> = optional(
+  fc
+    .record({
+      http: fc.record({
+        path: path.map((text) => `${text.replaceAll(' ', '')}?q=%20'"`),
+        method: fc.constantFrom('', 'GET', 'HEAD', 'POST', 'PUT', 'OPTIONS'),
+        host: fc.constantFrom('', 'a.test:80', '[::1]'),
+        headers: fc.dictionary(
+          fc.constantFrom('X-A', 'x_b', "!#$%&'*+.^`|~"),
+          fc.oneof(value, fc.constant('a\tb')),
+          {
+            maxKeys: 3,
+          },
+        ),
+        statuses: fc.uniqueArray(fc.integer({ min: 100, max: 599 }), { maxLength: 50 }),
+      }),
+      intervalMs: fc.constantFrom(100, 5_000, 600_000),
+      timeoutMs: fc.constantFrom(50, 60_000),
+      failureThreshold: fc.constantFrom(1, 100),
+      successThreshold: fc.constantFrom(1, 100),
+    })
+    .map(({ http, ...times }) =>
+      Readiness.fromPartial({ check: { $case: 'http', value: http }, ...times }),
+    ),
+);
 
 const validRoute = fc.record({
   policies,

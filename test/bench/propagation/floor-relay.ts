@@ -57,6 +57,7 @@ function relay({ message }: NodeSessionRequest): void {
                 containerId,
                 backup: false,
                 http2: false,
+                checkPort: 0,
               },
               ...{ address: port.hostAddress, port: port.hostPort },
               ...{ mode: TargetMode.READY, drainTimeoutMs: 0 },

@@ -19,6 +19,7 @@ import {
   targetModeToJSON,
 } from "./load_balancer.ts";
 import { Balancing, Route } from "./route.ts";
+import { Readiness } from "./service.ts";
 import {
   ClientCertificates,
   clientCertificatesFromJSON,
@@ -408,6 +409,11 @@ export interface Backend {
     | undefined;
   /** What cookies of sticky sessions are made with, letters and digits; the same for every proxy. */
   cookieKey: string;
+  /**
+   * The readiness of all containers in it, if that is an HTTP check, but for its port: HAProxy asks them the same.
+   * Not set: it asks whether their ports accept connections.
+   */
+  readiness: Readiness | undefined;
 }
 
 /** One address in a backend. */
@@ -435,6 +441,8 @@ export interface Target {
   backup: boolean;
   /** True: it speaks HTTP/2 without TLS. For targets of HTTP. */
   http2: boolean;
+  /** Port at which its readiness is asked, where its backend has one. 0: its own. */
+  checkPort: number;
 }
 
 function createBaseEnrolRequest(): EnrolRequest {
@@ -3323,7 +3331,7 @@ export const BackendShare: MessageFns<BackendShare> = {
 };
 
 function createBaseBackend(): Backend {
-  return { name: "", mode: 0, balancing: undefined, cookieKey: "" };
+  return { name: "", mode: 0, balancing: undefined, cookieKey: "", readiness: undefined };
 }
 
 export const Backend: MessageFns<Backend> = {
@@ -3339,6 +3347,9 @@ export const Backend: MessageFns<Backend> = {
     }
     if (message.cookieKey !== "") {
       writer.uint32(34).string(message.cookieKey);
+    }
+    if (message.readiness !== undefined) {
+      Readiness.encode(message.readiness, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -3388,6 +3399,14 @@ export const Backend: MessageFns<Backend> = {
             message.cookieKey = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.readiness = Readiness.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3410,6 +3429,7 @@ export const Backend: MessageFns<Backend> = {
         : isSet(object.cookie_key)
         ? globalThis.String(object.cookie_key)
         : "",
+      readiness: isSet(object.readiness) ? Readiness.fromJSON(object.readiness) : undefined,
     };
   },
 
@@ -3427,6 +3447,9 @@ export const Backend: MessageFns<Backend> = {
     if (message.cookieKey !== "") {
       obj.cookieKey = message.cookieKey;
     }
+    if (message.readiness !== undefined) {
+      obj.readiness = Readiness.toJSON(message.readiness);
+    }
     return obj;
   },
 
@@ -3441,6 +3464,9 @@ export const Backend: MessageFns<Backend> = {
       ? Balancing.fromPartial(object.balancing)
       : undefined;
     message.cookieKey = object.cookieKey ?? "";
+    message.readiness = (object.readiness !== undefined && object.readiness !== null)
+      ? Readiness.fromPartial(object.readiness)
+      : undefined;
     return message;
   },
 };
@@ -3457,6 +3483,7 @@ function createBaseTarget(): Target {
     containerId: "",
     backup: false,
     http2: false,
+    checkPort: 0,
   };
 }
 
@@ -3491,6 +3518,9 @@ export const Target: MessageFns<Target> = {
     }
     if (message.http2 !== false) {
       writer.uint32(80).bool(message.http2);
+    }
+    if (message.checkPort !== 0) {
+      writer.uint32(88).uint32(message.checkPort);
     }
     return writer;
   },
@@ -3588,6 +3618,14 @@ export const Target: MessageFns<Target> = {
             message.http2 = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.checkPort = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3620,6 +3658,11 @@ export const Target: MessageFns<Target> = {
         : "",
       backup: isSet(object.backup) ? globalThis.Boolean(object.backup) : false,
       http2: isSet(object.http2) ? globalThis.Boolean(object.http2) : false,
+      checkPort: isSet(object.checkPort)
+        ? globalThis.Number(object.checkPort)
+        : isSet(object.check_port)
+        ? globalThis.Number(object.check_port)
+        : 0,
     };
   },
 
@@ -3655,6 +3698,9 @@ export const Target: MessageFns<Target> = {
     if (message.http2 !== false) {
       obj.http2 = message.http2;
     }
+    if (message.checkPort !== 0) {
+      obj.checkPort = Math.round(message.checkPort);
+    }
     return obj;
   },
 
@@ -3673,6 +3719,7 @@ export const Target: MessageFns<Target> = {
     message.containerId = object.containerId ?? "";
     message.backup = object.backup ?? false;
     message.http2 = object.http2 ?? false;
+    message.checkPort = object.checkPort ?? 0;
     return message;
   },
 };

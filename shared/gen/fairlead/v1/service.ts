@@ -986,8 +986,9 @@ export interface Readiness {
     | undefined;
   /**
    * Time between two checks of a container, 100 to 600,000 ms. Default 5,000. Until it is ready for the
-   * first time a container is checked more often, and after a failed check within 1,000. What fails between
-   * two checks, the load balancer's own checks notice.
+   * first time a container is checked more often, and after a failed check within 1,000. Load balancers ask too:
+   * by an HTTP check as it is said here, while all containers of the service have it and there is no start
+   * period; else whether ports accept connections.
    */
   intervalMs?:
     | number
@@ -1070,7 +1071,10 @@ export interface HttpCheck {
   port: number;
   /** GET, HEAD, POST, PUT or OPTIONS. Empty: GET. */
   method: string;
-  /** Value of the header Host, at most 255 characters. Empty: the address and port that are asked. */
+  /**
+   * Value of the header Host, at most 255 characters. Empty: the address and port that are asked; of load
+   * balancers, 127.0.0.1.
+   */
   host: string;
   /**
    * More headers, at most 20, values of 1,024 printable characters. Host, Connection, Content-Length and

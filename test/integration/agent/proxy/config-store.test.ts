@@ -11,7 +11,8 @@ import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
-import { validBalancing, validRoutes } from '../../../support/routes.ts';
+import { haproxyProgram } from '../../../support/haproxy.ts';
+import { validBalancing, validReadiness, validRoutes } from '../../../support/routes.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const never = new AbortController().signal;
@@ -25,7 +26,10 @@ const protocol = fc.constantFrom('http' as const, 'tcp' as const);
 const structure = fc
   .record({
     backends: fc.uniqueArray(
-      fc.record({ name, protocol, balancing: validBalancing, cookieKey: fc.constant('abc') }),
+      fc.record({
+        ...{ name, protocol, balancing: validBalancing, cookieKey: fc.constant('abc') },
+        readiness: validReadiness,
+      }),
       {
         maxLength: 4,
         selector: (backend) => backend.name,
@@ -52,7 +56,10 @@ const structure = fc
     })),
   }));
 const members = fc.uniqueArray(
-  fc.record({ id: name, address: fc.oneof(fc.ipV4(), fc.constant('2001:db8::7')), pick: fc.nat() }),
+  fc.record({
+    ...{ id: name, address: fc.oneof(fc.ipV4(), fc.constant('2001:db8::7')), pick: fc.nat() },
+    ...{ http2: fc.boolean(), checkPort: fc.constantFrom(0, 8_080), backup: fc.boolean() },
+  }),
   { maxLength: 10, selector: ({ id }) => id },
 );
 
@@ -67,7 +74,7 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
   const haproxy = new HaproxyProcess(
     paths,
     {
-      binary: 'haproxy',
+      binary: haproxyProgram,
       commandTimeoutMs: 10_000,
       startTimeoutMs: 10_000,
       sharesOutput: false,
@@ -82,14 +89,13 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
   );
   await fc.assert(
     fc.asyncProperty(structure, members, port, async (wanted, servers, metricsPort) => {
-      const targets: Target[] = servers.map(({ id, address, pick }) => ({
-        id,
-        address,
+      const targets: Target[] = servers.map(({ pick, ...server }) => ({
+        ...server,
         backend: wanted.backends[pick % wanted.backends.length]?.name ?? 'nowhere',
         port: 80,
         mode: 'ready',
         drainTimeoutMs: 0,
-        container: id,
+        container: 'web-1',
         containerId: '',
       }));
       const pages = { statsPort: 1_936, metricsPort };
@@ -106,7 +112,7 @@ test('names a configuration by all of it but the targets', async () => {
   const haproxy = new HaproxyProcess(
     paths,
     {
-      binary: 'haproxy',
+      binary: haproxyProgram,
       commandTimeoutMs: 2_000,
       startTimeoutMs: 10_000,
       sharesOutput: false,

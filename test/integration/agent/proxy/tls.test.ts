@@ -300,7 +300,7 @@ test('with the modern policy speaks TLS 1.3 alone; ends TLS before bytes too', a
   await using coordinator = await FakeProxyCoordinator.start({
     ...list,
     frontends: [{ ...frontend!, mode: FrontendMode.TCP }],
-    backends: [{ name: 'web', mode: FrontendMode.TCP, balancing: undefined, cookieKey: '' }],
+    backends: list.backends.map((backend) => ({ ...backend, mode: FrontendMode.TCP })),
   });
   coordinator.hand({ a });
   await using _agent = new RunningProxyAgent(

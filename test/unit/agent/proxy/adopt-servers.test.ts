@@ -14,7 +14,7 @@ test('does not make ready again what HAProxy was told to drain or take out', () 
       aTarget({ id: 'draining', drainTimeoutMs: 7 }),
       aTarget({ id: 'drained' }),
       aTarget({ id: 'deleted' }),
-      aTarget({ id: 'ready' }),
+      aTarget({ id: 'ready', http2: true, checkPort: 8080 }),
     ],
   });
   const servers = known(
@@ -25,7 +25,7 @@ test('does not make ready again what HAProxy was told to drain or take out', () 
   expect(adoptServers(list, servers, web).targets).toEqual([
     aTarget({ id: 'draining', mode: 'drain', drainTimeoutMs: 7 }),
     aTarget({ id: 'drained', mode: 'drain' }),
-    aTarget({ id: 'ready' }),
+    aTarget({ id: 'ready', http2: true, checkPort: 8080 }),
   ]);
 });
 

@@ -59,6 +59,7 @@ describe('a container', () => {
       leaving: false,
       backup: false,
       http2: false,
+      checkPort: 0,
     });
   });
 

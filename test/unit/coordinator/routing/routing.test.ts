@@ -5,9 +5,12 @@ import type { ProxyRecord } from '../../../../coordinator/routing/proxy-record.t
 import { Routing } from '../../../../coordinator/routing/routing.ts';
 import { Settling } from '../../../../coordinator/routing/settling.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
+import type { Readiness } from '../../../../shared/health-check.ts';
 import type { ProxyId, SessionId } from '../../../../shared/ids.ts';
 import {
+  aBinding,
   aContainer,
+  aDefinition,
   aNode,
   aReport,
   aService,
@@ -189,6 +192,87 @@ describe('the list of a load balancer', () => {
     observed.report(web1, aReport({ ready: false }));
     await woken;
     expect(record.nextMessage(list())).toMatchObject({ kind: 'delta' });
+  });
+});
+
+describe('what proxies ask containers', () => {
+  const readiness = (path: string, changes: Partial<Readiness> = {}): Readiness => ({
+    check: {
+      ...{ kind: 'http', path, port: 8080, method: 'GET', host: '' },
+      headers: {},
+      statuses: [],
+    },
+    ...{ intervalMs: 5_000, timeoutMs: 2_000, failureThreshold: 3, successThreshold: 1 },
+    startPeriodMs: 0,
+    ...changes,
+  });
+  const putWeb = (wanted: Readiness) => {
+    store.transact((tx) => {
+      const web = [...store.services.values()].find(({ name }) => name === 'web')!;
+      tx.services.put({ ...web, spec: { ...web.spec, readiness: wanted } });
+    });
+  };
+  const made = (by: Readiness) => ({ definition: aDefinition({ readiness: by }) });
+  const asked = () => {
+    const check = list().plan.backends[0]?.readiness?.check;
+    return check?.kind === 'http' ? check.path : null;
+  };
+
+  test('is the HTTP check of their readiness, once all of them have it', () => {
+    const web2 = { id: containerId('web-2-id'), name: 'web-2', slot: 2 };
+    put(made(readiness('/old')));
+    expect(asked()).toBeNull();
+    putWeb(readiness('/old'));
+    expect(asked()).toBe('/old');
+    // A rollout begins: those of before would seem to be ill.
+    putWeb(readiness('/new'));
+    expect(asked()).toBeNull();
+    put({ ...web2, ...made(readiness('/new')) });
+    expect(asked()).toBeNull();
+    const before = list().version;
+    put({ ...made(readiness('/old')), wanted: 'draining' });
+    expect(asked()).toBe('/new');
+    expect(list().version).toBeGreaterThan(before);
+    // One of before comes back, as in a rollout that is taken back, and goes without a word.
+    put({ id: containerId('web-3-id'), name: 'web-3', ...made(readiness('/old')) });
+    expect(asked()).toBeNull();
+    store.transact((tx) => {
+      tx.containers.delete(containerId('web-3-id'));
+    });
+    expect(asked()).toBe('/new');
+  });
+
+  test.each([
+    ['there is a start period', readiness('/', { startPeriodMs: 1 })],
+    ['it is no HTTP check', readiness('/', { check: { kind: 'tcp', port: 0 } })],
+  ])('is whether ports accept connections where %s', (_, wanted) => {
+    put(made(wanted));
+    putWeb(wanted);
+    expect(asked()).toBeNull();
+  });
+
+  test('is HTTP in a pool of several services where they have the same check, at whichever port', () => {
+    const api = { id: serviceId('api-id'), name: 'api' };
+    const other = readiness('/health');
+    put(made(readiness('/health')));
+    putWeb(readiness('/health'));
+    putLb({ links: ['web', 'api'].map((service) => ({ service, alias: service })) });
+    const putApi = (wanted: Readiness) => {
+      store.transact((tx) => {
+        tx.services.put(aService({ ...api, spec: aSpec({ readiness: wanted }) }));
+      });
+    };
+    putApi({ ...other, check: { ...other.check, port: 9090 } as Readiness['check'] });
+    expect(asked()).toBe('/health');
+    putApi(readiness('/other'));
+    expect(asked()).toBeNull();
+  });
+
+  test('is asked at the port of the node that leads to that of the check', () => {
+    put(made(readiness('/')));
+    const ports = [aBinding(), aBinding({ containerPort: 8080, hostPort: 50_000 })];
+    observed.report(web1, aReport({ ports }));
+    expect([...list().targets()].map(({ checkPort }) => checkPort)).toEqual([50_000]);
   });
 });
 

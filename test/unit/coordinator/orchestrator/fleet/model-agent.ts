@@ -7,11 +7,8 @@ import type { ReportedContainer } from '../../../../../coordinator/observed/obse
 import type { ContainerId, NodeId } from '../../../../../shared/ids.ts';
 import type { FakeClock } from '../../../../support/fake-clock.ts';
 
-/**
- * What an image does when it is started; a container's image is one of these words and a number. One that loops
- * runs and ends, again and again.
- */
-export type ImageKind = 'good' | 'broken' | 'mute' | 'looping';
+/** What an image does when it is started; a container's image is one of these words and a number. */
+export type ImageKind = 'good' | 'broken' | 'mute';
 
 /** An engine container. */
 interface EngineContainer {
@@ -25,9 +22,6 @@ interface EngineContainer {
   probed: boolean;
   hostPort: number;
   startedAtMs: number | null;
-  restarts: number;
-  /** Of a process that ended and is not started again yet. */
-  exitCode: number | null;
   message: string;
 }
 
@@ -165,7 +159,8 @@ export class ModelAgent {
     const running = [...this.engine.values()].filter(({ state }) => state === 'running');
     const victim = running[pick % Math.max(1, running.length)];
     if (victim === undefined) return;
-    this.#endProcess(victim);
+    victim.state = 'starting';
+    victim.ready = false;
   }
 
   /** Somebody removes a container behind our back. */
@@ -232,8 +227,6 @@ export class ModelAgent {
         probed: true,
         hostPort: 0,
         startedAtMs: null,
-        restarts: 0,
-        exitCode: null,
         message: '',
       });
       return;
@@ -266,23 +259,12 @@ export class ModelAgent {
         this.#start(engine);
         return;
       case 'running':
-        if (kind === 'looping') {
-          this.#endProcess(engine);
-          return;
-        }
         engine.ready = kind !== 'mute';
         engine.probed = true;
         return;
       case 'ended':
         return;
     }
-  }
-
-  /** The engine will start it again. */
-  #endProcess(engine: EngineContainer): void {
-    engine.state = 'starting';
-    engine.ready = false;
-    engine.exitCode = 1;
   }
 
   #start(engine: EngineContainer): void {
@@ -294,8 +276,6 @@ export class ModelAgent {
     if (fixed !== 0 && taken) throw new Error(`port ${fixed} is taken on ${this.id}`);
     engine.hostPort = fixed === 0 ? 30_000 + this.#deps.next() : fixed;
     engine.state = 'running';
-    if (engine.exitCode !== null) engine.restarts++;
-    engine.exitCode = null;
     engine.startedAtMs = this.#deps.clock.now();
   }
 
@@ -345,8 +325,7 @@ export class ModelAgent {
         awaitsDrain: engine.state === 'running' && engine.sick,
         engineId: engine.engineId,
         startedAtMs: engine.startedAtMs,
-        restarts: engine.restarts,
-        exitCode: engine.state === 'ended' ? 0 : engine.exitCode,
+        exitCode: engine.state === 'ended' ? 0 : null,
         ports: engine.state === 'running' ? this.#ports(engine) : [],
       });
     }
