@@ -11,7 +11,7 @@ import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Action, Node, Service, ServiceBefore } from '../model.ts';
 import { endAction } from '../orchestrator/actions.ts';
-import { fallbackOf } from '../orchestrator/rollout.ts';
+import { fallbackOf } from '../orchestrator/fallback.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import { authorize, requireUnlimited } from './authorization.ts';
 import type { Call } from './call.ts';

@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
 import type { ServiceId } from '../../shared/ids.ts';
 import type { Action, RevisionSet, Rollout, Service, ServiceSpec } from '../model.ts';
-import { fallbackOf } from '../orchestrator/rollout.ts';
+import { fallbackOf } from '../orchestrator/fallback.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { actionToProto } from './convert.ts';

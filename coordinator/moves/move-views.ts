@@ -122,14 +122,14 @@ export class MoveViews {
 
   #standing(view: ContainerView, service: Service): Successor['standing'] {
     const nowMs = this.#sources.clock.now();
-    const { deadlineMs, restart, restartLimit } = viewService(service, null);
+    const policy = viewService(service, null);
     if (serves(view) || (view.ready && view.arrived)) return 'serving';
     if (!isAlive(view)) {
-      const { kind } = recover(view, { restart, restartLimit }, nowMs);
+      const { kind } = recover(view, policy, nowMs);
       if (kind === 'leave') return 'serving';
       return kind === 'give-up' ? 'failed' : 'coming';
     }
-    const isLate = !view.arrived && nowMs >= view.createdAtMs + deadlineMs;
+    const isLate = !view.arrived && nowMs >= view.createdAtMs + policy.deadlineMs;
     return isLate && !view.away ? 'failed' : 'coming';
   }
 }

@@ -1,10 +1,10 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type { RetireReason } from '../model.ts';
 import { isCanary } from './canary.ts';
-import { recover } from './restart.ts';
+import { fallbackOf } from './fallback.ts';
+import { keepsEnding, recover } from './restart.ts';
 import {
   aimsOf,
-  fallbackOf,
   isActive,
   reasonToTurnBack,
   tracksOf,
@@ -103,7 +103,7 @@ export class SlotPlanner {
       .sort(byUsefulness);
     for (const duplicate of duplicates) this.#draft.retire(duplicate, 'duplicate', 'removed');
     if (kept !== undefined) {
-      if (isAlive(kept)) this.#settle({ kept, old, aim });
+      if (isAlive(kept) && !keepsEnding(kept, this.#service)) this.#settle({ kept, old, aim });
       else this.#recover({ kept, old, aim });
       return;
     }
@@ -205,7 +205,7 @@ export class SlotPlanner {
         return;
       }
       case 'give-up':
-        this.#giveUp(succession, `${kept.name} failed ${kept.attempt} times${because(kept)}`);
+        this.#giveUp(succession, `${kept.name} ${howItFailed(kept)}${because(kept)}`);
         return;
     }
   }
@@ -253,10 +253,16 @@ export class SlotPlanner {
   }
 
   #isLeft(container: ContainerView): boolean {
-    if (isAlive(container)) return false;
+    if (isAlive(container) && !keepsEnding(container, this.#service)) return false;
     const { kind } = recover(container, this.#service, this.#nowMs);
     return kind === 'leave' || kind === 'give-up';
   }
+}
+
+/** Why it is not tried again. */
+function howItFailed({ attempt, phase }: ContainerView): string {
+  if (attempt > 1) return `failed ${attempt} times`;
+  return isAlive({ phase }) ? 'ended again and again' : 'failed for good';
 }
 
 /** It goes whatever becomes of its successor. */

@@ -1,6 +1,7 @@
 import type { NodeId } from '../../shared/ids.ts';
 import type { RetireReason, RevisionSet, Rollout } from '../model.ts';
 import { baseOfTrial, canarySlots, countCanaries, isCanary, isOf, type Trial } from './canary.ts';
+import { fallbackOf } from './fallback.ts';
 import { recover } from './restart.ts';
 import type { MissingSlot } from './scaling.ts';
 import { hasPlace, serves, type Slots } from './standing.ts';
@@ -106,16 +107,6 @@ export function mayStay(service: Trial, container: Pick<ContainerView, 'revision
     case 'rollback-failed':
       return true;
   }
-}
-
-/** What a failed rollout goes back to; null where that is nothing else. */
-export function fallbackOf({
-  base,
-  revision,
-  alike,
-}: Pick<ServiceView, 'base' | 'revision' | 'alike'>): RevisionSet | null {
-  const isSame = base === null || base.revision === revision || alike.includes(base.revision);
-  return isSame ? null : base;
 }
 
 function targetOf({ revision, alike }: ServiceView): RevisionSet {

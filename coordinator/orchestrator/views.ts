@@ -4,6 +4,7 @@ import type {
   Autodestroy,
   Container,
   FailureAction,
+  NodeFailures,
   NodeState,
   Observed,
   ObservedPhase,
@@ -45,6 +46,8 @@ export interface ServiceView {
   readonly restartLimit: number;
   /** When it removes itself, its containers having ended. */
   readonly autodestroy: Autodestroy;
+  /** Where its containers failed lately. */
+  readonly failures: readonly NodeFailures[];
 }
 
 /** The part of a container that planning depends on. */
@@ -72,6 +75,8 @@ export interface ContainerView {
   readonly exitCode: number | null;
   /** Its process existed at some time. */
   readonly everRan: boolean;
+  /** How often the engine started its process again after it had ended. */
+  readonly restarts: number;
   /** Its node was not heard of for longer than the grace: it counts for nothing until it is. */
   readonly lost: boolean;
   /** Its node is not heard of, so that nothing is known of it now; it comes back, or is lost. */
@@ -127,6 +132,7 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
     restart: spec.restart,
     restartLimit: spec.restartLimit,
     autodestroy: spec.autodestroy,
+    failures: service.failures,
   };
 }
 
@@ -170,6 +176,7 @@ export function viewContainer(
     drained: admission.drained,
     exitCode: reported.exitCode,
     everRan: reported.everRan,
+    restarts: reported.restarts,
     lost,
     away: node?.state === 'unreachable' || node?.state === 'unknown',
     evicted: container.eviction !== null && !lost,
@@ -182,19 +189,20 @@ export function viewContainer(
 
 type ReportedPart = Pick<
   ContainerView,
-  'phase' | 'ready' | 'exitCode' | 'everRan' | 'message' | 'sinceMs'
+  'phase' | 'ready' | 'exitCode' | 'everRan' | 'restarts' | 'message' | 'sinceMs'
 >;
 
 function unheardOf({ createdAtMs }: Container): ReportedPart {
   const message = '';
   const phase = 'pending';
-  return { phase, ready: false, exitCode: null, everRan: false, message, sinceMs: createdAtMs };
+  const ran = { exitCode: null, everRan: false, restarts: 0 };
+  return { phase, ready: false, ...ran, message, sinceMs: createdAtMs };
 }
 
 function reportedPart(observed: Observed): ReportedPart {
-  const { phase, exitCode, startedAtMs, message, sinceMs } = observed;
+  const { phase, exitCode, startedAtMs, restarts, message, sinceMs } = observed;
   const ready = phase === 'running' && observed.ready;
-  return { phase, ready, exitCode, everRan: startedAtMs !== null, message, sinceMs };
+  return { phase, ready, exitCode, everRan: startedAtMs !== null, restarts, message, sinceMs };
 }
 
 /** Its process exists or is being brought about. */

@@ -341,6 +341,7 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     restart: 'always',
     restartLimit: 0,
     autodestroy: 'never',
+    failures: [],
     ...changes,
   };
 }
@@ -367,6 +368,7 @@ export function aContainerView(changes: Partial<ContainerView> = {}): ContainerV
     drained: false,
     exitCode: null,
     everRan: true,
+    restarts: 0,
     lost: false,
     away: false,
     evicted: false,

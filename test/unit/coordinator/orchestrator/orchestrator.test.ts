@@ -53,11 +53,11 @@ describe('an action', () => {
     expect(newestAction()).toMatchObject({
       method: 'UpdateService',
       state: 'failed',
-      message: 'revision 2 was rolled back to revision 1: web-1 failed 3 times: no such command',
+      message: 'revision 2 was rolled back to revision 1: web-1 failed 2 times: no such command',
     });
     expect(fleet.status('web')).toMatchObject({
       state: 'running',
-      message: 'revision 2 was rolled back to revision 1: web-1 failed 3 times: no such command',
+      message: 'revision 2 was rolled back to revision 1: web-1 failed 2 times: no such command',
     });
     expect(fleet.service('web').rollout?.state).toBe('rolled-back');
   });

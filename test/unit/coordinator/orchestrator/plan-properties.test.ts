@@ -37,7 +37,7 @@ const happenings: fc.Arbitrary<Happening> = fc.oneof(
       world.set({ replicas });
     }),
   ),
-  fc.constantFrom<Kind>('good', 'good', 'broken', 'mute').map((kind) =>
+  fc.constantFrom<Kind>('good', 'good', 'broken', 'mute', 'looping').map((kind) =>
     named(`update ${kind}`, (world) => {
       world.update(kind);
     }),

@@ -5,8 +5,8 @@ import type { ContainerView, ServiceView } from '../../../../coordinator/orchest
 import type { ContainerId, NodeId } from '../../../../shared/ids.ts';
 import { aContainerView, aServiceView, containerId, nodeId } from '../../../support/builders.ts';
 
-/** What containers of a revision do: serve, end at once, or run and never get ready. */
-export type Kind = 'good' | 'broken' | 'mute';
+/** What containers of a revision do: serve, end at once, run and never get ready, or end again and again. */
+export type Kind = 'good' | 'broken' | 'mute' | 'looping';
 
 /** As many plans in a row as the orchestrator makes before it gives up. */
 const maxRounds = 16;
@@ -150,13 +150,18 @@ export class PlanWorld {
     const kind = this.#kinds.get(container.revision) ?? 'good';
     if (phase === 'pending') this.#put({ ...container, phase: 'starting', sinceMs: this.nowMs });
     else if (phase === 'starting') this.#start(container, kind);
-    else if (phase === 'running' && kind !== 'mute') this.#serve(container);
+    else if (phase === 'running' && kind === 'looping') {
+      this.#put({ ...container, phase: 'starting', exitCode: 1, sinceMs: this.nowMs });
+    } else if (phase === 'running' && kind !== 'mute') this.#serve(container);
   }
 
   #start(container: ContainerView, kind: Kind): void {
     const begun = { ...container, sinceMs: this.nowMs };
     if (kind === 'broken') this.#put({ ...begun, phase: 'failed', exitCode: 1 });
-    else this.#put({ ...begun, phase: 'running', everRan: true });
+    else {
+      const restarts = container.restarts + (container.exitCode === null ? 0 : 1);
+      this.#put({ ...begun, phase: 'running', everRan: true, restarts, exitCode: null });
+    }
   }
 
   /** Proxies take in what is ready one step later. */
@@ -227,10 +232,18 @@ export class PlanWorld {
 
   #retire({ containerId: id, reason, then }: Extract<Step, { kind: 'retire' }>): void {
     const startedAtMs = this.nowMs;
+    if (reason === 'failed') this.#blame(id);
     this.#edit(id, ({ nodeId: on }) => ({
       wanted: on === null ? 'removed' : 'draining',
       retirement: { reason, then, startedAtMs, deadlineAtMs: startedAtMs + drainTimeoutMs },
     }));
+  }
+
+  #blame(id: ContainerId): void {
+    const { nodeId: on = null, revision = 0 } = this.#containers.get(id) ?? {};
+    if (on === null) return;
+    const failure = { nodeId: on, revision, count: 1, lastAtMs: this.nowMs };
+    this.set({ failures: [...this.service.failures, failure] });
   }
 
   #failSlot({ slot, reason }: Extract<Step, { kind: 'fail-slot' }>): void {

@@ -61,7 +61,7 @@ describe('creates', () => {
 
 describe('recovers', () => {
   test('T2: a slot whose container ended, after a wait that grows', () => {
-    const first = aContainerView({ ...failed, sinceMs: 10_000 });
+    const first = aContainerView({ ...failed, arrived: false, sinceMs: 10_000 });
     expect(planned({}, [first], 10_999)).toEqual([]);
     expect(nextCheck({}, [first], 10_999)).toBe(11_000);
     const retried = ['retire web-1.r1.a1: failed', 'create 1 attempt 2'];
@@ -72,6 +72,14 @@ describe('recovers', () => {
     expect(planned({}, [second], 25_000)).toEqual([
       'retire web-1.r1.a2: failed',
       'create 1 attempt 3',
+    ]);
+  });
+
+  test('at once what had served', () => {
+    const killed = aContainerView({ ...failed, sinceMs: 10_000 });
+    expect(planned({}, [killed], 10_000)).toEqual([
+      'retire web-1.r1.a1: failed',
+      'create 1 attempt 2',
     ]);
   });
 

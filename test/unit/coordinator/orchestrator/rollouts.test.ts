@@ -131,7 +131,7 @@ describe('a rolling update', () => {
     expect(newestAction()).toMatchObject({
       state: 'failed',
       message: expect.stringMatching(
-        /^the rollout of revision 2 stopped: web-[12] failed 3 times: no such command$/,
+        /^the rollout of revision 2 stopped: web-[12] failed 2 times: no such command$/,
       ) as string,
     });
   });
@@ -153,9 +153,19 @@ describe('a rolling update', () => {
     expect(service().rollout).toMatchObject({ state: 'rolled-back' });
     expect(images()).toEqual(Array.from({ length: 5 }, () => 'good-1'));
     expect(newestAction().message).toMatch(
-      /^revision 3 was rolled back to revision 1: web-\d failed 3 times: no such command$/,
+      /^revision 3 was rolled back to revision 1: web-\d failed 2 times: no such command$/,
     );
     expect(fleet.status('web').state).toBe('running');
+  });
+
+  test('whose processes end again and again goes back long before its deadline', async () => {
+    await policy({ deadlineMs: 600_000 });
+    const beganAtMs = fleet.clock.now();
+    await change({ image: 'looping-2' });
+    await until(atRest);
+    expect(service().rollout).toMatchObject({ state: 'rolled-back' });
+    expect(newestAction().message).toContain('web-1 failed 3 times');
+    expect(fleet.clock.now() - beganAtMs).toBeLessThan(60_000);
   });
 
   test('U8: during another wins, and nothing of the middle one is left', async () => {

@@ -7,8 +7,11 @@ import type { ReportedContainer } from '../../../../../coordinator/observed/obse
 import type { ContainerId, NodeId } from '../../../../../shared/ids.ts';
 import type { FakeClock } from '../../../../support/fake-clock.ts';
 
-/** What an image does when it is started; a container's image is one of these words and a number. */
-export type ImageKind = 'good' | 'broken' | 'mute';
+/**
+ * What an image does when it is started; a container's image is one of these words and a number. One that loops
+ * runs and ends, again and again.
+ */
+export type ImageKind = 'good' | 'broken' | 'mute' | 'looping';
 
 /** An engine container. */
 interface EngineContainer {
@@ -22,6 +25,9 @@ interface EngineContainer {
   probed: boolean;
   hostPort: number;
   startedAtMs: number | null;
+  restarts: number;
+  /** Of a process that ended and is not started again yet. */
+  exitCode: number | null;
   message: string;
 }
 
@@ -159,8 +165,7 @@ export class ModelAgent {
     const running = [...this.engine.values()].filter(({ state }) => state === 'running');
     const victim = running[pick % Math.max(1, running.length)];
     if (victim === undefined) return;
-    victim.state = 'starting';
-    victim.ready = false;
+    this.#endProcess(victim);
   }
 
   /** Somebody removes a container behind our back. */
@@ -227,6 +232,8 @@ export class ModelAgent {
         probed: true,
         hostPort: 0,
         startedAtMs: null,
+        restarts: 0,
+        exitCode: null,
         message: '',
       });
       return;
@@ -259,12 +266,23 @@ export class ModelAgent {
         this.#start(engine);
         return;
       case 'running':
+        if (kind === 'looping') {
+          this.#endProcess(engine);
+          return;
+        }
         engine.ready = kind !== 'mute';
         engine.probed = true;
         return;
       case 'ended':
         return;
     }
+  }
+
+  /** The engine will start it again. */
+  #endProcess(engine: EngineContainer): void {
+    engine.state = 'starting';
+    engine.ready = false;
+    engine.exitCode = 1;
   }
 
   #start(engine: EngineContainer): void {
@@ -276,6 +294,8 @@ export class ModelAgent {
     if (fixed !== 0 && taken) throw new Error(`port ${fixed} is taken on ${this.id}`);
     engine.hostPort = fixed === 0 ? 30_000 + this.#deps.next() : fixed;
     engine.state = 'running';
+    if (engine.exitCode !== null) engine.restarts++;
+    engine.exitCode = null;
     engine.startedAtMs = this.#deps.clock.now();
   }
 
@@ -325,7 +345,8 @@ export class ModelAgent {
         awaitsDrain: engine.state === 'running' && engine.sick,
         engineId: engine.engineId,
         startedAtMs: engine.startedAtMs,
-        exitCode: engine.state === 'ended' ? 0 : null,
+        restarts: engine.restarts,
+        exitCode: engine.state === 'ended' ? 0 : engine.exitCode,
         ports: engine.state === 'running' ? this.#ports(engine) : [],
       });
     }

@@ -112,7 +112,7 @@ export const changes: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constant('scale' as const), replicas: fc.nat({ max: 5 }) }),
   fc.record({
     kind: fc.constant('update' as const),
-    image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute'),
+    image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute', 'looping'),
   }),
   policies(UpdateOrder.START_FIRST, UpdateOrder.STOP_FIRST),
   rollbacks,
@@ -141,7 +141,7 @@ export const gentleChanges: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constant('redeploy' as const) }),
   fc.record({
     kind: fc.constant('update' as const),
-    image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute'),
+    image: fc.constantFrom<ImageKind>('good', 'good', 'broken', 'mute', 'looping'),
   }),
   policies(UpdateOrder.START_FIRST),
   rollbacks,
