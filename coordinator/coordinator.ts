@@ -276,7 +276,7 @@ async function listen(
       knows,
       connections,
       log: deps.log.child({ component: 'grpc' }),
-      credentials: new CoordinatorCredentials(authority, signal),
+      credentials: new CoordinatorCredentials(authority, deps, signal),
       signers: authority,
       services: (server) => {
         server.add(ControlServiceDefinition, control);

@@ -329,9 +329,12 @@ function drainOf({ drain }: Node, containers: readonly Container[]): NodeDrain |
   return { since, parallelism, deadlineAt: dateOf(deadlineAtMs), force, remaining };
 }
 
+/** Made once: to ask each pair of strings makes a list of 2,000 nodes take ten times as long. */
+const names = new Intl.Collator('en', { numeric: true });
+
 /** Containers of a service by number, then by name. */
 export function byName(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true });
+  return names.compare(a, b);
 }
 
 const healths = {

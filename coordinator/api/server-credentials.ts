@@ -1,9 +1,12 @@
+import { TLSSocket } from 'node:tls';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { onAbort } from '../../shared/abort.ts';
+import type { Clock } from '../../shared/clock.ts';
 import type { Authority } from '../identity/authority.ts';
+import { Handshakes } from './handshakes.ts';
 
-/** Somebody who connects and does not get on with TLS is cut. */
-const handshakeTimeoutMs = 5_000;
+/** Somebody who connects and does not get on with TLS is cut. In a crowd it takes as long until agents give up. */
+const handshakeTimeoutMs = 10_000;
 const minTlsVersion = 'TLSv1.2';
 
 /** What is shown and trusted, and news of it. */
@@ -16,12 +19,13 @@ export type TlsIdentity = Pick<Authority, 'serverIdentity' | 'subscribe'>;
  * Follows the authority until the signal aborts: a new certificate serves from the next connection on.
  */
 export class CoordinatorCredentials extends ServerCredentials {
-  constructor(authority: TlsIdentity, signal: AbortSignal) {
+  constructor(authority: TlsIdentity, { clock }: { readonly clock: Clock }, signal: AbortSignal) {
     super(
       {
         requestCert: true,
         rejectUnauthorized: false,
         handshakeTimeout: handshakeTimeoutMs,
+        SNICallback: inTurn(new Handshakes({ clock })),
       },
       contextOf(authority),
     );
@@ -36,6 +40,21 @@ export class CoordinatorCredentials extends ServerCredentials {
   override _equals(other: ServerCredentials): boolean {
     return this === other;
   }
+}
+
+/**
+ * The one question of a handshake that the runtime waits with for the answer, and it asks before all that takes
+ * time: which certificate to show under this name. There is one. Clients of ours all say a name; whoever says none is
+ * not asked about, and served at once.
+ */
+function inTurn(handshakes: Handshakes) {
+  return function (this: unknown, _name: string, answer: (error: null) => void): void {
+    const start = () => {
+      answer(null);
+    };
+    if (this instanceof TLSSocket) handshakes.begin(this, start);
+    else start();
+  };
 }
 
 function contextOf(authority: TlsIdentity) {

@@ -84,7 +84,10 @@ async function* firstInTurn<Request extends SessionMessage, Response>(
     const message = next();
     if (message !== null) yield message;
   } finally {
-    turn[Symbol.dispose]();
+    // Not before all else was heard that has come in meanwhile: a crowd's would follow each other without a gap.
+    setImmediate(() => {
+      turn[Symbol.dispose]();
+    });
   }
 }
 

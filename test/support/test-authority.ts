@@ -13,6 +13,7 @@ import {
   type Signer,
 } from '../../coordinator/identity/certificates.ts';
 import type { CertificateSigner, ServerIdentity } from '../../coordinator/identity/authority.ts';
+import { systemClock } from '../../shared/clock.ts';
 import type { IssuedCertificate, TrustBundle } from '../../shared/gen/fairlead/v1/certificate.ts';
 import type { ClientCertificate } from '../../shared/rpc/client.ts';
 import { makePrivateKey, signingRequest } from '../../shared/rpc/signing-request.ts';
@@ -115,7 +116,7 @@ export class TestAuthority implements TlsIdentity {
   }
 
   serverCredentials(): ServerCredentials {
-    return new CoordinatorCredentials(this, new AbortController().signal);
+    return new CoordinatorCredentials(this, { clock: systemClock }, new AbortController().signal);
   }
 
   /** A connection to a server of this authority. */

@@ -53,6 +53,25 @@ test('sessions say their first thing in turn: when the one before has been taken
   expect(await outcomeOf(rest)).toBe('over');
 });
 
+test('between two of them everything else is heard', async () => {
+  const open = sessions(new FakeClock(), new Limiter(1));
+  const crowd = ['one', 'two', 'three'].map(open);
+  const order: string[] = [];
+  const ends = crowd.map(async ({ loop }) => {
+    const said = await loop.next();
+    order.push(said.done === true ? 'over' : said.value);
+    // It has been taken, and the session waits for what is next.
+    void loop.next();
+  });
+  while (order.length < crowd.length) {
+    await new Promise((resolve) => setImmediate(resolve));
+    order.push('all else');
+  }
+  await Promise.all(ends);
+  expect(order.join()).toContain('one,all else,two,all else,three');
+  for (const { controller } of crowd) controller.abort();
+});
+
 test('who takes long to hear it holds up the others for a moment only', async () => {
   const clock = new FakeClock();
   const open = sessions(clock, new Limiter(1));

@@ -1,0 +1,58 @@
+import type { Clock } from '../../shared/clock.ts';
+
+/** Handshakes in progress at a time: as many as fill the waits for the other side, and no more. */
+const atOnce = 16;
+
+/** Who takes long to answer holds up the others for a moment only. */
+const patienceMs = 100;
+
+/** A connection on which a handshake goes on. */
+export interface Handshaking {
+  once(event: 'secure' | 'close', listener: () => void): unknown;
+}
+
+/**
+ * Begins handshakes a few at a time.
+ *
+ * When a crowd dials at once, as all agents do after a restart, the system has all of their first words ready
+ * together, and the runtime would answer every one of them before it looks at anything else. That takes seconds
+ * for a thousand, and agents hang up when a ping is not answered for two: whoever had a session would dial anew,
+ * and none would ever keep one. Those in line have said all they can, so that there is nothing else of theirs to
+ * look at, and who has a session is heard.
+ */
+export class Handshakes {
+  readonly #clock: Clock;
+  readonly #waiting: { readonly start: () => void; readonly connection: Handshaking }[] = [];
+  #inProgress = 0;
+
+  constructor({ clock }: { readonly clock: Clock }) {
+    this.#clock = clock;
+  }
+
+  /** Calls `start` when it is this connection's turn: at once if there is no crowd. */
+  begin(connection: Handshaking, start: () => void): void {
+    if (this.#inProgress < atOnce) this.#start(connection, start);
+    else this.#waiting.push({ connection, start });
+  }
+
+  #start(connection: Handshaking, start: () => void): void {
+    this.#inProgress++;
+    let isOver = false;
+    const over = () => {
+      if (isOver) return;
+      isOver = true;
+      limit[Symbol.dispose]();
+      this.#next();
+    };
+    const limit = this.#clock.after(patienceMs, over);
+    connection.once('secure', over);
+    connection.once('close', over);
+    start();
+  }
+
+  #next(): void {
+    this.#inProgress--;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#start(next.connection, next.start);
+  }
+}

@@ -1,0 +1,66 @@
+import { EventEmitter } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import { Handshakes } from '../../../../coordinator/api/handshakes.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+
+const atOnce = 16;
+
+/** Clients that dial, each with a number from 0 on. */
+function setUp() {
+  const clock = new FakeClock();
+  const handshakes = new Handshakes({ clock });
+  const begun: number[] = [];
+  const connections: EventEmitter[] = [];
+  const dial = () => {
+    const client = connections.length;
+    const connection = new EventEmitter();
+    connections.push(connection);
+    handshakes.begin(connection, () => void begun.push(client));
+  };
+  const dialAll = (count: number) => {
+    for (let client = 0; client < count; client++) dial();
+  };
+  return { clock, begun, connections, dialAll };
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, client) => client);
+
+describe('handshakes', () => {
+  test('of a few begin at once', () => {
+    const { begun, dialAll } = setUp();
+    dialAll(atOnce);
+    expect(begun).toEqual(upTo(atOnce));
+  });
+
+  test('of a crowd begin one by one as others are done, in their order', () => {
+    const { begun, connections, dialAll } = setUp();
+    dialAll(200);
+    for (let done = 0; done < 200; done++) {
+      expect(begun).toEqual(upTo(Math.min(done + atOnce, 200)));
+      connections[done]?.emit('secure');
+    }
+    // None of their places was lost or doubled.
+    dialAll(2 * atOnce);
+    expect(begun).toEqual(upTo(200 + atOnce));
+  });
+
+  test('that end otherwise leave their place to others, once', () => {
+    const { begun, connections, dialAll } = setUp();
+    dialAll(atOnce + 3);
+    connections[0]?.emit('close');
+    connections[1]?.emit('secure');
+    connections[1]?.emit('close');
+    expect(begun).toEqual(upTo(atOnce + 2));
+  });
+
+  test('that do not get on hold nobody up for long', async () => {
+    const { clock, begun, dialAll } = setUp();
+    dialAll(2 * atOnce + 1);
+    await clock.advance(99);
+    expect(begun).toHaveLength(atOnce);
+    await clock.advance(1);
+    expect(begun).toEqual(upTo(2 * atOnce));
+    await clock.advance(100);
+    expect(begun).toEqual(upTo(2 * atOnce + 1));
+  });
+});
