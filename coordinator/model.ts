@@ -546,4 +546,6 @@ export interface Target {
   readonly http2: boolean;
   /** Where its container is asked whether it is ready; 0: it is not asked by HTTP. */
   readonly checkPort: number;
+  /** Connections to it begin with the PROXY protocol. */
+  readonly sendProxy: boolean;
 }

@@ -72,6 +72,8 @@ export interface Target {
   readonly http2?: boolean;
   /** Port of its backend's HTTP check; 0: its own. */
   readonly checkPort?: number;
+  /** Connections to it begin with the PROXY protocol; undefined: as the balancing of its backend says. */
+  readonly sendProxy?: boolean | undefined;
 }
 
 /** The part of a list that only a reload of HAProxy can change. */
@@ -273,7 +275,10 @@ function sameTarget(a: Target, b: Target): boolean {
 
 /** Both are spoken to in the same way. */
 function sameManner(a: Target, b: Target): boolean {
-  const { backup = false, http2 = false, checkPort = 0 } = a;
-  const { backup: otherBackup = false, http2: otherHttp2 = false, checkPort: otherPort = 0 } = b;
-  return backup === otherBackup && http2 === otherHttp2 && checkPort === otherPort;
+  return (
+    (a.backup ?? false) === (b.backup ?? false) &&
+    (a.http2 ?? false) === (b.http2 ?? false) &&
+    (a.checkPort ?? 0) === (b.checkPort ?? 0) &&
+    a.sendProxy === b.sendProxy
+  );
 }

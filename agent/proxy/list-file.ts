@@ -71,6 +71,7 @@ const listSchema = z.object({
       backup: z._default(z.boolean(), false),
       http2: z._default(z.boolean(), false),
       checkPort: z._default(z.number(), 0),
+      sendProxy: z.optional(z.boolean()),
     }),
   ),
 });

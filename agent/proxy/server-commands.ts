@@ -20,7 +20,8 @@ export const serverParameters = `${tcpCheck} ${commonParameters}`;
 
 /** All that a server is given. */
 export function parametersOf(target: Target, backend: Backend | undefined): string {
-  const proxied = backend?.balancing?.sendProxy === true ? ' send-proxy-v2' : '';
+  const sendProxy = target.sendProxy ?? backend?.balancing?.sendProxy ?? false;
+  const proxied = sendProxy ? ' send-proxy-v2' : '';
   // HAProxy refuses a whole file in which a server of bytes speaks HTTP.
   const http2 = target.http2 === true && backend?.protocol === 'http' ? ' proto h2' : '';
   const own =

@@ -262,7 +262,7 @@ function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) 
 
 function targetToProto(target: Target): ProtoTarget {
   const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
-  const { backup, http2, checkPort } = target;
+  const { backup, http2, checkPort, sendProxy } = target;
   const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
   return {
     id,
@@ -276,6 +276,7 @@ function targetToProto(target: Target): ProtoTarget {
     backup,
     http2,
     checkPort,
+    sendProxy,
   };
 }
 

@@ -165,6 +165,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.leaving === b.leaving &&
     a.backup === b.backup &&
     a.http2 === b.http2 &&
-    a.checkPort === b.checkPort
+    a.checkPort === b.checkPort &&
+    a.sendProxy === b.sendProxy
   );
 }

@@ -279,6 +279,8 @@ export interface RoutedContainer {
   readonly observed: Observed | undefined;
   /** Address of its node for proxies. */
   readonly advertiseAddress: string;
+  /** How it is spoken to. */
+  readonly balancing: Pick<Balancing, 'http2Ports' | 'sendProxy'>;
 }
 
 /**
@@ -300,15 +302,17 @@ export function targetsOf(
   const ready = container.wanted === 'running' && observed.ready;
   const targets: Target[] = [];
   const checkPort = checkPortOf(container, observed.ports);
+  const { http2Ports, sendProxy } = routed.balancing;
   for (const { backend, port: wanted, mark, backup } of memberships) {
     const port = portOfTarget(service, container, wanted);
     const binding = observed.ports.find((p) => p.protocol === 'tcp' && p.containerPort === port);
     if (binding === undefined) continue;
-    const http2 = service.spec.balancing.http2Ports.includes(port ?? 0);
-    // One that is spoken to in another way is another one to HAProxy.
-    const marks = [http2 ? 'h2' : '', mark].filter((each) => each !== '');
+    const http2 = http2Ports.includes(port ?? 0);
     targets.push({
-      id: [container.name, shortId(container.id), binding.hostPort, ...marks].join('.'),
+      id: [
+        `${container.name}.${shortId(container.id)}.${binding.hostPort}`,
+        ...marksOf({ http2, sendProxy, mark }),
+      ].join('.'),
       backend,
       containerId: container.id,
       container: container.name,
@@ -317,10 +321,15 @@ export function targetsOf(
       mode: ready ? 'ready' : 'drain',
       drainTimeoutMs: service.spec.drainTimeoutMs,
       leaving: false,
-      ...{ backup, http2, checkPort },
+      ...{ backup, http2, checkPort, sendProxy },
     });
   }
   return targets;
+}
+
+/** One that is spoken to in another way is another one to HAProxy. */
+function marksOf(how: Pick<Target, 'http2' | 'sendProxy'> & Pick<Membership, 'mark'>): string[] {
+  return [how.http2 ? 'h2' : '', how.sendProxy ? 'pp' : '', how.mark].filter((each) => each !== '');
 }
 
 /** The port of the node where a container is asked whether it is ready; 0: it is not asked by HTTP. */

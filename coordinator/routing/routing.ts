@@ -5,6 +5,7 @@ import type { Admission } from '../orchestrator/views.ts';
 import type { Observation, ObservedState } from '../observed/observed-state.ts';
 import type { Change, Store } from '../store/store.ts';
 import { BackendList } from './backend-list.ts';
+import { EarlierRevisions } from './earlier-revisions.ts';
 import { ProxyChecks } from './proxy-checks.ts';
 import { ProxyRecord, type ProxyIdentity } from './proxy-record.ts';
 import {
@@ -47,11 +48,13 @@ export class Routing {
   /** Containers with targets that are wanted no more, but may have requests in flight. */
   readonly #leaving = new Map<ServiceId, Set<ContainerId>>();
   readonly #checks: ProxyChecks;
+  readonly #earlier: EarlierRevisions;
   #built = false;
 
   constructor(deps: RoutingDeps) {
     this.#deps = deps;
     this.#checks = new ProxyChecks(deps.store);
+    this.#earlier = new EarlierRevisions(deps.store.revisions);
     this.#startedAtMs = deps.clock.monotonic();
   }
 
@@ -232,6 +235,7 @@ export class Routing {
 
   #rebuild(): void {
     this.#linkers = new Map();
+    this.#earlier.forget();
     const kept = new Set<ServiceId>();
     for (const lb of this.#deps.store.services.values()) {
       if (lb.spec.apiRole !== 'proxy') continue;
@@ -275,7 +279,7 @@ export class Routing {
       this.#leaving.get(lb)?.delete(id);
       return list.set(id, []);
     }
-    const routed = this.#routed(container);
+    const routed = this.#routed(container, service);
     const wanted = targetsOf(service, routed, list.usesOf(service.id));
     const leaving = leavingOf(list.targetsOf(id), wanted, routed);
     if (leaving.length === 0) {
@@ -362,13 +366,14 @@ export class Routing {
     }
   }
 
-  #routed(container: Container): RoutedContainer {
+  #routed(container: Container, service: Service): RoutedContainer {
     const { store, observed } = this.#deps;
     const node = container.nodeId === null ? undefined : store.nodes.get(container.nodeId);
     return {
       container,
       observed: observed.container(container.id),
       advertiseAddress: node?.advertiseAddress ?? '',
+      balancing: this.#earlier.balancingOf(container, service),
     };
   }
 

@@ -443,6 +443,8 @@ export interface Target {
   http2: boolean;
   /** Port at which its readiness is asked, where its backend has one. 0: its own. */
   checkPort: number;
+  /** True: connections to it begin with the PROXY protocol, version 2. Not set: as the balancing of its backend says. */
+  sendProxy?: boolean | undefined;
 }
 
 function createBaseEnrolRequest(): EnrolRequest {
@@ -3484,6 +3486,7 @@ function createBaseTarget(): Target {
     backup: false,
     http2: false,
     checkPort: 0,
+    sendProxy: undefined,
   };
 }
 
@@ -3521,6 +3524,9 @@ export const Target: MessageFns<Target> = {
     }
     if (message.checkPort !== 0) {
       writer.uint32(88).uint32(message.checkPort);
+    }
+    if (message.sendProxy !== undefined) {
+      writer.uint32(96).bool(message.sendProxy);
     }
     return writer;
   },
@@ -3626,6 +3632,14 @@ export const Target: MessageFns<Target> = {
             message.checkPort = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.sendProxy = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3663,6 +3677,11 @@ export const Target: MessageFns<Target> = {
         : isSet(object.check_port)
         ? globalThis.Number(object.check_port)
         : 0,
+      sendProxy: isSet(object.sendProxy)
+        ? globalThis.Boolean(object.sendProxy)
+        : isSet(object.send_proxy)
+        ? globalThis.Boolean(object.send_proxy)
+        : undefined,
     };
   },
 
@@ -3701,6 +3720,9 @@ export const Target: MessageFns<Target> = {
     if (message.checkPort !== 0) {
       obj.checkPort = Math.round(message.checkPort);
     }
+    if (message.sendProxy !== undefined) {
+      obj.sendProxy = message.sendProxy;
+    }
     return obj;
   },
 
@@ -3720,6 +3742,7 @@ export const Target: MessageFns<Target> = {
     message.backup = object.backup ?? false;
     message.http2 = object.http2 ?? false;
     message.checkPort = object.checkPort ?? 0;
+    message.sendProxy = object.sendProxy ?? undefined;
     return message;
   },
 };

@@ -59,6 +59,7 @@ const members = fc.uniqueArray(
   fc.record({
     ...{ id: name, address: fc.oneof(fc.ipV4(), fc.constant('2001:db8::7')), pick: fc.nat() },
     ...{ http2: fc.boolean(), checkPort: fc.constantFrom(0, 8_080), backup: fc.boolean() },
+    sendProxy: fc.constantFrom(undefined, false, true),
   }),
   { maxLength: 10, selector: ({ id }) => id },
 );

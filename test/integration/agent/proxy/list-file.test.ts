@@ -40,7 +40,7 @@ test('gives back every field of a list', async () => {
     targets: [
       aTarget({
         ...{ id: 'web-1.a.80', mode: 'drain', containerId: 'abc', backup: true },
-        ...{ http2: true, checkPort: 8_080 },
+        ...{ http2: true, checkPort: 8_080, sendProxy: true },
       }),
     ],
   });

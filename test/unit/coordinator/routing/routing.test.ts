@@ -276,6 +276,40 @@ describe('what proxies ask containers', () => {
   });
 });
 
+describe('how containers are spoken to', () => {
+  const ids = () =>
+    [...list().targets()].map(({ id, mode, sendProxy }) => `${id} ${mode} ${sendProxy}`);
+  const putWeb = (sendProxy: boolean, revision: number) => {
+    store.transact((tx) => {
+      const web = [...store.services.values()].find(({ name }) => name === 'web')!;
+      const spec = { ...web.spec, balancing: { ...web.spec.balancing, sendProxy } };
+      const changed = { ...web, revision, spec };
+      tx.services.put(changed);
+      tx.recordRevision(changed, { principal: 'joe', method: 'UpdateService' });
+    });
+  };
+
+  test('follows the service while they run: each is another target then, and the one before drains', () => {
+    apply(dial());
+    putWeb(true, 1);
+    expect(ids()).toEqual([
+      'web-1.web-1-id.49153 drain false',
+      'web-1.web-1-id.49153.pp ready true',
+    ]);
+  });
+
+  test('is left to those of an earlier revision as it was with them', () => {
+    putWeb(false, 1);
+    putWeb(true, 2);
+    expect(ids()).toEqual(['web-1.web-1-id.49153 ready false']);
+    put({ id: containerId('web-2-id'), name: 'web-2', slot: 2, revision: 2 });
+    observed.report(containerId('web-2-id'), aReport());
+    expect(ids()).toContain('web-2.web-2-id.49153.pp ready true');
+    putWeb(true, 1);
+    expect(ids()).toContain('web-1.web-1-id.49153.pp ready true');
+  });
+});
+
 describe('before the fleet has reported', () => {
   test('there is no list, and nothing is admitted or drained', async () => {
     await end();
