@@ -8,6 +8,8 @@ const patienceMs = 100;
 
 /** A connection on which a handshake goes on. */
 export interface Handshaking {
+  /** Whether it is over. */
+  readonly destroyed: boolean;
   once(event: 'secure' | 'close', listener: () => void): unknown;
 }
 
@@ -50,9 +52,11 @@ export class Handshakes {
     start();
   }
 
+  /** Those who hung up meanwhile take nobody's turn: a crowd that gave up would outlast the patience of the next. */
   #next(): void {
     this.#inProgress--;
-    const next = this.#waiting.shift();
+    let next = this.#waiting.shift();
+    while (next?.connection.destroyed === true) next = this.#waiting.shift();
     if (next !== undefined) this.#start(next.connection, next.start);
   }
 }

@@ -5,15 +5,24 @@ import { FakeClock } from '../../../support/fake-clock.ts';
 
 const atOnce = 16;
 
+class Connection extends EventEmitter {
+  destroyed = false;
+
+  hangUp(): void {
+    this.destroyed = true;
+    this.emit('close');
+  }
+}
+
 /** Clients that dial, each with a number from 0 on. */
 function setUp() {
   const clock = new FakeClock();
   const handshakes = new Handshakes({ clock });
   const begun: number[] = [];
-  const connections: EventEmitter[] = [];
+  const connections: Connection[] = [];
   const dial = () => {
     const client = connections.length;
-    const connection = new EventEmitter();
+    const connection = new Connection();
     connections.push(connection);
     handshakes.begin(connection, () => void begun.push(client));
   };
@@ -47,10 +56,20 @@ describe('handshakes', () => {
   test('that end otherwise leave their place to others, once', () => {
     const { begun, connections, dialAll } = setUp();
     dialAll(atOnce + 3);
-    connections[0]?.emit('close');
+    connections[0]?.hangUp();
     connections[1]?.emit('secure');
-    connections[1]?.emit('close');
+    connections[1]?.hangUp();
     expect(begun).toEqual(upTo(atOnce + 2));
+  });
+
+  test('of those who hung up while they waited are not begun, and hold up nobody', () => {
+    const { begun, connections, dialAll } = setUp();
+    dialAll(200);
+    for (const connection of connections.slice(atOnce, 190)) connection.hangUp();
+    connections[0]?.emit('secure');
+    expect(begun.slice(atOnce)).toEqual([190]);
+    for (const connection of connections.slice(1, atOnce)) connection.emit('secure');
+    expect(begun.slice(atOnce)).toEqual([190, 191, 192, 193, 194, 195, 196, 197, 198, 199]);
   });
 
   test('that do not get on hold nobody up for long', async () => {
