@@ -175,7 +175,7 @@ class NodeAgent {
     this.#reporter = new Reporter(notify);
     this.#worker = this.#createWorker(config, member);
     this.#keeper = this.#createKeeper(config, member, bootId);
-    this.#upgrader = this.#createUpgrader(standing, notify);
+    this.#upgrader = this.#createUpgrader(config, standing, notify);
     const { coordinator } = config;
     this.#streams = new AgentStreams(
       {
@@ -220,10 +220,14 @@ class NodeAgent {
     log.info({ nodeId, bootId, advertiseAddress, agentVersion }, 'agent begins');
   }
 
-  #createUpgrader(standing: Member['standing'], onFailure: () => void): Upgrader {
+  #createUpgrader(
+    { upgradeSettleMs: settleMs }: NodeAgentConfig,
+    standing: Member['standing'],
+    onNews: () => void,
+  ): Upgrader {
     const { clock, random, log } = this.#deps;
     return new Upgrader(standing, {
-      ...{ clock, random, onFailure },
+      ...{ clock, random, onNews, settleMs },
       log: log.child({ component: 'upgrade' }),
       trustPem: () => this.#keeper.current.trustPem,
     });

@@ -17,6 +17,7 @@ export const nodeAgentFlags = {
   tag: 'many',
   stateDir: 'one',
   upgradeDir: 'one',
+  upgradeSettleSeconds: 'one',
   dockerSocket: 'one',
   containerdSocket: 'one',
   advertiseAddress: 'one',
@@ -68,6 +69,13 @@ const schema = z.object({
   tag: tags,
   stateDir: z._default(z.string(), '/var/lib/fairlead/agent'),
   upgradeDir: z.optional(z.string()),
+  upgradeSettleSeconds: z._default(
+    z.pipe(
+      z.string().check(z.regex(/^\d{1,4}$/, 'must be a number of seconds, at most 9999')),
+      z.transform(Number),
+    ),
+    10,
+  ),
   dockerSocket: z._default(
     z.pipe(
       z.string(),
@@ -97,6 +105,8 @@ export interface NodeAgentConfig {
   readonly stateDir: string;
   /** Shared with the launcher; undefined: the agent cannot upgrade itself. */
   readonly upgradeDir: string | undefined;
+  /** How long a session of a new version has to stand before that version stays. */
+  readonly upgradeSettleMs: number;
   readonly dockerSocket: string;
   /** Where Docker's containerd may listen; those that cannot be reached are left alone. */
   readonly containerdSockets: readonly string[];
@@ -126,6 +136,7 @@ export function readNodeAgentConfig(
     tags: tag,
     stateDir: values.stateDir,
     upgradeDir: values.upgradeDir,
+    upgradeSettleMs: values.upgradeSettleSeconds * 1_000,
     dockerSocket: values.dockerSocket,
     containerdSockets: socketsOf(values.containerdSocket),
     advertiseAddress: values.advertiseAddress,

@@ -82,6 +82,7 @@ export function helloOf(
     package: upgrades.package,
     upgradeObstacle: upgrades.obstacle,
     upgradeFailure: upgrades.failure ?? undefined,
+    onTrial: upgrades.isOnTrial,
     engine,
     inventory: containers.map(statusToProto),
     sequence,

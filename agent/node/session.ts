@@ -112,7 +112,7 @@ export class NodeSession {
       await this.#converse(identity, life, () => {
         isWelcome = true;
         this.#deps.keeper.accepted(identity);
-        this.#deps.upgrader.accepted();
+        this.#deps.upgrader.accepted(life.signal);
         this.#deps.connected();
       });
     } catch (error) {
@@ -252,15 +252,18 @@ export class NodeSession {
     }
   }
 
-  /** What failed, and can be told when there is nothing else. */
-  #failure(): NonNullable<NodeSessionRequest['message']> | null {
+  /** What failed, or came through, and can be told when there is nothing else. */
+  #outcome(): NonNullable<NodeSessionRequest['message']> | null {
     const { reporter, upgrader } = this.#deps;
     const ofContainer = reporter.takeFailure();
     if (ofContainer !== undefined) {
       return { $case: 'containerFailure', value: failureToProto(ofContainer) };
     }
     const ofUpgrade = upgrader.takeNews();
-    return ofUpgrade === null ? null : { $case: 'upgradeFailure', value: ofUpgrade };
+    if (ofUpgrade === null) return null;
+    return ofUpgrade === 'stands'
+      ? { $case: 'upgradeStands', value: {} }
+      : { $case: 'upgradeFailure', value: ofUpgrade };
   }
 
   /** What the agent says, made when the connection can take it: always the latest, never a backlog. */
@@ -290,9 +293,9 @@ export class NodeSession {
         yield { message: { $case: 'assignmentsRequest', value: {} } };
         continue;
       }
-      const failure = this.#failure();
-      if (failure !== null) {
-        yield { message: failure };
+      const outcome = this.#outcome();
+      if (outcome !== null) {
+        yield { message: outcome };
       } else if (!(await wakeup.waitFor(pace.heartbeatMs || defaultHeartbeatMs, clock, signal))) {
         if (signal.aborted || pace.heartbeatMs === 0) continue;
         yield { message: { $case: 'heartbeat', value: {} } };

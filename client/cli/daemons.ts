@@ -73,6 +73,10 @@ const agentFlags: Readonly<Record<keyof typeof nodeAgentFlags, DaemonFlag>> = {
   tag: { placeholder: 'tag', description: 'tag to join with, repeatable', many: true },
   stateDir: { placeholder: 'dir', description: 'identity of the node (/var/lib/fairlead/agent)' },
   upgradeDir: { placeholder: 'dir', description: 'where upgrades are; set by the launcher' },
+  upgradeSettleSeconds: {
+    placeholder: 'seconds',
+    description: 'how long a session of a new version has to stand before that version stays (10)',
+  },
   dockerSocket: { placeholder: 'path', description: "the engine's socket (/var/run/docker.sock)" },
   containerdSocket: {
     placeholder: 'path',

@@ -207,6 +207,9 @@ function receive(
     case 'upgradeFailure':
       upgrades.failed(link, upgradeFailureFromProto(message.value));
       return;
+    case 'upgradeStands':
+      upgrades.stands(link);
+      return;
     case 'hello':
     case 'heartbeat':
     case undefined:

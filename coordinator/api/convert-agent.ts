@@ -48,6 +48,7 @@ export function upgradeHelloFromProto(hello: proto.NodeHello): UpgradeHello {
     package: verbs.includes('upgrade') ? hello.package : '',
     obstacle: words(upgradeObstacle),
     failure: upgradeFailure === undefined ? null : upgradeFailureFromProto(upgradeFailure),
+    isOnTrial: hello.onTrial,
   };
 }
 

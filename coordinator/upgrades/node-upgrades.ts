@@ -15,6 +15,8 @@ export interface UpgradeHello {
   /** Why not; empty from an agent that does not know of upgrades. */
   readonly obstacle: string;
   readonly failure: UpgradeFailure | null;
+  /** What runs has not stood yet: its host may go back. */
+  readonly isOnTrial: boolean;
 }
 
 /** What is known of one node. */
@@ -44,9 +46,18 @@ export class NodeUpgrades {
   /** A session began. */
   attached(link: NodeLink, hello: UpgradeHello, version: string): void {
     const told = this.#nodes.get(link.nodeId)?.told ?? null;
-    const isAnswered = told?.version === version || told?.attempt === hello.failure?.attempt;
+    const stands = told?.version === version && !hello.isOnTrial;
+    const isAnswered = stands || told?.attempt === hello.failure?.attempt;
     const state = { ...hello, link, version };
     this.#nodes.set(link.nodeId, { state, told: isAnswered ? null : told });
+  }
+
+  /** What was on trial stands. */
+  stands(link: NodeLink): void {
+    const entry = this.#nodes.get(link.nodeId);
+    if (entry?.state.link !== link) return;
+    entry.state = { ...entry.state, isOnTrial: false };
+    if (entry.told?.version === entry.state.version) entry.told = null;
   }
 
   detached(link: NodeLink): void {
@@ -62,10 +73,11 @@ export class NodeUpgrades {
     entry.told = null;
   }
 
-  /** Asks the agent of a node to become another version; once in each session. */
+  /** Asks the agent of a node to become another version; once in each session, and not while it is on trial. */
   tell(nodeId: NodeId, upgrade: Upgrade): void {
     const entry = this.#nodes.get(nodeId);
-    if (entry?.state.link?.upgrade(upgrade) === true) entry.told = upgrade;
+    if (entry === undefined || entry.state.isOnTrial) return;
+    if (entry.state.link?.upgrade(upgrade) === true) entry.told = upgrade;
   }
 
   stateOf(nodeId: NodeId): UpgradeState | undefined {

@@ -6,6 +6,8 @@ export interface MemberView {
   readonly presence: 'connected' | 'unsure' | 'away' | 'removed';
   /** What its agent last said that it is. */
   readonly version: string;
+  /** That version has not stood yet: its host may go back from it. */
+  readonly isOnTrial: boolean;
   /** Why it cannot be upgraded, in words; null: it can. */
   readonly obstacle: string | null;
   /** The last upgrade that it did not take. */
@@ -35,7 +37,7 @@ const namesShown = 5;
 
 /**
  * What comes next in a roll: what became of those that were told, whom to tell now, and whether it is over. The
- * first goes alone; after one failed nobody else is told.
+ * first goes alone, until it stands; after one failed nobody else is told.
  */
 export function planRoll(roll: Roll, context: RollContext): RollPlan {
   const settled = roll.members.map((member) => settle(roll, member, context));
@@ -63,9 +65,10 @@ export function previewRoll(roll: Roll, context: RollContext): RollMember[] {
 function settle(roll: Roll, member: RollMember, context: RollContext): RollMember {
   const { state } = member;
   if (state !== 'waiting' && state !== 'told') return member;
-  const { presence, version, failure } = context.viewOf(member);
+  const view = context.viewOf(member);
+  const { presence, version, failure } = view;
   if (presence === 'removed') return { ...member, state: 'left', message: 'it was removed' };
-  if (presence === 'connected' && version === roll.version) {
+  if (stands(view, roll)) {
     return state === 'told'
       ? { ...member, state: 'upgraded', message: `runs ${version}` }
       : { ...member, state: 'same', message: `has ${version} already` };
@@ -82,7 +85,12 @@ function settle(roll: Roll, member: RollMember, context: RollContext): RollMembe
   return member;
 }
 
-/** One alone until one has come back with the version. */
+/** Whether the version of a roll is what a node runs, and not only tries. */
+function stands({ presence, version, isOnTrial }: MemberView, roll: Roll): boolean {
+  return presence === 'connected' && version === roll.version && !isOnTrial;
+}
+
+/** One alone until one stands with the version. */
 function budgetOf({ parallelism }: Roll, members: readonly RollMember[]): number {
   const told = members.filter(({ state }) => state === 'told').length;
   const isProven = members.some(({ state }) => state === 'upgraded');
@@ -91,12 +99,13 @@ function budgetOf({ parallelism }: Roll, members: readonly RollMember[]): number
 
 /** Tells a node that waits, or leaves it if it cannot be told. */
 function begin(roll: Roll, member: RollMember, context: RollContext): RollMember {
-  const { presence, version, obstacle } = context.viewOf(member);
+  const { presence, version, isOnTrial, obstacle } = context.viewOf(member);
   if (presence === 'away') {
     const message = 'its agent is not connected; upgrade it when the node is ready';
     return { ...member, state: 'left', message };
   }
-  if (presence === 'unsure') return member;
+  // One on trial stands or goes back in a moment.
+  if (presence === 'unsure' || isOnTrial) return member;
   if (obstacle !== null) return { ...member, state: 'left', message: obstacle };
   const message = `${version} is told to become ${roll.version}`;
   return { ...member, state: 'told', toldAtMs: context.nowMs, message };

@@ -33,7 +33,10 @@ export interface RollerDeps {
   readonly log: Logger;
 }
 
-const removed: MemberView = { presence: 'removed', version: '', obstacle: null, failure: null };
+const removed: MemberView = {
+  ...{ presence: 'removed', version: '', isOnTrial: false },
+  ...{ obstacle: null, failure: null },
+};
 
 const presences: Readonly<Record<NodeState, 'unsure' | 'away'>> = {
   // Its session ended a moment ago, or this coordinator just started.
@@ -86,6 +89,7 @@ export class Roller {
     return {
       presence: state.link === null ? this.#presenceOf(node.id) : 'connected',
       version: state.version,
+      isOnTrial: state.isOnTrial,
       obstacle: this.#obstacleOf(state),
       failure: state.failure,
     };

@@ -278,6 +278,7 @@ export class FakeCoordinator implements AsyncDisposable {
         return;
       case 'hello':
       case 'upgradeFailure':
+      case 'upgradeStands':
       case 'containerFailure':
       case undefined:
         return;

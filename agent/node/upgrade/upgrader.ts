@@ -13,8 +13,10 @@ export interface UpgraderDeps {
   readonly log: Logger;
   /** Certificates of the authorities of the coordinator, PEM. */
   readonly trustPem: () => string;
+  /** How long a session of a version on trial has to stand before that version stays. */
+  readonly settleMs: number;
   /** Told that there is something to tell the coordinator. */
-  readonly onFailure: () => void;
+  readonly onNews: () => void;
 }
 
 /** What the hello says of upgrades. */
@@ -23,6 +25,7 @@ export interface UpgradeGreeting {
   readonly package: string;
   readonly obstacle: string;
   readonly failure: GivenUp | null;
+  readonly isOnTrial: boolean;
 }
 
 const notLaunched =
@@ -59,7 +62,8 @@ export async function standingOf(
 
 /**
  * Brings other versions of the agent to this host: fetches and checks what the coordinator asks for, hands
- * over to it by ending, and, in the version that came, says that it stands. Going back is the launcher's part.
+ * over to it by ending, and, in the version that came, says that it stands once a session has lasted: one that
+ * opens its session and crashes is no better than one that opens none. Going back is the launcher's part.
  */
 export class Upgrader {
   readonly #deps: UpgraderDeps;
@@ -69,8 +73,8 @@ export class Upgrader {
   #isOnTrial: boolean;
   #wanted: Wanted | null = null;
   #failure: GivenUp | null;
-  /** It has not been told yet in this session. */
-  #isNews = false;
+  /** What has not been told yet in this session. */
+  #news: 'failed' | 'stands' | null = null;
 
   constructor({ program, versions, isOnTrial, failure }: Standing, deps: UpgraderDeps) {
     this.#deps = deps;
@@ -81,57 +85,70 @@ export class Upgrader {
   }
 
   get greeting(): UpgradeGreeting {
-    this.#isNews = false;
+    this.#news = null;
     const name = this.#versions === null ? null : this.#program.package;
     return {
       package: name ?? '',
       obstacle: name === null ? notLaunched : '',
       failure: this.#failure,
+      isOnTrial: this.#isOnTrial,
     };
   }
 
-  /** A session stands: what is on trial has proved itself. */
-  accepted(): void {
-    if (!this.#isOnTrial || this.#versions === null) return;
-    this.#isOnTrial = false;
-    const { log } = this.#deps;
+  /** A session begins; what is on trial has proved itself if it lasts, which the signal says. */
+  accepted(session: AbortSignal): void {
+    if (this.#isOnTrial && this.#versions !== null) void this.#settle(this.#versions, session);
+  }
+
+  async #settle(versions: Versions, session: AbortSignal): Promise<void> {
+    const { clock, settleMs, log, onNews } = this.#deps;
+    await clock.sleep(settleMs, session);
+    if (session.aborted) return;
     try {
-      this.#versions.confirm();
+      versions.confirm();
       log.info('upgrade stands');
     } catch (error) {
       // The launcher will go back, which is as good as this host gets.
       log.error({ reason: messageOf(error) }, 'upgrade cannot be kept');
       return;
     }
-    void this.#versions.settle().catch((error: unknown) => {
+    this.#isOnTrial = false;
+    this.#news = 'stands';
+    onNews();
+    // What it was asked for meanwhile.
+    this.#asked.notify();
+    try {
+      await versions.settle();
+    } catch (error) {
       log.warn({ reason: messageOf(error) }, 'the version before cannot be removed');
-    });
+    }
   }
 
   /** The coordinator asks for an upgrade; one that is under way, or has failed, is not begun again. */
   take(wanted: Wanted): void {
     if (this.#wanted !== null || this.#versions === null) return;
     if (wanted.attempt === this.#failure?.attempt) {
-      this.#isNews = true;
-      this.#deps.onFailure();
+      this.#news = 'failed';
+      this.#deps.onNews();
       return;
     }
     this.#wanted = wanted;
     this.#asked.notify();
   }
 
-  /** A failure that the coordinator has not been told of. */
-  takeNews(): GivenUp | null {
-    if (!this.#isNews) return null;
-    this.#isNews = false;
-    return this.#failure;
+  /** What the coordinator has not been told of: a failure, or that what was on trial stands. */
+  takeNews(): GivenUp | 'stands' | null {
+    const news = this.#news;
+    this.#news = null;
+    return news === 'failed' ? this.#failure : news;
   }
 
   /** Returns when the agent is to end, because its launcher is to start another version. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#asked.wait(signal);
-      if (this.#wanted === null || this.#versions === null) continue;
+      // What is on trial first has to stand: until then there is one version to go back to, and no more.
+      if (this.#wanted === null || this.#versions === null || this.#isOnTrial) continue;
       if (await this.#prepare(this.#wanted, this.#versions, signal)) return;
       this.#wanted = null;
     }
@@ -139,7 +156,7 @@ export class Upgrader {
 
   /** False: it cannot be, and why is known. */
   async #prepare(wanted: Wanted, versions: Versions, signal: AbortSignal): Promise<boolean> {
-    const { clock, random, log, trustPem, onFailure } = this.#deps;
+    const { clock, random, log, trustPem, onNews } = this.#deps;
     const { attempt, version } = wanted;
     log.info({ version, url: wanted.url }, 'upgrade begins');
     try {
@@ -155,8 +172,8 @@ export class Upgrader {
       const reason = messageOf(error).replaceAll(/\s+/g, ' ');
       log.error({ version, reason }, 'upgrade failed');
       this.#failure = { attempt, version, reason };
-      this.#isNews = true;
-      onFailure();
+      this.#news = 'failed';
+      onNews();
       return false;
     }
   }

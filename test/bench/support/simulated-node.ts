@@ -195,7 +195,7 @@ export class SimulatedNode implements AsyncDisposable {
       inventory: [...this.#containers.values()],
       sequence: ++this.#sequence,
       clock: new Date(systemClock.now()),
-      ...{ package: '', upgradeObstacle: 'simulated', upgradeFailure: undefined },
+      ...{ package: '', upgradeObstacle: 'simulated', upgradeFailure: undefined, onTrial: false },
     };
   }
 

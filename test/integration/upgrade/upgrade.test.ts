@@ -22,6 +22,8 @@ const newer = '9.9.9';
 const patience = { timeoutMs: 60_000 };
 /** Long enough for a version that works, on a machine that is busy. */
 const trialSeconds = '20';
+/** A version that works stands soon; one that ends with its first session does so long before. */
+const settleSeconds = '1';
 
 const programs = new TemporaryDirectory();
 let installation: string;
@@ -40,6 +42,7 @@ afterAll(() => programs[Symbol.asyncDispose]());
 
 interface HostOptions {
   readonly trialSeconds?: string;
+  readonly settleSeconds?: string;
   readonly shell?: readonly [string, ...string[]];
   readonly installation?: string;
 }
@@ -101,6 +104,7 @@ class Fleet implements AsyncDisposable {
       FAIRLEAD_DOCKER_SOCKET: this.#directory.join('no-engine.sock'),
       FAIRLEAD_ADVERTISE_ADDRESS: '127.0.0.1',
       FAIRLEAD_TRIAL_SECONDS: options.trialSeconds ?? trialSeconds,
+      FAIRLEAD_UPGRADE_SETTLE_SECONDS: options.settleSeconds ?? settleSeconds,
     };
     const agent = new LaunchedAgent(options.installation ?? installation, env, shell);
     this.#agents.push(agent);
@@ -166,6 +170,20 @@ const versionsIn = (stateDir: string) =>
 /** Says the right version, and is nothing but that. */
 const only = (rest: string) =>
   `if (process.argv[2] === '--version') console.log('${newer}'); else { ${rest} }`;
+
+/** Comes before an agent, and ends it somehow once its session is written down. */
+const afterFirstSession = (end: string) => `
+  if (process.argv[2] !== '--version') {
+    const beganMs = Date.now() - performance.now();
+    const watch = setInterval(() => {
+      const stats = require('node:fs').statSync(process.env.FAIRLEAD_STATE_DIR + '/connected', { throwIfNoEntry: false });
+      if (stats === undefined || stats.mtimeMs < beganMs) return;
+      clearInterval(watch);
+      require('node:fs').writeSync(2, 'its first session begins\\n');
+      ${end};
+    }, 20);
+  }
+`;
 
 describe('a version that works', () => {
   test(
@@ -332,6 +350,42 @@ describe('a version that does not work', () => {
         const { message } = await fleet.node('host-2');
         expect(message).not.toContain('was not upgraded');
       }, patience);
+    },
+  );
+});
+
+describe('a version that opens a session', () => {
+  test.concurrent.each([
+    ['crashes', 'process.exit(3)', '60', 'it ended 3 times before its session'],
+    [
+      'hangs',
+      'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)',
+      // Time enough to get as far.
+      '12',
+      'did not stand within 12 seconds',
+    ],
+  ])(
+    'and then %s gives way, and stops the roll',
+    { timeout: 120_000 },
+    async (_, end, trial, reason) => {
+      await using fleet = await Fleet.start(
+        Buffer.concat([Buffer.from(afterFirstSession(end)), good]),
+      );
+      // Longer than it lives.
+      const options = { settleSeconds: '600' };
+      const agent = fleet.launch('host-1', { ...options, trialSeconds: trial });
+      fleet.launch('host-2', options);
+      await fleet.run(['host-1', 'host-2'], agentVersion);
+      const action = await fleet.upgrade();
+      expect(action.state).toBe(ActionState.FAILED);
+      expect(action.message).toContain('host-1 did not take 9.9.9: ');
+      expect(action.message).toContain(reason);
+      expect(action.message).toContain('0.1.0 runs there; not begun: host-2');
+      // That it was there for a moment is no success.
+      expect(linesOf(action)).toHaveLength(2);
+      expect(agent.log()).toContain('its first session begins');
+      await fleet.run(['host-1', 'host-2'], agentVersion);
+      expect(versionsIn(fleet.stateDir('host-1'))).toEqual([]);
     },
   );
 });

@@ -254,7 +254,14 @@ export interface NodeSessionRequest {
     | //
     /** A container failed; some time after the report of its end. */
     { $case: "containerFailure"; value: NodeContainerFailure }
+    | //
+    /** The version that was on trial stands. Coordinators of before this was said pass over it. */
+    { $case: "upgradeStands"; value: UpgradeStands }
     | undefined;
+}
+
+/** What runs was on trial when its hello was said, and has stood: the host goes back to nothing any more. */
+export interface UpgradeStands {
 }
 
 /** A container failed. */
@@ -323,7 +330,14 @@ export interface NodeHello {
   /** Why it cannot upgrade itself, and what to do instead, in words. Empty with the verb `upgrade`. */
   upgradeObstacle: string;
   /** The last upgrade that did not stand; not set if there was none, or if another stood since. */
-  upgradeFailure: UpgradeFailure | undefined;
+  upgradeFailure:
+    | UpgradeFailure
+    | undefined;
+  /**
+   * True: what runs is a version on trial, which the host goes back from if it does not stand; UpgradeStands
+   * follows if it does. Agents of before this was said stand with their first session.
+   */
+  onTrial: boolean;
 }
 
 /** An upgrade that a host did not take: what ran before runs. */
@@ -421,8 +435,9 @@ export interface NodeSessionResponse {
 
 /**
  * Asks an agent to become another version: to download it, to check it, and to hand over to it. The new
- * version is on trial until its session stands; if it does not come to that, the host goes back to the
- * version before by itself. Repeatable: an attempt that is under way, or that failed, is not begun again.
+ * version is on trial until a session of it has stood for some seconds; if it does not come to that, the host goes
+ * back to the version before by itself. Repeatable: an attempt that is under way, or that failed, is not begun
+ * again. Not sent to an agent that is on trial.
  */
 export interface Upgrade {
   /** Names this attempt; at most 64 letters and digits. */
@@ -1075,6 +1090,9 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       case "containerFailure":
         NodeContainerFailure.encode(message.message.value, writer.uint32(58).fork()).join();
         break;
+      case "upgradeStands":
+        UpgradeStands.encode(message.message.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1154,6 +1172,14 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
             };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = { $case: "upgradeStands", value: UpgradeStands.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1188,6 +1214,10 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         ? { $case: "containerFailure", value: NodeContainerFailure.fromJSON(object.containerFailure) }
         : isSet(object.container_failure)
         ? { $case: "containerFailure", value: NodeContainerFailure.fromJSON(object.container_failure) }
+        : isSet(object.upgradeStands)
+        ? { $case: "upgradeStands", value: UpgradeStands.fromJSON(object.upgradeStands) }
+        : isSet(object.upgrade_stands)
+        ? { $case: "upgradeStands", value: UpgradeStands.fromJSON(object.upgrade_stands) }
         : undefined,
     };
   },
@@ -1208,6 +1238,8 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
       obj.upgradeFailure = UpgradeFailure.toJSON(message.message.value);
     } else if (message.message?.$case === "containerFailure") {
       obj.containerFailure = NodeContainerFailure.toJSON(message.message.value);
+    } else if (message.message?.$case === "upgradeStands") {
+      obj.upgradeStands = UpgradeStands.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1266,7 +1298,65 @@ export const NodeSessionRequest: MessageFns<NodeSessionRequest> = {
         }
         break;
       }
+      case "upgradeStands": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "upgradeStands", value: UpgradeStands.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseUpgradeStands(): UpgradeStands {
+  return {};
+}
+
+export const UpgradeStands: MessageFns<UpgradeStands> = {
+  encode(_: UpgradeStands, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpgradeStands {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpgradeStands();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): UpgradeStands {
+    return {};
+  },
+
+  toJSON(_: UpgradeStands): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpgradeStands>): UpgradeStands {
+    return UpgradeStands.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<UpgradeStands>): UpgradeStands {
+    const message = createBaseUpgradeStands();
     return message;
   },
 };
@@ -1548,6 +1638,7 @@ function createBaseNodeHello(): NodeHello {
     package: "",
     upgradeObstacle: "",
     upgradeFailure: undefined,
+    onTrial: false,
   };
 }
 
@@ -1591,6 +1682,9 @@ export const NodeHello: MessageFns<NodeHello> = {
     }
     if (message.upgradeFailure !== undefined) {
       UpgradeFailure.encode(message.upgradeFailure, writer.uint32(106).fork()).join();
+    }
+    if (message.onTrial !== false) {
+      writer.uint32(112).bool(message.onTrial);
     }
     return writer;
   },
@@ -1712,6 +1806,14 @@ export const NodeHello: MessageFns<NodeHello> = {
             message.upgradeFailure = UpgradeFailure.decode(reader, reader.uint32());
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.onTrial = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1765,6 +1867,11 @@ export const NodeHello: MessageFns<NodeHello> = {
         : isSet(object.upgrade_failure)
         ? UpgradeFailure.fromJSON(object.upgrade_failure)
         : undefined,
+      onTrial: isSet(object.onTrial)
+        ? globalThis.Boolean(object.onTrial)
+        : isSet(object.on_trial)
+        ? globalThis.Boolean(object.on_trial)
+        : false,
     };
   },
 
@@ -1809,6 +1916,9 @@ export const NodeHello: MessageFns<NodeHello> = {
     if (message.upgradeFailure !== undefined) {
       obj.upgradeFailure = UpgradeFailure.toJSON(message.upgradeFailure);
     }
+    if (message.onTrial !== false) {
+      obj.onTrial = message.onTrial;
+    }
     return obj;
   },
 
@@ -1836,6 +1946,7 @@ export const NodeHello: MessageFns<NodeHello> = {
     message.upgradeFailure = (object.upgradeFailure !== undefined && object.upgradeFailure !== null)
       ? UpgradeFailure.fromPartial(object.upgradeFailure)
       : undefined;
+    message.onTrial = object.onTrial ?? false;
     return message;
   },
 };

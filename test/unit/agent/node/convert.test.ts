@@ -187,7 +187,7 @@ describe('what the agent says', () => {
     };
     const engine = { reachable: false, message: 'away' };
     const failure = { attempt: 'a1', version: '0.2.0', reason: 'it hangs' };
-    const upgrades = { package: 'fairlead-agent.cjs', obstacle: '', failure };
+    const upgrades = { package: 'fairlead-agent.cjs', obstacle: '', failure, isOnTrial: true };
     const hello = helloOf(
       { ...greeting, upgrades },
       {
@@ -203,6 +203,7 @@ describe('what the agent says', () => {
       package: 'fairlead-agent.cjs',
       upgradeObstacle: '',
       upgradeFailure: failure,
+      onTrial: true,
       engine,
       sequence: 9,
       inventory: [{ containerId, readiness: ReadinessState.UNSPECIFIED }],

@@ -260,7 +260,10 @@ describe('a report', () => {
 });
 
 describe('a node that is told to become another version', () => {
-  const hello = { package: 'fairlead-agent.cjs', obstacle: '', failure: null };
+  const hello = {
+    ...{ package: 'fairlead-agent.cjs', obstacle: '' },
+    ...{ failure: null, isOnTrial: false },
+  };
   const upgrade = { attempt: 'a1', version: '0.2.0', url: '', sha256: '', size: 1 };
 
   function tell(): NodeLink {
@@ -293,6 +296,27 @@ describe('a node that is told to become another version', () => {
     const link = attach();
     upgrades.attached(link, next, version);
     leave(link);
+    await clock.advance(65_000);
+    expect(observed.node(node1).state).toBe('down');
+  });
+
+  test('is given that time, and told nothing, for as long as what came is on trial', async () => {
+    leave(tell());
+    const first = attach();
+    upgrades.attached(first, { ...hello, isOnTrial: true }, '0.2.0');
+    upgrades.tell(node1, { ...upgrade, attempt: 'a2' });
+    expect(first.nextUpgrade()).toBeNull();
+    leave(first);
+    await clock.advance(80_000);
+    expect(observed.node(node1).state).toBe('unreachable');
+
+    const second = attach();
+    upgrades.attached(second, { ...hello, isOnTrial: true }, '0.2.0');
+    upgrades.stands(first);
+    expect(upgrades.stateOf(node1)?.isOnTrial).toBe(true);
+    upgrades.stands(second);
+    expect(upgrades.stateOf(node1)?.isOnTrial).toBe(false);
+    leave(second);
     await clock.advance(65_000);
     expect(observed.node(node1).state).toBe('down');
   });

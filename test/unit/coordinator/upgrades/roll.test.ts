@@ -12,8 +12,12 @@ import { nodeId } from '../../../support/builders.ts';
 const attempt = 'a1';
 const minuteMs = 60_000;
 
-const old: MemberView = { presence: 'connected', version: '1', obstacle: null, failure: null };
+const old: MemberView = {
+  ...{ presence: 'connected', version: '1', isOnTrial: false },
+  ...{ obstacle: null, failure: null },
+};
 const fresh: MemberView = { ...old, version: '2' };
+const onTrial: MemberView = { ...fresh, isOnTrial: true };
 const wentBack: MemberView = { ...old, failure: { attempt, reason: 'it hangs' } };
 
 /** Members by letters: what is behind each is its state; none: waiting. */
@@ -84,6 +88,12 @@ describe('a roll', () => {
       { a: 'waiting', b: 'waiting' },
       { a: { ...old, presence: 'unsure' } },
       ['a waiting', 'b told'],
+    ],
+    [
+      'waits for a version that is back and may not stay, also when another roll begins meanwhile',
+      { a: 'told', b: 'waiting', c: 'waiting' },
+      { a: onTrial, b: onTrial },
+      ['a told', 'b waiting', 'c waiting'],
     ],
     [
       'takes the word of a node that is connected only',
