@@ -57,6 +57,7 @@ import {
   serviceStates,
 } from './convert.ts';
 import { specToProto } from './convert-spec.ts';
+import { hidden } from './discretion.ts';
 
 export interface PresenterDeps {
   readonly store: Store;
@@ -132,7 +133,7 @@ export class Presenter {
 
   #environmentOf(container: Container): Record<string, string> {
     const hasToken = container.definition?.tokenId != null;
-    const masked: Record<string, string> = hasToken ? { FAIRLEAD_AUTH: '********' } : {};
+    const masked: Record<string, string> = hasToken ? { FAIRLEAD_AUTH: hidden } : {};
     return { ...this.#deps.placement.environmentOf(container), ...masked };
   }
 

@@ -13,7 +13,7 @@ import { promoted } from '../orchestrator/rollout.ts';
 import type { Store } from '../store/store.ts';
 import type { Call } from './call.ts';
 import { needsNewContainers, specToProto } from './convert-spec.ts';
-import { specFor } from './discretion.ts';
+import { changesFor, specFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
 import type { Previews } from './previews.ts';
 import type { ServiceMutations, ServiceRequest } from './service-mutations.ts';
@@ -69,11 +69,10 @@ export class RolloutApi {
     const from = request.fromRevision
       ? this.#kept(service, request.fromRevision)
       : this.#before(service, to.revision);
-    const [before, after] = [from, to].map(({ spec }) => specFor(call, specToProto(spec)));
     return {
       fromRevision: from.revision,
       toRevision: to.revision,
-      changes: before === undefined || after === undefined ? [] : diffOf(before, after),
+      changes: changesFor(call, diffOf(specToProto(from.spec), specToProto(to.spec))),
     };
   }
 

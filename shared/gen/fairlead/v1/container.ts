@@ -159,7 +159,10 @@ export interface Container {
   restarts: number;
   /** The engine's id of it, 64 hexadecimal digits; empty before it was created. */
   engineId: string;
-  /** Environment that the system computed for it, over the image's; secrets are masked. */
+  /**
+   * Environment that the system computed for it, over the image's; secrets are masked, and
+   * every value for a caller of the role viewer.
+   */
   environment: { [key: string]: string };
   /** How taking it out of the load balancers goes; present while draining. */
   drain:

@@ -647,7 +647,7 @@ export interface Service {
   linkedFrom: string[];
   /**
    * Environment that a container of a service linked to this one gets, under the service's own name
-   * as alias, as things are now.
+   * as alias, as things are now. A caller of the role viewer is told their names, with asterisks for values.
    */
   linkVariables: { [key: string]: string };
   /** When it was created. */
@@ -720,7 +720,10 @@ export interface Revision {
 
 /** One field in which two definitions differ. */
 export interface FieldChange {
-  /** Path of the field: `image`, `environment.COLOUR`, `ports.80/tcp`. */
+  /**
+   * Path of the field: `image`, `environment.COLOUR`, `ports.80/tcp`. Values of variables are asterisks for a
+   * caller of the role viewer.
+   */
   path: string;
   /** What it was, as JSON; empty: not there. */
   before: string;
@@ -745,7 +748,8 @@ export interface ServiceSpec {
    * Names that start with FAIRLEAD_ are the system's, but for FAIRLEAD_PROXY_ settings, which are one
    * line each. Values may hold templates, filled in when the container is placed: {{.Service.ID}},
    * {{.Service.Name}}, {{.Container.ID}}, {{.Container.Name}}, {{.Slot}}, {{.Revision}}, {{.Node.ID}},
-   * {{.Node.Name}}, {{.Node.Hostname}}; {{"{{"}} is the two braces themselves. No other is allowed.
+   * {{.Node.Name}}, {{.Node.Hostname}}; {{"{{"}} is the two braces themselves. No other is allowed. A caller of the role
+   * viewer is told their names, with asterisks for values.
    */
   environment: { [key: string]: string };
   /**

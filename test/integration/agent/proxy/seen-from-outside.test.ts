@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { FrontendMode, FrontendTls } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -20,6 +21,7 @@ import {
   RunningProxyAgent,
   TestBackend,
 } from '../../../support/haproxy.ts';
+import { SiteAuthority } from '../../../support/site-certificates.ts';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 
@@ -168,3 +170,54 @@ test('writes a line of JSON for every request, whatever its client says, and goe
   // Nobody reads any more: HAProxy serves on.
   for (let i = 0; i < 20; i++) expect((await get(port)).status).toBe(200);
 });
+
+test('shows no secret in what everybody on its host sees of its HAProxy, nor in its own words', async () => {
+  const site = await (await SiteAuthority.make()).site('www.example.com');
+  const [port, statsPort] = [await freePort(), await freePort()];
+  await using backend = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  const frontend = { name: 'https', port, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+  const targets = [aTarget({ id: 'web-1.a.80', port: backend.port })];
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [{ ...frontend, routes: [], tls: FrontendTls.fromPartial({}) }],
+      targets,
+    }),
+  );
+  coordinator.hand({ a: site });
+  const password = 'planted-password-of-the-statistics';
+  const config = proxyConfig({
+    ...{ coordinator: coordinator.address, stateDir: directory.path },
+    ...{ statsPort, statsAuth: `joe:${password}` },
+  });
+  await using agent = new RunningProxyAgent(config);
+  await eventually(() => {
+    expect(coordinator.serving).toEqual({ a: site.serialNumber });
+  });
+  // It has what is not to be seen.
+  expect(directory.read('haproxy.cfg')).toContain(password);
+  const processes = readdirSync('/proc').flatMap((pid) => {
+    const cmdline = readOrNothing(`/proc/${pid}/cmdline`);
+    if (!cmdline.includes(join(directory.path, 'haproxy.cfg'))) return [];
+    return [{ cmdline, environment: readOrNothing(`/proc/${pid}/environ`) }];
+  });
+  // The one that was started, and the one that serves.
+  expect(processes.length).toBeGreaterThan(1);
+  const secrets = [proxyToken.split('_')[2]!.slice(0, 43), password, site.key.split('\n')[2]!];
+  for (const { cmdline, environment } of processes) {
+    for (const secret of secrets) expect(cmdline + environment).not.toContain(secret);
+    // What its master tells it, and where programs are.
+    const names = environment.split('\0').flatMap((text) => text.split('=')[0] || []);
+    expect(names.filter((name) => !/^(PATH|HAPROXY_[A-Z_]+)$/.test(name))).toEqual([]);
+  }
+  for (const secret of secrets) expect(JSON.stringify(agent.log)).not.toContain(secret);
+});
+
+function readOrNothing(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // It has ended, or is no process.
+    return '';
+  }
+}
