@@ -192,7 +192,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const reconciling = { store, observed, routing, settling, placement, clock, random };
   const orchestrator = new Orchestrator({ ...reconciling, ...child('orchestrator') });
   const writeBehind = new WriteBehind({ store, observed, clock, ...child('store') });
-  const authenticator = new Authenticator({ store, clock, installationId, authority });
+  const authenticator = new Authenticator({ store, clock, installationId, authority, observed });
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
   const downloads = Downloads.open(config.packages, child('http').log);

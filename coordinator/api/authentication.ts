@@ -6,6 +6,7 @@ import { parseAgentUri } from '../identity/agent-identity.ts';
 import type { Authority } from '../identity/authority.ts';
 import { parseAuthorization, secretMatches } from '../identity/tokens.ts';
 import type { Token } from '../model.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
@@ -20,12 +21,15 @@ export interface Credentials {
 
 /** Longest wait for a token to expire; timers do not take much longer ones. */
 const maxWaitMs = 3_600_000;
+/** How often it is looked whether a container has ended whose token keeps a stream open. */
+const lookEveryMs = 1_000;
 
 export interface AuthenticatorDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly installationId: string;
   readonly authority: Pick<Authority, 'trusts'>;
+  readonly observed: Pick<ObservedState, 'container'>;
 }
 
 /**
@@ -37,13 +41,15 @@ export class Authenticator {
   readonly #clock: Clock;
   readonly #installationId: string;
   readonly #authority: Pick<Authority, 'trusts'>;
+  readonly #observed: Pick<ObservedState, 'container'>;
   readonly #lastUsed = new Map<TokenId, number>();
 
-  constructor({ store, clock, installationId, authority }: AuthenticatorDeps) {
+  constructor({ store, clock, installationId, authority, observed }: AuthenticatorDeps) {
     this.#store = store;
     this.#clock = clock;
     this.#installationId = installationId;
     this.#authority = authority;
+    this.#observed = observed;
   }
 
   /** Whose token a call has, else whose certificate its connection. Throws 'unauthenticated'. */
@@ -75,7 +81,7 @@ export class Authenticator {
     const bearer = parseAuthorization(authorization);
     if (bearer === null) throw this.invalid();
     const token = this.#store.tokens.get(bearer.id);
-    if (token === undefined || !secretMatches(bearer.secret, token.hash) || this.#expired(token)) {
+    if (token === undefined || !secretMatches(bearer.secret, token.hash) || this.#isOver(token)) {
       throw this.invalid();
     }
     return this.#admit(token, null);
@@ -91,7 +97,7 @@ export class Authenticator {
       throw new DomainError('unauthenticated', 'this node was removed', { reason: 'NODE_REMOVED' });
     }
     const token = identity === null ? undefined : this.#store.tokens.get(identity.id);
-    if (token === undefined || this.#expired(token)) throw this.invalid();
+    if (token === undefined || this.#isOver(token)) throw this.invalid();
     return this.#admit(token, certificate);
   }
 
@@ -104,7 +110,7 @@ export class Authenticator {
     return { kind: 'token', id, name, role, containerId, scope, clusters, certificate };
   }
 
-  /** Resolves when the token has been revoked or has expired, or when the signal aborts. */
+  /** Resolves when the token has been revoked or is over, or when the signal aborts. */
   async untilInvalid(id: TokenId, signal: AbortSignal): Promise<void> {
     const wakeup = new Wakeup();
     using _tokens = this.#store.subscribe((changes) => {
@@ -112,9 +118,11 @@ export class Authenticator {
     });
     while (!signal.aborted) {
       const token = this.#store.tokens.get(id);
-      if (token === undefined || this.#expired(token)) return;
+      if (token === undefined || this.#isOver(token)) return;
       const leftMs = (token.expiresAtMs ?? Infinity) - this.#clock.now();
-      await wakeup.waitFor(Math.min(leftMs, maxWaitMs), this.#clock, signal);
+      // Not woken by what containers do: nothing is to wait for this on the way to the proxies.
+      const lookMs = token.containerId === null ? maxWaitMs : lookEveryMs;
+      await wakeup.waitFor(Math.min(leftMs, lookMs), this.#clock, signal);
     }
   }
 
@@ -137,8 +145,11 @@ export class Authenticator {
     return atMs === undefined ? null : Math.floor(atMs / 60_000) * 60_000;
   }
 
-  #expired({ expiresAtMs }: Token): boolean {
-    return expiresAtMs !== null && this.#clock.now() >= expiresAtMs;
+  /** It has expired, or the container that it was made for has ended: whoever has it now is somebody else. */
+  #isOver({ expiresAtMs, containerId }: Token): boolean {
+    if (expiresAtMs !== null && this.#clock.now() >= expiresAtMs) return true;
+    const phase = containerId === null ? undefined : this.#observed.container(containerId)?.phase;
+    return phase === 'stopped' || phase === 'failed' || phase === 'removed';
   }
 
   /** A container's token reaches its service and what that is linked to at the moment. */

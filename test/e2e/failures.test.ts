@@ -266,4 +266,54 @@ describeWithLab('a fleet whose parts fail under load', () => {
     await load[Symbol.asyncDispose]();
     expect(load.failures.filter(({ atMs }) => atMs > killedAtMs + ttlMs)).toEqual([]);
   });
+
+  test('load balancers in containers renew their certificates, and one that is revoked is cut, while all serve', async () => {
+    const { control } = fleet.client;
+    const connected = () =>
+      eventually(
+        async () => {
+          const proxies = await tour.proxies('lb');
+          expect(proxies.map((proxy) => proxy.connected)).toEqual([true, true, true]);
+        },
+        { timeoutMs: 30_000 },
+      );
+    await connected();
+    await using load = new Load(url, { workers: 2, pauseMs: 10 }, signal);
+    const enginesBefore = await enginesOf('lb');
+    // Whoever has a certificate of the authority before renews it soon.
+    const [before] = (await control.getTrust({})).trust?.authorities ?? [];
+    expect(before?.proxies).toBe(3);
+    await control.rotateAuthority({});
+    await eventually(
+      async () => {
+        const now = (await control.getTrust({})).trust?.authorities;
+        const old = now?.find(({ pin }) => pin === before?.pin);
+        expect([old?.nodes, old?.proxies]).toEqual([0, 0]);
+      },
+      { timeoutMs: 30_000 },
+    );
+    await connected();
+    expect(await enginesOf('lb')).toEqual(enginesBefore);
+
+    const addressOf = async ({ node }: Container) =>
+      (await control.getNode({ node })).node?.publicAddress ?? '';
+    const all = await tour.containers('lb');
+    const addresses = await Promise.all(all.map(addressOf));
+    // Another than the one under load.
+    const at = addresses.findIndex((address) => !url.includes(address));
+    const { name } = all[at]!;
+    const { tokens } = await control.listTokens({});
+    const own = tokens.find((token) => token.name.startsWith(`container:${name}:`));
+    await control.revokeToken({ token: own?.id ?? '' });
+    await eventually(async () => {
+      const proxies = await tour.proxies('lb');
+      expect(proxies.filter((proxy) => !proxy.connected)).toHaveLength(1);
+    });
+    expect((await open(`http://${addresses[at]!}`, signal)).status).toBe(200);
+    // Its successor has a token of its own.
+    await tour.shell.run(['container', 'redeploy', name], signal);
+    await connected();
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+  });
 });

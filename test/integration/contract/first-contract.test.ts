@@ -8,12 +8,12 @@ import {
   OldCoordinator,
   unknownField,
   withUnknown,
-  type OldStream,
 } from '../../support/first-contract.ts';
 import { Installation } from '../../support/installation.ts';
 import { prepareImages } from '../../support/lab/images.ts';
 import { Lab } from '../../support/lab/lab.ts';
 import { describeWithLab } from '../../support/needs.ts';
+import { assignmentIn, joinOld } from '../../support/old-node.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
 import { testAuthority } from '../../support/test-authority.ts';
 import { AgentInProcess } from '../agent/node/agent-in-process.ts';
@@ -24,42 +24,6 @@ const nodeId = '0'.repeat(31) + '1';
 const containerId = 'c'.repeat(32);
 const requestType = 'fairlead.v1.NodeSessionRequest';
 const responseType = 'fairlead.v1.NodeSessionResponse';
-
-const oldHello = {
-  protocolVersion: 1,
-  bootId: 'boot-1',
-  description: { hostname: 'old', architecture: 'amd64', os: 'linux', agentVersion: '0.0.1' },
-  advertiseAddress: '127.0.0.1',
-  publicAddress: '127.0.0.1',
-  engine: { reachable: true },
-  sequence: '1',
-};
-
-interface OldNode extends Disposable {
-  readonly agent: OldAgent;
-  readonly session: OldStream;
-}
-
-/** A host whose agent is of the first contract, with a session that said hello. */
-async function joinOld(installation: Installation, hello: object = {}): Promise<OldNode> {
-  const { address, authorities: trustPem } = installation.coordinator;
-  using newcomer = new OldAgent('AgentService', address, { trustPem });
-  const privateKeyPem = makePrivateKey();
-  const request = { name: 'old', tags: ['web'], signingRequestPem: signingRequest(privateKeyPem) };
-  const joined = await newcomer.call('Join', request, await installation.joinToken());
-  const { certificatePem } = joined['certificate'] as { readonly certificatePem: string };
-  const certificate = { certificatePem, privateKeyPem };
-  const agent = new OldAgent('AgentService', address, { trustPem, certificate });
-  const session = agent.open('NodeSession');
-  session.send({ hello: { ...oldHello, ...hello } });
-  return {
-    ...{ agent, session },
-    [Symbol.dispose]() {
-      session[Symbol.dispose]();
-      agent[Symbol.dispose]();
-    },
-  };
-}
 
 const running = (id: string, sequence: number) => ({
   report: {
@@ -82,22 +46,6 @@ const running = (id: string, sequence: number) => ({
     ],
   },
 });
-
-interface OldAssignments {
-  readonly assignments?: readonly {
-    readonly containerId: string;
-    readonly wanted: string;
-    readonly definition?: Readonly<Record<string, unknown>>;
-  }[];
-}
-
-/** What a node is told of its containers, once there is something. */
-async function assignmentIn(session: OldStream, wanted: string) {
-  const set = (await session.first('assignments', (value) =>
-    ((value as OldAssignments).assignments ?? []).some((each) => each.wanted === wanted),
-  )) as OldAssignments;
-  return set.assignments!.find((each) => each.wanted === wanted)!;
-}
 
 async function runWeb({ client }: Installation) {
   return await client.control.createService({

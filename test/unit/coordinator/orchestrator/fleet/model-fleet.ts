@@ -236,6 +236,7 @@ export class ModelFleet implements AsyncDisposable {
         clock,
         installationId: '',
         authority: fixedAuthority,
+        observed: deps.observed,
       }),
       authority: fixedAuthority,
       tokens,
