@@ -14,6 +14,8 @@ interface InviteFlags {
 }
 
 const hourMs = 3_600_000;
+/** As in the line of a coordinator's first start: enough for a fleet, and whoever sees the line joins no more. */
+const usualHosts = 20;
 
 /** Adds the command that prints the line to paste on new hosts. */
 export function addInvite(node: Command): void {
@@ -24,9 +26,10 @@ export function addInvite(node: Command): void {
     )
     .addOption(new Option('--cluster <cluster>', 'node cluster that the hosts join'))
     .addOption(
-      new Option('--max-uses <n>', 'how many hosts may join; any number if not given').argParser(
-        readCount,
-      ),
+      new Option(
+        '--max-uses <n>',
+        'how many hosts may join, 0 for any number; by default those that the cluster waits for, else 20',
+      ).argParser(readCount),
     )
     .addOption(
       new Option('--tag <tag>', 'tag that the hosts join with, repeatable').argParser(collectWords),
@@ -42,7 +45,7 @@ export function addInvite(node: Command): void {
 The line has a secret in it: whoever has it can join hosts for as long as it works.
 
 Examples:
-  fairlead node invite --cluster web --max-uses 4
+  fairlead node invite --cluster web
   fairlead node invite --lifetime 10m | ssh root@host-1 sh`,
     )
     .action(connected<InviteFlags>(printInvitation));
@@ -61,13 +64,14 @@ async function printInvitation(run: Invocation<InviteFlags>): Promise<void> {
     );
   }
   const tags = [...(flags.tag ?? [])];
+  const maxUses = flags.maxUses ?? (await hostsFor(run));
   const answer = await client.control.createToken(
     {
       name: `join-${randomBytes(4).toString('hex')}`,
       role: Role.NODE,
       tags,
       cluster: flags.cluster ?? '',
-      maxUses: flags.maxUses ?? 0,
+      maxUses,
       lifetimeSeconds: Math.ceil(flags.lifetime / 1_000),
     },
     { signal },
@@ -81,4 +85,18 @@ async function printInvitation(run: Invocation<InviteFlags>): Promise<void> {
   });
   if (output.json) output.document({ command: line });
   else output.line(line);
+  const hosts = maxUses === 1 ? 'one host' : `${maxUses} hosts`;
+  const until = answer.token?.expiresAt?.toISOString() ?? 'it is revoked';
+  output.note(`it is good for ${maxUses === 0 ? 'any number of hosts' : hosts}, until ${until}`);
+}
+
+/** As many as their cluster waits for, or one in the place of another. */
+async function hostsFor({ client, flags, signal }: Invocation<InviteFlags>): Promise<number> {
+  if (flags.cluster === undefined) return usualHosts;
+  const { nodeCluster } = await client.control.getNodeCluster(
+    { nodeCluster: flags.cluster },
+    { signal },
+  );
+  const { targetNodes = 0, currentNodes = 0 } = nodeCluster ?? {};
+  return targetNodes === 0 ? usualHosts : Math.max(1, targetNodes - currentNodes);
 }

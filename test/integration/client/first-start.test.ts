@@ -2,20 +2,23 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { join } from '../../../agent/node/join.ts';
-import { connect, type FairleadClient } from '../../../client/index.ts';
+import { connect, Role, type FairleadClient } from '../../../client/index.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { createLogger } from '../../../shared/logger.ts';
 import { systemRandom } from '../../../shared/random.ts';
 import { makePrivateKey } from '../../../shared/rpc/signing-request.ts';
+import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
 import { eventually } from '../../support/eventually.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
-import { cliSource, startFromSource } from './cli-process.ts';
+import { cliSource, removeBuild, runCli, startFromSource } from './cli-process.ts';
 
 const slow = { timeoutMs: 60_000 };
 const script = '#!/bin/sh\necho installs\n';
 const anyToken = /flt_[\w-]+/;
+
+afterAll(removeBuild);
 
 /** A state directory, packages, and coordinators that are started on them. */
 class Place implements AsyncDisposable {
@@ -168,3 +171,32 @@ test(
     expect(await coordinator.ended()).toBe(0);
   },
 );
+
+test('a line that is asked for is for the hosts that its cluster waits for, else for 20', async () => {
+  await using place = new Place();
+  const stateDir = place.directory.join('state');
+  const packagesDir = place.directory.join('packages');
+  await using coordinator = await CoordinatorInProcess.start(stateDir, { packagesDir });
+  await using client = await place.client(coordinator.address);
+  await client.control.createNodeCluster({ name: 'web', targetNodes: 4 });
+  await client.control.createNodeCluster({ name: 'edge' });
+  const env = {
+    FAIRLEAD_ADDRESS: coordinator.address,
+    FAIRLEAD_TOKEN_FILE: `${stateDir}/admin.token`,
+  };
+  const invited = async (...args: string[]) => {
+    const { stdout, stderr } = await runCli(['node', 'invite', ...args], { env });
+    const [token = ''] = anyToken.exec(stdout) ?? [];
+    const { tokens } = await client.control.listTokens({ role: Role.NODE });
+    const made = tokens.find(({ id }) => token.startsWith(`flt_${id}_`));
+    return { hosts: made?.maxUses, said: stderr };
+  };
+  expect(await invited()).toMatchObject({
+    hosts: 20,
+    said: expect.stringContaining('it is good for 20 hosts, until 2') as string,
+  });
+  const ofWeb = await invited('--cluster', 'web');
+  expect(ofWeb.hosts).toBe(4);
+  expect((await invited('--cluster', 'edge')).hosts).toBe(20);
+  expect((await invited('--cluster', 'web', '--max-uses', '0')).hosts).toBe(0);
+});
