@@ -474,13 +474,20 @@ hand_over_token() {
   rm -f "$state/connected"
   [ -e "$identity" ] || will_undo "rm -f '$identity'"
   [ -n "$token" ] || return 0
+  # The directory is the agent's user's, with a user that systemd makes for each run, who could put a link in the
+  # place of what is named there. So the token gets its owner beside it, where nobody else comes, and is moved into
+  # its place, which follows no link. systemd gives a directory that is not that user's yet to it, all of it.
+  beside=$(mktemp -d "${state%/*}/.fairlead-token.XXXXXX") || fail "cannot write to ${state%/*}"
+  will_undo "rm -rf '$beside'"
   (
     umask 077
-    echo "$token" > "$staging/token"
-  )
-  put "$staging/token" "$state/join.token" 600
-  # With a user that systemd makes for each run; it gives a directory that is not that one's yet to it, all of it.
-  chown "$(owner_of "$state/.")" "$state/join.token"
+    echo "$token" > "$beside/token"
+  ) || fail "cannot write to ${state%/*}: is the disk full?"
+  chown "$(owner_of "$state/.")" "$beside/token"
+  keep "$state/join.token"
+  rm -rf "$state/join.token"
+  mv -f "$beside/token" "$state/join.token"
+  rmdir "$beside"
 }
 
 owner_of() {

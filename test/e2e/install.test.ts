@@ -131,7 +131,8 @@ describeWithMachines('installing', () => {
     const before = await machine.files(signal);
     const line = await joinLine();
 
-    expect(await machine.paste(line, signal)).toContain('the agent runs');
+    const said = await machine.paste(line, signal);
+    expect(said).toContain('the agent runs');
     const node = await readyNode('debian');
     expect(node.tags).toContain('web');
 
@@ -149,6 +150,13 @@ describeWithMachines('installing', () => {
       signal,
     );
     expect(found).toBe('');
+    // Nor in the words of the script and the agent, nor in what can be seen of any process.
+    const seen = await machine.paste(
+      'journalctl --quiet --no-pager; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ',
+      signal,
+    );
+    expect(seen).toContain('fairlead-agent-launcher');
+    expect(said + seen).not.toContain(secret.slice(secret.indexOf('_') + 1).split('_')[1]);
     expect(await machine.paste('stat -c %a /etc/fairlead/agent.env', signal)).toBe('600\n');
     expect(await machine.paste('cat /var/lib/fairlead/agent/connected', signal)).toMatch(/^\d/);
     expect(await machine.paste('systemd-analyze verify fairlead-agent.service 2>&1', signal)).toBe(
