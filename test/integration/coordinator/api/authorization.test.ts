@@ -78,6 +78,8 @@ const tokens = {
 /** Those who show the certificate of an agent; a proxy's has the name of the token that it was made for. */
 const certificates = {
   node: `node/${'a'.repeat(32)}`,
+  // The same node's, which has renewed it and may still use the one before.
+  nodeRenewed: `node/${'a'.repeat(32)}`,
   certOfLb: 'proxyOfLb',
   certOfOther: 'proxyOfOther',
   certInContainer: 'proxyInContainer',
@@ -109,6 +111,7 @@ const limited: readonly Known[] = [
   ...(['viewerOfWeb', 'operatorOfWeb', 'adminOfWeb', 'program'] as const),
   ...(['viewerOfOther', 'operatorOfOther', 'adminOfOther'] as const),
 ];
+const nodes: readonly Known[] = ['node', 'nodeRenewed'];
 const proxies: readonly Known[] = [
   ...(['proxyOfLb', 'proxyOfOther', 'proxyInContainer', 'proxyInOtherContainer'] as const),
 ];
@@ -237,12 +240,12 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/FinishRotation': [{ options }, ['admin']],
   // Let in, and then refused for the name.
   '/fairlead.v1.AgentService/Join': [{ name: '' }, ['joiner']],
-  '/fairlead.v1.AgentService/RenewCertificate': [{}, ['node']],
-  '/fairlead.v1.AgentService/NodeSession': [{}, ['node']],
+  '/fairlead.v1.AgentService/RenewCertificate': [{}, nodes],
+  '/fairlead.v1.AgentService/NodeSession': [{}, nodes],
   // Let in, and then refused for the ticket.
   '/fairlead.v1.AgentService/NodeStream': [
     { message: { $case: 'hello', value: { ticket: 'none' } } },
-    ['node'],
+    nodes,
   ],
   '/fairlead.v1.ProxyService/Enrol': [{}, proxies],
   '/fairlead.v1.ProxyService/RenewProxyCertificate': [
@@ -405,9 +408,9 @@ async function openClients(stateDir: string, installationId: string): Promise<vo
       channelOptions,
     ),
   );
-  await open('node', by(authority, node('a')));
-  for (const [who, token] of Object.entries(certificates).slice(1)) {
-    await open(who, by(authority, proxy(idOf(token))));
+  for (const [who, name] of Object.entries(certificates)) {
+    const identity = nodes.includes(who as Known) ? node('a') : proxy(idOf(name));
+    await open(who, by(authority, identity));
   }
   await open('removedNode', by(authority, node('d')));
   await open('revokedProxy', by(authority, proxy(tokenId('dddddddddddddddd'))));
@@ -558,6 +561,30 @@ describe('over HTTP', () => {
   const served = Object.entries(rules).filter(
     ([path]) => path.includes('.ControlService/') && !path.endsWith('/ExecContainer'),
   );
+  test('ExecContainer lets in nobody, and does nothing', async () => {
+    const path = '/fairlead.v1.ControlService/ExecContainer';
+    const [request] = rules[path]!;
+    const type = typeOf(path)!;
+    for (const caller of [...anyToken, ...Object.keys(strangers)]) {
+      const authorization = authorizationOf(caller);
+      for (const contentType of [
+        'application/json',
+        'application/connect+json',
+        'application/proto',
+      ]) {
+        const response = await coordinator.fetch(path, {
+          method: 'POST',
+          headers: {
+            'content-type': contentType,
+            ...(authorization !== undefined && { authorization }),
+          },
+          body: JSON.stringify(type.toJSON(type.fromPartial(request))),
+        });
+        const text = await response.text();
+        expect([caller, contentType, response.status], text).toEqual([caller, contentType, 501]);
+      }
+    }
+  });
   test.each(served)('%s lets in whom it should', async (path, [request, who]) => {
     // Certificates are asked for on the other port alone.
     const callers = [...anyToken, ...Object.keys(strangers)];

@@ -1,7 +1,6 @@
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
-import { Client, connectivityState, credentials } from '@grpc/grpc-js';
+import { connectivityState, credentials } from '@grpc/grpc-js';
 import {
   ClientError,
   createClient,
@@ -17,6 +16,7 @@ import { serveGrpc } from '../../../../coordinator/api/grpc-server.ts';
 import { decodeRpcDetails } from '../../../../coordinator/api/rpc-details.ts';
 import { ControlServiceDefinition } from '../../../../shared/gen/fairlead/v1/control_service.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { describedFileOf, describedServices } from '../../../support/reflection.ts';
 import { testAuthority } from '../../../support/test-authority.ts';
 import { collectLog, openGate, TinyControl } from '../tiny-control.ts';
 
@@ -328,52 +328,16 @@ test('the health service answers for the server and for each service', async () 
 test.each(['v1', 'v1alpha'])(
   'reflection %s lists the services and gives their files',
   async (version) => {
-    const reflect = (field: number, value: string) => askReflection(version, field, value);
-    const listed = await reflect(7, '*');
-    const names = fieldsOf(fieldsOf(listed, 6)[0]!, 1).map((entry) => text(fieldsOf(entry, 1)[0]!));
-    expect(names).toEqual([
+    const server = {
+      ...{ address, version },
+      credentials: credentials.createSsl(Buffer.from(testAuthority.bundle)),
+    };
+    expect(await describedServices(server)).toEqual([
       'fairlead.v1.AgentService',
       'fairlead.v1.ControlService',
       'fairlead.v1.ProxyService',
     ]);
-    const found = await reflect(4, 'fairlead.v1.ControlService.GetInfo');
-    const file = fieldsOf(fieldsOf(found, 4)[0]!, 1)[0]!;
-    expect(text(fieldsOf(file, 1)[0]!)).toBe('fairlead/v1/control_service.proto');
+    const file = await describedFileOf(server, 'fairlead.v1.ControlService.GetInfo');
+    expect(file).toBe('fairlead/v1/control_service.proto');
   },
 );
-
-/** Sends one request with one string field to the reflection service, as bytes. */
-function askReflection(version: string, field: number, value: string): Promise<Uint8Array> {
-  const request = new BinaryWriter()
-    .uint32((field << 3) | 2)
-    .string(value)
-    .finish();
-  const raw = new Client(address, credentials.createSsl(Buffer.from(testAuthority.bundle)));
-  return new Promise<Uint8Array>((resolve, reject) => {
-    const call = raw.makeBidiStreamRequest(
-      `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
-      (bytes: Uint8Array) => Buffer.from(bytes),
-      (bytes) => new Uint8Array(bytes),
-    );
-    call.on('data', resolve).on('error', reject);
-    call.write(request);
-    call.end();
-  }).finally(() => {
-    raw.close();
-  });
-}
-
-function fieldsOf(message: Uint8Array, field: number): Uint8Array[] {
-  const reader = new BinaryReader(message);
-  const values: Uint8Array[] = [];
-  while (reader.pos < reader.len) {
-    const [number, wireType] = reader.tag();
-    if (number === field) values.push(reader.bytes());
-    else reader.skip(wireType);
-  }
-  return values;
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
-}

@@ -1,20 +1,16 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { connect, Role, type FairleadClient } from '../../client/index.ts';
-import { ContextFile } from '../../client/cli/context-file.ts';
-import { FairleadError } from '../../client/fairlead-error.ts';
-import { takeBackup } from '../../coordinator/backup/backup.ts';
-import { restoreBackup } from '../../coordinator/backup/restore.ts';
-import { NodeState } from '../../shared/gen/fairlead/v1/node.ts';
-import { systemClock } from '../../shared/clock.ts';
-import { CoordinatorInProcess } from '../support/coordinator-in-process.ts';
-import { eventually } from '../support/eventually.ts';
-import { aSnapshot, aTarget, FakeProxyCoordinator } from '../support/fake-proxy-coordinator.ts';
-import { freePort, get, proxyConfig, RunningProxyAgent, TestBackend } from '../support/haproxy.ts';
-import { describeWithMounts } from '../support/needs.ts';
-import { SmallDisk } from '../support/small-disk.ts';
-import { TemporaryDirectory } from '../support/temporary-directory.ts';
-import { AgentInProcess } from './agent/node/agent-in-process.ts';
+import { connect, Role, type FairleadClient } from '../../../client/index.ts';
+import { ContextFile } from '../../../client/cli/context-file.ts';
+import { FairleadError } from '../../../client/fairlead-error.ts';
+import { takeBackup } from '../../../coordinator/backup/backup.ts';
+import { restoreBackup } from '../../../coordinator/backup/restore.ts';
+import { systemClock } from '../../../shared/clock.ts';
+import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
+import { eventually } from '../../support/eventually.ts';
+import { describeWithMounts } from '../../support/needs.ts';
+import { SmallDisk } from '../../support/small-disk.ts';
+import { TemporaryDirectory } from '../../support/temporary-directory.ts';
 
 const patience = { timeoutMs: 30_000 };
 const never = new AbortController().signal;
@@ -202,178 +198,6 @@ describeWithMounts('while the disk is full', () => {
     await using coordinator = await CoordinatorInProcess.start(stateDir);
     await using client = await clientOf(coordinator, stateDir);
     expect(await names(client)).toEqual(['web']);
-  });
-
-  test('a node agent renews all the same, and writes it down when there is space', async () => {
-    await using disk = await SmallDisk.mount(1);
-    await using directory = new TemporaryDirectory();
-    const coordinatorDir = directory.join('coordinator');
-    await using coordinator = await CoordinatorInProcess.start(coordinatorDir, {
-      certificateLifeSeconds: 6,
-    });
-    await using client = await clientOf(coordinator, coordinatorDir);
-    const { secret } = await client.control.createToken({ name: 'join', role: Role.NODE });
-    const flags = {
-      ...{ coordinator: coordinator.address, name: 'host-1', stateDir: disk.join('agent') },
-      dockerSocket: directory.join('no-engine.sock'),
-    };
-    // It cannot even make its key: nothing is asked of the coordinator.
-    disk.fill();
-    const first = new AgentInProcess({ ...flags, token: secret });
-    await expect(first.ended).rejects.toMatchObject({ reason: 'STATE_DIR_NOT_WRITABLE' });
-    expect((await client.control.listNodes({})).nodes).toEqual([]);
-    disk.free();
-
-    const file = () => readFileSync(disk.join('agent', 'node.json'), 'utf8');
-    const isReady = () =>
-      eventually(async () => {
-        const { nodes } = await client.control.listNodes({});
-        expect(nodes.map(({ name, state }) => [name, state])).toEqual([
-          ['host-1', NodeState.ENGINE_AWAY],
-        ]);
-      }, patience);
-    let written: string;
-    {
-      await using agent = new AgentInProcess({ ...flags, token: secret });
-      await isReady();
-      const files = () => readdirSync(disk.join('agent')).sort();
-      // The coordinator knows of the session before the agent has written down that it stands.
-      await eventually(() => {
-        expect(files()).toEqual(['connected', 'node.json']);
-      }, patience);
-      disk.fill();
-      written = file();
-      // Longer than any of its certificates lives.
-      await eventually(() => {
-        expect(agent.logged('certificate renewed').length).toBeGreaterThan(3);
-      }, patience);
-      expect(agent.logged('session refused')).toEqual([]);
-      const [failure] = agent.logged('certificate not renewed yet');
-      expect(failure).toMatchObject({
-        reason: expect.stringMatching(
-          /the new identity is in use and not written down yet: .*ENOSPC.*free space/,
-        ) as string,
-      });
-      expect(file()).toBe(written);
-      // It tries again for ever: between two attempts nothing of them is left.
-      await eventually(() => {
-        expect(files()).toEqual(['connected', 'node.json']);
-      }, patience);
-      disk.free();
-      await eventually(() => {
-        expect(file()).not.toBe(written);
-      }, patience);
-    }
-    await using agent = new AgentInProcess(flags);
-    // Each renewal, every three seconds here, begins another.
-    await eventually(() => {
-      expect(agent.logged('session begins')).not.toEqual([]);
-    }, patience);
-    expect(agent.logged('session refused')).toEqual([]);
-    await isReady();
-  });
-
-  test('a host whose identity could not be written is the same node when it asks again', async () => {
-    await using disk = await SmallDisk.mount(1);
-    await using directory = new TemporaryDirectory();
-    const coordinatorDir = directory.join('coordinator');
-    let listen = '127.0.0.1:0';
-    let secret: string;
-    {
-      await using coordinator = await CoordinatorInProcess.start(coordinatorDir);
-      listen = coordinator.address;
-      await using client = await clientOf(coordinator, coordinatorDir);
-      const wish = { name: 'join', role: Role.NODE, maxUses: 1 };
-      ({ secret } = await client.control.createToken(wish));
-    }
-    const flags = {
-      ...{ coordinator: listen, name: 'host-1', stateDir: disk.join('agent'), token: secret },
-      dockerSocket: directory.join('no-engine.sock'),
-    };
-    const agent = new AgentInProcess(flags);
-    await eventually(() => {
-      expect(agent.logged('cannot join yet').length).toBeGreaterThan(0);
-    }, patience);
-    disk.fill();
-    await using coordinator = await CoordinatorInProcess.start(coordinatorDir, { listen });
-    await using client = await clientOf(coordinator, coordinatorDir);
-    await expect(agent.ended).rejects.toMatchObject({ reason: 'STATE_DIR_NOT_WRITABLE' });
-    const nodes = async () => (await client.control.listNodes({})).nodes;
-    const [joined] = await nodes();
-    expect(joined?.name).toBe('host-1');
-    disk.free();
-    await using _again = new AgentInProcess(flags);
-    await eventually(async () => {
-      expect((await nodes()).map(({ id, state }) => [id, state])).toEqual([
-        [joined?.id, NodeState.ENGINE_AWAY],
-      ]);
-    }, patience);
-  });
-
-  test('a proxy agent serves and follows the list, says it, and saves when there is space', async () => {
-    const port = await freePort();
-    await using one = await TestBackend.start('one');
-    await using two = await TestBackend.start('two');
-    await using disk = await SmallDisk.mount(4);
-    const targets = [aTarget({ id: 'web-1.a.80', port: one.port })];
-    await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
-    const stateDir = disk.join('proxy');
-    const list = () => readFileSync(`${stateDir}/list.json`, 'utf8');
-    const config = proxyConfig({ coordinator: coordinator.address, stateDir, onStop: 'stop' });
-    await using _agent = new RunningProxyAgent(config);
-    await eventually(() => {
-      expect(list()).toContain('web-1');
-      expect(coordinator.statuses.at(-1)).toMatchObject({ message: '' });
-      expect(coordinator.applied.at(-1)?.version).toBe(1);
-    }, patience);
-    expect((await get(port)).body).toBe('one');
-    disk.fill();
-    const saved = list();
-    coordinator.change([aTarget({ id: 'web-2.b.80', port: two.port })], ['web-1.a.80']);
-    await eventually(async () => {
-      expect((await get(port)).body).toBe('two');
-    }, patience);
-    await eventually(() => {
-      expect(coordinator.statuses.at(-1)?.message).toMatch(
-        /state directory cannot be written: .*list\.json.*ENOSPC/,
-      );
-    }, patience);
-    expect(list()).toBe(saved);
-    const pid = coordinator.statuses.at(-1)?.haproxyPid ?? 0;
-    process.kill(pid, 'SIGKILL');
-    await eventually(async () => {
-      expect(coordinator.statuses.at(-1)?.haproxyPid, 'another HAProxy').not.toBe(pid);
-      expect((await get(port)).body, 'by the list that is in memory alone').toBe('two');
-    }, patience);
-    expect(list()).toBe(saved);
-    disk.free();
-    await eventually(() => {
-      expect(list()).toContain('web-2');
-      expect(coordinator.statuses.at(-1)?.message).toBe('');
-    }, patience);
-    await eventually(() => {
-      expect(readdirSync(stateDir).filter((name) => name.endsWith('.new'))).toEqual([]);
-    }, patience);
-    expect((await get(port)).body).toBe('two');
-  });
-
-  test('a proxy agent does not start for the first time, says why, and does with space', async () => {
-    const port = await freePort();
-    await using one = await TestBackend.start('one');
-    await using disk = await SmallDisk.mount(4);
-    const targets = [aTarget({ id: 'web-1.a.80', port: one.port })];
-    await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
-    const stateDir = disk.join('proxy');
-    const config = proxyConfig({ coordinator: coordinator.address, stateDir, onStop: 'stop' });
-    disk.fill();
-    await using refused = new RunningProxyAgent(config);
-    await expect(refused.ended).rejects.toThrow(/ cannot be written: .*ENOSPC.*; free space/);
-    disk.free();
-    await using _again = new RunningProxyAgent(config);
-    await eventually(async () => {
-      expect((await get(port)).body).toBe('one');
-      expect(coordinator.statuses.at(-1)?.message).toBe('');
-    }, patience);
   });
 
   test('the command line keeps the contexts that it had, whole, when a part of the new ones fits', async () => {
