@@ -1,6 +1,12 @@
 /** How many containers run unless a scene says otherwise. */
 export const usualReplicas = 8;
 
+/**
+ * An image that is nowhere. Where it would be refuses connections at once: how long it takes to find that out by
+ * a name that nobody knows is nobody's merit.
+ */
+export const missingImage = '127.0.0.1:1/fairlead/no-such-image:1';
+
 /** Where the application listens. */
 export const applicationPort = 80;
 

@@ -69,6 +69,23 @@ export class Engines {
     return false;
   }
 
+  /** Resolves when one runs that is not among those before. */
+  async untilNew(before: readonly Running[], signal: AbortSignal): Promise<void> {
+    const known = new Set(before.map(({ id }) => id));
+    while ((await this.running()).every(({ id }) => known.has(id))) {
+      signal.throwIfAborted();
+      await systemClock.sleep(pollMs, signal);
+    }
+  }
+
+  /** Resolves when fewer run than so many. */
+  async untilFewer(count: number, signal: AbortSignal): Promise<void> {
+    while ((await this.running()).length >= count) {
+      signal.throwIfAborted();
+      await systemClock.sleep(pollMs, signal);
+    }
+  }
+
   /** Resolves when so many run on the hosts that are not named. */
   async untilRunning(count: number, except: readonly string[], signal: AbortSignal): Promise<void> {
     while ((await this.running(except)).length < count) {

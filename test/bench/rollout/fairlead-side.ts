@@ -15,7 +15,7 @@ import { Fleet } from '../../support/fleet/fleet.ts';
 import { helloImage, labSite, proxyImage } from '../../support/fleet/lab-site.ts';
 import type { Lab } from '../../support/lab/lab.ts';
 import { runService } from '../support/services.ts';
-import { applicationPort, applicationScript, usualReplicas } from './application.ts';
+import { applicationPort, applicationScript, missingImage, usualReplicas } from './application.ts';
 import { Engines } from './engines.ts';
 import type { Side } from './side.ts';
 
@@ -34,6 +34,10 @@ export class FairleadSide implements Side {
   readonly engines: Engines;
   readonly #fleet: Fleet;
   #updates = 0;
+  /** What ran before an update that fails. */
+  #before: ReadonlySet<string> = new Set();
+  /** The action of the drain that was begun last. */
+  #drain = '';
 
   private constructor(fleet: Fleet, lab: Lab) {
     this.#fleet = fleet;
@@ -61,23 +65,20 @@ export class FairleadSide implements Side {
     return side;
   }
 
-  async scale(replicas: number, signal: AbortSignal): Promise<void> {
+  async beginScale(replicas: number, signal: AbortSignal): Promise<void> {
     await this.#fleet.client.control.scaleService({ service, replicas }, { signal });
+  }
+
+  async scaled(replicas: number, signal: AbortSignal): Promise<void> {
     await this.#until(signal, (containers) => {
       const ready = containers.filter(takesRequests);
       return ready.length === replicas;
     });
   }
 
-  async redeploy(signal: AbortSignal): Promise<void> {
-    await this.#setParallelism(1, signal);
+  async beginRedeploy(parallelism: number, signal: AbortSignal): Promise<void> {
+    await this.#setParallelism(parallelism, signal);
     await this.#fleet.client.control.redeployService({ service }, { signal });
-    await this.updated(signal);
-  }
-
-  async update(parallelism: number, signal: AbortSignal): Promise<void> {
-    await this.beginUpdate(parallelism, signal);
-    await this.updated(signal);
   }
 
   async beginUpdate(parallelism: number, signal: AbortSignal): Promise<void> {
@@ -102,24 +103,31 @@ export class FairleadSide implements Side {
     });
   }
 
-  async failUpdate(signal: AbortSignal): Promise<void> {
+  async beginFailingUpdate(signal: AbortSignal): Promise<void> {
     const { control } = this.#fleet.client;
     await this.#setParallelism(1, signal);
-    const before = new Set((await this.#containers(signal)).map(({ id }) => id));
-    const image = 'fairlead/no-such-image:1';
-    await control.updateService({ service, spec: { image }, updateMask: ['image'] }, { signal });
+    this.#before = new Set((await this.#containers(signal)).map(({ id }) => id));
+    const spec = { image: missingImage };
+    await control.updateService({ service, spec, updateMask: ['image'] }, { signal });
+  }
+
+  async rolledBack(signal: AbortSignal): Promise<void> {
     await this.#until(signal, async (containers) => {
       const { message } = await this.#service(signal);
       const live = containers.filter(({ phase }) => phase !== ContainerPhase.REMOVED);
-      const isBack = live.length === usualReplicas && live.every(({ id }) => before.has(id));
+      const isBack = live.length === usualReplicas && live.every(({ id }) => this.#before.has(id));
       return isBack && live.every(takesRequests) && message.includes('revision');
     });
   }
 
-  async drain(host: string, signal: AbortSignal): Promise<void> {
-    const { client } = this.#fleet;
-    const { action } = await client.control.drainNode({ node: host }, { signal });
-    await client.waitForAction(action?.id ?? '', { timeoutMs }, signal);
+  async beginDrain(host: string, signal: AbortSignal): Promise<void> {
+    const { control } = this.#fleet.client;
+    const { action } = await control.drainNode({ node: host }, { signal });
+    this.#drain = action?.id ?? '';
+  }
+
+  async drained(_: string, signal: AbortSignal): Promise<void> {
+    await this.#fleet.client.waitForAction(this.#drain, { timeoutMs }, signal);
   }
 
   async activate(host: string, signal: AbortSignal): Promise<void> {

@@ -49,39 +49,85 @@ async function killOne(
   return { tookMs: isBack ? systemClock.monotonic() - incidentAtMs : null, incidentAtMs };
 }
 
+/** Kills what decides, and starts it again when some time has passed. */
+async function withoutManager(side: Side, signal: AbortSignal): Promise<void> {
+  await side.killManager(signal);
+  await systemClock.sleep(awayMs, signal);
+  await side.startManager(signal);
+}
+
+/** Begins something, kills what decides as soon as the first new container of it runs, and sees it to its end. */
+async function interrupted(
+  side: Side,
+  { begin, end }: { readonly begin: () => Promise<void>; readonly end: () => Promise<void> },
+  signal: AbortSignal,
+): Promise<void> {
+  const before = await side.engines.running();
+  await begin();
+  await side.engines.untilNew(before, signal);
+  await withoutManager(side, signal);
+  await end();
+}
+
+async function scale(side: Side, replicas: number, signal: AbortSignal): Promise<void> {
+  await side.beginScale(replicas, signal);
+  await side.scaled(replicas, signal);
+}
+
+async function update(side: Side, parallelism: number, signal: AbortSignal): Promise<Outcome> {
+  return await timed(async () => {
+    await side.beginUpdate(parallelism, signal);
+    await side.updated(signal);
+  });
+}
+
 /** In their order: the last one takes a host for good. */
 export const scenes: readonly Scene[] = [
   {
     name: 'scale 2 to 16 to 2',
     run: async (side, signal) => {
-      await side.scale(2, signal);
+      await scale(side, 2, signal);
       const outcome = await timed(async () => {
-        await side.scale(16, signal);
-        await side.scale(2, signal);
+        await scale(side, 16, signal);
+        await scale(side, 2, signal);
       });
-      await side.scale(usualReplicas, signal);
+      await scale(side, usualReplicas, signal);
       return outcome;
     },
   },
-  { name: 'redeploy 8', run: (side, signal) => timed(() => side.redeploy(signal)) },
+  {
+    name: 'redeploy 8',
+    run: (side, signal) =>
+      timed(async () => {
+        await side.beginRedeploy(1, signal);
+        await side.updated(signal);
+      }),
+  },
   {
     name: 'update 8, one at a time',
     aimMs: 8_000,
-    run: (side, signal) => timed(() => side.update(1, signal)),
+    run: (side, signal) => update(side, 1, signal),
   },
   {
     name: 'update 8, two at a time',
     aimMs: 5_000,
-    run: (side, signal) => timed(() => side.update(2, signal)),
+    run: (side, signal) => update(side, 2, signal),
   },
   {
     name: 'failed update, rolled back',
-    run: (side, signal) => timed(() => side.failUpdate(signal)),
+    run: (side, signal) =>
+      timed(async () => {
+        await side.beginFailingUpdate(signal);
+        await side.rolledBack(signal);
+      }),
   },
   {
     name: 'node drained',
     run: async (side, signal) => {
-      const outcome = await timed(() => side.drain('host-2', signal));
+      const outcome = await timed(async () => {
+        await side.beginDrain('host-2', signal);
+        await side.drained('host-2', signal);
+      });
       await side.activate('host-2', signal);
       return outcome;
     },
@@ -119,16 +165,55 @@ export const scenes: readonly Scene[] = [
   },
   {
     name: 'manager killed in an update',
+    run: (side, signal) => {
+      const begin = () => side.beginUpdate(2, signal);
+      const end = () => side.updated(signal);
+      return timed(() => interrupted(side, { begin, end }, signal));
+    },
+  },
+  {
+    name: 'manager killed in a redeploy',
+    run: (side, signal) => {
+      const begin = () => side.beginRedeploy(2, signal);
+      const end = () => side.updated(signal);
+      return timed(() => interrupted(side, { begin, end }, signal));
+    },
+  },
+  {
+    name: 'manager killed while scaling 2 to 16 to 2',
+    run: async (side, signal) => {
+      await scale(side, 2, signal);
+      const outcome = await timed(async () => {
+        const begin = () => side.beginScale(16, signal);
+        const end = () => side.scaled(16, signal);
+        await interrupted(side, { begin, end }, signal);
+        await side.beginScale(2, signal);
+        await side.engines.untilFewer(16, signal);
+        await withoutManager(side, signal);
+        await side.scaled(2, signal);
+      });
+      await scale(side, usualReplicas, signal);
+      return outcome;
+    },
+  },
+  {
+    name: 'manager killed in a failed update',
     run: (side, signal) =>
       timed(async () => {
-        const before = await side.engines.running();
-        await side.beginUpdate(2, signal);
-        await side.engines.untilRunning(before.length + 1, [], signal);
-        await side.killManager(signal);
-        await systemClock.sleep(awayMs, signal);
-        await side.startManager(signal);
-        await side.updated(signal);
+        await side.beginFailingUpdate(signal);
+        await withoutManager(side, signal);
+        await side.rolledBack(signal);
       }),
+  },
+  {
+    name: 'manager killed while a node is drained',
+    run: async (side, signal) => {
+      const begin = () => side.beginDrain('host-2', signal);
+      const end = () => side.drained('host-2', signal);
+      const outcome = await timed(() => interrupted(side, { begin, end }, signal));
+      await side.activate('host-2', signal);
+      return outcome;
+    },
   },
   {
     name: 'host dead',

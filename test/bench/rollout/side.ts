@@ -8,21 +8,25 @@ export interface Side extends AsyncDisposable {
   readonly port: number;
   /** The engines of the hosts that the service is on. */
   readonly engines: Engines;
+  /** Asks for so many containers; what begins resolves as soon as it is known that it was heard. */
+  beginScale(replicas: number, signal: AbortSignal): Promise<void>;
   /** Resolves when so many containers run and take requests. */
-  scale(replicas: number, signal: AbortSignal): Promise<void>;
-  /** Replaces all containers by fresh ones of the same definition; resolves when none of before takes requests. */
-  redeploy(signal: AbortSignal): Promise<void>;
-  /** The same with another definition, so many at a time. */
-  update(parallelism: number, signal: AbortSignal): Promise<void>;
-  /** Begins the same, and resolves when that is known. */
+  scaled(replicas: number, signal: AbortSignal): Promise<void>;
+  /** Begins to replace all containers by fresh ones of the same definition, so many at a time. */
+  beginRedeploy(parallelism: number, signal: AbortSignal): Promise<void>;
+  /** The same with another definition. */
   beginUpdate(parallelism: number, signal: AbortSignal): Promise<void>;
-  /** Resolves when what was begun has come to its end. */
+  /** Resolves when none of those before takes requests, and as many new ones do. */
   updated(signal: AbortSignal): Promise<void>;
-  /** Updates to an image that is nowhere; resolves when all is again as it was before. */
-  failUpdate(signal: AbortSignal): Promise<void>;
-  /** Empties a host; resolves when nothing of the service runs there. */
-  drain(host: string, signal: AbortSignal): Promise<void>;
-  /** Undoes `drain`. */
+  /** Begins an update to an image that is nowhere. */
+  beginFailingUpdate(signal: AbortSignal): Promise<void>;
+  /** Resolves when that has failed and all is again as it was before. */
+  rolledBack(signal: AbortSignal): Promise<void>;
+  /** Begins to empty a host. */
+  beginDrain(host: string, signal: AbortSignal): Promise<void>;
+  /** Resolves when nothing of the service runs there. */
+  drained(host: string, signal: AbortSignal): Promise<void>;
+  /** Takes a host that was emptied into use again. */
   activate(host: string, signal: AbortSignal): Promise<void>;
   /** Kills what decides, by SIGKILL. */
   killManager(signal: AbortSignal): Promise<void>;

@@ -5,7 +5,7 @@ import { helloImage } from '../../support/fleet/lab-site.ts';
 import type { Lab } from '../../support/lab/lab.ts';
 import type { LabHost } from '../../support/lab/lab-host.ts';
 import { untilAnswers } from '../support/http.ts';
-import { applicationPort, applicationScript, usualReplicas } from './application.ts';
+import { applicationPort, applicationScript, missingImage, usualReplicas } from './application.ts';
 import { Engines } from './engines.ts';
 import type { Side } from './side.ts';
 
@@ -83,23 +83,18 @@ export class SwarmSide implements Side {
     return side;
   }
 
-  async scale(replicas: number, signal: AbortSignal): Promise<void> {
+  async beginScale(replicas: number, signal: AbortSignal): Promise<void> {
     await this.#docker(['service', 'scale', '--detach', `${service}=${replicas}`], signal);
+  }
+
+  async scaled(replicas: number, signal: AbortSignal): Promise<void> {
     await this.#until(signal, (tasks) => tasks.length === replicas && tasks.every(isRunning));
   }
 
-  async redeploy(signal: AbortSignal): Promise<void> {
+  async beginRedeploy(parallelism: number, signal: AbortSignal): Promise<void> {
     this.#forced++;
-    await this.#docker(
-      ['service', 'update', '--detach', '--force', '--update-parallelism', '1', service],
-      signal,
-    );
-    await this.updated(signal);
-  }
-
-  async update(parallelism: number, signal: AbortSignal): Promise<void> {
-    await this.beginUpdate(parallelism, signal);
-    await this.updated(signal);
+    const pace = ['--update-parallelism', String(parallelism)];
+    await this.#docker(['service', 'update', '--detach', '--force', ...pace, service], signal);
   }
 
   async beginUpdate(parallelism: number, signal: AbortSignal): Promise<void> {
@@ -113,10 +108,13 @@ export class SwarmSide implements Side {
     await this.#until(signal, (tasks) => this.#areNew(tasks));
   }
 
-  async failUpdate(signal: AbortSignal): Promise<void> {
-    const image = ['--image', 'fairlead/no-such-image:1', '--no-resolve-image'];
+  async beginFailingUpdate(signal: AbortSignal): Promise<void> {
+    const image = ['--image', missingImage, '--no-resolve-image'];
     const failing = ['--update-failure-action', 'rollback', '--update-parallelism', '1'];
     await this.#docker(['service', 'update', '--detach', ...failing, ...image, service], signal);
+  }
+
+  async rolledBack(signal: AbortSignal): Promise<void> {
     const { docker } = this;
     for (;;) {
       signal.throwIfAborted();
@@ -130,8 +128,11 @@ export class SwarmSide implements Side {
     }
   }
 
-  async drain(host: string, signal: AbortSignal): Promise<void> {
+  async beginDrain(host: string, signal: AbortSignal): Promise<void> {
     await this.#docker(['node', 'update', '--availability', 'drain', host], signal);
+  }
+
+  async drained(host: string, signal: AbortSignal): Promise<void> {
     await this.#until(
       signal,
       async (tasks) =>
