@@ -48,7 +48,13 @@ async function rest(fleet: ModelFleet): Promise<void> {
   const before = fleet.commits;
   await fleet.advance(70_000);
   await fleet.pass(1);
+  // What cannot leave its node is tried again each minute.
+  if (openActions(fleet).some(isStuck)) return;
   expect(fleet.commits - before, 'writes although nothing changes').toBe(0);
+}
+
+function openActions({ store }: ModelFleet): Action[] {
+  return [...store.actions.values()].filter(({ state }) => state === 'in-progress');
 }
 
 function heal(fleet: ModelFleet): void {
@@ -83,9 +89,9 @@ function isStuck({ moves }: Action): boolean {
 
 /** Nothing is under way, and what is not as wanted has its reason. */
 function expectRest(fleet: ModelFleet): void {
-  const open = [...fleet.store.actions.values()].filter(({ state }) => state === 'in-progress');
   // A drain without a deadline of its own tries for an hour, and says what it waits for.
-  expect(open.filter((action) => !isStuck(action)).map(({ method }) => method)).toEqual([]);
+  const open = openActions(fleet).filter((action) => !isStuck(action));
+  expect(open.map(({ method }) => method)).toEqual([]);
   const { state, message } = fleet.status('web');
   expect(['running', 'partly-running', 'failed', 'stopped', 'paused']).toContain(state);
   if (state !== 'running' && state !== 'stopped') expect(message).not.toBe('');
@@ -124,6 +130,16 @@ function expectConverged(fleet: ModelFleet): void {
     expect(servers.sort()).toEqual(linked ? containers.map(({ id }) => id).sort() : []);
   }
 }
+
+/** Found by chance: it is tried again each minute, a second after all had been quiet. */
+const drainOfWhatIsNeverReady: Operation[] = [
+  { kind: 'update', image: 'mute' },
+  { kind: 'redeploy' },
+  { kind: 'drain', pick: 0, drain: { parallelism: 0, deadlineSeconds: 0, force: false } },
+  { kind: 'request', pick: 0 },
+  { kind: 'scale', replicas: 1 },
+  { kind: 'pass', seconds: 60 },
+];
 
 describe('whatever users do and whatever fails', { timeout: limitMs }, () => {
   test('a fleet comes to rest, stays there, and is as wanted once all is well', async () => {
@@ -215,7 +231,7 @@ describe('whatever users do and whatever fails', { timeout: limitMs }, () => {
         expectRest(fleet);
         expect(fleet.violations).toEqual([]);
       }),
-      parameters,
+      { ...parameters, examples: [[{ replicas: 3 }, drainOfWhatIsNeverReady]] },
     );
   });
 });
