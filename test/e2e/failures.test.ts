@@ -227,6 +227,38 @@ describeWithLab('a fleet whose parts fail under load', () => {
     );
   });
 
+  test('a container whose liveness fails is drained, then restarted: no request fails, the others go on', async () => {
+    const check = ['--health-cmd', 'test ! -e /dev/shm/ill', '--health-interval', '1s'];
+    const patience = ['--health-retries', '2', '--health-timeout', '30s'];
+    await tour.shell.run(['service', 'set', 'web', ...check, ...patience], signal);
+    const before = await tour.containers('web');
+    const ill = named(before, 'web-1');
+    await using load = new Load(url, { workers: 4, pauseMs: 10 }, signal);
+    const slow = Array.from({ length: 8 }, () => open(`${url}/?delay=3000`, signal));
+    // It is gone with the process: so is the illness.
+    await tour.exec(ill, ['touch', '/dev/shm/ill']);
+    await eventually(
+      async () => {
+        const { startedAt, ready } = named(await tour.containers('web'), 'web-1');
+        expect(startedAt).not.toEqual(ill.startedAt);
+        expect(ready).toBe(true);
+      },
+      { timeoutMs: 60_000 },
+    );
+    const pages = await Promise.all(slow);
+    expect(pages.map(({ status }) => status)).toEqual(pages.map(() => 200));
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    const processes = (containers: readonly Container[]) =>
+      containers
+        .map(({ name, engineId, startedAt }) => ({
+          ...{ name, engineId },
+          startedAt: name === ill.name ? undefined : startedAt,
+        }))
+        .sort((a, b) => a.name.localeCompare(b.name));
+    expect(processes(await tour.containers('web'))).toEqual(processes(before));
+  });
+
   test('an image that is nowhere: the action fails and says why, and nothing loops', async () => {
     const { client } = fleet;
     const { action } = await client.control.createService({
