@@ -331,7 +331,8 @@ export class ModelAgent {
     const deliver = () => dispatcher?.report(link, sequence, changed, null);
     const copies = this.#stutters > 0 ? [deliver, deliver] : [deliver];
     if (this.#stutters > 0) this.#stutters--;
-    if (this.#lagTicks > 0) this.#wire.push(...copies);
+    // A stream keeps its order, also when it catches up.
+    if (this.#lagTicks > 0 || this.#wire.length > 0) this.#wire.push(...copies);
     else for (const each of copies) each();
   }
 
