@@ -1,11 +1,9 @@
-/** Simulated agents in a process of their own, each with an identity and a connection. Driven over IPC. */
+/** Simulated agents that share a process, each with an identity and a connection. Driven over IPC. */
 import { setMaxListeners } from 'node:events';
-import { systemClock } from '../../../shared/clock.ts';
 import { messageOf } from '../../../shared/errors.ts';
 import { SimulatedNode, type NodeIdentity } from '../support/simulated-node.ts';
 import type { CrowdAnswer, CrowdOrder } from './messages.ts';
 
-const joinsAtOnce = 16;
 /** An address where nothing listens: no proxy looks. */
 function memberOf(index: number) {
   return { name: `simulated-${index}`, tags: ['simulated'], address: '127.0.0.1', port: 9 };
@@ -13,11 +11,13 @@ function memberOf(index: number) {
 
 class Crowd {
   #identities: NodeIdentity[] = [];
+  #first = 0;
   readonly #members: SimulatedNode[] = [];
   readonly #stop = new AbortController();
-  #welcomes = 0;
+  /** Who is to be welcomed once more. */
+  readonly #awaited = new Set<number>();
+  #onReturned: () => void = () => undefined;
   #changes = 0;
-  #onWelcome: () => void = () => undefined;
 
   constructor() {
     // One for each member.
@@ -27,6 +27,7 @@ class Crowd {
   async carryOut(order: CrowdOrder): Promise<void> {
     switch (order.kind) {
       case 'take':
+        this.#first = order.first;
         this.#identities = [...order.identities];
         return;
       case 'join':
@@ -40,9 +41,6 @@ class Crowd {
         return;
       case 'count':
         return;
-      case 'close':
-        await Promise.all(this.#members.splice(0).map((member) => member[Symbol.asyncDispose]()));
-        return;
     }
   }
 
@@ -50,11 +48,10 @@ class Crowd {
     return this.#changes;
   }
 
-  async #join({ coordinator, token, count }: Extract<CrowdOrder, { kind: 'join' }>) {
-    const known = this.#identities.length;
-    await inTurns(count, joinsAtOnce, async (turn) => {
-      const index = known + turn;
-      const options = { coordinator, joinToken: token, ...memberOf(index) };
+  async #join({ coordinator, token, first, count, atOnce }: Extract<CrowdOrder, { kind: 'join' }>) {
+    this.#first = first;
+    await inTurns(count, atOnce, async (index) => {
+      const options = { coordinator, joinToken: token, ...memberOf(first + index) };
       this.#identities[index] = await SimulatedNode.join(options, this.#stop.signal);
     });
   }
@@ -65,13 +62,12 @@ class Crowd {
     await inTurns(total - known, atOnce, async (turn) => {
       const index = known + turn;
       const identity = this.#identities[index]!;
-      const options = { coordinator, ...memberOf(index) };
+      const options = { coordinator, ...memberOf(this.#first + index) };
       await new Promise<void>((resolve) => {
         const listener = {
           onWelcome: () => {
             resolve();
-            this.#welcomes++;
-            this.#onWelcome();
+            if (this.#awaited.delete(index) && this.#awaited.size === 0) this.#onReturned();
           },
           onChange: () => {
             this.#changes++;
@@ -84,12 +80,11 @@ class Crowd {
   }
 
   async #awaitReturn(): Promise<void> {
-    this.#welcomes = 0;
     this.#changes = 0;
+    for (const index of this.#members.keys()) this.#awaited.add(index);
+    if (this.#awaited.size === 0) return;
     await new Promise<void>((resolve) => {
-      this.#onWelcome = () => {
-        if (this.#welcomes >= this.#members.length) resolve();
-      };
+      this.#onReturned = resolve;
     });
   }
 }
@@ -110,14 +105,13 @@ async function inTurns(
 const crowd = new Crowd();
 
 async function answer(order: CrowdOrder): Promise<CrowdAnswer> {
-  const startedAt = systemClock.monotonic();
   let failure = '';
   try {
     await crowd.carryOut(order);
   } catch (error) {
     failure = messageOf(error) || 'it failed without a word';
   }
-  return { ms: systemClock.monotonic() - startedAt, changes: crowd.changes, failure };
+  return { changes: crowd.changes, failure };
 }
 
 process.on('message', (order: CrowdOrder) => {

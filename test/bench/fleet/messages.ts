@@ -1,15 +1,17 @@
 import type { NodeIdentity } from '../support/simulated-node.ts';
 
-/** What the benchmark tells its crowd. */
+/** What the benchmark tells a process of its crowd. `first`: the number of its first member among all. */
 export type CrowdOrder =
   /** Members of the crowd, by certificates that somebody else made. */
-  | { readonly kind: 'take'; readonly identities: readonly NodeIdentity[] }
-  /** So many more members of the crowd, as any host joins. */
+  | { readonly kind: 'take'; readonly first: number; readonly identities: readonly NodeIdentity[] }
+  /** Members of the crowd, as any host joins, so many at a time. */
   | {
       readonly kind: 'join';
       readonly coordinator: string;
       readonly token: string;
+      readonly first: number;
       readonly count: number;
+      readonly atOnce: number;
     }
   /**
    * Members open their sessions, so many at a time, until `total` have; from then on they dial again whenever
@@ -24,12 +26,10 @@ export type CrowdOrder =
   /** From now on every member is to be welcomed once more. */
   | { readonly kind: 'await-return' }
   /** Nothing but to say what has changed. */
-  | { readonly kind: 'count' }
-  | { readonly kind: 'close' };
+  | { readonly kind: 'count' };
 
-/** What the crowd answers to each order, once it is carried out. */
+/** What a process of the crowd answers to each order, once it is carried out. */
 export interface CrowdAnswer {
-  readonly ms: number;
   /** Containers that were started or stopped since the return was awaited last. */
   readonly changes: number;
   /** Why it could not be carried out; empty if it could. */

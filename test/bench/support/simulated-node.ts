@@ -136,10 +136,12 @@ export class SimulatedNode implements AsyncDisposable {
     const { trust, ...certificate } = this.#identity;
     const address = this.#options.coordinator;
     const channel = await openChannel({ address, trust, certificate }, dialing, signal);
+    // What would be said on it ends with it, and takes no news from the next.
+    using session = new ChildController(signal);
     try {
       const client = createClient(AgentServiceDefinition, channel);
       const pace = { heartbeatMs: 1_000 };
-      const responses = client.nodeSession(this.#requests(pace, signal), { signal });
+      const responses = client.nodeSession(this.#requests(pace, session.signal), { signal });
       for await (const { message } of responses) {
         if (message?.$case === 'welcome') {
           pace.heartbeatMs = message.value.heartbeatMs;
