@@ -1,4 +1,4 @@
-import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
+import { ClientError, Status, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
@@ -11,6 +11,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { backoffMs, keepRunning } from '../../shared/retry.ts';
 import { openChannel } from '../../shared/rpc/client.ts';
+import { converse } from '../../shared/rpc/converse.ts';
 import type { Identity, IdentityKeeper } from '../../shared/rpc/identity-keeper.ts';
 import { Lease } from '../../shared/rpc/lease.ts';
 import { type Wakeup } from '../../shared/wakeup.ts';
@@ -178,30 +179,30 @@ export class NodeSession {
   async #talk(channel: Channel, life: ChildController, onWelcome: () => void): Promise<void> {
     const { clock, log } = this.#deps;
     const { coordinator } = this.#options;
-    const client = createClient(AgentServiceDefinition, channel);
     const pace = { heartbeatMs: defaultHeartbeatMs };
     const patience = new Patience(life, clock, defaultLeaseMs);
     const order = new AssignmentOrder();
     this.#hasAskedForSet = false;
-    const responses = client.nodeSession(this.#requests(pace, life.signal), {
-      signal: life.signal,
-    });
-    for await (const { message } of responses) {
+    const onResponse = ({ message }: NodeSessionResponse): void => {
       patience.heard();
-      if (message?.$case === 'welcome') {
-        const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
-        // Then the connection notices by its own pings that the other side is silent.
-        if (heartbeatMs === 0) patience.end();
-        else patience.change(leaseMs);
-        pace.heartbeatMs = heartbeatMs;
-        this.#lastFailure = '';
-        log.info({ sessionId, coordinator, leaseMs }, 'session begins');
-        onWelcome();
-        if (trust !== undefined) this.#deps.keeper.trust(trust);
-      } else {
+      if (message?.$case !== 'welcome') {
         this.#heed(message, order);
+        return;
       }
-    }
+      const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
+      // Then the connection notices by its own pings that the other side is silent.
+      if (heartbeatMs === 0) patience.end();
+      else patience.change(leaseMs);
+      pace.heartbeatMs = heartbeatMs;
+      this.#lastFailure = '';
+      log.info({ sessionId, coordinator, leaseMs }, 'session begins');
+      onWelcome();
+      if (trust !== undefined) this.#deps.keeper.trust(trust);
+    };
+    const requests = this.#requests(pace, life.signal);
+    const { fullName: service, methods } = AgentServiceDefinition;
+    const conversation = { service, method: methods.nodeSession, requests, onResponse };
+    await converse(channel, conversation, life.signal);
     throw new DomainError('unavailable', 'the coordinator ended the session', {
       reason: 'SESSION_ENDED',
     });

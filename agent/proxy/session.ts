@@ -1,4 +1,4 @@
-import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
+import { ClientError, Status, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
@@ -11,6 +11,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { backoffMs, keepRunning } from '../../shared/retry.ts';
 import { openChannel } from '../../shared/rpc/client.ts';
+import { converse } from '../../shared/rpc/converse.ts';
 import { Lease } from '../../shared/rpc/lease.ts';
 import type { ListDelta, ListSnapshot } from './backend-list.ts';
 import { CertificateInbox } from './certificates/certificate-inbox.ts';
@@ -167,18 +168,18 @@ export class ProxySession {
     { conversation, onWelcome }: Talk,
     life: ChildController,
   ): Promise<void> {
-    const client = createClient(ProxyServiceDefinition, channel);
     conversation.lease.renew();
     void endWhenSilent(conversation, life);
-    const responses = client.proxySession(this.#requests(conversation, life.signal), {
-      signal: life.signal,
-    });
-    for await (const { message } of responses) {
+    const onResponse = ({ message }: ProxySessionResponse): void => {
       conversation.lease.renew();
       if (message?.$case === 'welcome') onWelcome();
       if (isOfCertificates(message)) this.#takeCertificates(message, conversation);
       else this.#take(message, conversation);
-    }
+    };
+    const requests = this.#requests(conversation, life.signal);
+    const { fullName: service, methods } = ProxyServiceDefinition;
+    const talk = { service, method: methods.proxySession, requests, onResponse };
+    await converse(channel, talk, life.signal);
     throw new DomainError('unavailable', 'the coordinator ended the session', {
       reason: 'SESSION_ENDED',
     });
