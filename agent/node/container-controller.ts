@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerId } from '../../shared/ids.ts';
@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { backoffMs } from '../../shared/retry.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
-import { advance, afterEnd, type Action, type View, type Work } from './advance.ts';
+import { advance, afterEnd, type Action, type Step, type View, type Work } from './advance.ts';
 import type { ContainerWork, Outcome } from './container-work.ts';
 import {
   EngineUnreachableError,
@@ -67,7 +67,7 @@ export class ContainerController {
   #failure = '';
   #trouble = '';
   #last: ContainerStatus | undefined;
-  readonly #unlogged: { readonly level: 'info' | 'warn'; readonly fields: object }[] = [];
+  readonly #unlogged: ContainerStatus[] = [];
   #logTimer: Disposable | undefined;
   /** Counts the events: what was inspected before the last one is out of date. */
   #events = 0;
@@ -79,6 +79,8 @@ export class ContainerController {
   #restMs = 0;
   /** The load balancers have drained this process, which lives no more. */
   #isDrained = false;
+  /** It runs no more: what comes late is left alone. */
+  #isOver = false;
   /** Its process was told to end so that it starts again: until it does, it may return. */
   #isRestarting = false;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
@@ -153,8 +155,13 @@ export class ContainerController {
     this.#exit = exit;
     this.#accept(known);
     this.#restMs = untilToldMs;
-    this.#decide();
-    this.#wakeup.notify();
+    const { status } = this.#step();
+    if (status !== undefined) this.#publish(status);
+    // All else that an end brings about takes as long as telling of it, which goes first.
+    setImmediate(() => {
+      if (!this.#isOver) this.#decide();
+      this.#wakeup.notify();
+    });
   }
 
   /** Runs until the signal aborts, and leaves the engine container as it is then. */
@@ -176,6 +183,7 @@ export class ContainerController {
         await this.#wakeup.waitFor(waitMs, clock, signal);
       }
     }
+    this.#isOver = true;
     await Promise.all([this.#readiness.stop(), this.#liveness.stop(), this.#failures.stop()]);
     this.#logNow();
   }
@@ -209,7 +217,7 @@ export class ContainerController {
   async #letReportGo(): Promise<void> {
     if (!this.#hasJustReported) return;
     this.#hasJustReported = false;
-    await setImmediate();
+    await nextTurn();
   }
 
   /**
@@ -257,10 +265,20 @@ export class ContainerController {
     this.#readiness.follow(this.#engine, isWanted ? definition?.readiness : undefined);
     this.#liveness.follow(this.#engine, isWanted ? definition?.liveness : undefined);
     if (this.#liveness.message === '') this.#isDrained = false;
-    const { action, status } = advance({
+    const { action, status } = this.#step();
+    if (status !== undefined) this.#publish(status);
+    this.#noteFailure(isWanted);
+    this.#logSoon();
+    return action;
+  }
+
+  /** What is next, and what the container is now, from all that is known. */
+  #step(): Step {
+    const definition = this.#assignment?.definition;
+    return advance({
       containerId: this.#containerId,
       name: this.#name(),
-      wanted,
+      wanted: this.#assignment?.wanted ?? 'unassigned',
       hasDefinition: definition !== undefined,
       engine: this.#engine,
       seen: this.#seen,
@@ -274,9 +292,6 @@ export class ContainerController {
       mayRestart: this.#drainLeftMs() === 0,
       last: this.#last,
     });
-    if (status !== undefined) this.#publish(status);
-    this.#noteFailure(isWanted);
-    return action;
   }
 
   #noteFailure(isWanted: boolean): void {
@@ -309,13 +324,12 @@ export class ContainerController {
     this.#last = status;
     this.#deps.report(status);
     this.#hasJustReported = true;
-    if (isNews) this.#logLater(status);
+    if (isNews) this.#unlogged.push(status);
   }
 
   /** Balancers hear of it first. */
-  #logLater({ phase, exitCode, message }: ContainerStatus): void {
-    const fields = { ...this.#logFields(), phase, exitCode, reason: message || undefined };
-    this.#unlogged.push({ level: phase === 'failed' ? 'warn' : 'info', fields });
+  #logSoon(): void {
+    if (this.#unlogged.length === 0) return;
     this.#logTimer ??= this.#deps.clock.after(quietMs, () => {
       this.#logNow();
     });
@@ -324,9 +338,14 @@ export class ContainerController {
   #logNow(): void {
     this.#logTimer?.[Symbol.dispose]();
     this.#logTimer = undefined;
-    for (const { level, fields } of this.#unlogged.splice(0)) {
-      this.#deps.log[level](fields, 'container changed');
+    for (const { containerId, name, engineId, phase, exitCode, message } of this.#unlogged) {
+      const fields = {
+        ...{ containerId, name, engineId: engineId.slice(0, 12) || undefined },
+        ...{ phase, exitCode, reason: message || undefined },
+      };
+      this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
     }
+    this.#unlogged.length = 0;
   }
 
   async #act(action: Work, signal: AbortSignal): Promise<Outcome> {
