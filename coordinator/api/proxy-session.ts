@@ -8,6 +8,7 @@ import type {
   ProxySessionRequest,
   ProxySessionResponse,
   Target as ProtoTarget,
+  TargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { ContainerId, ProxyId, SessionId } from '../../shared/ids.ts';
@@ -295,9 +296,7 @@ function receive(
       return;
     }
     case 'targets':
-      for (const { targetId, health, ...rest } of message.value.targets) {
-        record.observe(targetId, { ...rest, health: healthOf(health) });
-      }
+      observeTargets(record, message.value.targets, routing.list(record.identity.serviceId));
       record.clientConnections = message.value.clientConnections;
       routing.acknowledged(record);
       return;
@@ -316,6 +315,18 @@ function receive(
     case 'heartbeat':
     case undefined:
       return;
+  }
+}
+
+/** What was said before the proxy heard that a target is gone would be kept for good: it is left out. */
+function observeTargets(
+  record: ProxyRecord,
+  targets: readonly TargetStatus[],
+  list: BackendList | undefined,
+): void {
+  for (const { targetId, health, ...rest } of targets) {
+    if (list?.has(targetId) === false) continue;
+    record.observe(targetId, { ...rest, health: healthOf(health) });
   }
 }
 

@@ -123,6 +123,7 @@ export class ProxyRecord {
     const message =
       sent === null || sent.plan !== list.plan ? list.snapshot() : list.changesSince(sent.version);
     this.#sent = { version: message.version, plan: list.plan };
+    this.#forgetGone(message, list);
     if (this.#opening !== null) this.#opening.first ??= message.version;
     return message;
   }
@@ -153,9 +154,10 @@ export class ProxyRecord {
     else this.#opening?.drained.delete(targetId);
   }
 
-  /** Forgets targets that the list no longer has. */
-  prune(list: BackendList): void {
-    for (const id of this.#targets.keys()) if (!list.has(id)) this.#targets.delete(id);
+  /** Forgets targets that the list no longer has: of a delta, without a look at all the others. */
+  #forgetGone(message: ListSnapshot | ListDelta, list: BackendList): void {
+    const gone = message.kind === 'delta' ? message.removedTargetIds : this.#targets.keys();
+    for (const id of gone) if (!list.has(id)) this.#targets.delete(id);
   }
 
   target(id: string): TargetObservation | undefined {

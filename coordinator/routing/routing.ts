@@ -264,7 +264,7 @@ export class Routing {
       }
     }
     for (const id of gone) changed = this.#set(lb.id, list, id) || changed;
-    if (changed) this.#wake(lb.id, list);
+    if (changed) this.#wake(lb.id);
   }
 
   /**
@@ -311,7 +311,7 @@ export class Routing {
       if (!kept.some((target) => target.leaving)) leaving.delete(id);
       changed = list.set(id, kept) || changed;
     }
-    if (changed) this.#wake(lb, list);
+    if (changed) this.#wake(lb);
   }
 
   #follow(changes: readonly Change[]): void {
@@ -361,7 +361,7 @@ export class Routing {
       const linked = linkers.some((lb) => lb.id === lbId);
       if (!linked && list.targetsOf(id).length === 0) continue;
       if (!this.#set(lbId, list, id)) continue;
-      this.#wake(lbId, list);
+      this.#wake(lbId);
       if (container !== undefined) services.add(container.serviceId);
     }
   }
@@ -377,10 +377,9 @@ export class Routing {
     };
   }
 
-  #wake(lb: ServiceId, list: BackendList): void {
+  #wake(lb: ServiceId): void {
     for (const proxy of this.#proxies.values()) {
       if (proxy.identity.serviceId !== lb) continue;
-      proxy.prune(list);
       proxy.wakeup.notify();
     }
   }

@@ -187,10 +187,24 @@ describe('a target is drained', () => {
 test('forgets targets that are not in the list any more', () => {
   const record = aRecord();
   const list = aList();
+  record.nextMessage(list);
   record.observe('web-1.1', seen({ inFlight: 3 }));
-  record.prune(list);
+  list.set(containerId('web-2'), [aTarget('web-2')]);
+  record.nextMessage(list);
   expect(record.target('web-1.1')?.inFlight).toBe(3);
+
   list.set(web, []);
-  record.prune(list);
+  record.nextMessage(list);
+  expect(record.target('web-1.1')).toBeUndefined();
+});
+
+test('forgets in a new session what left the list meanwhile', () => {
+  const record = aRecord();
+  const list = aList();
+  record.nextMessage(list);
+  record.observe('web-1.1', seen({ inFlight: 3 }));
+  list.set(web, []);
+  record.open(session, null);
+  record.nextMessage(list);
   expect(record.target('web-1.1')).toBeUndefined();
 });
