@@ -168,7 +168,7 @@ export class RuntimeClient implements Disposable {
     for (;;) {
       const [batch] = this.#batches;
       if (batch?.onLine !== undefined) {
-        start = this.#takeLines(batch, batch.onLine, start);
+        start = this.#takeLines(batch.onLine, start);
         if (batch === this.#batches[0]) break;
         continue;
       }
@@ -178,11 +178,12 @@ export class RuntimeClient implements Disposable {
       start = end + promptMark.length;
     }
     if (start > 0) this.#received = this.#received.slice(start);
+    // Once for all that came: among hundreds of replies it takes longer than to read them.
+    this.#batches[0]?.timer.refresh();
   }
 
   /** Hands over the lines that are whole, and returns where the rest begins; a prompt settles the batch. */
-  #takeLines(batch: Batch, onLine: (line: string) => void, from: number): number {
-    batch.timer.refresh();
+  #takeLines(onLine: (line: string) => void, from: number): number {
     let start = from;
     for (;;) {
       if (this.#received.startsWith(prompt, start)) {
@@ -200,7 +201,6 @@ export class RuntimeClient implements Disposable {
     const [batch] = this.#batches;
     if (batch === undefined) return;
     batch.replies.push(readReply(batch.commands[batch.replies.length] ?? '', text));
-    batch.timer.refresh();
     if (batch.replies.length < batch.commands.length) return;
     clearTimeout(batch.timer);
     this.#batches.shift();

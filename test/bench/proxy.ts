@@ -64,7 +64,10 @@ interface SizeResult {
   readonly rate: Readonly<Record<Side['name'], Summary>>;
 }
 
-/** A number that is given on the command line: `--up-to 1000` leaves out what takes long. */
+/**
+ * A number that is given on the command line: `--up-to 1000` leaves out what takes long, and `--up-to 0` measures
+ * no changes, but only load and memory.
+ */
 function argument(name: string): number | undefined {
   const index = process.argv.indexOf(name);
   return index < 0 ? undefined : Number(process.argv[index + 1]);
