@@ -432,19 +432,32 @@ test('serves by the list on disk while no coordinator can be reached', async () 
   await expect(get(port)).rejects.toThrow('ECONNREFUSED');
 
   await using _agent = new RunningProxyAgent(config);
-  await eventually(async () => {
-    expect(await get(port)).toEqual({ status: 200, body: 'one' });
-  });
-  await coordinator.listen();
   await eventually(
-    () => {
-      const hello = coordinator.hellos.at(-1);
-      // It dialled before HAProxy had the list: the next session tells.
-      if (hello?.version === 0 && coordinator.connected > 0) coordinator.dropSessions();
-      expect(hello).toMatchObject({ epoch: 'epoch-1', version: 7 });
+    async () => {
+      expect(await get(port)).toEqual({ status: 200, body: 'one' });
     },
     { timeoutMs: 30_000 },
   );
+  const acknowledged = coordinator.applied.length;
+  await coordinator.listen();
+  await eventually(
+    () => {
+      expect(coordinator.applied.length).toBeGreaterThan(acknowledged);
+    },
+    { timeoutMs: 30_000 },
+  );
+  expect(coordinator.applied.at(-1)).toMatchObject({ version: 7 });
+
+  // From here on it is sure of what HAProxy has: a session begins with that.
+  const dialled = coordinator.hellos.length;
+  coordinator.dropSessions();
+  await eventually(
+    () => {
+      expect(coordinator.hellos.length).toBeGreaterThan(dialled);
+    },
+    { timeoutMs: 30_000 },
+  );
+  expect(coordinator.hellos[dialled]).toMatchObject({ epoch: 'epoch-1', version: 7 });
 
   // An empty list is meant so: it is not the absence of one.
   coordinator.replace(aSnapshot(port, { version: 8 }));
