@@ -13,6 +13,7 @@ import { Fairlead } from './propagation/fairlead.ts';
 import { Floor } from './propagation/floor.ts';
 import { startSimulatedBackends, type Place } from './propagation/place.ts';
 import type { Side } from './propagation/side.ts';
+import { numberArgument } from './support/arguments.ts';
 import { atMost, runBenchmark, type Findings, type Say } from './support/benchmark.ts';
 import { EngineEvents } from './support/engine-events.ts';
 import { summarize, type Summary } from './support/statistics.ts';
@@ -21,14 +22,18 @@ import { FineWallClock } from './support/wall-clock.ts';
 
 /** Real containers of each side. */
 const realContainers = 10;
+/** One size is measured alone by `--backends 100 --kills 30`. */
+const backends = numberArgument('--backends');
 /** Up and down again, so that a machine that gets slower or faster meanwhile favours no size. */
-const phases = [
+const wholeRun = [
   { backends: 10, kills: 50 },
   { backends: 100, kills: 50 },
   { backends: 1_000, kills: 100 },
   { backends: 100, kills: 50 },
   { backends: 10, kills: 50 },
 ];
+const phases =
+  backends === undefined ? wholeRun : [{ backends, kills: numberArgument('--kills') ?? 50 }];
 const warmUpKills = 4;
 
 const limits = { out: 1.3, p50: 1.5, p99: 2, flat: 1.2 };

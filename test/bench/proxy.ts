@@ -27,6 +27,7 @@ import { runLoad, type LoadResult } from './proxy/load.ts';
 import { Probe } from './proxy/probe.ts';
 import type { NewServer, Side } from './proxy/side.ts';
 import { addressOf, ports, startSink } from './proxy/sink.ts';
+import { numberArgument } from './support/arguments.ts';
 import {
   atLeast,
   atMost,
@@ -39,12 +40,15 @@ import { readUsage } from './support/process-usage.ts';
 import { percentile, summarize, type Summary } from './support/statistics.ts';
 import { renderTable } from './support/table.ts';
 
-/** Among many servers a new one waits for its turn, much longer than the change takes: fewer one by one. */
+/**
+ * Among many servers a new one waits for its turn, much longer than the change takes: fewer one by one.
+ * `--up-to 1000` leaves out what takes long, and `--up-to 0` measures load and memory alone.
+ */
 const sizes = [
   { servers: 10, singles: 100 },
   { servers: 1_000, singles: 30 },
   { servers: 10_000, singles: 2 },
-].filter(({ servers }) => servers <= (argument('--up-to') ?? Infinity));
+].filter(({ servers }) => servers <= (numberArgument('--up-to') ?? Infinity));
 const bursts = { count: 6, changes: 200 };
 const load = { rounds: 4, seconds: 5, servers: 10, changesPerSecond: 50 };
 const crowd = { servers: 10_000, seconds: 15 };
@@ -62,15 +66,6 @@ interface SizeResult {
   readonly inEffect: Readonly<Record<Side['name'], Summary>>;
   readonly first: Readonly<Record<Side['name'], Summary>>;
   readonly rate: Readonly<Record<Side['name'], Summary>>;
-}
-
-/**
- * A number that is given on the command line: `--up-to 1000` leaves out what takes long, and `--up-to 0` measures
- * no changes, but only load and memory.
- */
-function argument(name: string): number | undefined {
-  const index = process.argv.indexOf(name);
-  return index < 0 ? undefined : Number(process.argv[index + 1]);
 }
 
 let names = 0;
