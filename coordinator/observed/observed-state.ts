@@ -31,6 +31,7 @@ export class ObservedState {
   readonly #nodes = new Map<NodeId, NodeObservation>();
   readonly #listeners = new Set<(observation: Observation) => void>();
   #unsaved = new Set<ContainerId>();
+  #nodeChanges = 0;
 
   /** `known`: the picture that the last run left behind; it is taken over, not copied. */
   constructor(known: Map<ContainerId, Observed>, { clock }: { readonly clock: Clock }) {
@@ -49,6 +50,11 @@ export class ObservedState {
 
   node(id: NodeId): NodeObservation {
     return this.#nodes.get(id) ?? unheardOf;
+  }
+
+  /** Grows with every change of a node that listeners are told of. */
+  get nodeChanges(): number {
+    return this.#nodeChanges;
   }
 
   report(id: ContainerId, reported: ReportedContainer): void {
@@ -117,6 +123,7 @@ export class ObservedState {
   }
 
   #publish(observation: Observation): void {
+    if (observation.kind === 'node') this.#nodeChanges++;
     for (const listener of this.#listeners) listener(observation);
   }
 }

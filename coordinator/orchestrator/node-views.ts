@@ -26,34 +26,38 @@ export class NodeViews {
   readonly #deps: { readonly store: Store; readonly observed: ObservedState };
   #made: readonly Made[] = [];
   #views: readonly NodeView[] = [];
+  /** What they were made from, told in a word; empty: something that was only considered. */
+  #madeFrom = '';
 
   constructor(deps: { readonly store: Store; readonly observed: ObservedState }) {
     this.#deps = deps;
   }
 
   all(change: FleetChange): readonly NodeView[] {
-    if (!this.#isCurrent(change)) {
-      const before = this.#made;
-      this.#made = [...this.#deps.store.nodes.values()].map((stored, at) => {
-        const known = before[at];
-        const sources = this.#sourcesOf(stored, change);
-        return known !== undefined && isOf(known, sources) ? known : makeOf(sources);
-      });
-      this.#views = this.#made.map(({ view }) => view);
-    }
+    const state = this.#stateFor(change);
+    if (state === '' || state !== this.#madeFrom) this.#look(change);
+    this.#madeFrom = state;
     return this.#views;
   }
 
-  #isCurrent(change: FleetChange): boolean {
-    const { nodes } = this.#deps.store;
-    if (this.#made.length !== nodes.size) return false;
-    let at = 0;
-    for (const stored of nodes.values()) {
+  /** Another word whenever a node may be seen differently. */
+  #stateFor({ node, cluster }: FleetChange): string {
+    const { store, observed } = this.#deps;
+    if (node !== undefined || cluster !== undefined) return '';
+    return `${store.nodes.writes} ${store.clusters.writes} ${observed.nodeChanges}`;
+  }
+
+  #look(change: FleetChange): void {
+    const before = this.#made;
+    const made = [...this.#deps.store.nodes.values()].map((stored, at) => {
       // In their places, for they seldom come and go.
-      const known = this.#made[at++];
-      if (known === undefined || !isOf(known, this.#sourcesOf(stored, change))) return false;
-    }
-    return true;
+      const known = before[at];
+      const sources = this.#sourcesOf(stored, change);
+      return known !== undefined && isOf(known, sources) ? known : makeOf(sources);
+    });
+    if (made.length === before.length && made.every((each, at) => each === before[at])) return;
+    this.#made = made;
+    this.#views = made.map(({ view }) => view);
   }
 
   #sourcesOf(stored: Node, change: FleetChange): Sources {

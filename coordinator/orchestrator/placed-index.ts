@@ -23,6 +23,8 @@ export class PlacedIndex implements Disposable {
   /** As each was counted. */
   readonly #counted = new Map<ContainerId, PlacedView>();
   readonly #dirty = new Set<ContainerId>();
+  /** At first all are. */
+  #isFresh = true;
   readonly #subscriptions: readonly Disposable[];
 
   constructor(deps: PlacedIndexDeps) {
@@ -40,12 +42,13 @@ export class PlacedIndex implements Disposable {
         if (observation.kind === 'container') this.#dirty.add(observation.id);
       }),
     ];
-    for (const { id } of store.containers.values()) this.#dirty.add(id);
   }
 
   /** As it is now; not to be changed. */
   get occupancy(): Occupancy {
-    for (const id of this.#dirty) this.#count(id);
+    if (this.#isFresh) for (const { id } of this.#deps.store.containers.values()) this.#count(id);
+    else for (const id of this.#dirty) this.#count(id);
+    this.#isFresh = false;
     this.#dirty.clear();
     return this.#occupancy;
   }

@@ -13,6 +13,8 @@ interface Filter {
   readonly name: PlacementFilter;
   readonly refuse: Refuse;
   readonly concerns: (container: Requirements) => boolean;
+  /** It looks at the node and at nothing that is placed. */
+  readonly ofNodeAlone?: true;
 }
 
 /**
@@ -25,16 +27,22 @@ const filters: readonly Filter[] = [
     refuse: refusePinnedElsewhere,
     concerns: ({ pinnedTo }) => pinnedTo !== null,
   },
-  { name: 'TAG_MISSING', refuse: refuseMissingTags, concerns: ({ tags }) => tags.length > 0 },
+  {
+    name: 'TAG_MISSING',
+    refuse: refuseMissingTags,
+    concerns: ({ tags }) => tags.length > 0,
+    ofNodeAlone: true,
+  },
   {
     name: 'PLATFORM_MISMATCH',
     refuse: refusePlatform,
     concerns: ({ platforms }) => platforms.length > 0,
+    ofNodeAlone: true,
   },
   { name: 'VOLUME_ELSEWHERE', refuse: refuseVolumeElsewhere, concerns: needsVolumes },
   { name: 'VOLUME_MISSING', refuse: refuseMissingVolume, concerns: needsVolumes },
-  { name: 'NOT_ACTIVE', refuse: refuseNotActive, concerns: () => true },
-  { name: 'NOT_READY', refuse: refuseNotReady, concerns: () => true },
+  { name: 'NOT_ACTIVE', refuse: refuseNotActive, concerns: () => true, ofNodeAlone: true },
+  { name: 'NOT_READY', refuse: refuseNotReady, concerns: () => true, ofNodeAlone: true },
   {
     name: 'PORT_TAKEN',
     refuse: refuseTakenPort,
@@ -57,9 +65,15 @@ const filters: readonly Filter[] = [
 /** The first reason why a node cannot have a container now; undefined if it can. */
 export type RefusalOf = (node: NodeView, occupancy: Occupancy) => PlacementReason | undefined;
 
+/** All that is asked, or only what follows from the node alone, or only what does not. */
+export type Asked = 'all' | 'of-node' | 'of-placed';
+
 /** Judges nodes for one container; for all of its kind at once, as what concerns it is found out here. */
-export function refusalsOf(container: Requirements): RefusalOf {
-  const concerned = filters.filter(({ concerns }) => concerns(container));
+export function refusalsOf(container: Requirements, asked: Asked = 'all'): RefusalOf {
+  const concerned = filters.filter(
+    ({ concerns, ofNodeAlone = false }) =>
+      (asked === 'all' || ofNodeAlone === (asked === 'of-node')) && concerns(container),
+  );
   return (node, occupancy) => {
     for (const { name: filter, refuse } of concerned) {
       const reason = refuse(container, node, occupancy);
@@ -200,7 +214,9 @@ function needsVolumes({ volumes }: Requirements): boolean {
 }
 
 function hasTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): boolean {
-  return tags.every((tag) => node.tags.includes(tag));
+  // A plain loop: every decision asks this of every node.
+  for (const tag of tags) if (!node.tags.includes(tag)) return false;
+  return true;
 }
 
 function missingTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): readonly string[] {

@@ -97,10 +97,14 @@ export class Occupancy {
 
   /** Containers of one service that stay on a node. */
   ofService(serviceId: ServiceId, nodeId: NodeId): number {
-    return (
-      (this.#ofServices.get(serviceId)?.get(nodeId) ?? 0) +
-      (this.#base?.ofService(serviceId, nodeId) ?? 0)
-    );
+    return this.countsOf(serviceId)(nodeId);
+  }
+
+  /** The same for many nodes, until the next change. */
+  countsOf(serviceId: ServiceId): (nodeId: NodeId) => number {
+    const own = this.#ofServices.get(serviceId);
+    const base = this.#base?.countsOf(serviceId) ?? none;
+    return own === undefined ? base : (nodeId) => (own.get(nodeId) ?? 0) + base(nodeId);
   }
 
   /** Name of the container that has this port of the node; undefined if it is free. */
@@ -108,6 +112,8 @@ export class Occupancy {
     return this.#holders.get(nodeId)?.get(keyOf(port))?.[0] ?? this.#base?.holderOf(port, nodeId);
   }
 }
+
+const none = () => 0;
 
 const nothing: Reservation = { cpuMillis: 0, memoryBytes: 0 };
 

@@ -1,5 +1,5 @@
 import type { PlacementReason } from '../model.ts';
-import { refusalsOf } from './filters.ts';
+import { ableNodes, reasonsOf } from './candidates.ts';
 import { indexPlaced, Occupancy } from './occupancy.ts';
 import { bestNode } from './strategies.ts';
 import type { Decision, NodeView, PendingView, PlacedView } from './views.ts';
@@ -43,14 +43,11 @@ function decide(
   nodes: readonly NodeView[],
   occupancy: Occupancy,
 ): Decision {
-  // What belongs to one node asks the others only to say why not.
-  const home = nodes.find(({ id }) => id === container.pinnedTo);
-  const { able, reasons } = judge(container, home === undefined ? nodes : [home], occupancy);
-  const untried = able.filter(({ id }) => !container.avoid.includes(id));
-  const chosen = bestNode(untried.length > 0 ? untried : able, container, occupancy);
+  const able = ableNodes(container, nodes, occupancy);
+  const chosen = bestNode(preferred(able, container), container, occupancy);
   if (chosen === undefined) {
-    const all = home === undefined ? reasons : judge(container, nodes, occupancy).reasons;
-    return { kind: 'unplaceable', containerId: container.id, reasons: all };
+    const reasons = reasonsOf(container, nodes, occupancy);
+    return { kind: 'unplaceable', containerId: container.id, reasons };
   }
   occupancy.add({
     nodeId: chosen.id,
@@ -64,17 +61,11 @@ function decide(
   return { kind: 'placed', containerId: container.id, nodeId: chosen.id };
 }
 
-/** Which nodes can have the container, and why the others cannot. */
-function judge(container: PendingView, nodes: readonly NodeView[], occupancy: Occupancy) {
-  const refusalOf = refusalsOf(container);
-  const able: NodeView[] = [];
-  const reasons: PlacementReason[] = [];
-  for (const node of nodes) {
-    const refusal = refusalOf(node, occupancy);
-    if (refusal === undefined) able.push(node);
-    else reasons.push(refusal);
-  }
-  return { able, reasons };
+/** Those where no attempt before it failed, if there are any. */
+function preferred(able: readonly NodeView[], { avoid }: PendingView): readonly NodeView[] {
+  if (avoid.length === 0) return able;
+  const untried = able.filter(({ id }) => !avoid.includes(id));
+  return untried.length > 0 ? untried : able;
 }
 
 /** Where the volumes are that are asked for: most services ask for none, and most nodes have many. */

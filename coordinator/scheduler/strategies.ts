@@ -43,7 +43,7 @@ export function crowdOf(
 /** What the strategy looks at of a node, most important first. */
 function countsOf(strategy: Strategy, serviceId: ServiceId, occupancy: Occupancy) {
   const total = (id: NodeId) => occupancy.total(id);
-  const ofService = (id: NodeId) => occupancy.ofService(serviceId, id);
+  const ofService = occupancy.countsOf(serviceId);
   switch (strategy) {
     case 'emptiest-node':
       return { first: total, second: ofService };

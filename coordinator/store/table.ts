@@ -15,6 +15,8 @@ export interface ReadonlyTable<Id extends string, Row> {
   get(id: Id): Row | undefined;
   values(): IterableIterator<Row>;
   readonly size: number;
+  /** Grows with every write, of one that is undone too. */
+  readonly writes: number;
 }
 
 interface Columns {
@@ -51,10 +53,9 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
   Row
 > {
   readonly #rows = new Map<Id, Row>();
-  /** Counts insertions, so that a row which is deleted and brought back finds its place again. */
-  readonly #places = new Map<Id, number>();
-  #lastPlace = 0;
+  /** A row that was deleted has been brought back, and is not in its place. */
   #displaced = false;
+  #writes = 0;
   readonly #undo: (() => void)[] = [];
   readonly #changed = new Set<Id>();
   /** Written in memory and not yet to SQLite. */
@@ -62,6 +63,8 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
   readonly #options: TableOptions<Row>;
   readonly #upsert: (row: Row) => void;
   readonly #remove: (id: Id) => void;
+  /** All ids, in order of insertion. */
+  readonly #idsInOrder: () => Id[];
 
   constructor(database: Database, options: TableOptions<Row>) {
     this.#options = options;
@@ -82,12 +85,16 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     this.#remove = (id) => {
       remove.run(id);
     };
+    const order = database.prepare(`SELECT id FROM ${options.name} ORDER BY rowid`).pluck();
+    this.#idsInOrder = () => order.all() as Id[];
     const load = database.prepare(
       `SELECT ${['record', ...parts].join(', ')} FROM ${options.name} ORDER BY rowid`,
     );
     for (const texts of load.raw().iterate()) {
       const [record, text] = texts as [record: string, text: string | null | undefined];
-      this.#set(this.#compact(this.#parse(record, text, common)));
+      const held = this.#compact(this.#parse(record, text, common));
+      if (text != null) common?.remember(text, held);
+      this.#set(held);
     }
     common?.forgetTexts();
   }
@@ -102,6 +109,10 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
 
   get size(): number {
     return this.#rows.size;
+  }
+
+  get writes(): number {
+    return this.#writes;
   }
 
   put(row: Row): void {
@@ -119,15 +130,13 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
 
   delete(id: Id): void {
     const before = this.#rows.get(id);
-    const place = this.#places.get(id);
-    if (before === undefined || place === undefined) return;
+    if (before === undefined) return;
     this.#unwritten.delete(id);
     this.#remove(id);
     this.#delete(id);
     this.#changed.add(id);
     this.#undo.push(() => {
       this.#set(before);
-      this.#places.set(id, place);
       this.#displaced = true;
     });
   }
@@ -159,11 +168,14 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     this.#undo.length = 0;
   }
 
+  /** SQLite has taken everything back already, and knows the order. */
   #putInOrder(): void {
-    const placeOf = ({ id }: Row) => this.#places.get(id) ?? 0;
-    const rows = [...this.#rows.values()].sort((a, b) => placeOf(a) - placeOf(b));
-    for (const { id } of rows) this.#delete(id);
-    for (const row of rows) this.#set(row);
+    const rows = new Map(this.#rows);
+    for (const id of rows.keys()) this.#delete(id);
+    for (const id of new Set([...this.#idsInOrder(), ...rows.keys()])) {
+      const row = rows.get(id);
+      if (row !== undefined) this.#set(row);
+    }
   }
 
   #compact(row: Row): Row {
@@ -180,15 +192,15 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
   }
 
   #set(row: Row): void {
+    this.#writes++;
     this.#options.onWrite?.(this.#rows.get(row.id), row);
-    if (!this.#rows.has(row.id)) this.#places.set(row.id, ++this.#lastPlace);
     this.#rows.set(row.id, row);
   }
 
   #delete(id: Id): void {
+    this.#writes++;
     this.#options.onWrite?.(this.#rows.get(id), undefined);
     this.#rows.delete(id);
-    this.#places.delete(id);
   }
 }
 
@@ -227,6 +239,12 @@ class CommonPart<Row> {
     // In place: a copy of every row would cost as much again.
     (row as Record<string, unknown>)[this.name] = part;
     return row;
+  }
+
+  /** A row is held with a part that is equal: the next with the same text get that very part. */
+  remember(text: string, held: Row): void {
+    const part = held[this.name];
+    if (this.#parts.get(text) !== part) this.#parts.set(text, part);
   }
 
   /** All rows have been read. */

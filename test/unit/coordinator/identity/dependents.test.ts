@@ -14,7 +14,12 @@ const authority = (pin: string, sinceMs: number): Trusted => ({
 const trusted = [authority('new', 200), authority('old', 100)] as const;
 const table = <T extends { readonly id: string }>(rows: readonly T[]) => {
   const map = new Map(rows.map((row) => [row.id, row]));
-  return { get: (id: string) => map.get(id), values: () => map.values(), size: map.size };
+  return {
+    get: (id: string) => map.get(id),
+    values: () => map.values(),
+    size: map.size,
+    writes: 0,
+  };
 };
 function proxy(name: string, certificate: ShownCertificate | null): ProxyRecord {
   const identity = { id: name as ProxyId, name, serviceId: serviceId('lb') };
