@@ -73,6 +73,8 @@ export interface ServiceSpec {
   readonly reservation: Reservation;
   /** Containers of it that stay on one node; 0: any number. */
   readonly maxPerNode: number;
+  /** Keys of tags over whose values its containers are spread first, most important first. */
+  readonly spreadOver: readonly string[];
   /** OS/ARCHITECTURE of nodes that can have it; empty: any. */
   readonly platforms: readonly string[];
   /** Restarts of a failing container at most, with on-failure; 0: any number. */

@@ -73,6 +73,10 @@ export const placementFlags: readonly FlagGroup[] = [
         ...{ path: 'maxPerNode', read: readCount },
       },
       {
+        ...{ flags: '--spread-over <key>', path: 'spreadOver', keyOf: itself },
+        ...{ description: 'even over the values of a tag, like zone, repeatable' },
+      },
+      {
         ...{ flags: '--platform <os/architecture>', path: 'platforms', keyOf: itself },
         ...{ description: 'platform that the image is for, repeatable' },
       },

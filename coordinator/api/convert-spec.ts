@@ -21,6 +21,7 @@ import { routesFromProto, shownRoute, withKeptHashes } from './convert-routes.ts
 import {
   platformsFromProto,
   reservationFromProto,
+  spreadFromProto,
   volumesFromFromProto,
   volumesFromProto,
   volumeToProto,
@@ -96,14 +97,13 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
   const { image, tags, drainTimeoutMs = 30_000, stopGraceMs = 10_000 } = spec;
   validateImage(image, `${field}.image`, into);
   validateTags(tags, `${field}.tags`, into);
-  const drain = { min: 0, max: maxWaitMs, field: `${field}.drain_timeout_ms` };
-  validateRange(drainTimeoutMs, drain, into);
-  const grace = { min: 0, max: maxWaitMs, field: `${field}.stop_grace_ms` };
-  validateRange(stopGraceMs, grace, into);
+  const wait = (name: string) => ({ min: 0, max: maxWaitMs, field: `${field}.${name}` });
+  validateRange(drainTimeoutMs, wait('drain_timeout_ms'), into);
+  validateRange(stopGraceMs, wait('stop_grace_ms'), into);
   const container = optionsFromProto(spec.container, `${field}.container`, into);
   requireRoomForAddress(spec, field, into);
-  const { network } = container;
   validateRange(spec.maxPerNode, { min: 0, max: 1000, field: `${field}.max_per_node` }, into);
+  const { network } = container;
   const ports = portsFromProto(spec.ports, { field: `${field}.ports`, network }, into);
   const apiRole = wordOf(apiRoles, spec.apiRole);
   if (apiRole === 'proxy') {
@@ -133,6 +133,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     volumesFrom: volumesFromFromProto(spec.volumesFrom, `${field}.volumes_from`, into),
     reservation: reservationFromProto(spec.reservation, `${field}.reservation`, into),
     maxPerNode: spec.maxPerNode,
+    spreadOver: spreadFromProto(spec, `${field}.spread_over`, into),
     platforms: platformsFromProto(spec.platforms, `${field}.platforms`, into),
     restartLimit: restartLimitFromProto(spec, `${field}.restart_limit`, into),
     sequential: spec.sequential,
@@ -227,6 +228,7 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     volumesFrom: [...spec.volumesFrom],
     reservation: { ...spec.reservation },
     maxPerNode: spec.maxPerNode,
+    spreadOver: [...spec.spreadOver],
     platforms: [...spec.platforms],
     restartLimit: spec.restartLimit,
     liveness: livenessToProto(spec.liveness),
@@ -267,7 +269,7 @@ export function mergeSpec(
 
 /**
  * Whether containers of `before` cannot serve as containers of `after`. Count, links, routes, tags,
- * strategy, update policy and drain timeout are no part of a container.
+ * strategy, spread, update policy and drain timeout are no part of a container.
  */
 export function needsNewContainers(before: ServiceSpec, after: ServiceSpec): boolean {
   return definitionOf(before) !== definitionOf(after);

@@ -1,7 +1,9 @@
 import type { Volume, VolumeSource } from '../../shared/container-options.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
 import {
+  PlacementStrategy,
   Reservation as ProtoReservation,
+  type ServiceSpec as ProtoServiceSpec,
   type Volume as ProtoVolume,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Reservation } from '../model.ts';
@@ -12,8 +14,10 @@ import { quote, validateCount, validateName, validateRange, validateUnique } fro
 const maxVolumes = 100;
 const maxSources = 20;
 const maxPlatforms = 20;
+const maxSpread = 5;
 const pebibyte = 1024 ** 5;
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
+const keyPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
 const platformPattern = /^[a-z0-9]+\/[a-z0-9]+$/;
 
 /** The volumes of a spec, each at a path of its own. */
@@ -132,4 +136,23 @@ export function platformsFromProto(
     into.push({ field: `${field}[${index}]`, rule });
   }
   return [...platforms];
+}
+
+/** Keys of tags, over whose values containers are spread. */
+export function spreadFromProto(
+  { spreadOver, strategy }: Pick<ProtoServiceSpec, 'spreadOver' | 'strategy'>,
+  field: string,
+  into: FieldViolation[],
+): readonly string[] {
+  validateCount(spreadOver.length, { max: maxSpread, field }, into);
+  validateUnique(spreadOver, { field, what: 'key' }, into);
+  for (const [index, key] of spreadOver.entries()) {
+    if (keyPattern.test(key)) continue;
+    const rule = `must be the key of a tag, like "zone" of zone=a: at most 63 letters, digits, "_", "." and "-", with a letter or digit first, and is ${quote(key)}`;
+    into.push({ field: `${field}[${index}]`, rule });
+  }
+  if (spreadOver.length > 0 && strategy === PlacementStrategy.EVERY_NODE) {
+    into.push({ field, rule: 'must be empty with the strategy EVERY_NODE' });
+  }
+  return [...spreadOver];
 }

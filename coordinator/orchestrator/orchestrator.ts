@@ -147,7 +147,8 @@ export class Orchestrator {
   /** What would be done if a service were defined, or the fleet were, like this; nothing is. */
   preview(service: Service, change: FleetChange = {}): Plan {
     const everyNode = this.#deps.placement.coverage(service, change);
-    const view = { ...viewService(service, everyNode), parallelism: Infinity };
+    const groups = this.#deps.placement.groups(service, change);
+    const view = { ...viewService(service, everyNode, groups), parallelism: Infinity };
     return planService(view, this.#containerViews(service), this.#deps.clock.now());
   }
 
@@ -290,7 +291,8 @@ export class Orchestrator {
   }
 
   #serviceView(service: Service) {
-    const view = viewService(service, this.#deps.placement.coverage(service));
+    const { placement } = this.#deps;
+    const view = viewService(service, placement.coverage(service), placement.groups(service));
     if (view.autodestroy === 'never' || !this.#isUsed(service)) return view;
     return { ...view, autodestroy: 'never' as const };
   }

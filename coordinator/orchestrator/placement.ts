@@ -28,6 +28,7 @@ import {
 import { failingNodes } from '../scheduler/failing.ts';
 import { portsOnNode } from '../scheduler/node-ports.ts';
 import { rebalance, type BetterPlace } from '../scheduler/rebalance.ts';
+import { groupsOf, type Groups } from '../scheduler/spread.ts';
 import type { Store, Transaction } from '../store/store.ts';
 import {
   givenVariables,
@@ -100,6 +101,11 @@ export class Placement implements Disposable {
     const ids = nodes.filter((node) => isCovered(spec, node)).map(({ id }) => id);
     this.#covered.set(spec, { nodes, ids });
     return ids;
+  }
+
+  /** The groups of nodes that a service is spread over, the largest first. */
+  groups({ spec }: Service, change: FleetChange = {}): readonly Groups[] {
+    return spec.spreadOver.length === 0 ? [] : groupsOf(this.#nodes.all(change), spec.spreadOver);
   }
 
   failedHere(container: Container): void {
@@ -297,8 +303,8 @@ export class Placement implements Disposable {
     if (revision === service.revision) return service;
     const kept = this.#deps.store.revisions.get(service.id, revision);
     if (kept === undefined) return service;
-    const { replicas, links, tags, strategy, maxPerNode } = service.spec;
-    const placement = { replicas, links, tags, strategy, maxPerNode };
+    const { replicas, links, tags, strategy, maxPerNode, spreadOver } = service.spec;
+    const placement = { replicas, links, tags, strategy, maxPerNode, spreadOver };
     return { ...service, spec: { ...kept.spec, ...placement } };
   }
 
@@ -310,6 +316,7 @@ export class Placement implements Disposable {
       slot: container.slot,
       tags: spec.tags,
       strategy: spec.strategy,
+      spreadOver: spec.spreadOver,
       ports: portsOnNode(spec),
       pinnedTo: container.pinnedTo,
       volumes: this.#volumesOf(service, container).flatMap(({ source }) =>

@@ -29,13 +29,13 @@ function fitReplicas(service: ServiceView, slots: Slots, draft: PlanDraft): Miss
   return missing;
 }
 
-/** Not running first, then the fullest node, then the highest number; where a canary is tried last of all. */
+/** Not running first, then the fullest group and node, then the highest number; where a canary is tried last of all. */
 function scaleDown(service: ServiceView, slots: Slots, surplus: number, draft: PlanDraft): void {
   const live = [...slots.values()].flat().filter(({ wanted }) => wanted === 'running');
   const perNode = countBy(live, ({ nodeId }) => nodeId);
   let left = surplus;
   for (const group of byWorth(service, slots)) {
-    for (const { slot, members } of inTurn(group, perNode).slice(0, left)) {
+    for (const { slot, members } of inTurn(group, perNode, service.groups).slice(0, left)) {
       slots.delete(slot);
       for (const container of members) {
         draft.discard(container, 'scaled-down');
@@ -67,21 +67,43 @@ function byWorth(service: ServiceView, slots: Slots): Candidate[][] {
 }
 
 /**
- * In the order in which they go: always from the node that is fullest then. How full it will be follows from how
- * many of the same node go before, so that nobody has to count again after each.
+ * In the order in which they go: always from the group, and there from the node, that is fullest then. How full it
+ * will be follows from how many of the same go before, so that nobody has to count again after each.
  */
 function inTurn(
-  group: readonly Candidate[],
+  candidates: readonly Candidate[],
   perNode: ReadonlyMap<NodeId | null, number>,
+  groups: ServiceView['groups'],
 ): readonly Candidate[] {
-  const gone = new Map<NodeId | null, number>();
-  return group
-    .toSorted((a, b) => b.slot - a.slot)
+  const homes = new Map(candidates.map((each) => [each, homeOf(each.members, perNode)]));
+  const homeOfOne = (candidate: Candidate) => homes.get(candidate) ?? null;
+  const byNumber = candidates.toSorted((a, b) => b.slot - a.slot);
+  const byNode = fullestFirst(byNumber, homeOfOne, (home) => perNode.get(home) ?? 0);
+  // The largest groups are asked about last, so that they count first.
+  return groups.toReversed().reduce((order, group) => {
+    const groupOf = (id: NodeId | null) => (id === null ? undefined : group.get(id));
+    const perGroup = new Map<string | undefined, number>();
+    for (const [id, count] of perNode) {
+      perGroup.set(groupOf(id), (perGroup.get(groupOf(id)) ?? 0) + count);
+    }
+    const place = (candidate: Candidate) => groupOf(homeOfOne(candidate));
+    return fullestFirst(order, place, (at) => perGroup.get(at) ?? 0);
+  }, byNode);
+}
+
+/** In the order in which they go from places that are fullest then; those of one place stay in their order. */
+function fullestFirst<Place>(
+  candidates: readonly Candidate[],
+  placeOf: (candidate: Candidate) => Place,
+  crowdOf: (place: Place) => number,
+): readonly Candidate[] {
+  const gone = new Map<Place, number>();
+  return candidates
     .map((candidate) => {
-      const home = homeOf(candidate.members, perNode);
-      const before = gone.get(home) ?? 0;
-      gone.set(home, before + 1);
-      return { candidate, crowd: Math.max(0, (perNode.get(home) ?? 0) - before) };
+      const place = placeOf(candidate);
+      const before = gone.get(place) ?? 0;
+      gone.set(place, before + 1);
+      return { candidate, crowd: Math.max(0, crowdOf(place) - before) };
     })
     .sort((a, b) => b.crowd - a.crowd)
     .map(({ candidate }) => candidate);

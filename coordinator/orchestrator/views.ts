@@ -17,6 +17,7 @@ import type {
   Wanted,
 } from '../model.ts';
 import { portsOnNode } from '../scheduler/node-ports.ts';
+import type { Groups } from '../scheduler/spread.ts';
 import { writesVolumes } from './volumes.ts';
 
 /** The part of a service that planning depends on. */
@@ -48,6 +49,8 @@ export interface ServiceView {
   readonly autodestroy: Autodestroy;
   /** Where its containers failed lately. */
   readonly failures: readonly NodeFailures[];
+  /** What its containers are spread over beside nodes: the group of each node, the largest groups first. */
+  readonly groups: readonly Groups[];
 }
 
 /** The part of a container that planning depends on. */
@@ -108,8 +111,12 @@ export function effectiveOrder(service: Service): 'start-first' | 'stop-first' {
   return holdsPort || holdsAddress || writesVolumes(service) ? 'stop-first' : 'start-first';
 }
 
-/** `everyNode`: the nodes that qualify, for services of that strategy; else null. */
-export function viewService(service: Service, everyNode: readonly NodeId[] | null): ServiceView {
+/** `everyNode`: the nodes that qualify, for services of that strategy; else null. `groups`: what it is spread over. */
+export function viewService(
+  service: Service,
+  everyNode: readonly NodeId[] | null,
+  groups: readonly Groups[] = [],
+): ServiceView {
   const { spec } = service;
   const wanted = everyNode?.length ?? spec.replicas;
   return {
@@ -133,6 +140,7 @@ export function viewService(service: Service, everyNode: readonly NodeId[] | nul
     restartLimit: spec.restartLimit,
     autodestroy: spec.autodestroy,
     failures: service.failures,
+    groups,
   };
 }
 

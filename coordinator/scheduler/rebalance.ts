@@ -3,6 +3,7 @@ import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import { refusalsOf } from './filters.ts';
 import { Occupancy } from './occupancy.ts';
 import { addVolumes } from './schedule.ts';
+import { crowdsOf, groupsOf, inEmptiestGroups } from './spread.ts';
 import { bestNode, crowdOf } from './strategies.ts';
 import type { NodeView, PendingView } from './views.ts';
 
@@ -17,14 +18,15 @@ export interface BetterPlace {
   readonly containerId: ContainerId;
   readonly from: NodeId;
   readonly to: NodeId;
-  /** Containers by the strategy's count: of this service, or of all. */
+  /** Containers by the strategy's count, of this service or of all; in the group, if it goes to another. */
   readonly crowdFrom: number;
   readonly crowdTo: number;
 }
 
 /**
  * The moves that make a service even again by its own strategy, the most crowded node first, at most `limit`. None
- * where no node has two more than another that could take one: a move that only swaps places is none.
+ * where no node has two more than another that could take one: a move that only swaps places is none. What is spread
+ * over groups of nodes goes to another group only if that has two less, and is evened out within them.
  */
 export function rebalance(
   movables: readonly Movable[],
@@ -55,20 +57,17 @@ function nextMove(
 ): BetterPlace | null {
   const [any] = [...left.values()].flat();
   if (any === undefined) return null;
-  const crowd = (id: NodeId) => crowdOf(id, any.needs, occupancy);
-  const least = Math.min(...nodes.map(({ id }) => crowd(id)));
+  const levels = levelsOf(any.needs, nodes, occupancy);
+  const leasts = levels.map(({ crowd }) => Math.min(...nodes.map(({ id }) => crowd(id))));
   const sources = [...left.keys()]
-    .filter((id) => crowd(id) - least >= 2)
-    .sort((a, b) => crowd(b) - crowd(a) || a.localeCompare(b));
+    .filter((id) => levels.some(({ crowd }, at) => crowd(id) - (leasts[at] ?? 0) >= 2))
+    .sort((a, b) => byCrowd(levels, a, b) || a.localeCompare(b));
   for (const from of sources) {
     const candidate = left.get(from)?.at(-1);
     if (candidate === undefined) continue;
-    const to = betterThan(candidate, nodes, occupancy);
-    if (to === null) continue;
-    const move = {
-      ...{ containerId: candidate.needs.id, from, to },
-      ...{ crowdFrom: crowd(from), crowdTo: crowd(to) },
-    };
+    const better = betterThan(candidate, levels, { nodes, occupancy });
+    if (better === null) continue;
+    const move = { containerId: candidate.needs.id, from, ...better };
     left.get(from)?.pop();
     if (left.get(from)?.length === 0) left.delete(from);
     return arrive(move, candidate, occupancy);
@@ -76,19 +75,50 @@ function nextMove(
   return null;
 }
 
-function betterThan(
-  { nodeId, needs }: Movable,
+/** What is to be even: groups of nodes by one more key each, at last the nodes. */
+interface Level {
+  readonly groupOf: (id: NodeId) => string;
+  /** How crowded the group of a node is. */
+  readonly crowd: (id: NodeId) => number;
+}
+
+function levelsOf(
+  needs: PendingView,
   nodes: readonly NodeView[],
   occupancy: Occupancy,
-): NodeId | null {
+): readonly Level[] {
+  const grouped = groupsOf(nodes, needs.spreadOver).map((groups): Level => {
+    const crowds = crowdsOf(groups, needs.serviceId, occupancy);
+    const groupOf = (id: NodeId) => groups.get(id) ?? '';
+    return { groupOf, crowd: (id) => crowds.get(groupOf(id)) ?? 0 };
+  });
+  return [...grouped, { groupOf: (id) => id, crowd: (id) => crowdOf(id, needs, occupancy) }];
+}
+
+/** The most crowded first. */
+function byCrowd(levels: readonly Level[], a: NodeId, b: NodeId): number {
+  for (const { crowd } of levels) if (crowd(a) !== crowd(b)) return crowd(b) - crowd(a);
+  return 0;
+}
+
+type Better = Pick<BetterPlace, 'to' | 'crowdFrom' | 'crowdTo'>;
+
+function betterThan(
+  { nodeId, needs }: Movable,
+  levels: readonly Level[],
+  { nodes, occupancy }: { readonly nodes: readonly NodeView[]; readonly occupancy: Occupancy },
+): Better | null {
   const refusalOf = refusalsOf(needs);
-  const able = nodes.filter(
-    (node) => node.id !== nodeId && refusalOf(node, occupancy) === undefined,
-  );
-  const best = bestNode(able, needs, occupancy);
-  if (best === undefined) return null;
-  const gain = crowdOf(nodeId, needs, occupancy) - crowdOf(best.id, needs, occupancy);
-  return gain >= 2 ? best.id : null;
+  let able = nodes.filter((node) => node.id !== nodeId && refusalOf(node, occupancy) === undefined);
+  for (const { groupOf, crowd } of levels) {
+    const best = bestNode(inEmptiestGroups(able, needs, nodes, occupancy), needs, occupancy);
+    if (best === undefined) return null;
+    const [crowdFrom, crowdTo] = [crowd(nodeId), crowd(best.id)];
+    const isElsewhere = groupOf(best.id) !== groupOf(nodeId);
+    if (isElsewhere && crowdFrom - crowdTo >= 2) return { to: best.id, crowdFrom, crowdTo };
+    able = able.filter(({ id }) => groupOf(id) === groupOf(nodeId));
+  }
+  return null;
 }
 
 function arrive(move: BetterPlace, { nodeId, needs }: Movable, occupancy: Occupancy): BetterPlace {

@@ -1,6 +1,7 @@
 import type { PlacementReason } from '../model.ts';
 import { ableNodes, reasonsOf } from './candidates.ts';
 import { indexPlaced, Occupancy } from './occupancy.ts';
+import { inEmptiestGroups } from './spread.ts';
 import { bestNode } from './strategies.ts';
 import type { Decision, NodeView, PendingView, PlacedView } from './views.ts';
 
@@ -44,7 +45,8 @@ function decide(
   occupancy: Occupancy,
 ): Decision {
   const able = ableNodes(container, nodes, occupancy);
-  const chosen = bestNode(preferred(able, container), container, occupancy);
+  const best = inEmptiestGroups(preferred(able, container), container, nodes, occupancy);
+  const chosen = bestNode(best, container, occupancy);
   if (chosen === undefined) {
     const reasons = reasonsOf(container, nodes, occupancy);
     return { kind: 'unplaceable', containerId: container.id, reasons };

@@ -58,6 +58,8 @@ export interface PendingView {
   readonly slot: number;
   readonly tags: readonly string[];
   readonly strategy: Strategy;
+  /** Keys of tags: the nodes whose value has the fewest of its service come first, before the strategy. */
+  readonly spreadOver: readonly string[];
   readonly ports: readonly Port[];
   /** The only node that it may be placed on; null: any. */
   readonly pinnedTo: NodeId | null;

@@ -103,6 +103,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     volumesFrom: [],
     reservation: { cpuMillis: 0, memoryBytes: 0 },
     maxPerNode: 0,
+    spreadOver: [],
     platforms: [],
     restartLimit: 0,
     liveness: null,
@@ -342,6 +343,7 @@ export function aServiceView(changes: Partial<ServiceView> = {}): ServiceView {
     restartLimit: 0,
     autodestroy: 'never',
     failures: [],
+    groups: [],
     ...changes,
   };
 }

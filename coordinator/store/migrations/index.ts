@@ -21,6 +21,7 @@ import { pausesOfRoutes } from './0020-pauses.ts';
 import { definitions } from './0021-definitions.ts';
 import { http2Ports } from './0022-http2.ts';
 import { autodestroy } from './0023-autodestroy.ts';
+import { spread } from './0024-spread.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -47,4 +48,5 @@ export const migrations: readonly string[] = [
   definitions,
   http2Ports,
   autodestroy,
+  spread,
 ];

@@ -122,16 +122,24 @@ test('volumes are edited by their paths, whichever flag they come from', () => {
 
 test('what is asked of a node', () => {
   const args = '--reserve-cpu 0.5 --reserve-memory 1g --replicas-max-per-node 2';
-  const { spec, mask } = changedSpec([...args.split(' '), '--platform', 'linux/arm64']);
+  const { spec, mask } = changedSpec([
+    ...args.split(' '),
+    '--platform',
+    'linux/arm64',
+    '--spread-over',
+    'zone',
+  ]);
   expect(spec).toMatchObject({
     reservation: { cpuMillis: 500, memoryBytes: 2 ** 30 },
     maxPerNode: 2,
     platforms: ['linux/arm64'],
+    spreadOver: ['zone'],
   });
   expect(mask).toEqual([
     'reservation.cpu_millis',
     'reservation.memory_bytes',
     'max_per_node',
+    'spread_over',
     'platforms',
   ]);
 });

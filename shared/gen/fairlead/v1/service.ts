@@ -861,6 +861,15 @@ export interface ServiceSpec {
    * user stopped, or that others link to or have volumes from, stays.
    */
   autodestroy: Autodestroy;
+  /**
+   * Keys of tags over whose values the containers are spread evenly before the strategy chooses a node, most
+   * important first: with `zone` the nodes with the tag zone=a are one group, those with zone=b another, and those
+   * without such a tag one more. Of several tags with the key on one node the first in alphabetical order counts.
+   * At most 5, each once, letters, digits, "_", "." and "-" with a letter or digit first, at most 63 characters.
+   * A group that can have none is no reason to wait: others get more. Must be empty with the strategy EVERY_NODE.
+   * Default: none.
+   */
+  spreadOver: string[];
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -2157,6 +2166,7 @@ function createBaseServiceSpec(): ServiceSpec {
     balancing: undefined,
     forwarding: undefined,
     autodestroy: 0,
+    spreadOver: [],
   };
 }
 
@@ -2251,6 +2261,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.autodestroy !== 0) {
       writer.uint32(240).int32(message.autodestroy);
+    }
+    for (const v of message.spreadOver) {
+      writer.uint32(330).string(v!);
     }
     return writer;
   },
@@ -2514,6 +2527,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.autodestroy = reader.int32() as any;
             continue;
           }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.spreadOver.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2616,6 +2637,11 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       balancing: isSet(object.balancing) ? Balancing.fromJSON(object.balancing) : undefined,
       forwarding: isSet(object.forwarding) ? Forwarding.fromJSON(object.forwarding) : undefined,
       autodestroy: isSet(object.autodestroy) ? autodestroyFromJSON(object.autodestroy) : 0,
+      spreadOver: globalThis.Array.isArray(object?.spreadOver)
+        ? object.spreadOver.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.spread_over)
+        ? object.spread_over.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -2723,6 +2749,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.autodestroy !== 0) {
       obj.autodestroy = autodestroyToJSON(message.autodestroy);
     }
+    if (message.spreadOver?.length) {
+      obj.spreadOver = message.spreadOver;
+    }
     return obj;
   },
 
@@ -2791,6 +2820,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       ? Forwarding.fromPartial(object.forwarding)
       : undefined;
     message.autodestroy = object.autodestroy ?? 0;
+    message.spreadOver = object.spreadOver?.map((e) => e) || [];
     return message;
   },
 };

@@ -69,6 +69,7 @@ test('fills in every default', () => {
     volumesFrom: [],
     reservation: { cpuMillis: 0, memoryBytes: 0 },
     maxPerNode: 0,
+    spreadOver: [],
     platforms: [],
     restartLimit: 0,
     liveness: null,
@@ -736,7 +737,7 @@ describe('needsNewContainers', () => {
     ['drain timeout', { drainTimeoutMs: 1 }],
     ['the order of starting', { sequential: true }],
     ['reservation', { reservation: { cpuMillis: 500 } }],
-    ['what nodes may have', { maxPerNode: 1, platforms: ['linux/amd64'] }],
+    ['what nodes may have', { maxPerNode: 1, platforms: ['linux/amd64'], spreadOver: ['zone'] }],
     ['the order of variables', { environment: { B: '2', A: '1' } }],
     ['the order of ports', { ports: [{ containerPort: 81 }, { containerPort: 80 }] }],
     [

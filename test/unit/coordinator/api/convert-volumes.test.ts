@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { specFromProto } from '../../../../coordinator/api/convert-spec.ts';
 import type { FieldViolation } from '../../../../shared/errors.ts';
-import type { Volume } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { PlacementStrategy, type Volume } from '../../../../shared/gen/fairlead/v1/service.ts';
 import { aProtoSpec } from './specs.ts';
 
 type Changes = Parameters<typeof aProtoSpec>[0];
@@ -49,6 +49,13 @@ test.each<[string, Changes, string]>([
   ],
   ['a service twice', { volumesFrom: ['a', 'a'] }, 'spec.volumes_from[1] has the same service'],
   ['no platform', { platforms: ['arm64'] }, 'spec.platforms[0] must be an operating system'],
+  ['a tag for its key', { spreadOver: ['zone=a'] }, 'spec.spread_over[0] must be the key of a tag'],
+  ['a key twice', { spreadOver: ['zone', 'zone'] }, 'spec.spread_over[1] has the same key'],
+  [
+    'spread of what is everywhere',
+    { spreadOver: ['zone'], strategy: PlacementStrategy.EVERY_NODE },
+    'spec.spread_over must be empty with the strategy EVERY_NODE',
+  ],
   ['too many a node', { maxPerNode: 1001 }, 'spec.max_per_node must be a whole number'],
   [
     'too much memory',

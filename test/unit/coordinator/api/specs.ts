@@ -147,7 +147,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
   })
   .map((spec) => ({
     ...spec,
-    replicas: spec.strategy === 30 ? undefined : spec.replicas,
+    ...(spec.strategy === 30 && { replicas: undefined, spreadOver: [] }),
     readiness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.readiness : undefined,
     liveness: spec.ports.some(({ protocol }) => protocol !== 20) ? spec.liveness : undefined,
     restartLimit: spec.restart === 20 ? spec.restartLimit : 0,

@@ -26,6 +26,7 @@ export const validVolumes = {
     { nil: undefined },
   ),
   maxPerNode: someNumbers(0, 1, 1000),
+  spreadOver: fc.constantFrom<string[]>([], ['zone'], ['zone', 'rack']),
   platforms: fc.constantFrom<string[]>([], ['linux/amd64', 'linux/arm64']),
 };
 
@@ -56,5 +57,6 @@ export const anyVolumes = {
     nil: undefined,
   }),
   maxPerNode: anyNumber,
+  spreadOver: fc.array(anyText, { maxLength: 3 }),
   platforms: fc.array(anyText, { maxLength: 3 }),
 };

@@ -225,6 +225,23 @@ describe('takes away', () => {
     }
   });
 
+  test('S4: what is surplus from the fullest group first, though its nodes are emptier', () => {
+    const on = (slot: number, node: string) => aContainerView({ slot, nodeId: nodeId(node) });
+    const containers = [
+      ...[on(1, 'a1'), on(2, 'a1'), on(3, 'a1')],
+      ...[on(4, 'b1'), on(5, 'b2'), on(6, 'b2'), on(7, 'b3')],
+    ];
+    const groupOf = (node: string) => [nodeId(node), `zone=${node[0]}`] as const;
+    const groups = [new Map(['a1', 'b1', 'b2', 'b3'].map(groupOf))];
+    const order = [6, 3, 7, 2, 5];
+    for (const [index] of order.entries()) {
+      const victims = order
+        .slice(0, index + 1)
+        .map((slot) => `retire web-${slot}.r1.a1: scaled-down`);
+      expect(planned({ replicas: 6 - index, groups }, containers)).toEqual(victims);
+    }
+  });
+
   test('all containers of a surplus slot, and what is kept stopped there', () => {
     const old = aContainerView({ slot: 2 });
     const fresh = aContainerView({ slot: 2, revision: 2, ...starting });

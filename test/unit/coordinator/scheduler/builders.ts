@@ -29,6 +29,15 @@ export function nodes(count: number): NodeView[] {
   return Array.from({ length: count }, (_, index) => aNode(`node-${index + 1}`));
 }
 
+/** So many nodes in each zone, named after it. */
+export function zones(sizes: Readonly<Record<string, number>>): NodeView[] {
+  return Object.entries(sizes).flatMap(([zone, size]) =>
+    Array.from({ length: size }, (_, index) =>
+      aNode(`${zone}-${index + 1}`, { tags: [`zone=${zone}`] }),
+    ),
+  );
+}
+
 export function aPending(changes: Partial<PendingView> = {}): PendingView {
   const slot = changes.slot ?? 1;
   return {
@@ -42,6 +51,7 @@ export function aPending(changes: Partial<PendingView> = {}): PendingView {
     volumes: [],
     reservation: { cpuMillis: 0, memoryBytes: 0 },
     maxPerNode: 0,
+    spreadOver: [],
     platforms: [],
     cpus: 0,
     avoid: [],

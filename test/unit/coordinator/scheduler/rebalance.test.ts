@@ -65,6 +65,22 @@ describe('a service is made even', () => {
     expect(words(movesOf({ a: [0, 3], b: [2, 0] }, spread))).toEqual(['web-2 b a']);
   });
 
+  test('S4: over groups first, and within them next', () => {
+    const zoned = { strategy: 'high-availability', spreadOver: ['zone'] } as const;
+    const node = (name: string) => ({ tags: [`zone=${name[0]}`] });
+    const even = { a1: [4, 0], b1: [1, 0], b2: [1, 0], b3: [1, 0], b4: [1, 0] } as const;
+    expect(movesOf(even, { needs: zoned, node })).toEqual([]);
+    const uneven = { a1: [0, 0], a2: [1, 0], b1: [5, 0], b2: [0, 0] } as const;
+    const moves = movesOf(uneven, { needs: zoned, node });
+    expect(moves.map(({ from, to, crowdFrom, crowdTo }) => [from, to, crowdFrom, crowdTo])).toEqual(
+      [
+        ['b1', 'a1', 5, 1],
+        ['b1', 'a1', 4, 2],
+        ['b1', 'b2', 3, 0],
+      ],
+    );
+  });
+
   test('with no more moves than were asked for', () => {
     expect(movesOf({ a: [9, 0], b: [0, 0] }, { ...spread, limit: 2 })).toHaveLength(2);
     expect(movesOf({ a: [9, 0], b: [0, 0] }, { ...spread, limit: 0 })).toEqual([]);

@@ -23,6 +23,7 @@ import {
   pendings,
   serviceId,
   times,
+  zones,
 } from './builders.ts';
 
 function nodesOf(decisions: readonly Decision[]): string[] {
@@ -132,6 +133,47 @@ describe('spreads', () => {
       'node-2',
       'node-1',
     ]);
+  });
+
+  test.each(spreading)('S4: evenly over groups of nodes that are not equal: %s', (strategy) => {
+    const pending = pendings(8, { strategy, spreadOver: ['zone'] });
+    expect(countsOf(schedule(pending, zones({ a: 1, b: 4 }), []))).toEqual({
+      ...{ 'a-1': 4, 'b-1': 1, 'b-2': 1, 'b-3': 1, 'b-4': 1 },
+    });
+  });
+
+  test('S4: evenly over groups, by its own containers alone, those on nodes that are away too', () => {
+    const away = aNode('b-2', { tags: ['zone=b'], state: 'unreachable' });
+    const own = times(2, aPlaced('b-2', { serviceId: serviceId('web') }));
+    const placed = [...own, ...times(9, aPlaced('a-1'))];
+    const pending = pendings(3, { spreadOver: ['zone'] });
+    const all = [...zones({ a: 1, b: 1 }), away];
+    expect(nodesOf(schedule(pending, all, placed))).toEqual(['a-1', 'a-1', 'b-1']);
+  });
+
+  test('S4: over groups within groups, those without the tag being one', () => {
+    const at = (name: string, ...tags: string[]) => aNode(name, { tags });
+    const racks = [
+      at('a1', 'rack=1', 'zone=a'),
+      at('a2', 'rack=2', 'zone=a'),
+      at('a2b', 'rack=2', 'zone=a'),
+      at('b1', 'rack=1', 'zone=b', 'zoned=c'),
+      at('none', 'zoned=a'),
+    ];
+    const pending = pendings(12, { spreadOver: ['zone', 'rack'] });
+    expect(countsOf(schedule(pending, racks, []))).toEqual({
+      ...{ a1: 2, a2: 1, a2b: 1, b1: 4, none: 4 },
+    });
+  });
+
+  test('S4: more into the others where a group takes no more', () => {
+    const pending = pendings(5, { spreadOver: ['zone'], maxPerNode: 1 });
+    const decisions = schedule(pending, zones({ a: 1, b: 3 }), []);
+    expect(countsOf(decisions.slice(0, 4))).toEqual({ 'a-1': 1, 'b-1': 1, 'b-2': 1, 'b-3': 1 });
+    expect(decisions[4]).toMatchObject({
+      kind: 'unplaceable',
+      reasons: times(4, expect.objectContaining({ filter: 'MAX_PER_NODE' })),
+    });
   });
 
   test('onto the emptiest nodes until the whole is even', () => {

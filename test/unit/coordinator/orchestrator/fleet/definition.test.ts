@@ -7,6 +7,7 @@ import {
   type DeepPartial,
   type Volume,
 } from '../../../../../shared/gen/fairlead/v1/service.ts';
+import { countBy } from '../../../../../shared/collections.ts';
 import { nodeId } from '../../../../support/builders.ts';
 import { ModelFleet } from './model-fleet.ts';
 import { begin } from './operations.ts';
@@ -145,6 +146,26 @@ test("S10: in the nodes' network one container takes its port on each node", asy
   await fleet.pass(5);
   expect(placesOf(fleet, 'web').toSorted()).toEqual(['-', 'node-1', 'node-2']);
   expect(filtersOf(fleet, 'web')).toEqual(['PORT_TAKEN', 'PORT_TAKEN']);
+});
+
+test('S4: a service is even over zones, placed, scaled down and rebalanced', async () => {
+  await using fleet = await aFleet(5);
+  const nodes = [...fleet.store.nodes.values()];
+  fleet.store.transact((tx) => {
+    for (const [index, node] of nodes.entries()) {
+      tx.nodes.put({ ...node, tags: [index === 0 ? 'zone=a' : 'zone=b'] });
+    }
+  });
+  const counts = () => Object.fromEntries(countBy(placesOf(fleet, 'web'), (place) => place));
+  await create(fleet, 'web', { replicas: 8, spreadOver: ['zone'] });
+  await fleet.pass(30);
+  const others = { 'node-2': 1, 'node-3': 1, 'node-4': 1, 'node-5': 1 };
+  expect(counts()).toEqual({ 'node-1': 4, ...others });
+  const scale = { service: 'web', replicas: 4, options: undefined };
+  await fleet.handlers.scaleService(scale, fleet.call);
+  await fleet.pass(40);
+  const zoneB = Object.entries(counts()).filter(([node]) => node !== 'node-1');
+  expect([counts()['node-1'], zoneB]).toEqual([2, [expect.anything(), expect.anything()]]);
 });
 
 test('S11: no more containers than may be are on a node', async () => {
