@@ -119,7 +119,7 @@ export class EventApi {
     this.#requireScope(request.objectId, call);
     return () => ({
       types: request.types,
-      objectId: request.objectId,
+      object: request.objectId,
       owners: ownersOf(services, call),
       sinceMs: request.since?.getTime() ?? 0,
       untilMs: request.until?.getTime() ?? Number.MAX_SAFE_INTEGER,
@@ -128,10 +128,10 @@ export class EventApi {
   }
 
   /** One that is there and out of reach is refused; of others there is nothing to see. */
-  #requireScope(objectId: string, call: Call): void {
+  #requireScope(object: string, call: Call): void {
     const { store } = this.#deps;
-    const container = store.containers.get(objectId as ContainerId);
-    const service = store.services.get(container?.serviceId ?? (objectId as ServiceId));
+    const container = store.containers.get(object as ContainerId);
+    const service = store.serviceNamed(container?.serviceId ?? object);
     if (service !== undefined) requireScope(call, service);
   }
 }

@@ -17,8 +17,8 @@ const maxBatchBytes = 2 * 1024 * 1024;
 export interface EventFilter {
   /** Types (`container.ready`), or what they begin with (`container`); empty: all. */
   readonly types: readonly string[];
-  /** Empty: of all objects. */
-  readonly objectId: string;
+  /** Id of an object, or the name that it had; empty: of all objects. */
+  readonly object: string;
   /** Only what belongs to these services and node clusters; null: everything. */
   readonly owners: readonly string[] | null;
   /** Recorded then or later. */
@@ -32,7 +32,7 @@ export interface EventFilter {
 /** What a filter leaves open. */
 const everything: EventFilter = {
   types: [],
-  objectId: '',
+  object: '',
   owners: null,
   sinceMs: 0,
   untilMs: Number.MAX_SAFE_INTEGER,
@@ -187,7 +187,7 @@ function prepare(database: Database) {
               END AS object
        FROM events
        WHERE cursor > @cursor
-         AND (@objectId = '' OR object_id = @objectId)
+         AND (@object = '' OR @object IN (object_id, object_name))
          AND (@types IS NULL OR type IN (SELECT value FROM json_each(@types))
               OR substr(type, 1, instr(type, '.') - 1) IN (SELECT value FROM json_each(@types)))
          AND (@owners IS NULL OR owner_id IN (SELECT value FROM json_each(@owners)))

@@ -32,7 +32,7 @@ export function configure(events: Command): void {
     .addOption(new Option('--after <cursor>', 'only events after this one'))
     .addOption(new Option('--service <service...>', 'only of these services and their containers'))
     .addOption(new Option('--type <type...>', 'only of these types: container.ready, container'))
-    .addOption(new Option('--object <id>', 'only of this object, by id'))
+    .addOption(new Option('--object <name|id>', 'only of this object: web, web-3, host-1'))
     .addHelpText(
       'after',
       `

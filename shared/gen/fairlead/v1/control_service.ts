@@ -1251,7 +1251,7 @@ export interface ListEventsRequest {
   cursor: string;
   /** At most so many, 1 to 1,000. 0: 100. */
   limit: number;
-  /** Only of this object, by id; empty: of all. */
+  /** Only of this object, by id, or by the name that it had then; empty: of all. */
   objectId: string;
   /** Only of these types: `container.ready`, or `container` for all that begin so; at most 100. Empty: of all. */
   types: string[];
@@ -1284,7 +1284,7 @@ export interface ListEventsResponse {
 export interface WatchEventsRequest {
   /** Only events after this one; empty: from now on, or from `since`. */
   cursor: string;
-  /** Only of this object, by id; empty: of all. */
+  /** Only of this object, by id, or by the name that it had then; empty: of all. */
   objectId: string;
   /** As in ListEventsRequest. */
   types: string[];

@@ -60,6 +60,19 @@ describe('events are found', () => {
     expect(found(store, { sinceMs: at[1]!, untilMs: at[2]! })).toEqual(['b.b']);
   });
 
+  test('A5: by their object, its id or the name that it had', () => {
+    const store = open();
+    store.transact((tx) => {
+      tell(tx, 'container.ready', 'id-1', { objectName: 'web-1' });
+      tell(tx, 'node.ready', 'id-2', { objectName: 'host-1' });
+      tell(tx, 'node.renamed', 'id-2', { objectName: 'host-2' });
+    });
+    expect(found(store, { object: 'web-1' })).toEqual(['container.ready']);
+    expect(found(store, { object: 'host-1' })).toEqual(['node.ready']);
+    expect(found(store, { object: 'id-2' })).toEqual(['node.ready', 'node.renamed']);
+    expect(found(store, { object: 'web' })).toEqual([]);
+  });
+
   test('by what they belong to, also once that is gone', () => {
     const store = open();
     const action = 'action-1' as ActionId;

@@ -66,7 +66,7 @@ async function next(stream: Stream) {
 }
 
 describe('a list of events', () => {
-  test('is read page by page, and a watch goes on where it ended', async () => {
+  test('A5: is read page by page, and a watch goes on where it ended', async () => {
     tell('a.a', 'b.b', 'c.c');
     const first = list({ limit: 2 });
     expect(typesOf(first)).toEqual(['a.a', 'b.b']);
@@ -181,7 +181,9 @@ describe('who is limited', () => {
   test('is refused what they name and do not reach', () => {
     const ofWeb = callOf({ scope: new Set([web.id]) });
     expect(() => list({ services: ['other'] }, ofWeb)).toThrow(/does not reach the service other/);
-    expect(() => list({ objectId: other.id }, ofWeb)).toThrow(/does not reach the service other/);
+    for (const objectId of [other.id, other.name]) {
+      expect(() => list({ objectId }, ofWeb)).toThrow(/does not reach the service other/);
+    }
   });
 
   test('is told no more of what goes out of reach while they watch', async () => {
