@@ -47,8 +47,9 @@ export interface Transaction {
   event(event: Omit<Event, 'cursor' | 'timeMs'>): void;
 }
 
-/** Actions that are kept; the oldest that have ended go first. */
+/** Actions that are kept; the oldest that have ended go first, but for the newest of each service. */
 const keptActions = 1_000;
+const keptOfService = 5;
 
 /**
  * Desired state: in memory for reading, in SQLite for good.
@@ -75,6 +76,8 @@ export class Store implements Disposable {
   readonly revisions: Revisions;
   #objectOf: (event: Event) => Uint8Array | null = () => null;
   #open = false;
+  /** As many actions as were left when they were bounded last. */
+  #boundedActions = keptActions;
 
   constructor(path: string, { clock }: { readonly clock: Clock }) {
     const database = openDatabase(path);
@@ -316,13 +319,26 @@ export class Store implements Disposable {
   }
 
   #boundActions(): void {
-    let surplus = this.#actions.size - keptActions;
-    for (const action of this.#actions.values()) {
-      if (surplus <= 0) return;
-      if (action.state === 'in-progress') continue;
-      this.#actions.delete(action.id);
-      surplus--;
+    // Looked at only when there are more than the last look left.
+    if (this.#actions.size <= this.#boundedActions) return;
+    const newest = this.#newestOfServices();
+    for (const { id, state } of this.#actions.values()) {
+      if (this.#actions.size <= keptActions) break;
+      if (state !== 'in-progress' && !newest.has(id)) this.#actions.delete(id);
     }
+    this.#boundedActions = Math.max(keptActions, this.#actions.size);
+  }
+
+  /** The last few of each service that there is: what is done often must not hide what happened to the others. */
+  #newestOfServices(): ReadonlySet<ActionId> {
+    const counts = new Map<string, number>();
+    const newest = [...this.#actions.values()].reverse().filter(({ targetId }) => {
+      if (this.#services.get(targetId as ServiceId) === undefined) return false;
+      const count = (counts.get(targetId) ?? 0) + 1;
+      counts.set(targetId, count);
+      return count <= keptOfService;
+    });
+    return new Set(newest.map(({ id }) => id));
   }
 }
 

@@ -294,6 +294,28 @@ describe('actions and events', () => {
     expect(ids.slice(0, 2)).toEqual(['action-0', 'action-2']);
   });
 
+  test('are bounded, and the last of each service stay as long as it is there', () => {
+    using store = open();
+    const of = (id: string) => ({ ...anAction(0, 'succeeded'), id: id as never });
+    store.transact((tx) => {
+      tx.services.put(aService());
+      for (let i = 1; i <= 7; i++) tx.actions.put({ ...of(`web-${i}`), targetId: aService().id });
+      for (let i = 1; i <= 1_000; i++) tx.actions.put(anAction(i, 'succeeded'));
+    });
+    const kept = () => [...store.actions.values()].map(({ id }) => id);
+    expect(kept()).toHaveLength(1_000);
+    expect(kept().slice(0, 6)).toEqual([
+      ...['web-3', 'web-4', 'web-5', 'web-6', 'web-7'],
+      'action-6',
+    ]);
+    store.transact((tx) => {
+      tx.services.delete(aService().id);
+      tx.actions.put(anAction(1_001, 'succeeded'));
+    });
+    expect(kept()).toHaveLength(1_000);
+    expect(kept()[0]).toBe('web-4');
+  });
+
   test('are bounded: the oldest events go', () => {
     using store = open();
     const event = { type: 'x', objectId: '', objectName: '', actionId: '', message: '' };
