@@ -229,7 +229,7 @@ describe('exit statuses', () => {
 });
 
 describe('services', () => {
-  test('defines and starts one, with every flag in its place', async () => {
+  test('A7: defines and starts one, with every flag in its place, variables from a file too', async () => {
     await using fake = await startFakeControl();
     addNodes(fake, 4);
     await using directory = new TemporaryDirectory();

@@ -149,7 +149,7 @@ describeWithLab('a node agent with a real engine', () => {
     expect(environment).toBe('a=b c');
   });
 
-  test('runs a process as its options say', async () => {
+  test('A7: runs a process as its options say', async () => {
     const options = ContainerOptions.fromPartial({
       ...{ workingDir: '/srv/app', user: '1234:5678', domainname: 'example.com' },
       ...{ stopSignal: 'SIGUSR1', init: true, readOnly: true, tty: true },

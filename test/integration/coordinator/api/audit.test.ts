@@ -185,7 +185,7 @@ test('this test makes every change that the API has', () => {
   );
 });
 
-describe('a change is an action that says who, from where, what and how it went', () => {
+describe('A9: a change is an action that says who, from where, what and how it went', () => {
   test.each(Object.entries(changes))('%s', async (method, [target, change]) => {
     await change(ann);
     const { actions } = await admin.control.listActions({ limit: 1 });

@@ -223,7 +223,7 @@ describeWithLab('commands inside of containers on a real engine', () => {
     expect(stderr.toString()).toBe('err\n'.repeat(100_000));
   });
 
-  test('input goes in as it is, and its end is told', async () => {
+  test('A14: input goes in as it is, and its end is told', async () => {
     const bytes = randomBytes(1_000_000);
     await using execution = new Execution(client, 'web-1', {
       ...{ command: ['sha256sum'], interactive: true },
@@ -253,7 +253,7 @@ describeWithLab('commands inside of containers on a real engine', () => {
     expect(JSON.stringify([told, events]) + coordinator.log() + agent.log()).not.toContain(secret);
   });
 
-  test('has a terminal, of the size that is asked for', async () => {
+  test('A14: has a terminal, of the size that is asked for', async () => {
     await using execution = new Execution(client, 'web-1', {
       command: ['sh', '-c', 'test -t 0 && echo terminal; while read -r x; do stty size; done'],
       ...{ terminal: true, interactive: true, size: { rows: 33, columns: 77 } },
@@ -468,7 +468,7 @@ describeWithLab('commands inside of containers on a real engine', () => {
   describe('on the command line', () => {
     const env = () => environmentOf(coordinator, adminToken());
 
-    test('the exit status is that of the command, and output goes where it belongs', async () => {
+    test('A14: the exit status is that of the command, and output goes where it belongs', async () => {
       const script = 'echo out; echo err >&2; exit 9';
       const args = ['container', 'exec', 'web-1', '--', 'sh', '-c', script];
       expect(await runCli(args, { env: env() })).toEqual({

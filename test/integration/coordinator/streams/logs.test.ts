@@ -170,7 +170,7 @@ describeWithLab('logs of containers on real engines', () => {
   const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
   describe('of one container', () => {
-    test('come whole, output and errors apart, with their times', async () => {
+    test('A4: come whole, output and errors apart, with their times', async () => {
       const name = await run(
         'for i in 1 2 3; do echo out $i; echo err $i >&2; done; exec sleep 600',
       );
@@ -203,7 +203,7 @@ describeWithLab('logs of containers on real engines', () => {
       ]);
     });
 
-    test('only the newest, only those of a time', async () => {
+    test('A4: only the newest, only those of a time', async () => {
       const name = await run(
         'for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done; exec sleep 600',
       );
@@ -232,7 +232,7 @@ describeWithLab('logs of containers on real engines', () => {
       await expect(texts({ tail: 100_001 })).rejects.toThrow('tail');
     });
 
-    test('follow what is written, over restarts of the process, and end with the container', async () => {
+    test('A4: follow what is written, over restarts of the process, and end with the container', async () => {
       const name = await run('echo begin; sleep 1; echo end');
       const container = `${name}-1`;
       await using reading = new Reading((until) =>
@@ -303,7 +303,7 @@ describeWithLab('logs of containers on real engines', () => {
       expect(none.entries).toEqual([]);
     });
 
-    test('are followed over scaling and a redeploy, until the service is gone', async () => {
+    test('A4: are followed over scaling and a redeploy, until the service is gone', async () => {
       const name = await run(ticking, 2);
       await using reading = new Reading((until) =>
         client.serviceLogs({ service: name, follow: true, tail: 1 }, until),
@@ -492,7 +492,7 @@ describeWithLab('logs of containers on real engines', () => {
     expect(Math.max(...others)).toBeLessThan(300);
   });
 
-  test('of a container with a terminal are lines as well', async () => {
+  test('A4: of a container with a terminal are lines as well', async () => {
     const host = lab.hosts[0]!;
     const script = 'for i in 1 2 3; do echo line $i; done; head -c 20000 /dev/zero | tr "\\0" x';
     const command = [base, 'busybox', 'sh', '-c', script];

@@ -7,6 +7,7 @@ import {
   ObservedState,
   type ReportedContainer,
 } from '../../../../coordinator/observed/observed-state.ts';
+import { tagsOf } from '../../../../coordinator/scheduler/node-tags.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
 import { NodeUpgrades } from '../../../../coordinator/upgrades/node-upgrades.ts';
 import { createLogger } from '../../../../shared/logger.ts';
@@ -139,6 +140,18 @@ describe('a node that says hello', () => {
       publicAddress: '203.0.113.5',
       description: { hostname: 'host' },
     });
+  });
+
+  test('A11: is the same node when its host got another name while it serves', () => {
+    attach({ inventory: [entry()] });
+    const [before, container] = [store.nodes.get(node1)!, store.containers.get(web1)];
+    const renamed = { ...description, hostname: 'renamed' };
+    attach({ sequence: 2, description: renamed, inventory: [entry()] });
+    const after = store.nodes.get(node1)!;
+    expect(after).toMatchObject({ name: before.name, tags: before.tags, description: renamed });
+    expect(tagsOf(after, null).automatic).toContain('hostname=renamed');
+    expect([state(), phase()]).toEqual(['ready', 'running']);
+    expect(store.containers.get(web1)).toBe(container);
   });
 
   test('changes nothing in the store when it says the same again', () => {
