@@ -18,6 +18,11 @@ export class Wakeup {
     this.#release?.();
   }
 
+  /** Takes back what was notified so far: its owner is about to look anyway. */
+  forget(): void {
+    this.#pending = false;
+  }
+
   /** Resolves at once if notified since the last wait, else when notified or aborted. */
   async wait(signal: AbortSignal): Promise<void> {
     if (!this.#pending && !signal.aborted) await this.#released(signal);

@@ -62,6 +62,8 @@ export class ContainerController {
   /** It was ready since this agent started, or may have been before. */
   #wasReady: boolean;
   #engine: EngineContainer | undefined;
+  /** The engine's id of what was made just now and was not looked at yet. */
+  #made: string | undefined;
   #seen = false;
   #image: View['image'] = 'unknown';
   #failure = '';
@@ -71,6 +73,8 @@ export class ContainerController {
   #logTimer: Disposable | undefined;
   /** Counts the events: what was inspected before the last one is out of date. */
   #events = 0;
+  /** Those before the last look. */
+  #eventsSeen = 0;
   /** A report was made and may not have gone out yet. */
   #hasJustReported = false;
   /** The last end of a process that the engine may not know of yet. */
@@ -190,10 +194,11 @@ export class ContainerController {
 
   async #settle(signal: AbortSignal): Promise<void> {
     let refusals = 0;
+    let isAsSeen = false;
     for (;;) {
       await this.#letReportGo();
       await this.#letEngineTidy(signal);
-      await this.#observe(signal);
+      if (!isAsSeen || this.#events !== this.#eventsSeen) await this.#observe(signal);
       const action = this.#decide();
       if (action === 'none') return;
       if (action === 'wait') {
@@ -204,6 +209,7 @@ export class ContainerController {
         continue;
       }
       const outcome = await this.#act(action, signal);
+      isAsSeen = action === 'find-image';
       if (outcome.kind !== 'refused') continue;
       await this.#note(action, outcome.message, signal);
       if (this.#trouble !== '') {
@@ -233,18 +239,28 @@ export class ContainerController {
   }
 
   async #observe(signal: AbortSignal): Promise<void> {
-    const { engine } = this.#deps;
     for (;;) {
       const events = this.#events;
-      const found =
-        this.#engine === undefined
-          ? await engine.find(this.#containerId, signal)
-          : await engine.inspect(this.#engine.engineId, signal);
+      // What happened until now is seen by this look.
+      this.#wakeup.forget();
+      const found = await this.#look(signal);
       if (events === this.#events) {
+        this.#eventsSeen = events;
         this.#accept(found);
         return;
       }
     }
+  }
+
+  async #look(signal: AbortSignal): Promise<EngineContainer | undefined> {
+    const { engine } = this.#deps;
+    const known = this.#engine?.engineId ?? this.#made;
+    this.#made = undefined;
+    const found = known === undefined ? undefined : await engine.inspect(known, signal);
+    // One that was known and is gone is gone; another of its labels would be told by an event.
+    return (
+      found ?? (this.#engine === undefined ? engine.find(this.#containerId, signal) : undefined)
+    );
   }
 
   #accept(found: EngineContainer | undefined): void {
@@ -361,6 +377,7 @@ export class ContainerController {
       if (action === 'stop' || action === 'remove') await this.#hearItOut();
       const outcome = await this.#deps.work.perform(action, subject, wish.signal, signal);
       if (outcome.kind === 'image') this.#image = outcome.isPresent ? 'present' : 'missing';
+      if (outcome.kind === 'made') this.#made = outcome.engineId;
       if (outcome.kind !== 'refused') this.#trouble = '';
       return outcome;
     } catch (error) {

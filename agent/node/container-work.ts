@@ -24,6 +24,8 @@ export interface Subject {
 /** What work came to; what became of the engine container is found out by looking. */
 export type Outcome =
   | { readonly kind: 'done' }
+  /** Its engine container was made, and told to start. */
+  | { readonly kind: 'made'; readonly engineId: string }
   | { readonly kind: 'image'; readonly isPresent: boolean }
   /** The engine will not: with its words, made into a sentence about the container. */
   | { readonly kind: 'refused'; readonly message: string };
@@ -107,7 +109,8 @@ export class ContainerWork {
         error.kind === 'conflict' && (await engine.find(containerId, signal)) !== undefined;
       return isOurs ? done : { kind: 'refused', message: `cannot be created: ${error.message}` };
     }
-    return await this.#startNow(engineId, signal);
+    const started = await this.#startNow(engineId, signal);
+    return started.kind === 'done' ? { kind: 'made', engineId } : started;
   }
 
   async #start({ engine }: Subject, wish: AbortSignal, signal: AbortSignal): Promise<Outcome> {

@@ -15,13 +15,28 @@ interface Pull {
 export class Images {
   readonly #engine: Pick<ContainerEngine, 'hasImage' | 'pull'>;
   readonly #pulls = new Map<string, Pull>();
+  /** Questions that the engine has not answered yet. */
+  readonly #asked = new Map<string, Promise<boolean>>();
 
   constructor(engine: Pick<ContainerEngine, 'hasImage' | 'pull'>) {
     this.#engine = engine;
   }
 
+  /** Whoever asks while the engine is being asked gets the same answer. */
   async has(image: string, signal: AbortSignal): Promise<boolean> {
-    return await this.#engine.hasImage(image, signal);
+    const asked = this.#asked.get(image) ?? this.#ask(image);
+    return await abortable(asked, signal);
+  }
+
+  #ask(image: string): Promise<boolean> {
+    // Nobody's wish ends it: others may wait for it, and the engine's own limit does.
+    const asked = this.#engine.hasImage(image, new AbortController().signal).finally(() => {
+      this.#asked.delete(image);
+    });
+    this.#asked.set(image, asked);
+    // Those who wait hear of it.
+    asked.catch(() => undefined);
+    return asked;
   }
 
   async pull(image: string, signal: AbortSignal): Promise<void> {

@@ -36,6 +36,8 @@ export class FakeEngine implements ContainerEngine {
   readonly images = new Set(['hello']);
   /** Every call that changes something, as `start web-3`. */
   readonly calls: string[] = [];
+  /** Every call that asks for a container or an image. */
+  readonly questions: ('find' | 'inspect' | 'hasImage')[] = [];
   readonly held: Held[] = [];
   /** Methods whose calls wait for `release`. */
   readonly hold = new Set<Method>();
@@ -84,16 +86,19 @@ export class FakeEngine implements ContainerEngine {
   }
 
   async find(containerId: ContainerId, signal: AbortSignal): Promise<EngineContainer | undefined> {
+    this.questions.push('find');
     return (await this.list(signal)).find(({ identity }) => identity.containerId === containerId);
   }
 
   async inspect(engineId: string, signal: AbortSignal): Promise<EngineContainer | undefined> {
+    this.questions.push('inspect');
     const found = this.containers.get(engineId);
     await this.#do('inspect', '', signal);
     return found;
   }
 
   async hasImage(image: string, signal: AbortSignal): Promise<boolean> {
+    this.questions.push('hasImage');
     await this.#do('hasImage', image, signal);
     return this.images.has(image);
   }

@@ -21,6 +21,22 @@ function aRegistry() {
 }
 
 describe('images', () => {
+  test('are asked for once for all who ask at the same time, one of whom may go', async () => {
+    const answers: ((isThere: boolean) => void)[] = [];
+    const hasImage = () => new Promise<boolean>((resolve) => answers.push(resolve));
+    const images = new Images({ hasImage, pull: () => Promise.resolve() });
+    const gone = new AbortController();
+    const [first, second] = [images.has('hello', gone.signal), images.has('hello', never)];
+    gone.abort(new Error('is gone'));
+    await expect(first).rejects.toThrow('is gone');
+    expect(answers).toHaveLength(1);
+    answers[0]?.(true);
+    expect(await second).toBe(true);
+    const later = images.has('hello', never);
+    answers[1]?.(false);
+    expect(await later).toBe(false);
+  });
+
   test('are pulled once for all who wait, and again by who comes later', async () => {
     const { images, pulls } = aRegistry();
     const both = [images.pull('hello', never), images.pull('hello', never)];

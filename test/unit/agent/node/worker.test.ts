@@ -111,6 +111,14 @@ describe('a worker', () => {
     ]);
   });
 
+  test('asks the engine little: for an image once for all, for each container before it is made and when it runs', async () => {
+    await follow();
+    await order(...[1, 2, 3].map((number) => assignment(number, 'running')));
+    for (const number of [1, 2, 3]) expect(last(number)?.readiness).toBe('ready');
+    const asked = (question: string) => engine.questions.filter((each) => each === question).length;
+    expect([asked('hasImage'), asked('find'), asked('inspect')]).toEqual([1, 3, 3]);
+  });
+
   test('looks at once at a process that was started again, however short a time after its end', async () => {
     await follow();
     await order(assignment(1, 'running'));
