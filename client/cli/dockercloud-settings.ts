@@ -40,14 +40,16 @@ const advice: Readonly<Record<string, string>> = {
   EXTRA_DEFAULT_SETTINGS: 'lines of HAProxy are not taken',
   OPTION: 'options of HAProxy are not taken; requests are repeated where that is safe',
   HEALTH_CHECK: 'containers are checked by their readiness, and by HAProxy; see --readiness',
-  FAILOVER: 'give the service that this one stands in for --backup and the name of this one',
+  FAILOVER:
+    'run service set --backup with the name of this service on the one that it stands in for',
   DEFAULT_SSL_CERT: 'give the certificate to the coordinator',
   SSL_CERT: 'give the certificate to the coordinator',
   EXTRA_SSL_CERTS: 'give the certificates to the coordinator',
   CERT_FOLDER: 'give the certificates to the coordinator',
   CA_CERT: 'clients with certificates are a setting of TLS of the load balancer',
-  HTTP_BASIC_AUTH: 'give the routes of the services behind basicAuth, with hashes of the passwords',
-  HTTP_BASIC_AUTH_SECURE: 'give the routes of the services behind basicAuth',
+  HTTP_BASIC_AUTH:
+    'passwords are kept as hashes of openssl passwd -6: give those as HTTP_BASIC_AUTH_SECURE, ' +
+    'beside VIRTUAL_HOST of each service behind',
   TIMEOUT: 'give routes timeout= and tunnel=',
   MODE: 'give routes kind=tcp',
   MONITOR_URI: 'every HTTP port answers /_lb_ping',
@@ -120,7 +122,33 @@ function virtualHosts({ settings, taken, left }: Given): Route[] {
     if (routes.size === 0) left(name, 'there is no VIRTUAL_HOST that it is for');
     else taken(name, 'a setting of these routes');
   }
+  sayOfPasswords({ settings, taken, left }, routes.size > 0);
   return [...routes.values()];
+}
+
+function sayOfPasswords({ settings, taken, left }: Given, hasRoutes: boolean): void {
+  const name = 'HTTP_BASIC_AUTH_SECURE';
+  if (!settings.has(name)) return;
+  const { users, unusable } = usersIn(settings);
+  if (settings.has('EXCLUDE_BASIC_AUTH')) left(name, 'EXCLUDE_BASIC_AUTH is there');
+  else if (!hasRoutes) left(name, 'give it beside VIRTUAL_HOST of each service behind');
+  else {
+    if (users.length > 0)
+      taken(name, `passwords of these routes, for ${users.map((user) => user.name).join(', ')}`);
+    for (const user of unusable) left(name, `${user}: not a hash of openssl passwd -6 or -5`);
+  }
+}
+
+/** Those of `USER:HASH` whose hash can be checked, and the names of the others. */
+function usersIn(settings: Settings) {
+  const users: { name: string; passwordHash: string }[] = [];
+  const unusable: string[] = [];
+  for (const text of listIn(settings.get('HTTP_BASIC_AUTH_SECURE'))) {
+    const [, name = '', passwordHash = ''] = /^([^:]*):(\$[56]\$.+)$/.exec(text) ?? [];
+    if (name === '') unusable.push(text.split(':')[0] ?? '');
+    else users.push({ name, passwordHash });
+  }
+  return { users, unusable };
 }
 
 /** Another route of the same name gets a number; the same one again, as `http://` and `https://` give, does not. */
@@ -137,7 +165,9 @@ function apart(route: Route, others: ReadonlyMap<string, Route>): Route {
 function commonOf(settings: Settings): Partial<Route> {
   const hsts = /^(\d{1,9})s?$/.exec(settings.get('HSTS_MAX_AGE') ?? '')?.[1];
   const weight = Number(settings.get('VIRTUAL_HOST_WEIGHT') ?? 0);
+  const users = settings.has('EXCLUDE_BASIC_AUTH') ? [] : usersIn(settings).users;
   return {
+    ...(users.length === 0 ? {} : { basicAuth: { realm: '', users } }),
     forceHttps: (settings.get('FORCE_SSL') ?? '') !== '',
     priority: Number.isInteger(weight) ? Math.max(-1_000, Math.min(1_000, weight)) : 0,
     strictTransport:

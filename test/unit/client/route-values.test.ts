@@ -121,3 +121,29 @@ test('takes the statistics page over with its password', () => {
   expect(importDockercloud(page).flags.env).toHaveLength(2);
   expect(importDockercloud(page.slice(0, 1)).flags.env).toBeUndefined();
 });
+
+test('takes hashes of passwords over to the routes of a service, and names those that cannot be checked', () => {
+  const hash = `$6$saltsalt$${'a'.repeat(86)}`;
+  const secure = ['HTTP_BASIC_AUTH_SECURE', `joe:${hash},jim:$1$abc$def`] as const;
+  const { flags, report } = importDockercloud([['VIRTUAL_HOST', 'a.test, b.test/x'], secure]);
+  const users = [{ name: 'joe', passwordHash: hash }];
+  expect(flags.route?.[0]?.map(({ basicAuth }) => basicAuth)).toEqual(
+    Array(2).fill({ realm: '', users }),
+  );
+  expect(report).toContain(
+    'HTTP_BASIC_AUTH_SECURE: taken over as passwords of these routes, for joe',
+  );
+  expect(report).toContain(
+    'HTTP_BASIC_AUTH_SECURE: not taken over: jim: not a hash of openssl passwd -6 or -5',
+  );
+  expect(report.join()).not.toContain('$');
+  // Of the proxy itself, or where the service is left out of it, nothing is locked without a word.
+  expect(importDockercloud([secure]).report).toEqual([
+    expect.stringMatching(/^HTTP_BASIC_AUTH_SECURE: not taken over: give it beside VIRTUAL_HOST/),
+  ]);
+  const open = importDockercloud([['VIRTUAL_HOST', 'a.test'], secure, ['EXCLUDE_BASIC_AUTH', '1']]);
+  expect(open.flags.route?.[0]?.[0]?.basicAuth).toBeUndefined();
+  expect(open.report).toContain(
+    'HTTP_BASIC_AUTH_SECURE: not taken over: EXCLUDE_BASIC_AUTH is there',
+  );
+});
