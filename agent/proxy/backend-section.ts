@@ -28,7 +28,7 @@ export function backendSection(backend: Backend, { filePath, timeouts }: Backend
   return section(`backend ${name} from ${ownPrefix}http`, [
     ...algorithmLines(balancing, protocol),
     ...(balancing === undefined ? [] : httpLines(balancing, backend, filePath)),
-    'http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }',
+    'http-request disable-l7-retry unless METH_GET !{ req.fhdr(Upgrade) -m found } or { method HEAD OPTIONS PUT DELETE }',
     ...(timeouts ? timeoutLines : []),
     ...checkLines(backend.readiness),
   ]);

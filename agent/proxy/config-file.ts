@@ -82,14 +82,16 @@ global
   hard-stop-after 10m
   stats socket ${settings.adminSocketPath} mode 600 level admin expose-fd listeners
   stats timeout 1h
-  server-state-file ${settings.serverStatePath}
+${settings.goneScript === undefined ? '' : `  lua-load ${settings.goneScript}\n`}  server-state-file ${settings.serverStatePath}
   spread-checks 5
 `;
 }
 
 /**
  * A request is repeated only if that can do no harm (see the backends). `idle-close-on-response` lets a
- * client finish its kept connection after a reload; without it a reload breaks some requests.
+ * client finish its kept connection after a reload; without it a reload breaks some requests. `abortonclose` of
+ * frontends has it noticed that a client leaves while its request is held; one that ends its side of the connection
+ * with a request that is not is served all the same, as backends have no such option.
  */
 const defaultsSections = `defaults ${ownPrefix}http
   mode http
@@ -109,6 +111,9 @@ const defaultsSections = `defaults ${ownPrefix}http
   timeout server-fin 5s
   timeout check 2s
   load-server-state-from-file global
+
+defaults ${ownPrefix}front from ${ownPrefix}http
+  option abortonclose
 
 defaults ${ownPrefix}tcp
   mode tcp

@@ -28,5 +28,7 @@ export interface ConfigSettings {
   readonly accessLog: boolean;
   /** Port of the loopback address where the agent says when requests that are held may go on. */
   readonly pausePort: number;
+  /** Script by which HAProxy tells whether the client of a request that was held is gone; undefined: it cannot. */
+  readonly goneScript?: string | undefined;
   readonly tls: TlsPaths;
 }

@@ -42,6 +42,7 @@ export type FixedSettings = Pick<
   | 'accessLog'
   | 'ipv6'
   | 'pausePort'
+  | 'goneScript'
 >;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */

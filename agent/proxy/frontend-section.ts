@@ -151,7 +151,10 @@ function httpFrontend(
     `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
     ...(isRouted ? matchingRules(frontend, mapPath) : []),
     ...routes.flatMap((route) => guardRules(route, client, mapPath)),
-    ...pauseRules({ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath }),
+    ...pauseRules({
+      ...{ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath },
+      noticesGone: settings.goneScript !== undefined,
+    }),
     // What was held may be for another worker by now, or lead elsewhere.
     `http-request set-var(txn.handed) bool(true) if ${wasHeld} ${isHanded}`,
     ...(client === 'src' ? [] : [upstreamLine]),
@@ -164,7 +167,7 @@ function httpFrontend(
     ...(isRouted ? ['use_backend %[var(txn.backend)] if { var(txn.backend) -m found }'] : []),
   ];
   return [
-    section(`frontend ${name} from ${ownPrefix}http`, [
+    section(`frontend ${name} from ${ownPrefix}front`, [
       ...head,
       ...rules,
       ...defaultRules(frontend, backends),

@@ -140,12 +140,15 @@ export class HaproxyProcess {
     });
   }
 
-  /** Whether HAProxy was built with its exporter for Prometheus; one that cannot be asked is taken to be. */
-  async hasExporter(): Promise<boolean> {
+  /** What HAProxy was built with. One that cannot be asked is taken to have its exporter, and no Lua. */
+  async features(): Promise<{ readonly exporter: boolean; readonly lua: boolean }> {
     const { binary, commandTimeoutMs: timeout } = this.#options;
     return await new Promise((resolve) => {
       execFile(binary, ['-vv'], { env: environment, timeout }, (error, stdout) => {
-        resolve(error !== null || stdout.includes('prometheus-exporter'));
+        resolve({
+          exporter: error !== null || stdout.includes('prometheus-exporter'),
+          lua: stdout.includes('Built with Lua version'),
+        });
       });
     });
   }

@@ -28,7 +28,18 @@ export interface PauseContext {
   readonly defaultBackend: string | undefined;
   readonly backends: readonly Backend[];
   readonly mapPath: MapPath;
+  /** HAProxy has `goneScript`. */
+  readonly noticesGone: boolean;
 }
+
+/**
+ * No word of HAProxy's tells whether a client is still there, and what was held would be passed on for nobody. Versions
+ * before 2.5 cannot be asked.
+ */
+export const goneScript = `core.register_action("fairlead_gone", { "http-req" }, function(txn)
+  txn:set_var("txn.gone", txn.req.may_recv ~= nil and not txn.req:may_recv())
+end)
+`;
 
 /**
  * Lines that hold requests while their route or backend is paused.
@@ -38,7 +49,7 @@ export interface PauseContext {
  * enough. Without an answer the request is over after a minute. All that came in the same second ask once.
  */
 export function pauseRules(context: PauseContext): string[] {
-  const { isRouted, defaultBackend, backends, mapPath } = context;
+  const { isRouted, defaultBackend, backends, mapPath, noticesGone } = context;
   const find = (key: string) =>
     `http-request set-var(txn.pause) ${key},map_str(${mapPath(pausesMap)})`;
   const ended = `${wasHeld} !{ var(txn.resumed) -m ip ${goesOnAddress} }`;
@@ -60,6 +71,13 @@ export function pauseRules(context: PauseContext): string[] {
     `http-request set-var(txn.second) date if ${wasHeld}`,
     `http-request set-var(txn.question) var(txn.pause),concat(.,txn.second) if ${wasHeld}`,
     `http-request do-resolve(txn.resumed,${resolversName},ipv4) var(txn.question) if ${wasHeld}`,
+    ...(noticesGone
+      ? [
+          // Of a request that fills its buffer the script would say the same as of a client that is gone.
+          `http-request lua.fairlead_gone if ${wasHeld} { internal.htx.free_data gt 4096 }`,
+          `http-request reject if ${wasHeld} { var(txn.gone) -m bool }`,
+        ]
+      : []),
     ...pages,
     `http-request return status 503 content-type text/plain string "${words}\\n" if ${ended}`,
   ];

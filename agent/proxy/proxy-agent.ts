@@ -14,6 +14,7 @@ import { ListFile } from './list-file.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { Outbox } from './outbox.ts';
 import { PauseKeeper } from './pause-keeper.ts';
+import { goneScript } from './pause-rules.ts';
 import { hasIpv6 } from './ports.ts';
 import { ProxySession } from './session.ts';
 import { TrustFile } from './trust-file.ts';
@@ -98,8 +99,12 @@ async function build(
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
   const haproxy = haproxyOf(config, { clock, log, capabilitiesOf }, paths);
   const outbox = new Outbox(clock);
-  const metricsPort = await usableMetricsPort(config, haproxy, outbox);
-  const settings = { ...config, metricsPort, ipv6: await hasIpv6(), pausePort: pauses.port };
+  const features = await haproxy.features();
+  const settings = {
+    ...{ ...config, ipv6: await hasIpv6(), pausePort: pauses.port },
+    metricsPort: usableMetricsPort(config, features, outbox),
+    goneScript: features.lua ? await writtenScript(paths.goneScript) : undefined,
+  };
   const configStore = new ConfigStore(paths, settings, haproxy);
   const listFile = new ListFile(paths.list, log);
   const certificates = await openCertificates(paths, { configStore, haproxy, outbox, clock, log });
@@ -107,10 +112,7 @@ async function build(
     clock,
     random: () => random.fraction(),
     log: log.child({ component: 'driver' }),
-    haproxy,
-    configStore,
-    listFile,
-    outbox,
+    ...{ haproxy, configStore, listFile, outbox },
     onWorker: () => {
       certificates.look();
     },
@@ -149,15 +151,25 @@ async function build(
 }
 
 /** A HAProxy without the exporter would refuse the whole file that asks for it. */
-async function usableMetricsPort(
+function usableMetricsPort(
   { metricsPort }: ProxyAgentConfig,
-  haproxy: HaproxyProcess,
+  { exporter }: { readonly exporter: boolean },
   outbox: Outbox,
-): Promise<number> {
-  if (metricsPort === 0 || (await haproxy.hasExporter())) return metricsPort;
+): number {
+  if (metricsPort === 0 || exporter) return metricsPort;
   const words = 'this HAProxy is built without its exporter for Prometheus (USE_PROMEX)';
   outbox.setProblem('metrics', `no metrics at port ${metricsPort}: ${words}`);
   return 0;
+}
+
+/** Where the script is now; undefined: nowhere, as on a disk that is full. Requests are served without it too. */
+async function writtenScript(path: string): Promise<string | undefined> {
+  try {
+    if ((await readIfThere(path)) !== goneScript) await writeAtomically(path, goneScript);
+    return path;
+  } catch {
+    return undefined;
+  }
 }
 
 function haproxyOf(

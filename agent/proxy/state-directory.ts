@@ -27,6 +27,8 @@ export interface StatePaths {
   readonly proxyId: string;
   /** Port at which HAProxy asks the agent about pauses. */
   readonly pausePort: string;
+  /** What HAProxy tells by whether a client is gone. */
+  readonly goneScript: string;
   /** Whom to trust as the coordinator. */
   readonly trust: string;
   /** Directory of certificates and their keys. */
@@ -61,6 +63,7 @@ export function statePaths(stateDir: string): StatePaths {
     list: join(directory, 'list.json'),
     proxyId: join(directory, 'proxy-id'),
     pausePort: join(directory, 'pause-port'),
+    goneScript: join(directory, 'gone.lua'),
     trust: join(directory, 'trust.json'),
     certificates: join(directory, 'certificates'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),

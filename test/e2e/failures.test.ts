@@ -275,7 +275,7 @@ describeWithLab('a fleet whose parts fail under load', () => {
     expect(container satisfies Container | undefined).toMatchObject({ ready: false });
     await tour.shell.run(['service', 'rm', 'missing'], signal);
   });
-  test('one of three load balancers killed: who asks DNS anew is past it within its TTL', async () => {
+  test('L13: one of three load balancers killed: who asks DNS anew is past it within its TTL', async () => {
     await tour.shell.run(['service', 'scale', 'lb', '3'], signal);
     await eventually(async () => {
       expect(await tour.resolve('lb')).toHaveLength(3);

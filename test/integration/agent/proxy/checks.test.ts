@@ -74,7 +74,7 @@ const health = (coordinator: FakeProxyCoordinator, id: string, wanted: TargetHea
     expect(coordinator.target(id)?.health).toBe(wanted);
   });
 
-test('takes a server out that says it is ill, by itself, and back when it is well', async () => {
+test('L2 takes a server out that says it is ill, by itself, and back when it is well', async () => {
   const port = await freePort();
   await using one = await SickServer.start('one');
   await using two = await SickServer.start('two');

@@ -20,7 +20,9 @@ import {
   FrontendMode,
   type BackendSnapshot,
   type DeepPartial,
+  type FrontendTls,
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { ClientCertificates, TlsPolicy } from '../../../../shared/gen/fairlead/v1/tls.ts';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
@@ -35,6 +37,7 @@ import {
   RunningProxyAgent,
 } from '../../../support/haproxy.ts';
 import { aProtoRoute } from '../../../support/routes.ts';
+import { SiteAuthority } from '../../../support/site-certificates.ts';
 
 function method(
   path: string,
@@ -117,9 +120,8 @@ interface TestClient {
 
 const Client = makeGenericClientConstructor(service, 'Test');
 
-function dial(port: number) {
-  const security = credentials.createInsecure();
-  const client = new Client(`127.0.0.1:${port}`, security) as unknown as TestClient;
+function dial(port: number, security = credentials.createInsecure(), options = {}) {
+  const client = new Client(`127.0.0.1:${port}`, security, options) as unknown as TestClient;
   return {
     client,
     [Symbol.dispose]: () => {
@@ -163,7 +165,11 @@ async function applied(coordinator: FakeProxyCoordinator, version: number): Prom
 function aList(
   port: number,
   one: TestGrpcServer,
-  changes: { version?: number; frontends?: DeepPartial<BackendSnapshot>['frontends'] } = {},
+  changes: {
+    version?: number;
+    frontends?: DeepPartial<BackendSnapshot>['frontends'];
+    tls?: DeepPartial<FrontendTls>;
+  } = {},
 ): BackendSnapshot {
   // Streams may be silent for longer than requests may take at first.
   const route = aProtoRoute({ responseTimeoutMs: 600_000 });
@@ -173,6 +179,7 @@ function aList(
       {
         ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'none' },
         routes: [{ id: 'web.1', backend: 'web', route, split: [] }],
+        ...(changes.tls === undefined ? {} : { tls: changes.tls }),
       },
       ...(changes.frontends ?? []),
     ],
@@ -276,4 +283,44 @@ test('ends a stream at the deadline of a drain, and leaves streams and calls alo
     expect(coordinator.target('web-1.a')).toMatchObject({ drained: true });
   });
   expect(await unary(client, 'echo', 'after')).toBe('two: after');
+});
+
+test('carries calls and streams of gRPC that come in TLS, by certificate and name', async () => {
+  const port = await freePort();
+  const authority = await SiteAuthority.make();
+  const site = await authority.site('api.example.com');
+  await using one = await TestGrpcServer.start('one');
+  await using directory = new HaproxyDirectory();
+  const tls = { policy: TlsPolicy.MODERN, clientCertificates: ClientCertificates.NONE };
+  await using coordinator = await FakeProxyCoordinator.start(aList(port, one, { tls }));
+  coordinator.hand({ site });
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  await eventually(() => {
+    expect(coordinator.serving).toEqual({ site: site.serialNumber });
+  });
+  const trusted = credentials.createSsl(Buffer.from(authority.root.pem));
+  const named = (name: string) => ({ 'grpc.ssl_target_name_override': name });
+  using dialled = dial(port, trusted, named('api.example.com'));
+  const { client } = dialled;
+  expect(await unary(client, 'echo', 'hello')).toBe('one: hello');
+  await expect(unary(client, 'refuse', 'x')).rejects.toMatchObject({ details: 'not one' });
+  const counted = new Stream(client.count('x'));
+  const call = client.talk();
+  const talk = new Stream(call);
+  call.write('both ways');
+  await eventually(() => {
+    expect(talk.received).toEqual(['one: both ways']);
+    expect([counted.received.length, counted.end?.code, counted.trailer]).toEqual([3, 0, 'one']);
+  });
+  call.end();
+  await eventually(() => {
+    expect([talk.end?.code, talk.trailer]).toEqual([status.OK, 'one']);
+  });
+  using stranger = dial(port, trusted, named('other.example.com'));
+  await expect(unary(stranger.client, 'echo', 'x')).rejects.toMatchObject({
+    code: status.UNAVAILABLE,
+  });
 });

@@ -103,7 +103,7 @@ test('adds, drains and removes targets at run time, and never reloads for them',
   });
 });
 
-test('tells backends of the client and keeps connections to them', async () => {
+test('L12 tells backends of the client and keeps connections to them', async () => {
   const port = await freePort();
   await using backend = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();
@@ -132,7 +132,7 @@ test('tells backends of the client and keeps connections to them', async () => {
   expect(Number(stat[1]?.[column])).toBeGreaterThan(15);
 });
 
-test('lets a slow request finish in drain, and gives the target no other', async () => {
+test('L10 lets a slow request finish in drain, and gives the target no other', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
   await using two = await TestBackend.start('two');
@@ -166,7 +166,7 @@ test('lets a slow request finish in drain, and gives the target no other', async
   expect(one.requests).toBe(1);
 });
 
-test('cuts what is in flight when the time of a drain is over, and at once when a target is gone', async () => {
+test('L10 cuts what is in flight when the time of a drain is over, and at once when a target is gone', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
   await using two = await TestBackend.start('two');
@@ -229,7 +229,7 @@ test('replaces a target whose address changes, though names are for one address 
   );
 });
 
-test('fails no request while targets come and go under load', async () => {
+test('L1 fails no request while targets come and go under load', async () => {
   const port = await freePort();
   await using directory = new HaproxyDirectory();
   await using stable = await TestBackend.start('stable');
@@ -263,7 +263,7 @@ test('fails no request while targets come and go under load', async () => {
   expect((await directory.info()).pid).toBe(pid);
 });
 
-test('merges a burst of changes and ends in the last state', async () => {
+test('L6 merges a burst of changes and ends in the last state', async () => {
   const port = await freePort();
   await using backend = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();
@@ -284,7 +284,7 @@ test('merges a burst of changes and ends in the last state', async () => {
   expect(ready.map(({ id }) => id)).toEqual(['web-last.x.80']);
 });
 
-test('starts HAProxy again when it is killed, with the whole list from its first request on', async () => {
+test('L8 starts HAProxy again when it is killed, with the whole list from its first request on', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
   await using two = await TestBackend.start('two');
@@ -407,7 +407,7 @@ test('goes on with a drain that an agent before it began, without the coordinato
   await Promise.all(slow);
 });
 
-test('serves by the list on disk while no coordinator can be reached', async () => {
+test('L9 serves by the list on disk while no coordinator can be reached', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();

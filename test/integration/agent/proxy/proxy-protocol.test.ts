@@ -58,7 +58,7 @@ class ProxiedServer implements AsyncDisposable {
   }
 }
 
-test('begins to tell containers of clients by the PROXY protocol, and stops, while they run', async () => {
+test('L12 begins to tell containers of clients by the PROXY protocol, and stops, while they run', async () => {
   const port = await freePort();
   await using server = await ProxiedServer.start();
   await using directory = new HaproxyDirectory();

@@ -116,7 +116,7 @@ test('shows the certificate of the host that is asked for, over HTTP/1.1 and HTT
   expect(statSync(join(directory.path, 'certificates')).mode & 0o777).toBe(0o700);
 });
 
-test('is there with no certificate, and takes, replaces and withdraws them with no reload', async () => {
+test('L14 is there with no certificate, and takes, replaces and withdraws them with no reload', async () => {
   const port = await freePort();
   await using backend = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();

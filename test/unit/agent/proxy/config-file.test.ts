@@ -66,7 +66,7 @@ test('repeats a request only where that can do no harm', () => {
     ]),
   );
   expect(section(config, 'backend web from fairlead-http')).toContain(
-    'http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE }',
+    'http-request disable-l7-retry unless METH_GET !{ req.fhdr(Upgrade) -m found } or { method HEAD OPTIONS PUT DELETE }',
   );
 });
 
@@ -75,8 +75,9 @@ test('hands requests of a replaced worker to its successor, also those that it h
   const pauses = pauseRules({
     ...{ isRouted: false, defaultBackend: 'web', backends: [] },
     mapPath: settings.mapPath,
+    noticesGone: false,
   });
-  expect(section(config, 'frontend http from fairlead-http')).toEqual([
+  expect(section(config, 'frontend http from fairlead-front')).toEqual([
     'bind :80',
     'bind unix@/run/p/h80.sock mode 600 accept-proxy name handoff',
     'monitor-uri /_lb_ping',
@@ -100,7 +101,7 @@ test('hands requests of a replaced worker to its successor, also those that it h
 
 test('keeps a port open whose backend is missing or speaks something else', () => {
   for (const backends of [[], [{ name: 'web', protocol: 'tcp' } as const]]) {
-    const lines = section(render(aList({ backends })), 'frontend http from fairlead-http');
+    const lines = section(render(aList({ backends })), 'frontend http from fairlead-front');
     expect(lines).toContain('bind :80');
     expect(lines).not.toContain('default_backend web');
   }

@@ -1,0 +1,239 @@
+import { once } from 'node:events';
+import { createServer, request, type ServerResponse } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { expect, test } from 'vitest';
+import {
+  FrontendMode,
+  type BackendSnapshot,
+} from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  get,
+  HaproxyDirectory,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
+
+/** Takes upgrades, and says everything back; answers requests for `/live` with no end. */
+class LiveServer implements AsyncDisposable {
+  readonly live: ServerResponse[] = [];
+  requests = 0;
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer();
+
+  static async start(name: string): Promise<LiveServer> {
+    const server = new LiveServer();
+    server.#server.on('connection', (socket) => server.#sockets.add(socket));
+    server.#server.on('upgrade', (_incoming, socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
+      );
+      socket.on('data', (bytes) => socket.write(bytes));
+      socket.on('end', () => socket.end());
+    });
+    server.#server.on('request', (incoming, response) => {
+      server.requests++;
+      if (incoming.url !== '/live') response.end(name);
+      else server.live.push(response);
+    });
+    server.#server.listen(0, '127.0.0.1');
+    await once(server.#server, 'listening');
+    return server;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Sends a piece of every answer that has no end. */
+  say(text: string): void {
+    for (const response of this.live) response.write(text);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await once(this.#server, 'close');
+  }
+}
+
+/** A client of a tunnel, and what it was told. */
+class Tunnel implements Disposable {
+  received = '';
+  closed = false;
+  readonly #socket: Socket;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (bytes) => (this.received += bytes.toString('latin1')));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => (this.closed = true));
+  }
+
+  static async open(port: number, host = 'any.test'): Promise<Tunnel> {
+    const tunnel = new Tunnel(connect(port, '127.0.0.1'));
+    tunnel.#socket.write(
+      `GET /ws HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+    );
+    await eventually(() => {
+      expect(tunnel.received).toMatch(/^HTTP\/1.1 101 .*\r\n\r\n$/s);
+    });
+    return tunnel;
+  }
+
+  /** Says something that comes back. */
+  async echoes(text: string): Promise<void> {
+    this.#socket.write(text);
+    await eventually(() => {
+      expect(this.received.endsWith(text)).toBe(true);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+}
+
+async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
+  await eventually(() => {
+    expect(coordinator.status?.message).toBe('');
+    expect(coordinator.appliedVersion).toBe(version);
+  });
+}
+
+function aList(
+  port: number,
+  one: LiveServer,
+  routes: Record<string, Partial<Route>> = {},
+): BackendSnapshot {
+  return aSnapshot(port, {
+    frontends: [
+      {
+        ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+        routes: Object.entries(routes).map(([name, route]) => ({
+          ...{ id: `web.${name}`, backend: 'web', split: [] },
+          route: aProtoRoute({ ...route, hosts: [`${name}.test`] }),
+        })),
+      },
+    ],
+    targets: [aTarget({ id: 'web-1.a', port: one.port })],
+  });
+}
+
+test('keeps websockets open by the timeout of tunnels, and not by that of answers', async () => {
+  const port = await freePort();
+  await using one = await LiveServer.start('one');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aList(port, one, {
+      short: { tunnelTimeoutMs: 1_500 },
+      long: { tunnelTimeoutMs: 600_000, responseTimeoutMs: 100 },
+      plain: { responseTimeoutMs: 100 },
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  using long = await Tunnel.open(port, 'long.test');
+  using plain = await Tunnel.open(port, 'plain.test');
+  using short = await Tunnel.open(port, 'short.test');
+  await short.echoes('hello');
+  const { pid } = await directory.info();
+  // Nobody says anything for so long.
+  await eventually(() => {
+    expect(short.closed).toBe(true);
+  });
+  await long.echoes('still here');
+  await plain.echoes('here too');
+  expect([long.closed, plain.closed]).toEqual([false, false]);
+  expect((await directory.info()).pid).toBe(pid);
+});
+
+test('L10 a drain lets websockets and live streams go on until its deadline, and says what it cut', async () => {
+  const port = await freePort();
+  await using one = await LiveServer.start('one');
+  await using two = await LiveServer.start('two');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(aList(port, one));
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  using tunnel = await Tunnel.open(port);
+  let stream = '';
+  let ended = false;
+  const live = request({ host: '127.0.0.1', port, path: '/live', agent: false }, (response) => {
+    response.on('data', (bytes: Buffer) => (stream += bytes.toString()));
+    response.on('error', () => undefined);
+    response.on('close', () => (ended = true));
+  });
+  live.on('error', () => undefined).end();
+  await eventually(() => {
+    expect(one.live.length).toBe(1);
+  });
+  one.say('first,');
+  const drain = (drainTimeoutMs: number) =>
+    coordinator.change([
+      aTarget({ id: 'web-1.a', port: one.port, mode: TargetMode.DRAIN, drainTimeoutMs }),
+      aTarget({ id: 'web-2.b', port: two.port }),
+    ]);
+  await applied(coordinator, drain(600_000));
+  const before = one.requests;
+  expect(await Promise.all([get(port), get(port)])).toEqual(
+    Array(2).fill({ status: 200, body: 'two' }),
+  );
+  one.say('second');
+  await tunnel.echoes('in drain');
+  await eventually(() => {
+    expect(stream).toBe('first,second');
+    expect(coordinator.target('web-1.a')?.inFlight).toBe(2);
+  });
+  expect(coordinator.target('web-1.a')?.drained ?? false).toBe(false);
+  expect([one.requests, tunnel.closed, ended]).toEqual([before, false, false]);
+  await applied(coordinator, drain(0));
+  await eventually(() => {
+    expect([tunnel.closed, ended]).toEqual([true, true]);
+    expect(coordinator.target('web-1.a')).toMatchObject({ drained: true, inFlight: 0 });
+  });
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+);
+
+test('is reached by IPv4 and, where the host has it, by IPv6, and tells the client as it is', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, { targets: [aTarget({ id: 'web-1.a', port: web.port })] }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const from = async (host: string) => {
+    const [response] = (await once(
+      request({ host, port, agent: false, headers: { host: 'any.test' } }).end(),
+      'response',
+    )) as [NodeJS.ReadableStream & { statusCode: number }];
+    response.resume();
+    return [response.statusCode, web.headers.at(-1)?.['x-forwarded-for']];
+  };
+  expect(await from('127.0.0.1')).toEqual([200, '127.0.0.1']);
+  if (hasIpv6) expect(await from('::1')).toEqual([200, '::1']);
+  else await expect(from('::1')).rejects.toThrow();
+});
