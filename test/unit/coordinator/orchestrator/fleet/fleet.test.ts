@@ -2,7 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Action } from '../../../../../coordinator/model.ts';
 import { isSettled } from '../../../../../coordinator/moves/plan-moves.ts';
-import { PlacementStrategy, UpdateOrder } from '../../../../../shared/gen/fairlead/v1/service.ts';
+import {
+  FailureAction,
+  PlacementStrategy,
+  UpdateOrder,
+} from '../../../../../shared/gen/fairlead/v1/service.ts';
 import { ModelFleet } from './model-fleet.ts';
 import {
   begin,
@@ -45,17 +49,24 @@ async function rest(fleet: ModelFleet): Promise<void> {
     await fleet.pass(1);
     quietSeconds = fleet.commits === before ? quietSeconds + 1 : 0;
   }
-  // What cannot leave its node is tried again each minute, for as long as that is to be empty.
-  if (isEmptying(fleet)) return;
+  if (isEmptying(fleet) || isLeftAlone(fleet)) return;
   const before = fleet.commits;
   await fleet.advance(70_000);
   await fleet.pass(1);
   expect(fleet.commits - before, 'writes although nothing changes').toBe(0);
 }
 
+/** What cannot leave its node is tried again each minute, for as long as that is to be empty. */
 function isEmptying({ store }: ModelFleet): boolean {
   const draining = [...store.nodes.values()].filter(({ drain }) => drain !== null);
   return draining.some(({ id }) => store.containersOn(id).some((c) => c.wanted === 'running'));
+}
+
+/** What keeps failing on the only node that it could be on is tried again there, after longer and longer waits. */
+function isLeftAlone(fleet: ModelFleet): boolean {
+  return [...fleet.store.containers.values()].some(({ id }) =>
+    fleet.reasonsOf(id).some(({ filter }) => filter === 'FAILING_HERE'),
+  );
 }
 
 function heal(fleet: ModelFleet): void {
@@ -155,6 +166,32 @@ const drainThatEndedInVain: Operation[] = [
   { kind: 'request', pick: 0 },
 ];
 
+/** The only node that has the port free is left alone for longer than anybody waits for quiet. */
+const failingOnTheLastNode: Operation[] = [
+  { kind: 'pass', seconds: 2 },
+  { kind: 'update', image: 'broken' },
+  { kind: 'redeploy' },
+  { kind: 'scale', replicas: 4 },
+  { kind: 'pass', seconds: 1 },
+];
+
+/** Whatever was decided while the proxies were away for long. */
+const goneOverTwoRestarts: Operation[] = [
+  { kind: 'pass', seconds: 3 },
+  { kind: 'container', verb: 'startContainer', pick: 0 },
+  { kind: 'restart-coordinator', pick: 0 },
+  { kind: 'pass', seconds: 60 },
+  { kind: 'scale', replicas: 0 },
+  { kind: 'restart-coordinator', pick: 0 },
+  {
+    kind: 'policy',
+    policy: {
+      ...{ order: UpdateOrder.START_FIRST, parallelism: 1, onFailure: FailureAction.ROLL_BACK },
+      ...{ failureBudget: 0, settleMs: 0, canary: 0, autoPromote: false },
+    },
+  },
+];
+
 /** What is on its way when an agent catches up arrives before what it says then. */
 const lateNewsOfAnEnd: Operation[] = [
   { kind: 'crash', pick: 0 },
@@ -189,7 +226,10 @@ describe('whatever users do and whatever fails', { timeout: limitMs }, () => {
       }),
       {
         ...parameters,
-        examples: [[{ replicas: 3, order: UpdateOrder.STOP_FIRST }, lateNewsOfAnEnd]],
+        examples: [
+          [{ replicas: 3, order: UpdateOrder.STOP_FIRST }, lateNewsOfAnEnd],
+          [{ replicas: 3 }, goneOverTwoRestarts],
+        ],
       },
     );
   });
@@ -263,6 +303,7 @@ describe('whatever users do and whatever fails', { timeout: limitMs }, () => {
         examples: [
           [{ replicas: 3 }, drainOfWhatIsNeverReady],
           [{ replicas: 3 }, drainThatEndedInVain],
+          [{ replicas: 2, hostPort: 8080 }, failingOnTheLastNode],
         ],
       },
     );

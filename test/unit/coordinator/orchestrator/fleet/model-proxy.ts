@@ -71,8 +71,9 @@ export class ModelProxy {
   }
 
   lostCoordinator(): void {
+    // One that was away already is so for longer than that.
+    if (this.connected) this.awaySinceMs = this.#clock.monotonic();
     this.connected = false;
-    this.awaySinceMs = this.#clock.monotonic();
     this.#record = undefined;
   }
 
