@@ -53,6 +53,7 @@ export class SlotPlanner {
   readonly #containers: readonly ContainerView[];
   readonly #nowMs: number;
   readonly #draft: PlanDraft;
+  /** Slots that may begin; below zero: a node came back, and more of them have begun than may. */
   #updateBudget = 0;
   /** Something that the rollout is to replace still runs. */
   #rolling = false;
@@ -189,7 +190,7 @@ export class SlotPlanner {
 
   /** The right one ended although it should run. */
   #recover(succession: Succession): void {
-    const { kept, aim } = succession;
+    const { kept, old, aim } = succession;
     const { slot, pinnedTo } = kept;
     const recovery = recover(kept, this.#service, this.#nowMs);
     switch (recovery.kind) {
@@ -201,7 +202,8 @@ export class SlotPlanner {
       case 'now': {
         const { attempt } = recovery;
         this.#draft.retire(kept, 'failed', 'removed');
-        this.#create({ slot, revision: aim.revision, pinnedTo, attempt });
+        if (this.#updateBudget < 0 && old.some(hasPlace)) this.#updateBudget++;
+        else this.#create({ slot, revision: aim.revision, pinnedTo, attempt });
         return;
       }
       case 'give-up':

@@ -370,6 +370,19 @@ describe('a rolling update', () => {
     expect(planned(update, [second(1, { ready: false }), ...rest])).toEqual([]);
   });
 
+  test('of more than may be under way, as a node came back, begins those that fail again in their turn', () => {
+    const [, , third] = running(3);
+    const both = [...running(2), second(1, failed), second(2, failed), third!];
+    const expected = [
+      'retire web-1.r2.a1: failed',
+      'retire web-2.r2.a1: failed',
+      'create 2 attempt 2',
+    ];
+    expect(planned(update, both, 10_000)).toEqual(expected);
+    const left = [...running(2), second(2, { ...starting, attempt: 2 }), third!];
+    expect(planned(update, left, 10_000)).toEqual([]);
+  });
+
   test('replaces at once what does not run anyway', () => {
     const containers = [aContainerView({ slot: 1, ...failed }), ...running(3).slice(1)];
     expect(planned({ ...update, parallelism: 1 }, containers)).toEqual([

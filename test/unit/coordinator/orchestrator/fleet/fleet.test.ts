@@ -202,6 +202,15 @@ const lateNewsOfAnEnd: Operation[] = [
   { kind: 'pause', pick: 0 },
 ];
 
+/** A slot whose container is lost is filled besides the one that the rollout replaces, until the node is back. */
+const backWhileItIsReplaced: Operation[] = [
+  { kind: 'cut-agent', pick: 0 },
+  { kind: 'request', pick: 0 },
+  { kind: 'update', image: 'broken' },
+  { kind: 'pass', seconds: 60 },
+  { kind: 'request', pick: 0 },
+];
+
 describe('whatever users do and whatever fails', { timeout: limitMs }, () => {
   test('a fleet comes to rest, stays there, and is as wanted once all is well', async () => {
     const operations = fc.array<Operation>(fc.oneof(changes, faults, life, life), {
@@ -229,6 +238,7 @@ describe('whatever users do and whatever fails', { timeout: limitMs }, () => {
         examples: [
           [{ replicas: 3, order: UpdateOrder.STOP_FIRST }, lateNewsOfAnEnd],
           [{ replicas: 3 }, goneOverTwoRestarts],
+          [{ replicas: 3 }, backWhileItIsReplaced],
         ],
       },
     );
