@@ -474,6 +474,7 @@ export interface Event {
 /** Why a node was not chosen. */
 export type PlacementFilter =
   | 'TAG_MISSING'
+  | 'TAG_AVOIDED'
   | 'PLATFORM_MISMATCH'
   | 'VOLUME_ELSEWHERE'
   | 'VOLUME_MISSING'

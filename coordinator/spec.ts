@@ -58,7 +58,10 @@ export interface ServiceSpec {
   readonly labels: Readonly<Record<string, string>>;
   readonly ports: readonly Port[];
   readonly links: readonly Link[];
+  /** A node must have all of them. */
   readonly tags: readonly string[];
+  /** A node must have none of them. */
+  readonly avoidTags: readonly string[];
   readonly strategy: Strategy;
   readonly restart: RestartPolicy;
   readonly readiness: Readiness;

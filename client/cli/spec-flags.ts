@@ -49,6 +49,7 @@ export interface SpecFlags {
   readonly expose?: readonly PortSpec[];
   readonly link?: readonly Link[];
   readonly tag?: readonly string[];
+  readonly avoidTag?: readonly string[];
   readonly strategy?: string;
   readonly restart?: { readonly policy: string; readonly limit: number };
   readonly readiness?: NonNullable<Readiness['check']>;
@@ -80,6 +81,8 @@ export interface ListEditFlags {
   readonly linkRm?: readonly string[];
   readonly tagAdd?: readonly string[];
   readonly tagRm?: readonly string[];
+  readonly avoidTagAdd?: readonly string[];
+  readonly avoidTagRm?: readonly string[];
   readonly clear?: readonly string[];
 }
 
@@ -157,6 +160,11 @@ function addPlacementFlags(command: Command): void {
       ),
     )
     .addOption(
+      new Option('--avoid-tag <tag>', 'no node that has this tag, repeatable').argParser(
+        collectWords,
+      ),
+    )
+    .addOption(
       new Option('--strategy <strategy>', 'how nodes are chosen').choices([
         'emptiest-node',
         'high-availability',
@@ -221,7 +229,7 @@ function addReplacementFlags(command: Command): void {
 
 /** Fields that `--clear` empties. */
 const clearable: readonly string[] = [
-  ...['env', 'label', 'port', 'link', 'tag', 'command', 'entrypoint'],
+  ...['env', 'label', 'port', 'link', 'tag', 'avoid-tag', 'command', 'entrypoint'],
   ...listsOf(optionGroups),
 ];
 
@@ -251,6 +259,8 @@ export function addListEditFlags(command: Command): Command {
     .addOption(new Option('--link-rm <alias>', 'take a link out').argParser(collectWords))
     .addOption(new Option('--tag-add <tag>', same('tag')).argParser(collectWords))
     .addOption(new Option('--tag-rm <tag>', 'take a tag out').argParser(collectWords))
+    .addOption(new Option('--avoid-tag-add <tag>', same('avoid-tag')).argParser(collectWords))
+    .addOption(new Option('--avoid-tag-rm <tag>', 'avoid a tag no more').argParser(collectWords))
     .addOption(
       new Option('--clear <field>', `empty a field first: ${clearable.join(', ')}`).argParser(
         collectClearable,

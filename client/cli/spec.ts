@@ -145,12 +145,19 @@ function listChanges(flags: SpecFlags & ListEditFlags, now: ServiceSpec): Change
     remove: added(flags.tagRm),
     keyOf: (tag) => tag,
   });
+  const avoidTags = edited('avoid-tag', {
+    now: now.avoidTags,
+    add: added(flags.avoidTag, flags.avoidTagAdd),
+    remove: added(flags.avoidTagRm),
+    keyOf: (tag) => tag,
+  });
   return [
     ...change('environment', environment, (pairs) => ({ environment: Object.fromEntries(pairs) })),
     ...change('labels', labels, (pairs) => ({ labels: Object.fromEntries(pairs) })),
     ...change('ports', ports, (list) => ({ ports: list })),
     ...change('links', links, (list) => ({ links: list })),
     ...change('tags', tags, (list) => ({ tags: list })),
+    ...change('avoid_tags', avoidTags, (list) => ({ avoidTags: list })),
   ];
 }
 

@@ -46,6 +46,7 @@ import {
 } from './spec-parts.ts';
 import { applyMask } from './update-mask.ts';
 import {
+  quote,
   validateImage,
   validateRange,
   validateReplicas,
@@ -94,9 +95,8 @@ export function specFromProto(
 }
 
 function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]): ServiceSpec {
-  const { image, tags, drainTimeoutMs = 30_000, stopGraceMs = 10_000 } = spec;
+  const { image, drainTimeoutMs = 30_000, stopGraceMs = 10_000 } = spec;
   validateImage(image, `${field}.image`, into);
-  validateTags(tags, `${field}.tags`, into);
   const wait = (name: string) => ({ min: 0, max: maxWaitMs, field: `${field}.${name}` });
   validateRange(drainTimeoutMs, wait('drain_timeout_ms'), into);
   validateRange(stopGraceMs, wait('stop_grace_ms'), into);
@@ -120,7 +120,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     labels: labelsFromProto(spec.labels, `${field}.labels`, into),
     ports,
     links: linksFromProto(spec.links, `${field}.links`, into),
-    tags: [...tags],
+    ...tagsFromProto(spec, field, into),
     strategy: wordOf(strategies, spec.strategy),
     restart: wordOf(restartPolicies, spec.restart),
     readiness: readinessFromProto(spec.readiness, { field: `${field}.readiness`, ports }, into),
@@ -152,6 +152,22 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     ),
     autodestroy: autodestroyFromProto(spec, field, into),
   };
+}
+
+/** Tags that a node must have, and those that it must not have: one in both would leave no node. */
+function tagsFromProto(
+  { tags, avoidTags }: ProtoServiceSpec,
+  field: string,
+  into: FieldViolation[],
+): Pick<ServiceSpec, 'tags' | 'avoidTags'> {
+  validateTags(tags, `${field}.tags`, into);
+  validateTags(avoidTags, `${field}.avoid_tags`, into);
+  for (const [index, tag] of avoidTags.entries()) {
+    if (!tags.includes(tag)) continue;
+    const rule = `must not be in ${field}.tags too, as no node can have it and not have it, and is ${quote(tag)}`;
+    into.push({ field: `${field}.avoid_tags[${index}]`, rule });
+  }
+  return { tags: [...tags], avoidTags: [...avoidTags] };
 }
 
 function requireRoomForAddress(
@@ -216,6 +232,7 @@ export function specToProto(spec: ServiceSpec): ProtoServiceSpec {
     ports: spec.ports.map(portToProto),
     links: spec.links.map((link) => ({ ...link })),
     tags: [...spec.tags],
+    avoidTags: [...spec.avoidTags],
     strategy: numberOf(strategies, spec.strategy),
     restart: numberOf(restartPolicies, spec.restart),
     readiness: readinessToProto(spec.readiness),
@@ -268,8 +285,8 @@ export function mergeSpec(
 }
 
 /**
- * Whether containers of `before` cannot serve as containers of `after`. Count, links, routes, tags,
- * strategy, spread, update policy and drain timeout are no part of a container.
+ * Whether containers of `before` cannot serve as containers of `after`. Count, links, routes, tags
+ * that nodes must have or not have, strategy, spread, update policy and drain timeout are no part of a container.
  */
 export function needsNewContainers(before: ServiceSpec, after: ServiceSpec): boolean {
   return definitionOf(before) !== definitionOf(after);

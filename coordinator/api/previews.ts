@@ -14,6 +14,7 @@ import { reasonToProto } from './convert.ts';
 /** Refusals that waiting alone does not mend: the user has to change something. */
 const lasting: ReadonlySet<PlacementFilter> = new Set<PlacementFilter>([
   'TAG_MISSING',
+  'TAG_AVOIDED',
   'PLATFORM_MISMATCH',
   'VOLUME_ELSEWHERE',
   'VOLUME_MISSING',

@@ -303,8 +303,8 @@ export class Placement implements Disposable {
     if (revision === service.revision) return service;
     const kept = this.#deps.store.revisions.get(service.id, revision);
     if (kept === undefined) return service;
-    const { replicas, links, tags, strategy, maxPerNode, spreadOver } = service.spec;
-    const placement = { replicas, links, tags, strategy, maxPerNode, spreadOver };
+    const { replicas, links, tags, avoidTags, strategy, maxPerNode, spreadOver } = service.spec;
+    const placement = { replicas, links, tags, avoidTags, strategy, maxPerNode, spreadOver };
     return { ...service, spec: { ...kept.spec, ...placement } };
   }
 
@@ -315,6 +315,7 @@ export class Placement implements Disposable {
       serviceId,
       slot: container.slot,
       tags: spec.tags,
+      avoidTags: spec.avoidTags,
       strategy: spec.strategy,
       spreadOver: spec.spreadOver,
       ports: portsOnNode(spec),

@@ -53,7 +53,8 @@ export function reasonsOf(
 function suitabilityOf(container: Requirements, nodes: readonly NodeView[]): Suitability {
   const kinds = remembered.get(nodes) ?? new Map<string, Suitability>();
   remembered.set(nodes, kinds);
-  const kind = JSON.stringify([container.tags, container.platforms]);
+  const { tags, avoidTags, platforms } = container;
+  const kind = JSON.stringify([tags, avoidTags, platforms]);
   const known = kinds.get(kind);
   if (known !== undefined) return known;
   const refusalOf = refusalsOf(container, 'of-node');

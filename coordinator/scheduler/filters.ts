@@ -34,6 +34,12 @@ const filters: readonly Filter[] = [
     ofNodeAlone: true,
   },
   {
+    name: 'TAG_AVOIDED',
+    refuse: refuseAvoidedTags,
+    concerns: ({ avoidTags }) => avoidTags.length > 0,
+    ofNodeAlone: true,
+  },
+  {
     name: 'PLATFORM_MISMATCH',
     refuse: refusePlatform,
     concerns: ({ platforms }) => platforms.length > 0,
@@ -84,15 +90,18 @@ export function refusalsOf(container: Requirements, asked: Asked = 'all'): Refus
 }
 
 /**
- * Whether the node is one that an every-node service covers: it has all tags and takes containers. A
- * node that is away for a moment still counts.
+ * Whether the node is one that an every-node service covers: it has all tags, none that is avoided, and takes
+ * containers. A node that is away for a moment still counts.
  */
 export function isEligible(
-  container: Pick<PendingView, 'tags' | 'platforms'>,
+  container: Pick<PendingView, 'tags' | 'avoidTags' | 'platforms'>,
   node: NodeView,
 ): boolean {
   return (
-    node.availability === 'active' && hasTags(container, node) && isOfPlatform(container, node)
+    node.availability === 'active' &&
+    hasTags(container, node) &&
+    avoidedTags(container, node).length === 0 &&
+    isOfPlatform(container, node)
   );
 }
 
@@ -102,8 +111,16 @@ function refusePinnedElsewhere({ pinnedTo }: Requirements, { id }: NodeView): st
 
 function refuseMissingTags(container: Requirements, node: NodeView): string | undefined {
   if (hasTags(container, node)) return undefined;
-  const missing = missingTags(container, node).map((tag) => `"${tag}"`);
-  return `lacks the ${missing.length === 1 ? 'tag' : 'tags'} ${missing.join(', ')}`;
+  return `lacks ${listOfTags(missingTags(container, node))}`;
+}
+
+function refuseAvoidedTags(container: Requirements, node: NodeView): string | undefined {
+  const avoided = avoidedTags(container, node);
+  return avoided.length === 0 ? undefined : `has ${listOfTags(avoided)}, which the service avoids`;
+}
+
+function listOfTags(tags: readonly string[]): string {
+  return `the ${tags.length === 1 ? 'tag' : 'tags'} ${tags.map((tag) => `"${tag}"`).join(', ')}`;
 }
 
 function refuseFailing({ failing }: Requirements, { id }: NodeView): string | undefined {
@@ -221,6 +238,13 @@ function hasTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): boolean {
 
 function missingTags({ tags }: Pick<PendingView, 'tags'>, node: NodeView): readonly string[] {
   return tags.filter((tag) => !node.tags.includes(tag));
+}
+
+function avoidedTags(
+  { avoidTags }: Pick<PendingView, 'avoidTags'>,
+  node: NodeView,
+): readonly string[] {
+  return avoidTags.filter((tag) => node.tags.includes(tag));
 }
 
 function nameOf({ hostPort, protocol }: FixedPort): string {

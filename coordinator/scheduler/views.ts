@@ -57,6 +57,8 @@ export interface PendingView {
   readonly serviceId: ServiceId;
   readonly slot: number;
   readonly tags: readonly string[];
+  /** Tags of which the node must have none. */
+  readonly avoidTags: readonly string[];
   readonly strategy: Strategy;
   /** Keys of tags: the nodes whose value has the fewest of its service come first, before the strategy. */
   readonly spreadOver: readonly string[];

@@ -84,6 +84,7 @@ export function aSpec(changes: Partial<ServiceSpec> = {}): ServiceSpec {
     ports: [aPort()],
     links: [],
     tags: [],
+    avoidTags: [],
     strategy: 'emptiest-node',
     restart: 'always',
     readiness: {

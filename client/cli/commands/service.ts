@@ -192,7 +192,7 @@ Examples:
   fairlead service set web --image registry/web:2 --parallelism 2
   fairlead service set web --image registry/web:2 --canary 1
   fairlead service set web --env COLOUR=green --env-rm SHAPE
-  fairlead service set web --clear tag --tag eu
+  fairlead service set web --clear tag --tag eu --avoid-tag old
   fairlead service set web --image registry/web:2 --dry-run`,
     )
     .action(connected<MutationFlags & SetFlags>(set));

@@ -22,6 +22,7 @@ import { definitions } from './0021-definitions.ts';
 import { http2Ports } from './0022-http2.ts';
 import { autodestroy } from './0023-autodestroy.ts';
 import { spread } from './0024-spread.ts';
+import { avoidTags } from './0025-avoid-tags.ts';
 
 /** In order; the database's user_version counts those that were applied. Never edit one that landed. */
 export const migrations: readonly string[] = [
@@ -49,4 +50,5 @@ export const migrations: readonly string[] = [
   http2Ports,
   autodestroy,
   spread,
+  avoidTags,
 ];

@@ -239,6 +239,7 @@ describe('services', () => {
       fake,
       ...['service', 'run', '--name', 'web', 'registry/web:1', '--replicas', '8', '--json'],
       ...['--strategy', 'high-availability', '--tag', 'web', '--tag', 'eu,fast'],
+      ...['--avoid-tag', 'edge,old'],
       ...['--publish', '80', '-p', '5000:53/udp', '--expose', '9000', '--expose', '80'],
       ...['--env-file', envFile, '--env', 'B=from flag', '-e', 'C=x=y', '--label', 'team=red'],
       ...['--link', 'api', '--link', 'db:store', '--restart', 'on-failure', '--role', 'viewer'],
@@ -267,6 +268,7 @@ describe('services', () => {
       ],
       links: [{ service: 'api' }, { service: 'db', alias: 'store' }],
       tags: ['web', 'eu', 'fast'],
+      avoidTags: ['edge', 'old'],
       strategy: 'PLACEMENT_STRATEGY_HIGH_AVAILABILITY',
       restart: 'RESTART_POLICY_ON_FAILURE',
       readiness: { http: { path: '/healthz?deep=1', port: 8080 }, intervalMs: 500 },
@@ -298,6 +300,7 @@ describe('services', () => {
     fake.addService('web', {
       environment: { A: '1', B: '2' },
       tags: ['web', 'old'],
+      avoidTags: ['edge', 'arm'],
       ports: [{ containerPort: 80, protocol: PortProtocol.TCP, published: true, hostPort: 0 }],
       strategy: PlacementStrategy.HIGH_AVAILABILITY,
     });
@@ -305,12 +308,13 @@ describe('services', () => {
       fake,
       ...['service', 'set', 'web', '--image', 'registry/web:2', '--env', 'B=3', '--env-rm', 'A'],
       ...['--tag-add', 'new', '--tag-rm', 'old', '--publish', '8080:80', '--parallelism', '3'],
-      ...['--readiness', 'none'],
+      ...['--readiness', 'none', '--avoid-tag-add', 'new-2', '--avoid-tag-rm', 'arm'],
     );
     expect(stderr).toBe('');
     expect(status).toBe(0);
     const [request] = fake.requestsOf('UpdateService') as UpdateServiceRequest[];
     expect([...request!.updateMask!].sort()).toEqual([
+      'avoid_tags',
       'environment',
       'image',
       'ports',
@@ -324,6 +328,7 @@ describe('services', () => {
       replicas: 1,
       environment: { B: '3' },
       tags: ['web', 'new'],
+      avoidTags: ['edge', 'new-2'],
       ports: [{ containerPort: 80, published: true, hostPort: 8080 }],
       strategy: 'PLACEMENT_STRATEGY_HIGH_AVAILABILITY',
       update: { parallelism: 3 },

@@ -17,6 +17,7 @@ const now = ServiceSpec.fromPartial({
   ports: [port(80, true), port(9000)],
   links: [{ service: 'db' }, { service: 'api', alias: 'backend' }],
   tags: ['web', 'eu'],
+  avoidTags: ['edge', 'old'],
 });
 
 test('a new definition has what was given and nothing else', () => {
@@ -59,6 +60,18 @@ test.each([
     flags: { tagAdd: ['eu', 'fast'] },
     mask: ['tags'],
     fields: { tags: ['web', 'eu', 'fast'] },
+  },
+  {
+    what: 'a tag is avoided, another no more',
+    flags: { avoidTag: ['old', 'arch=arm64'], avoidTagRm: ['edge'] },
+    mask: ['avoid_tags'],
+    fields: { avoidTags: ['old', 'arch=arm64'] },
+  },
+  {
+    what: 'no tag is avoided',
+    flags: { clear: ['avoid-tag'] },
+    mask: ['avoid_tags'],
+    fields: { avoidTags: [] },
   },
   {
     what: 'a port is fixed, another taken out',

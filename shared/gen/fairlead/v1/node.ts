@@ -277,9 +277,9 @@ export interface NodeReason {
   /** Name of the node. */
   node: string;
   /**
-   * The filter that refused it: PINNED_ELSEWHERE, TAG_MISSING, PLATFORM_MISMATCH, VOLUME_ELSEWHERE,
-   * VOLUME_MISSING, NOT_ACTIVE, NOT_READY, PORT_TAKEN, MAX_PER_NODE, NOT_ENOUGH_CPU, NOT_ENOUGH_MEMORY,
-   * FAILING_HERE.
+   * The filter that refused it: PINNED_ELSEWHERE, TAG_MISSING, TAG_AVOIDED, PLATFORM_MISMATCH,
+   * VOLUME_ELSEWHERE, VOLUME_MISSING, NOT_ACTIVE, NOT_READY, PORT_TAKEN, MAX_PER_NODE, NOT_ENOUGH_CPU,
+   * NOT_ENOUGH_MEMORY, FAILING_HERE.
    */
   filter: string;
   /** The reason in words. */

@@ -870,6 +870,12 @@ export interface ServiceSpec {
    * Default: none.
    */
   spreadOver: string[];
+  /**
+   * Placement constraint: a node must have none of these tags, at most 100, each once, and none that is in `tags`
+   * too. Like `tags` it is asked of nodes when a container is placed, and decides at any time which nodes a service
+   * with the strategy EVERY_NODE covers. Default: none.
+   */
+  avoidTags: string[];
 }
 
 export interface ServiceSpec_EnvironmentEntry {
@@ -2167,6 +2173,7 @@ function createBaseServiceSpec(): ServiceSpec {
     forwarding: undefined,
     autodestroy: 0,
     spreadOver: [],
+    avoidTags: [],
   };
 }
 
@@ -2264,6 +2271,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     for (const v of message.spreadOver) {
       writer.uint32(330).string(v!);
+    }
+    for (const v of message.avoidTags) {
+      writer.uint32(338).string(v!);
     }
     return writer;
   },
@@ -2535,6 +2545,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.spreadOver.push(reader.string());
             continue;
           }
+          case 42: {
+            if (tag !== 338) {
+              break;
+            }
+
+            message.avoidTags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2641,6 +2659,11 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         ? object.spreadOver.map((e: any) => globalThis.String(e))
         : globalThis.Array.isArray(object?.spread_over)
         ? object.spread_over.map((e: any) => globalThis.String(e))
+        : [],
+      avoidTags: globalThis.Array.isArray(object?.avoidTags)
+        ? object.avoidTags.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.avoid_tags)
+        ? object.avoid_tags.map((e: any) => globalThis.String(e))
         : [],
     };
   },
@@ -2752,6 +2775,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     if (message.spreadOver?.length) {
       obj.spreadOver = message.spreadOver;
     }
+    if (message.avoidTags?.length) {
+      obj.avoidTags = message.avoidTags;
+    }
     return obj;
   },
 
@@ -2821,6 +2847,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
       : undefined;
     message.autodestroy = object.autodestroy ?? 0;
     message.spreadOver = object.spreadOver?.map((e) => e) || [];
+    message.avoidTags = object.avoidTags?.map((e) => e) || [];
     return message;
   },
 };

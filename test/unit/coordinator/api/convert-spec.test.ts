@@ -53,6 +53,7 @@ test('fills in every default', () => {
     ports: [],
     links: [],
     tags: [],
+    avoidTags: [],
     strategy: 'emptiest-node',
     restart: 'always',
     readiness: {
@@ -357,6 +358,21 @@ const refused: readonly [string, Changes, readonly string[]][] = [
     { tags: ['a b'] },
     [
       'spec.tags[0] must be at most 80 letters, digits, "_", ".", "=" and "-", with a letter or digit first, and is "a b"',
+    ],
+  ],
+  [
+    'a tag to avoid that is none, and one twice',
+    { avoidTags: ['edge', 'zone!=a', 'edge'] },
+    [
+      'spec.avoid_tags[2] has the same tag as spec.avoid_tags[0]: "edge"',
+      'spec.avoid_tags[1] must be at most 80 letters, digits, "_", ".", "=" and "-", with a letter or digit first, and is "zone!=a"',
+    ],
+  ],
+  [
+    'a tag to have and to avoid',
+    { tags: ['web', 'eu'], avoidTags: ['edge', 'eu'] },
+    [
+      'spec.avoid_tags[1] must not be in spec.tags too, as no node can have it and not have it, and is "eu"',
     ],
   ],
   [
@@ -718,7 +734,7 @@ describe('needsNewContainers', () => {
     ['nothing', {}],
     ['replicas', { replicas: 5 }],
     ['links', { links: [{ service: 'api' }] }],
-    ['tags', { tags: ['eu'] }],
+    ['tags', { tags: ['eu'], avoidTags: ['edge'] }],
     ['strategy', { strategy: PlacementStrategy.EVERY_NODE }],
     [
       'update',

@@ -101,6 +101,7 @@ export const validSpecs: fc.Arbitrary<ProtoSpec> = fc
       selector: ({ service, alias }) => (alias === '' ? service : alias),
     }),
     tags: fc.uniqueArray(names, { maxLength: 3 }),
+    avoidTags: fc.constantFrom<string[]>([], ['zone=a'], ['zone=a', 'arch=arm64']),
     strategy: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
     restart: fc.constantFrom(0 as const, 10 as const, 20 as const, 30 as const),
     restartLimit: fc.constantFrom(0, 3),
@@ -216,6 +217,7 @@ export const anySpecs: fc.Arbitrary<ProtoSpec> = fc.record({
   ),
   links: fc.array(fc.record({ service: anyText, alias: anyText })),
   tags: fc.array(anyText),
+  avoidTags: fc.array(anyText),
   routes: fc.array(anyRoute, { maxLength: 3 }),
   tls: fc.option(
     fc.record({

@@ -45,6 +45,7 @@ export function aPending(changes: Partial<PendingView> = {}): PendingView {
     serviceId: serviceId('web'),
     slot,
     tags: [],
+    avoidTags: [],
     strategy: 'emptiest-node',
     ports: [],
     pinnedTo: null,

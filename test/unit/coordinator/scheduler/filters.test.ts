@@ -49,6 +49,30 @@ const rows: readonly Row[] = [
     expected: ['TAG_MISSING', 'lacks the tag "Web"'],
   },
   {
+    title: 'takes one that avoids other tags',
+    pending: { avoidTags: ['edge', 'Web'] },
+    node: { tags: ['web', 'edge-2'] },
+    expected: undefined,
+  },
+  {
+    title: 'refuses one that avoids a tag of it',
+    pending: { tags: ['web'], avoidTags: ['edge', 'old'] },
+    node: { tags: ['old', 'web'] },
+    expected: ['TAG_AVOIDED', 'has the tag "old", which the service avoids'],
+  },
+  {
+    title: 'names all tags that are avoided',
+    pending: { avoidTags: ['edge', 'eu', 'old'] },
+    node: { tags: ['old', 'edge'] },
+    expected: ['TAG_AVOIDED', 'has the tags "edge", "old", which the service avoids'],
+  },
+  {
+    title: 'asks for the tags that it must have before those that it must not have',
+    pending: { tags: ['web'], avoidTags: ['old'] },
+    node: { tags: ['old'] },
+    expected: ['TAG_MISSING', 'lacks the tag "web"'],
+  },
+  {
     title: 'refuses on a paused node',
     node: { availability: 'paused' },
     expected: ['NOT_ACTIVE', 'is paused'],
@@ -255,7 +279,9 @@ describe('isEligible', () => {
     ['paused', { tags: ['web'], availability: 'paused' }, false],
     ['away for a moment', { tags: ['web'], state: 'unreachable' }, true],
     ['down', { tags: ['web'], state: 'down' }, true],
+    ['with one that is avoided', { tags: ['web', 'old'] }, false],
   ])('a node %s', (_, node, expected) => {
-    expect(isEligible({ tags: ['web'], platforms: [] }, aNode('node-1', node))).toBe(expected);
+    const asked = { tags: ['web'], avoidTags: ['edge', 'old'], platforms: [] };
+    expect(isEligible(asked, aNode('node-1', node))).toBe(expected);
   });
 });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Strategy } from '../../../../coordinator/model.ts';
 import { fixedPortsOf } from '../../../../coordinator/scheduler/occupancy.ts';
+import { tagsOf } from '../../../../coordinator/scheduler/node-tags.ts';
 import {
   explainUnplaceable,
   indexPlaced,
@@ -13,6 +14,7 @@ import {
 } from '../../../../coordinator/scheduler/schedule.ts';
 import { countBy, groupBy } from '../../../../shared/collections.ts';
 import type { ContainerId } from '../../../../shared/ids.ts';
+import { description as described } from '../orchestrator/fleet/model-agent.ts';
 import {
   aNode,
   aPending,
@@ -32,6 +34,13 @@ function nodesOf(decisions: readonly Decision[]): string[] {
 
 function countsOf(decisions: readonly Decision[]): Record<string, number> {
   return Object.fromEntries([...countBy(nodesOf(decisions), (node) => node)].sort());
+}
+
+/** A node with tags of its own and those that it has by itself, named after its architecture. */
+function taggedNode(hostname: string, ...tags: string[]): NodeView {
+  const [architecture = ''] = hostname.split('-');
+  const description = { ...described, hostname, os: 'linux', architecture: `${architecture}64` };
+  return aNode(hostname, { tags: tagsOf({ tags, description }, null).all });
 }
 
 const spreading: readonly Strategy[] = ['emptiest-node', 'high-availability'];
@@ -209,6 +218,41 @@ describe('spreads', () => {
   test('S13: only over nodes with the tags', () => {
     const some = [aNode('a', { tags: ['web'] }), aNode('b'), aNode('c', { tags: ['eu', 'web'] })];
     expect(countsOf(schedule(pendings(4, { tags: ['web'] }), some, []))).toEqual({ a: 2, c: 2 });
+  });
+
+  test.each<[string, Partial<PendingView>, Record<string, number>]>([
+    ['a tag not there', { avoidTags: ['web'] }, { 'arm-2': 4 }],
+    ['several not there', { avoidTags: ['eu', 'os=windows'] }, { 'amd-1': 2, 'arm-2': 2 }],
+    ['there and not there', { tags: ['web'], avoidTags: ['eu'] }, { 'amd-1': 4 }],
+    ['an architecture', { tags: ['arch=arm64'] }, { 'arm-1': 2, 'arm-2': 2 }],
+    ['another one', { avoidTags: ['arch=arm64'] }, { 'amd-1': 4 }],
+    ['a host', { tags: ['hostname=arm-2', 'os=linux'] }, { 'arm-2': 4 }],
+    ['another one', { avoidTags: ['hostname=arm-2'] }, { 'amd-1': 2, 'arm-1': 2 }],
+    ['all of it', { tags: ['arch=arm64'], avoidTags: ['web'] }, { 'arm-2': 4 }],
+    ['what none has', { tags: ['arch=amd64'], avoidTags: ['web'] }, { '-': 4 }],
+  ])('S13: by what nodes are and are called: %s', (_, asked, expected) => {
+    const some = [
+      taggedNode('amd-1', 'web'),
+      taggedNode('arm-1', 'web', 'eu'),
+      taggedNode('arm-2'),
+    ];
+    expect(countsOf(schedule(pendings(4, asked), some, []))).toEqual(expected);
+  });
+
+  test('S13: for kinds of containers in turn, on the same nodes, with the reasons of each', () => {
+    const some = [aNode('a', { tags: ['web', 'old'] }), aNode('b', { tags: ['old'] }), aNode('c')];
+    const kinds = [{ avoidTags: ['old'] }, { avoidTags: ['web'] }, { avoidTags: [] }];
+    const placed = kinds.map((kind) => nodesOf(schedule(pendings(3, kind), some, [])));
+    expect(placed).toEqual([
+      ['c', 'c', 'c'],
+      ['b', 'c', 'b'],
+      ['a', 'b', 'c'],
+    ]);
+    const [nowhere] = schedule([aPending({ tags: ['web'], avoidTags: ['old'] })], some, []);
+    const reasons = nowhere?.kind === 'unplaceable' ? nowhere.reasons : [];
+    expect(explainUnplaceable(reasons, { pinnedTo: null })).toBe(
+      'no node can take it: 2 lack the tag "web", 1 has the tag "old", which the service avoids',
+    );
   });
 });
 

@@ -168,6 +168,36 @@ test('S4: a service is even over zones, placed, scaled down and rebalanced', asy
   expect([counts()['node-1'], zoneB]).toEqual([2, [expect.anything(), expect.anything()]]);
 });
 
+test('S13: what is malformed, what contradicts itself and what no node fulfils is refused at create', async () => {
+  await using fleet = await aFleet(3);
+  const both = { tags: ['web', 'arch=amd64'], avoidTags: ['arch=amd64'] };
+  for (const asked of [both, { avoidTags: ['zone!=a'] }]) {
+    await expect(create(fleet, 'web', asked)).rejects.toMatchObject({
+      ...{ kind: 'invalid', violations: [{ field: 'spec.avoid_tags[0]' }] },
+    });
+  }
+  for (const avoided of ['arch=amd64', 'os=linux', 'hostname=model']) {
+    await expect(create(fleet, 'web', { avoidTags: ['edge', avoided] })).rejects.toMatchObject({
+      reason: 'NO_ELIGIBLE_NODE',
+      message: `web: no node can take it: 3 have the tag "${avoided}", which the service avoids`,
+    });
+  }
+});
+
+test('S13: tags that a node must have and must not have, its own and automatic ones, hold together', async () => {
+  await using fleet = await aFleet(4);
+  const tags = [['web'], ['web', 'old'], [], ['web', 'edge']];
+  fleet.store.transact((tx) => {
+    for (const [index, node] of [...tx.nodes.values()].entries()) {
+      tx.nodes.put({ ...node, tags: tags[index]! });
+    }
+  });
+  const asked = { tags: ['web', 'arch=amd64'], avoidTags: ['old', 'arch=arm64', 'hostname=other'] };
+  await create(fleet, 'web', { replicas: 4, ...asked });
+  await fleet.pass(5);
+  expect(placesOf(fleet, 'web').toSorted()).toEqual(['node-1', 'node-1', 'node-4', 'node-4']);
+});
+
 test('S11: no more containers than may be are on a node', async () => {
   await using fleet = await aFleet(2);
   await create(fleet, 'web', { replicas: 3, maxPerNode: 1 });

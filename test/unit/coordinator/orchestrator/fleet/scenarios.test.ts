@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { PlanStepKind } from '../../../../../shared/gen/fairlead/v1/action.ts';
 import { Availability } from '../../../../../shared/gen/fairlead/v1/node.ts';
 import { PlacementStrategy } from '../../../../../shared/gen/fairlead/v1/service.ts';
 import { ModelFleet } from './model-fleet.ts';
@@ -73,6 +74,75 @@ test('N13: a tag that a node gets or loses acts at once', async () => {
   await change(1, {});
   await fleet.advance(50);
   expect(places()).toEqual([]);
+});
+
+/** What giving a node tags would do, container by container. */
+async function planOfTags(agent: number, tags: string[]) {
+  const [node, updateMask] = [fleet.agents[agent]!.id, ['tags']];
+  const { plan } = await fleet.handlers.updateNode(
+    {
+      ...{ node, tags, availability: 0, cluster: '', updateMask },
+      options: { version: 0, requestId: '', dryRun: true },
+    },
+    fleet.call,
+  );
+  return plan?.steps?.map(({ kind, container }) => [kind, container]);
+}
+
+const scale = async (replicas: number) =>
+  await fleet.handlers.scaleService({ service: 'web', replicas, options: undefined }, fleet.call);
+
+test('S13: of an every-node service a node that gets a tag that is avoided loses its container at once', async () => {
+  await begin(fleet, everywhere);
+  await fleet.pass(6);
+  const before = ids();
+  await update(fleet, { avoidTags: ['old', 'arch=arm64'] }, ['avoid_tags']);
+  await fleet.pass(6);
+  expect(ids()).toEqual(before);
+  const own = fleet.store
+    .containersOf(fleet.service('web').id)
+    .find(({ nodeId }) => nodeId === 'node-2');
+  expect(await planOfTags(1, ['old'])).toEqual([[PlanStepKind.REMOVE, own?.name]]);
+  await change(1, { tags: ['old'] });
+  await fleet.advance(50);
+  expect(places()).toEqual(['node-1', 'node-3']);
+  await fleet.pass(6);
+  expect([...fleet.agents[1]!.engine.keys()]).toEqual([]);
+  await change(1, {});
+  await fleet.advance(50);
+  expect(places()).toEqual(['node-1', 'node-2', 'node-3']);
+});
+
+test('S13: a node with a tag that is avoided keeps what runs there and takes no more, as explain says', async () => {
+  await begin(fleet, { replicas: 3 });
+  await fleet.pass(6);
+  const [before, revision] = [ids(), fleet.service('web').revision];
+  await change(0, { tags: ['old'] });
+  await update(fleet, { avoidTags: ['old', 'edge'] }, ['avoid_tags']);
+  await fleet.pass(6);
+  expect([ids(), fleet.service('web').revision]).toEqual([before, revision]);
+  await scale(5);
+  await fleet.pass(6);
+  expect(places()).toEqual(['node-1', 'node-2', 'node-2', 'node-3', 'node-3']);
+  await change(1, { availability: Availability.PAUSED });
+  await change(2, { tags: ['edge', 'old'] });
+  await scale(6);
+  await fleet.pass(3);
+  const subject = { $case: 'service', value: 'web' } as const;
+  const { waits = [] } = await fleet.handlers.explain({ subject }, fleet.call);
+  expect(waits).toMatchObject([
+    {
+      container: 'web-6',
+      placement: [
+        { filter: 'TAG_AVOIDED', reason: 'has the tag "old", which the service avoids' },
+        { filter: 'NOT_ACTIVE', reason: 'is paused' },
+        { filter: 'TAG_AVOIDED', reason: 'has the tags "old", "edge", which the service avoids' },
+      ],
+    },
+  ]);
+  await change(2, {});
+  await fleet.advance(50);
+  expect(places().filter((node) => node === 'node-3')).toHaveLength(3);
 });
 
 test('S6: what waits for a node is placed when one takes it, with nothing else changed', async () => {
