@@ -232,7 +232,8 @@ function amountChange(
 
 type Names<T> = Readonly<Record<string, T>>;
 
-const strategies: Names<PlacementStrategy> = {
+/** What the strategies of placement are called here. */
+export const strategies: Names<PlacementStrategy> = {
   'emptiest-node': PlacementStrategy.EMPTIEST_NODE,
   'high-availability': PlacementStrategy.HIGH_AVAILABILITY,
   'every-node': PlacementStrategy.EVERY_NODE,

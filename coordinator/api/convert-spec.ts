@@ -78,6 +78,22 @@ const apiRoles: EnumWords<ApiRole, ServiceSpec['apiRole']> = [
   [ApiRole.OPERATOR, 'operator'],
 ];
 
+/** Strategies that services are asked for; one that none can have is refused. */
+export function strategiesFromProto(
+  numbers: readonly PlacementStrategy[],
+  field: string,
+  into: FieldViolation[],
+): ReadonlySet<ServiceSpec['strategy']> {
+  for (const [index, number] of numbers.entries()) {
+    if (strategies.some(([known]) => known === number)) continue;
+    into.push({
+      field: `${field}[${index}]`,
+      rule: 'must be a placement strategy that this coordinator knows',
+    });
+  }
+  return new Set(numbers.map((number) => wordOf(strategies, number)));
+}
+
 /**
  * The spec that the user asked for, with defaults filled in. All that is wrong with it is collected;
  * what is returned may only be used if nothing was.

@@ -16,6 +16,7 @@ import { limitFromProto, roleFromProto } from './convert-requests.ts';
 import { actionFor, containerFor, serviceFor } from './discretion.ts';
 import type { Lookup } from './lookup.ts';
 import { byName, type Presenter } from './present.ts';
+import { definitionFilter } from './service-filter.ts';
 import { throwIfInvalid } from './validate.ts';
 import { watch, type WatchMessage } from './watch.ts';
 
@@ -168,13 +169,29 @@ export class QueryApi {
     return this.#watch('certificates', list, cursor, call);
   }
 
-  #serviceList({ services }: { readonly services: readonly string[] }, call: Call) {
-    const selected = this.#selection(services, call);
+  #serviceList(request: Omit<proto.WatchServicesRequest, 'cursor'>, call: Call) {
+    const isDefined = definitionFilter(request);
+    const selected = this.#selection(request.services, call);
+    const isThere = this.#presence(request.nodes, call);
     const { presenter } = this.#deps;
     return () =>
       selected()
+        .filter(isDefined)
+        .filter(isThere())
         .map((service) => serviceFor(call, presenter.service(service)))
         .sort((a, b) => byName(a.name, b.name));
+  }
+
+  /** Whether services have a container on one of the nodes that a request names, as things are then. */
+  #presence(names: readonly string[], call: Call): () => (service: Service) => boolean {
+    const { store, lookup } = this.#deps;
+    const nodes = names.map((name) => lookup.node(call, name).id);
+    if (nodes.length === 0) return () => () => true;
+    return () => {
+      const there = nodes.flatMap((id) => store.containersOn(id));
+      const ids = new Set(there.map(({ serviceId }) => serviceId));
+      return ({ id }) => ids.has(id);
+    };
   }
 
   #containerList(request: proto.ListContainersRequest, call: Call) {

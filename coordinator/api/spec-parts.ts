@@ -85,6 +85,28 @@ export function labelsFromProto(
   return mapFromProto(labels, { field, keyRule: labelRule, isLine: () => false }, into);
 }
 
+/** A label that services are asked for; without a value any will do. */
+export interface LabelFilter {
+  readonly key: string;
+  readonly value: string | undefined;
+}
+
+/** Labels that services are asked for, `key` or `key=value`; keys that none can have are refused. */
+export function labelFiltersFromProto(
+  labels: readonly string[],
+  field: string,
+  into: FieldViolation[],
+): readonly LabelFilter[] {
+  validateCount(labels.length, { max: maxEntries, field }, into);
+  return labels.map((label, index) => {
+    const at = label.indexOf('=');
+    const key = at === -1 ? label : label.slice(0, at);
+    const rule = lengthRule(key) ?? labelRule(key);
+    if (rule !== undefined) into.push({ field: `${field}[${index}]`, rule });
+    return { key, value: at === -1 ? undefined : label.slice(at + 1) };
+  });
+}
+
 interface MapRules {
   readonly field: string;
   /** What is wrong with a key; undefined if nothing is. */
@@ -102,14 +124,18 @@ function mapFromProto(
   validateCount(entries.length, { max: maxEntries, field }, into);
   for (const [key, value] of entries) {
     const at = `${field}[${quote(key)}]`;
-    const rule = Buffer.byteLength(key) > maxKeyBytes ? longKeyRule : keyRule(key);
+    const rule = lengthRule(key) ?? keyRule(key);
     if (rule !== undefined) into.push({ field: at, rule });
     validateText(value, { maxBytes: maxValueBytes, field: at, line: isLine(key) }, into);
   }
   return Object.fromEntries(entries);
 }
 
-const longKeyRule = `must have a name of at most ${maxKeyBytes} bytes`;
+function lengthRule(key: string): string | undefined {
+  if (Buffer.byteLength(key) <= maxKeyBytes) return undefined;
+  return `must have a name of at most ${maxKeyBytes} bytes`;
+}
+
 /** JavaScript objects have a field of this name, so that it gets lost on the way through JSON. */
 const lostKey = '__proto__';
 

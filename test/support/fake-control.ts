@@ -15,6 +15,7 @@ import {
   type ExplainRequest,
   type ExplainResponse,
   type WatchEventsRequest,
+  type WatchServicesRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
 import type { Wait } from '../../shared/gen/fairlead/v1/explanation.ts';
 import { Endpoint, EndpointKind, type Event } from '../../shared/gen/fairlead/v1/event.ts';
@@ -710,8 +711,20 @@ export class FakeControl implements AsyncDisposable {
       names.some(
         (name) => this.services.find(name)?.name === item.service || name === item.service,
       );
-    const services = (names: readonly string[]) => (item: Service) =>
-      names.length === 0 || names.includes(item.name) || names.includes(item.id);
+    const services = (request: Omit<WatchServicesRequest, 'cursor'>) => (item: Service) =>
+      (request.services.length === 0 ||
+        request.services.some((name) => name === item.name || name === item.id)) &&
+      request.labels.every((label) =>
+        Object.entries(item.spec?.labels ?? {}).some(
+          ([key, value]) => label === key || label === `${key}=${value}`,
+        ),
+      ) &&
+      (request.strategies.length === 0 ||
+        request.strategies.some((strategy) => strategy === item.spec?.strategy)) &&
+      (request.nodes.length === 0 ||
+        this.containers
+          .list()
+          .some(({ service, node }) => service === item.name && request.nodes.includes(node)));
     const containers =
       (request: { readonly services: string[]; readonly nodes: string[] }) => (item: Container) =>
         byService(request.services)(item) &&
@@ -726,12 +739,12 @@ export class FakeControl implements AsyncDisposable {
     return {
       listServices: async (request) =>
         await Promise.resolve({
-          services: this.services.list().filter(services(request.services)),
+          services: this.services.list().filter(services(request)),
         }),
       watchServices: (request, context: CallContext) =>
         renamed(
           this.services.watch(
-            { matches: services(request.services), cursor: request.cursor },
+            { matches: services(request), cursor: request.cursor },
             context.signal,
           ),
           (items) => ({

@@ -12,6 +12,7 @@ import { addLogFlags, printLog, rangeOf, type LogFlags } from '../logs.ts';
 import { mutate, mutateEach, type Mutation } from '../mutate.ts';
 import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
 import { required } from '../required.ts';
+import { addServiceFilters, serviceFilterOf, type ServiceFilterFlags } from '../service-filters.ts';
 import {
   addListEditFlags,
   addSpecFlags,
@@ -110,12 +111,12 @@ async function withImported({ flags, output }: Run<CreateFlags>): Promise<Create
 }
 
 function addViews(service: Command): void {
-  addListFlags(service.command('ls').description('list services'))
+  addServiceFilters(addListFlags(service.command('ls').description('list services')))
     .argument('[service...]', 'only these')
     .action(
-      connected<ListFlags>(async (run) => {
-        const { client, args } = run;
-        const request = { services: [...args] };
+      connected<ListFlags & ServiceFilterFlags>(async (run) => {
+        const { client, flags, args } = run;
+        const request = serviceFilterOf(flags, args);
         await printList(run, {
           kind: serviceKind,
           field: 'services',

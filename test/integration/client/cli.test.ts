@@ -295,6 +295,30 @@ describe('services', () => {
     expect((await run(fake, 'service', 'ls', '-q')).stdout).toBe('api\nweb\n');
   });
 
+  test('lists those that a filter is for, also while watching', async () => {
+    await using fake = await startFakeControl();
+    addNodes(fake, 2);
+    const labels = { tier: 'front', team: 'a' };
+    fake.addService('web', { labels, strategy: PlacementStrategy.EMPTIEST_NODE });
+    fake.addService('logs', { labels: { tier: '' }, strategy: PlacementStrategy.EVERY_NODE });
+    const names = async (...args: string[]) =>
+      (await run(fake, 'service', 'ls', '-q', ...args)).stdout.split('\n').slice(0, -1);
+    expect(await names('--label', 'tier', '--label', 'team=a')).toEqual(['web']);
+    expect(await names('--strategy', 'every-node')).toEqual(['logs']);
+    const either = ['--strategy', 'every-node', '--strategy', 'emptiest-node'];
+    expect(await names(...either, '--node', 'node-1')).toEqual(['logs', 'web']);
+    expect(await names('web', '--node', 'node-3')).toEqual([]);
+    const refused = await run(fake, 'service', 'ls', '--strategy', 'global');
+    expect(refused).toMatchObject({ status: 2, stdout: '' });
+    expect(refused.stderr).toContain('emptiest-node, high-availability, every-node');
+    await using cli = await startCli(['service', 'ls', '-w', '--json', '--label', 'team'], {
+      env: environmentOf(fake),
+    });
+    await eventually(() => {
+      expect(cli.documents()).toMatchObject([{ snapshot: true, services: [{ name: 'web' }] }]);
+    });
+  });
+
   test('sets only what is given, and edits lists entry by entry', async () => {
     await using fake = await startFakeControl();
     fake.addService('web', {

@@ -19,7 +19,16 @@ import { Proxy } from "./load_balancer.ts";
 import { LogEntry, LogPosition, LogSource } from "./log.ts";
 import { Availability, availabilityFromJSON, availabilityToJSON, Node, Orphan } from "./node.ts";
 import { NodeCluster } from "./node_cluster.ts";
-import { FieldChange, Link, Revision, Service, ServiceSpec } from "./service.ts";
+import {
+  FieldChange,
+  Link,
+  PlacementStrategy,
+  placementStrategyFromJSON,
+  placementStrategyToJSON,
+  Revision,
+  Service,
+  ServiceSpec,
+} from "./service.ts";
 import { Certificate } from "./tls.ts";
 import { Role, roleFromJSON, roleToJSON, Token } from "./token.ts";
 
@@ -97,8 +106,20 @@ export interface GetServiceResponse {
 
 /** Asks ListServices. */
 export interface ListServicesRequest {
-  /** Only these names or ids; empty: all. */
+  /** Only these names or ids; empty: all. All filters of the request must hold. */
   services: string[];
+  /**
+   * Only those that have all of these labels, `key` or `key=value`, at most 200; empty: all. Keys as in
+   * ServiceSpec.labels; others are INVALID_ARGUMENT.
+   */
+  labels: string[];
+  /** Only of one of these placement strategies; empty: of all. One that is not set or not known is INVALID_ARGUMENT. */
+  strategies: PlacementStrategy[];
+  /**
+   * Only those that have a container, of any phase, on one of these nodes, by name or id; empty: all. A node that is
+   * not there is NOT_FOUND, one that the caller's token does not reach PERMISSION_DENIED.
+   */
+  nodes: string[];
 }
 
 /** Answers ListServices. */
@@ -109,8 +130,20 @@ export interface ListServicesResponse {
 
 /** Asks WatchServices. */
 export interface WatchServicesRequest {
-  /** Only these names or ids; empty: all. */
+  /** Only these names or ids; empty: all. All filters of the request must hold. */
   services: string[];
+  /**
+   * Only those that have all of these labels, `key` or `key=value`, at most 200; empty: all. Keys as in
+   * ServiceSpec.labels; others are INVALID_ARGUMENT.
+   */
+  labels: string[];
+  /** Only of one of these placement strategies; empty: of all. One that is not set or not known is INVALID_ARGUMENT. */
+  strategies: PlacementStrategy[];
+  /**
+   * Only those that have a container, of any phase, on one of these nodes, by name or id; empty: all. A node that is
+   * not there is NOT_FOUND, one that the caller's token does not reach PERMISSION_DENIED.
+   */
+  nodes: string[];
   /** Cursor of the last message that was received; empty: from the start. */
   cursor: string;
 }
@@ -2222,13 +2255,26 @@ export const GetServiceResponse: MessageFns<GetServiceResponse> = {
 };
 
 function createBaseListServicesRequest(): ListServicesRequest {
-  return { services: [] };
+  return { services: [], labels: [], strategies: [], nodes: [] };
 }
 
 export const ListServicesRequest: MessageFns<ListServicesRequest> = {
   encode(message: ListServicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.services) {
       writer.uint32(10).string(v!);
+    }
+    for (const v of message.labels) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.strategies.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.strategies) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    for (const v of message.nodes) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -2254,6 +2300,40 @@ export const ListServicesRequest: MessageFns<ListServicesRequest> = {
             message.services.push(reader.string());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.labels.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.strategies.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.strategies.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2269,6 +2349,11 @@ export const ListServicesRequest: MessageFns<ListServicesRequest> = {
   fromJSON(object: any): ListServicesRequest {
     return {
       services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      labels: globalThis.Array.isArray(object?.labels) ? object.labels.map((e: any) => globalThis.String(e)) : [],
+      strategies: globalThis.Array.isArray(object?.strategies)
+        ? object.strategies.map((e: any) => placementStrategyFromJSON(e))
+        : [],
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -2276,6 +2361,15 @@ export const ListServicesRequest: MessageFns<ListServicesRequest> = {
     const obj: any = {};
     if (message.services?.length) {
       obj.services = message.services;
+    }
+    if (message.labels?.length) {
+      obj.labels = message.labels;
+    }
+    if (message.strategies?.length) {
+      obj.strategies = message.strategies.map((e) => placementStrategyToJSON(e));
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
     }
     return obj;
   },
@@ -2286,6 +2380,9 @@ export const ListServicesRequest: MessageFns<ListServicesRequest> = {
   fromPartial(object: DeepPartial<ListServicesRequest>): ListServicesRequest {
     const message = createBaseListServicesRequest();
     message.services = object.services?.map((e) => e) || [];
+    message.labels = object.labels?.map((e) => e) || [];
+    message.strategies = object.strategies?.map((e) => e) || [];
+    message.nodes = object.nodes?.map((e) => e) || [];
     return message;
   },
 };
@@ -2360,13 +2457,26 @@ export const ListServicesResponse: MessageFns<ListServicesResponse> = {
 };
 
 function createBaseWatchServicesRequest(): WatchServicesRequest {
-  return { services: [], cursor: "" };
+  return { services: [], labels: [], strategies: [], nodes: [], cursor: "" };
 }
 
 export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
   encode(message: WatchServicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.services) {
       writer.uint32(10).string(v!);
+    }
+    for (const v of message.labels) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.strategies.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.strategies) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    for (const v of message.nodes) {
+      writer.uint32(34).string(v!);
     }
     if (message.cursor !== "") {
       writer.uint32(122).string(message.cursor);
@@ -2395,6 +2505,40 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
             message.services.push(reader.string());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.labels.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.strategies.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.strategies.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -2418,6 +2562,11 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
   fromJSON(object: any): WatchServicesRequest {
     return {
       services: globalThis.Array.isArray(object?.services) ? object.services.map((e: any) => globalThis.String(e)) : [],
+      labels: globalThis.Array.isArray(object?.labels) ? object.labels.map((e: any) => globalThis.String(e)) : [],
+      strategies: globalThis.Array.isArray(object?.strategies)
+        ? object.strategies.map((e: any) => placementStrategyFromJSON(e))
+        : [],
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
       cursor: isSet(object.cursor) ? globalThis.String(object.cursor) : "",
     };
   },
@@ -2426,6 +2575,15 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
     const obj: any = {};
     if (message.services?.length) {
       obj.services = message.services;
+    }
+    if (message.labels?.length) {
+      obj.labels = message.labels;
+    }
+    if (message.strategies?.length) {
+      obj.strategies = message.strategies.map((e) => placementStrategyToJSON(e));
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
     }
     if (message.cursor !== "") {
       obj.cursor = message.cursor;
@@ -2439,6 +2597,9 @@ export const WatchServicesRequest: MessageFns<WatchServicesRequest> = {
   fromPartial(object: DeepPartial<WatchServicesRequest>): WatchServicesRequest {
     const message = createBaseWatchServicesRequest();
     message.services = object.services?.map((e) => e) || [];
+    message.labels = object.labels?.map((e) => e) || [];
+    message.strategies = object.strategies?.map((e) => e) || [];
+    message.nodes = object.nodes?.map((e) => e) || [];
     message.cursor = object.cursor ?? "";
     return message;
   },

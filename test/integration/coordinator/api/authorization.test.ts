@@ -598,14 +598,14 @@ describe('over HTTP', () => {
 });
 
 test('of other services and node clusters nothing is told in a list', async () => {
-  const list = async (method: string, who: string) => {
+  const list = async (method: string, who: string, request: object = {}) => {
     const response = await coordinator.fetch(`/fairlead.v1.ControlService/${method}`, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
         authorization: authorizationOf(who) ?? '',
       },
-      body: '{}',
+      body: JSON.stringify(request),
     });
     return await response.text();
   };
@@ -614,6 +614,11 @@ test('of other services and node clusters nothing is told in a list', async () =
     expect(await list(method, 'viewerOfOther'), method).not.toContain('web');
     expect(await list(method, 'viewerOfEdge'), method).not.toContain('web');
   }
+  const byNode = { nodes: ['node-1'] };
+  expect(await list('ListServices', 'viewer', byNode)).toContain('web');
+  expect(await list('ListServices', 'viewerOfOther', byNode)).not.toContain('web');
+  expect(await list('ListServices', 'viewerOfEdge', byNode)).not.toContain('web');
+  expect(await list('ListServices', 'operatorOfWebAtFar', byNode)).toContain('PERMISSION_DENIED');
   for (const [method, name] of [
     ['ListNodes', 'node-1'],
     ['ListNodeClusters', 'edge'],

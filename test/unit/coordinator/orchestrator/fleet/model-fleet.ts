@@ -50,6 +50,8 @@ const proxyGraceMs = 60_000;
 interface Run {
   readonly stop: AbortController;
   readonly loops: Promise<unknown>;
+  /** What watches of the API hear. */
+  readonly changes: Disposable;
   readonly observed: ObservedState;
   readonly routing: Routing;
   readonly dispatcher: Dispatcher;
@@ -198,6 +200,7 @@ export class ModelFleet implements AsyncDisposable {
   async #end(): Promise<void> {
     this.#run.stop.abort();
     await this.#run.loops;
+    this.#run.changes[Symbol.dispose]();
   }
 
   #start(): Run {
@@ -216,6 +219,7 @@ export class ModelFleet implements AsyncDisposable {
       { store, observed, routing, upgrades, clock, newId: () => random.id(), log },
       { downGraceMs },
     );
+    const changes = new ChangeLog('model', { store });
     const tokens = new TokenIssuer(Buffer.alloc(32), { pin: 'p'.repeat(43), bundle: '' });
     const api = { httpUrl: 'https://model', grpcAddress: 'model:1', zone: 'model' };
     const placement = new Placement({ store, observed, tokens, random, clock, api });
@@ -240,7 +244,7 @@ export class ModelFleet implements AsyncDisposable {
       }),
       authority: fixedAuthority,
       tokens,
-      changes: new ChangeLog('model', { store }),
+      changes,
     });
     const mover = new Mover({ ...deps, log });
     const stop = new AbortController();
@@ -254,7 +258,7 @@ export class ModelFleet implements AsyncDisposable {
     const epoch = `epoch-${++this.#runs}`;
     return {
       ...{ stop, loops, observed, routing, dispatcher, orchestrator, placement },
-      ...{ writeBehind, handlers, epoch },
+      ...{ writeBehind, handlers, epoch, changes: changes.follow(observed, routing) },
     };
   }
 
