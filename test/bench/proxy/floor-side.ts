@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { serverParameters } from '../../../agent/proxy/server-commands.ts';
@@ -56,7 +56,11 @@ export class FloorSide implements Side, AsyncDisposable {
         .replaceAll(`bind :${original.port}\n`, `bind :${port}\n`),
     );
     writeFileSync(join(directory, 'server.state'), '1\n');
-    cpSync(join(original.directory, 'maps'), join(directory, 'maps'), { recursive: true });
+    // All that the file names.
+    for (const name of ['maps', 'gone.lua']) {
+      const from = join(original.directory, name);
+      if (existsSync(from)) cpSync(from, join(directory, name), { recursive: true });
+    }
     const child = spawn('haproxy', ['-W', '-f', config], {
       stdio: 'ignore',
       // As the agent's: the kernel shares the processors out by session.
