@@ -145,7 +145,8 @@ function usersIn(settings: Settings) {
   const unusable: string[] = [];
   for (const text of listIn(settings.get('HTTP_BASIC_AUTH_SECURE'))) {
     const [, name = '', passwordHash = ''] = /^([^:]*):(\$[56]\$.+)$/.exec(text) ?? [];
-    if (name === '') unusable.push(text.split(':')[0] ?? '');
+    // Without a colon it may be a password, which is not to be shown.
+    if (name === '') unusable.push(/^[^:]+(?=:)/.exec(text)?.[0] ?? 'one without a name');
     else users.push({ name, passwordHash });
   }
   return { users, unusable };

@@ -137,6 +137,10 @@ test('takes hashes of passwords over to the routes of a service, and names those
     'HTTP_BASIC_AUTH_SECURE: not taken over: jim: not a hash of openssl passwd -6 or -5',
   );
   expect(report.join()).not.toContain('$');
+  const nameless = ['HTTP_BASIC_AUTH_SECURE', 'hunter2'] as const;
+  expect(importDockercloud([['VIRTUAL_HOST', 'a.test'], nameless]).report).toContain(
+    'HTTP_BASIC_AUTH_SECURE: not taken over: one without a name: not a hash of openssl passwd -6 or -5',
+  );
   // Of the proxy itself, or where the service is left out of it, nothing is locked without a word.
   expect(importDockercloud([secure]).report).toEqual([
     expect.stringMatching(/^HTTP_BASIC_AUTH_SECURE: not taken over: give it beside VIRTUAL_HOST/),
