@@ -31,6 +31,11 @@ export class ProxyChecks {
     return agreed ? readiness : null;
   }
 
+  /** To be called before all services that are linked are asked about anew: others may be gone. */
+  forget(): void {
+    this.#agreed.clear();
+  }
+
   /** Services that have another check than `of` last said, now that these containers changed. */
   changedBy(containers: Iterable<ContainerId>): Service[] {
     const suspects = new Set<ServiceId>();

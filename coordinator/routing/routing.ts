@@ -236,6 +236,7 @@ export class Routing {
   #rebuild(): void {
     this.#linkers = new Map();
     this.#earlier.forget();
+    this.#checks.forget();
     const kept = new Set<ServiceId>();
     for (const lb of this.#deps.store.services.values()) {
       if (lb.spec.apiRole !== 'proxy') continue;
