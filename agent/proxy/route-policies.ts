@@ -18,10 +18,11 @@ export function guardRules(
   filePath: MapPath,
 ): string[] {
   return [
+    ...strictRules(route),
     ...addressRules(route, client, 'http-request deny deny_status 403'),
     ...rateRules(route, client),
     ...maintenanceRules(route, filePath),
-    ...tlsRules(route),
+    ...httpsRules(route),
     ...authRules(route),
     ...redirectRules(route),
   ];
@@ -108,22 +109,20 @@ export function pageAnswer(page: Page, filePath: MapPath, words: string): string
 
 const isHttps = '{ req.hdr(X-Forwarded-Proto) -m str -i https }';
 
-function tlsRules(route: FrontendRoute): string[] {
-  const { forceHttps, strictTransport } = route.route;
-  const value =
-    strictTransport === undefined
-      ? ''
-      : `max-age=${strictTransport.maxAgeS}${strictTransport.includeSubdomains ? '; includeSubDomains' : ''}`;
+function httpsRules(route: FrontendRoute): string[] {
+  if (!route.route.forceHttps) return [];
+  return [`http-request redirect scheme https code 308 if ${goesBy(route)} !${isHttps}`];
+}
+
+/** Before anything that answers a request itself: those answers say it too. */
+function strictRules(route: FrontendRoute): string[] {
+  const { strictTransport } = route.route;
+  if (strictTransport === undefined) return [];
+  const { maxAgeS, includeSubdomains } = strictTransport;
+  const value = `max-age=${maxAgeS}${includeSubdomains ? '; includeSubDomains' : ''}`;
   return [
-    ...(forceHttps
-      ? [`http-request redirect scheme https code 308 if ${goesBy(route)} !${isHttps}`]
-      : []),
-    ...(value === ''
-      ? []
-      : [
-          `http-request set-var(txn.https) bool(true) if ${goesBy(route)} ${isHttps}`,
-          `http-after-response set-header Strict-Transport-Security ${word(value)} if ${goesBy(route)} { var(txn.https) -m found }`,
-        ]),
+    `http-request set-var(txn.https) bool(true) if ${goesBy(route)} ${isHttps}`,
+    `http-after-response set-header Strict-Transport-Security ${word(value)} if ${goesBy(route)} { var(txn.https) -m found }`,
   ];
 }
 

@@ -74,13 +74,24 @@ export async function getTls(
   servername: string,
   options: TlsOptions & { readonly path?: string; readonly headers?: Record<string, string> } = {},
 ): Promise<{ readonly status: number; readonly body: string }> {
+  const { status, body } = await askTls(port, servername, options);
+  return { status, body };
+}
+
+/** As `getTls`, with the header fields of the answer. */
+export async function askTls(
+  port: number,
+  servername: string,
+  options: Parameters<typeof getTls>[2] = {},
+) {
   const sent = request({
     ...{ host: '127.0.0.1', port, servername, rejectUnauthorized: false, agent: false, ...options },
     headers: { host: servername, ...options.headers },
   });
   sent.end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
-  return { status: response.statusCode ?? 0, body: await text(response) };
+  const { statusCode = 0, headers } = response;
+  return { status: statusCode, headers, body: await text(response) };
 }
 
 /** Some requests at once over one connection of HTTP/2; their bodies. */

@@ -173,12 +173,16 @@ function aList(
 ): BackendSnapshot {
   // Streams may be silent for longer than requests may take at first.
   const route = aProtoRoute({ responseTimeoutMs: 600_000 });
+  const hurried = aProtoRoute({ hosts: ['hurried.test'], responseTimeoutMs: 1_000 });
   return aSnapshot(port, {
     version: changes.version ?? 1,
     frontends: [
       {
         ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'none' },
-        routes: [{ id: 'web.1', backend: 'web', route, split: [] }],
+        routes: [
+          { id: 'web.1', backend: 'web', route, split: [] },
+          { id: 'web.2', backend: 'web', route: hurried, split: [] },
+        ],
         ...(changes.tls === undefined ? {} : { tls: changes.tls }),
       },
       ...(changes.frontends ?? []),
@@ -220,6 +224,18 @@ test('carries calls and streams of gRPC to containers, with trailers, while cont
     });
   };
   await says('before');
+  // Each route has its own time for which a stream may be silent.
+  using impatient = dial(port, undefined, { 'grpc.default_authority': 'hurried.test' });
+  const silent = impatient.client.talk();
+  const cut = new Stream(silent);
+  silent.write('once');
+  await eventually(() => {
+    expect(cut.received).toEqual(['one: once']);
+  });
+  await eventually(() => {
+    expect(cut.end?.code ?? status.OK).not.toBe(status.OK);
+  });
+  await says('after another was silent for too long');
   await applied(
     coordinator,
     coordinator.change([aTarget({ id: 'web-2.b', port: two.port, http2: true })]),

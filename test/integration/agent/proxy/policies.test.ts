@@ -71,8 +71,8 @@ function routesOf(routes: Record<string, Partial<Route>>, to = 'web') {
   }));
 }
 
-function hashOf(password: string): string {
-  return execFileSync('openssl', ['passwd', '-6', '-salt', 'saltsalt', password], {
+function hashOf(password: string, kind = '-6'): string {
+  return execFileSync('openssl', ['passwd', kind, '-salt', 'saltsalt', password], {
     encoding: 'utf8',
   }).trim();
 }
@@ -89,6 +89,8 @@ test('does with the requests of each route what it says', async () => {
   const routes = routesOf({
     whole: { redirect: { to: 'https://new.test/%[src]', whole: true, status: 301 } },
     prefix: { redirect: { to: 'https://new.test/base/', whole: false, status: 307 } },
+    plain: { redirect: { to: '/login', whole: true, status: 0 } },
+    moved: { redirect: { to: '/v2/', whole: false, status: 308 } },
     secure: { forceHttps: true, strictTransport: { maxAgeS: 100, includeSubdomains: true } },
     headers: {
       requestHeaders: [
@@ -98,13 +100,24 @@ test('does with the requests of each route what it says', async () => {
       ],
       responseHeaders: [
         { change: { $case: 'set', value: { name: 'X-Answer', value: '100% $HOME' } } },
+        { change: { $case: 'add', value: { name: 'Set-Cookie', value: 'a=1' } } },
+        { change: { $case: 'add', value: { name: 'Set-Cookie', value: 'b=2' } } },
+        { change: { $case: 'remove', value: 'Date' } },
       ],
     },
     locked: {
-      basicAuth: { realm: 'my "shop"', users: [{ name: 'joe', passwordHash: hashOf('pa:ss') }] },
+      basicAuth: {
+        realm: 'my "shop"',
+        users: [
+          { name: 'joe', passwordHash: hashOf('pa:ss') },
+          { name: 'jim', passwordHash: hashOf('wörd', '-5') },
+        ],
+      },
+      responseHeaders: [{ change: { $case: 'set', value: { name: 'X-Own', value: 'too' } } }],
     },
     inside: { allow: ['127.0.0.0/24', '2001:db8::/32'], deny: ['127.0.0.9'] },
     limited: { rateLimit: { requests: 3, periodMs: 10_000 } },
+    brief: { rateLimit: { requests: 1, periodMs: 1_000 } },
     closed: { maintenance: page },
     quiet: { maintenance: { body: '', contentType: '', retryAfterS: 0 } },
     hurried: { responseTimeoutMs: 300 },
@@ -120,10 +133,17 @@ test('does with the requests of each route what it says', async () => {
   );
   await applied(coordinator, 1);
 
+  const brief = [await ask(port, 'brief.test'), await ask(port, 'brief.test')];
+  expect(brief.map(({ status }) => status)).toEqual([200, 429]);
+
   const whole = await ask(port, 'whole.test', { path: '/a?b' });
   expect([whole.status, whole.headers.location]).toEqual([301, 'https://new.test/%[src]']);
   const prefix = await ask(port, 'prefix.test', { path: '/a?b' });
   expect([prefix.status, prefix.headers.location]).toEqual([307, 'https://new.test/base/a?b']);
+  const plain = await ask(port, 'plain.test', { path: '/a?b' });
+  expect([plain.status, plain.headers.location]).toEqual([302, '/login']);
+  const moved = await ask(port, 'moved.test', { path: '/a?b' });
+  expect([moved.status, moved.headers.location]).toEqual([308, '/v2/a?b']);
   const secure = await ask(port, 'secure.test', {
     path: '/x?y',
     headers: { 'x-forwarded-proto': 'https' },
@@ -134,19 +154,21 @@ test('does with the requests of each route what it says', async () => {
   const changed = await ask(port, 'headers.test', {
     headers: { 'x-gone': '1', 'x-more': '1', 'x-set': '0' },
   });
-  expect(changed.headers['x-answer']).toBe('100% $HOME');
+  expect(changed.headers).toMatchObject({ 'x-answer': '100% $HOME', 'set-cookie': ['a=1', 'b=2'] });
+  expect(changed.headers).not.toHaveProperty('date');
   expect(web.headers.at(-1)).toMatchObject({ 'x-set': 'it\'s %[src] "}"', 'x-more': '1, 2' });
   expect(web.headers.at(-1)).not.toHaveProperty('x-gone');
 
   const locked = await ask(port, 'locked.test');
-  expect([locked.status, locked.headers['www-authenticate']]).toEqual([
-    401,
-    'Basic realm="my shop"',
-  ]);
+  expect(locked.status).toBe(401);
+  expect(locked.headers).toMatchObject({
+    ...{ 'www-authenticate': 'Basic realm="my shop"', 'x-own': 'too' },
+  });
   const login = (text: string) => ({
     headers: { authorization: `Basic ${Buffer.from(text).toString('base64')}` },
   });
   expect((await ask(port, 'locked.test', login('joe:pa:ss'))).status).toBe(200);
+  expect((await ask(port, 'locked.test', login('jim:wörd'))).status).toBe(200);
   expect((await ask(port, 'locked.test', login('joe:wrong'))).status).toBe(401);
 
   expect((await ask(port, 'inside.test')).status).toBe(200);
@@ -174,6 +196,14 @@ test('does with the requests of each route what it says', async () => {
   expect(seen).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' });
   expect(Object.keys(seen ?? {})).not.toEqual(expect.arrayContaining(['forwarded']));
   expect(seen).not.toHaveProperty('x-forwarded-host');
+
+  // Whoever was too quick is let in again; those that are refused count too.
+  await eventually(
+    async () => {
+      expect((await ask(port, 'brief.test')).status).toBe(200);
+    },
+    { intervalMs: 2_100 },
+  );
 });
 
 test('believes what trusted upstreams say of clients, and nobody else', async () => {
@@ -185,6 +215,7 @@ test('believes what trusted upstreams say of clients, and nobody else', async ()
     trustedUpstreams: ['127.0.0.3'],
     routes: routesOf({
       inside: { allow: ['10.0.0.0/8'] },
+      limited: { rateLimit: { requests: 1, periodMs: 10_000 } },
       secure: { forceHttps: true, strictTransport: { maxAgeS: 9, includeSubdomains: false } },
     }),
   };
@@ -204,6 +235,14 @@ test('believes what trusted upstreams say of clients, and nobody else', async ()
     ...{ 'x-forwarded-for': '1.1.1.1, 10.1.1.1, 127.0.0.3', 'x-forwarded-proto': 'https' },
   });
   expect((await ask(port, 'inside.test', { headers })).status).toBe(403);
+  // Each client behind the upstream has its own rate; of somebody else the address of the connection counts.
+  const limited = async (from: string, client: string) =>
+    (await ask(port, 'limited.test', { from, headers: { 'x-forwarded-for': client } })).status;
+  expect(await limited('127.0.0.3', '10.1.1.1')).toBe(200);
+  expect(await limited('127.0.0.3', '10.1.1.1')).toBe(429);
+  expect(await limited('127.0.0.3', '10.1.1.2')).toBe(200);
+  expect(await limited('127.0.0.1', '10.1.1.3')).toBe(200);
+  expect(await limited('127.0.0.1', '10.1.1.4')).toBe(429);
   const secure = await ask(port, 'secure.test', { from: '127.0.0.3', headers });
   expect(secure.status).toBe(200);
   expect(secure.headers['strict-transport-security']).toBe('max-age=9');
@@ -227,7 +266,9 @@ function balanced(
     backends: [{ name: 'web', mode: FrontendMode.HTTP, balancing, cookieKey: 'abc' }],
     targets: [
       aTarget({ id: 'web-1.a.1', port: one.port, mode: changes.oneMode ?? TargetMode.READY }),
-      aTarget({ id: 'web-2.a.1', port: two.port, backup: changes.backup ?? false }),
+      changes.backup === true
+        ? aTarget({ id: 'web-2.a.1.for-web', port: two.port, backup: true })
+        : aTarget({ id: 'web-2.a.1', port: two.port }),
     ],
   });
 }
@@ -290,8 +331,12 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   while (fresh.body !== 'one') fresh = await ask(port, 'a.test');
   expect((await ask(port, 'a.test', { headers: { cookie: cookieOf(fresh) } })).body).toBe('one');
 
-  const plain = { headers: { 'accept-encoding': 'gzip' }, path: '/text' };
-  expect((await ask(port, 'a.test', plain)).headers['content-encoding']).toBe('gzip');
+  const gzip = { 'accept-encoding': 'gzip' };
+  const encoding = async (path: string, headers: Record<string, string>) =>
+    (await ask(port, 'a.test', { path, headers })).headers['content-encoding'];
+  expect(await encoding('/text', gzip)).toBe('gzip');
+  expect(await encoding('/text', {})).toBeUndefined();
+  expect(await encoding('/', gzip)).toBeUndefined();
   await applied(coordinator, coordinator.change([], ['web-3.a.1', 'web-2.a.1']));
   const nobody = await ask(port, 'a.test');
   expect([nobody.status, nobody.body, nobody.headers['retry-after']]).toEqual([
@@ -313,18 +358,51 @@ test('balances as it is told, and gives backups requests only when nothing else 
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
   );
   await applied(coordinator, 1);
-  const bodies = async (paths: readonly string[], from = '127.0.0.1') => {
-    const answers = [];
-    for (const path of paths) answers.push((await ask(port, 'a.test', { path, from })).body);
-    return new Set(answers);
+  const answers = async (paths: readonly string[], from = '127.0.0.1') => {
+    const bodies: string[] = [];
+    for (const path of paths) bodies.push((await ask(port, 'a.test', { path, from })).body);
+    return bodies;
+  };
+  const bodies = async (...args: Parameters<typeof answers>) => new Set(await answers(...args));
+  const different = (count: number) => Array.from({ length: count }, (_, n) => `/${n}`);
+  const follow = async (algorithm: BalanceAlgorithm, version: number, backup = false) => {
+    coordinator.replace(by(algorithm, version, backup));
+    await applied(coordinator, version);
   };
   expect((await bodies(Array(6).fill('/same'))).size).toBe(1);
-  expect((await bodies(Array.from({ length: 40 }, (_, n) => `/${n}`))).size).toBe(2);
-  coordinator.replace(by(BalanceAlgorithm.SOURCE, 2));
-  await applied(coordinator, 2);
-  expect((await bodies(Array.from({ length: 20 }, (_, n) => `/${n}`))).size).toBe(1);
-  coordinator.replace(by(BalanceAlgorithm.LEAST_CONNECTIONS, 3, true));
-  await applied(coordinator, 3);
+  expect((await bodies(different(40))).size).toBe(2);
+
+  await follow(BalanceAlgorithm.SOURCE, 2);
+  const perClient = [];
+  for (let client = 1; client <= 20; client++) {
+    perClient.push([...(await bodies(different(3), `127.0.0.${client}`))]);
+  }
+  expect(perClient.filter(({ length }) => length !== 1)).toEqual([]);
+  expect(new Set(perClient.flat())).toEqual(new Set(['one', 'two']));
+
+  await follow(BalanceAlgorithm.ROUND_ROBIN, 3);
+  const inTurn = await answers(Array(6).fill('/'));
+  const [first, second] = inTurn;
+  expect(inTurn).toEqual([first, second, first, second, first, second]);
+  expect(first).not.toBe(second);
+
+  await follow(BalanceAlgorithm.RANDOM, 4);
+  // Neither in turn nor always the same: by chance once in some 2^38.
+  const random = await answers(Array(40).fill('/'));
+  expect(new Set(random).size).toBe(2);
+  expect(random.some((body, n) => body === random[n + 1])).toBe(true);
+
+  await follow(BalanceAlgorithm.LEAST_CONNECTIONS, 5);
+  const slow = ask(port, 'a.test', { path: '/slow' });
+  await eventually(() => {
+    expect(one.waiting + two.waiting).toBe(1);
+  });
+  const [busy, idle] = one.waiting === 1 ? [one, 'two'] : [two, 'one'];
+  expect(await answers(Array(5).fill('/'))).toEqual(Array(5).fill(idle));
+  busy.finishSlow();
+  expect((await slow).body).toBe(busy.name);
+
+  await follow(BalanceAlgorithm.LEAST_CONNECTIONS, 6, true);
   expect(await bodies(Array(6).fill('/'))).toEqual(new Set(['one']));
   const drain = aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN });
   await applied(coordinator, coordinator.change([drain]));
@@ -408,7 +486,7 @@ test('passes connections on as they are, by port and by the name in TLS, with th
             {
               id: 'shop.1',
               backend: 'shop',
-              route: aProtoRoute({ ...passed, hosts: ['*.shop.test'] }),
+              route: aProtoRoute({ ...passed, hosts: ['*.shop.test'], deny: ['127.0.0.9'] }),
             },
             { id: 'rest.1', backend: 'rest', route: aProtoRoute({ ...passed }) },
           ],
@@ -438,6 +516,8 @@ test('passes connections on as they are, by port and by the name in TLS, with th
   expect(await talk(tlsPort, clientHello('www.shop.test'))).toBe('shop');
   expect(await talk(tlsPort, clientHello('WWW.Shop.test'))).toBe('shop');
   expect(await talk(tlsPort, clientHello('other.test'))).toBe('rest');
+  expect(await talk(tlsPort, clientHello('www.shop.test'), '127.0.0.9')).toBe('');
+  expect(await talk(tlsPort, clientHello('other.test'), '127.0.0.9')).toBe('rest');
   // Neither may get by the lists of addresses of a route, which counts for those who say hello.
   const noHello = Buffer.from('GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n');
   const halfOfIt = clientHello('www.shop.test').subarray(0, 20);
@@ -477,8 +557,8 @@ class ByteServer implements AsyncDisposable {
 }
 
 /** What comes back for some bytes until the connection ends. */
-async function talk(port: number, bytes: Buffer): Promise<string> {
-  const socket = connect(port, '127.0.0.1');
+async function talk(port: number, bytes: Buffer, from = '127.0.0.1'): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress: from });
   socket.on('error', () => socket.destroy());
   let answer = '';
   socket.on('data', (data) => (answer += data.toString('latin1')));

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -16,7 +17,9 @@ import {
   Load,
   proxyConfig,
   RunningProxyAgent,
+  TestBackend,
 } from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
 
 const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 
@@ -99,4 +102,49 @@ test('L12 begins to tell containers of clients by the PROXY protocol, and stops,
   await drained(told.id);
   expect((await load.stop()).failures).toEqual([]);
   expect((await directory.info()).pid).toBe(pid);
+});
+
+test('takes the client that the PROXY protocol names for the one who asks, and hears nobody without it', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using directory = new HaproxyDirectory();
+  const inside = { id: 'web.1', backend: 'web', split: [] };
+  const route = aProtoRoute({ hosts: ['inside.test'], allow: ['192.0.2.0/24', '2001:db8::/32'] });
+  const frontend = { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [{ ...frontend, acceptProxy: true, routes: [{ ...inside, route }] }],
+      targets: [aTarget({ id: 'web-1.a.80', port: web.port })],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(1);
+  });
+  const ask = async (header: Buffer | string) => {
+    const socket = connect(port, '127.0.0.1');
+    let answer = '';
+    socket.on('data', (bytes: Buffer) => (answer += bytes.toString('latin1')));
+    socket.on('error', () => socket.destroy());
+    socket.write(header);
+    socket.write('GET / HTTP/1.1\r\nHost: inside.test\r\nConnection: close\r\n\r\n');
+    // It may be reset.
+    await new Promise((resolve) => socket.once('close', resolve));
+    return /^HTTP\/1.1 (\d+)/.exec(answer)?.[1] ?? answer;
+  };
+  expect(await ask('PROXY TCP4 192.0.2.7 198.51.100.1 1234 80\r\n')).toBe('200');
+  expect(web.headers.at(-1)).toMatchObject({ 'x-forwarded-for': '192.0.2.7' });
+  expect(await ask('PROXY TCP4 203.0.113.7 198.51.100.1 1234 80\r\n')).toBe('403');
+  const binary = Buffer.concat([
+    signature,
+    Buffer.from([0x21, 0x21, 0, 36]),
+    Buffer.from('20010db8000000000000000000000007'.repeat(2), 'hex'),
+    Buffer.from([4, 210, 0, 80]),
+  ]);
+  expect(await ask(binary)).toBe('200');
+  expect(web.headers.at(-1)).toMatchObject({ 'x-forwarded-for': '2001:db8::7' });
+  expect(await ask('')).toBe('');
+  expect(web.requests).toBe(2);
 });

@@ -73,6 +73,22 @@ test('sends each request by host, path, method and header to the service whose r
         ],
         ['three', { paths: ['/first/*'], priority: 5 }],
         ['one', { paths: ['/v/*'], headers: [{ name: 'X-Version', kind: 10, value: "it's }" }] }],
+        ['one', { hosts: ['h.test'] }],
+        ['two', { hosts: ['h.test'], headers: [{ name: 'X-A', kind: 20, value: 'ab' }] }],
+        [
+          'three',
+          {
+            hosts: ['h.test'],
+            headers: [
+              { name: 'X-A', kind: 30, value: 'z' },
+              { name: 'Cookie', kind: 40, value: '' },
+            ],
+          },
+        ],
+        ['one', { hosts: ['h.test'], paths: ['/p/q'] }],
+        ['two', { hosts: ['h.test'], paths: ['/p/q/*'] }],
+        ['three', { hosts: ['h.test'], paths: ['/p/*'] }],
+        ['three', { hosts: ['h.test'], paths: ['/low'], priority: -1 }],
       ],
     ),
   );
@@ -108,6 +124,18 @@ test('sends each request by host, path, method and header to the service whose r
   expect(await answer('none', '/v/1')).toBe(404);
   expect(await answer('none', '/v/1', { headers: { 'X-Version': "it's }" } })).toBe('one');
   expect(await answer('none', '/v/1', { headers: { 'X-Version': 'its' } })).toBe(404);
+  const by = (headers: Record<string, string>) => answer('h.test', '/', { headers });
+  expect(await by({})).toBe('one');
+  expect(await by({ 'X-A': 'abc' })).toBe('two');
+  expect(await by({ 'x-a': 'cab' })).toBe('one');
+  expect(await by({ 'X-A': 'azb' })).toBe('one');
+  expect(await by({ 'X-A': 'azb', Cookie: 'a=1' })).toBe('three');
+  // Two conditions before one, an exact path before prefixes, of those the longer, and priority before all of it.
+  expect(await by({ 'X-A': 'abz', Cookie: 'a=1' })).toBe('three');
+  expect(await answer('h.test', '/p/q')).toBe('one');
+  expect(await answer('h.test', '/p/q/r')).toBe('two');
+  expect(await answer('h.test', '/p/r')).toBe('three');
+  expect(await answer('h.test', '/low')).toBe('one');
 });
 
 test('finds the route by what a container may take the path for, and nothing gets by a guarded one', async () => {

@@ -21,19 +21,21 @@ import {
   RunningProxyAgent,
   TestBackend,
 } from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
 import { SiteAuthority } from '../../../support/site-certificates.ts';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 
 test('gives metrics of routes and servers, by names that hold the container, at its one address', async () => {
   const [port, metricsPort] = [await freePort(), await freePort()];
+  const statsPort = await freePort();
   await using backend = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();
   await using coordinator = await FakeProxyCoordinator.start(
     aSnapshot(port, { targets: [aTarget({ id: 'web-1.a.80', port: backend.port })] }),
   );
   const config = proxyConfig({
-    ...{ coordinator: coordinator.address, stateDir: directory.path, metricsPort },
+    ...{ coordinator: coordinator.address, stateDir: directory.path, metricsPort, statsPort },
   });
   await using _agent = new RunningProxyAgent(config);
   await eventually(() => {
@@ -47,6 +49,8 @@ test('gives metrics of routes and servers, by names that hold the container, at 
   expect(body).toContain('haproxy_frontend_http_requests_total{proxy="http"} 3');
   expect((await get(metricsPort, '/')).status).toBe(404);
   expect(directory.read('haproxy.cfg')).toContain(`bind 127.0.0.1:${metricsPort}`);
+  // Without a password of somebody's own there is no statistics page.
+  await expect(get(statsPort)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 });
 
 test('serves without metrics, and says so, where HAProxy was built without them', async () => {
@@ -75,7 +79,7 @@ test('serves without metrics, and says so, where HAProxy was built without them'
 });
 
 test('writes a line of JSON for every request, whatever its client says, and goes on without the agent', async () => {
-  const port = await freePort();
+  const [port, tcpPort] = [await freePort(), await freePort()];
   // Takes requests and answers none.
   const broken = createServer((socket) => {
     socket.on('error', () => undefined).once('data', () => socket.destroy());
@@ -83,9 +87,21 @@ test('writes a line of JSON for every request, whatever its client says, and goe
   await once(broken, 'listening');
   await using backend = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();
+  const route = { ...aProtoRoute({ hosts: ['shop.example.com'] }) };
+  const http = { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+  const tcp = { name: 'tcp', port: tcpPort, mode: FrontendMode.TCP, defaultBackend: 'bytes' };
   await using coordinator = await FakeProxyCoordinator.start(
     aSnapshot(port, {
+      frontends: [
+        { ...http, routes: [{ id: 'web.shop', backend: 'web', split: [], route }] },
+        { ...tcp, routes: [] },
+      ],
+      backends: [
+        { name: 'web', mode: FrontendMode.HTTP },
+        { name: 'bytes', mode: FrontendMode.TCP },
+      ],
       targets: [
+        aTarget({ id: 'db-1.a.80', backend: 'bytes', port: backend.port }),
         aTarget({ id: 'web-1.a.80', port: backend.port }),
         aTarget({ id: 'web-2.b.80', port: (broken.address() as AddressInfo).port }),
       ],
@@ -118,6 +134,8 @@ test('writes a line of JSON for every request, whatever its client says, and goe
       .split('\n')
       .slice(0, -1)
       .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const timings = (...names: string[]) =>
+    Object.fromEntries(names.map((name) => [name, expect.any(Number) as unknown]));
   const logged = (path: string) =>
     eventually(() => {
       const entry = lines().find((each) => each['path'] === path);
@@ -131,11 +149,22 @@ test('writes a line of JSON for every request, whatever its client says, and goe
   await get(port, '/plain?secret=1', { headers: { host: 'shop.example.com' } });
   expect(await logged('/plain')).toMatchObject({
     ...{ client: '127.0.0.1', frontend: 'http', backend: 'web', method: 'GET', status: 200 },
-    ...{ host: 'shop.example.com', tls: '-', end: '----' },
-    time: expect.any(Number) as number,
-    totalMs: expect.any(Number) as number,
+    ...{ host: 'shop.example.com', tls: '-', end: '----', route: 'web.shop', retries: '0' },
+    ...timings('time', 'queueMs', 'connectMs', 'requestMs', 'responseMs', 'totalMs'),
+    ...timings('bytesIn', 'bytesOut'),
+    server: expect.stringMatching(/^web-\d\.[ab]\.80$/) as string,
   });
   expect(output).not.toContain('secret');
+  // Of connections each is a line.
+  await get(tcpPort, '/bytes');
+  await eventually(() => {
+    const [connection, ...others] = lines().filter(({ frontend }) => frontend === 'tcp');
+    expect(connection).toMatchObject({
+      ...{ client: '127.0.0.1', backend: 'bytes', server: 'db-1.a.80', retries: '0', end: '--' },
+      ...timings('time', 'queueMs', 'connectMs', 'totalMs', 'bytesIn', 'bytesOut'),
+    });
+    expect(others).toEqual([]);
+  });
   // Half of these meet the broken server first.
   for (let i = 0; i < 4; i++) await get(port, '/retried');
   await eventually(() => {
@@ -159,7 +188,7 @@ test('writes a line of JSON for every request, whatever its client says, and goe
   await once(bad, 'close');
   await get(port, '/after');
   await logged('/after');
-  expect(lines().length).toBe(8);
+  expect(lines().length).toBe(9);
 
   const exit = once(child, 'exit');
   child.kill('SIGKILL');

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
+import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { ClientCertificates, TlsPolicy } from '../../../../shared/gen/fairlead/v1/tls.ts';
 import {
   FrontendMode,
@@ -21,8 +22,9 @@ import {
   RunningProxyAgent,
   TestBackend,
 } from '../../../support/haproxy.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
 import { SiteAuthority, type Site } from '../../../support/site-certificates.ts';
-import { getHttp2, getTls, shownFor, untilShown } from '../../../support/tls-client.ts';
+import { askTls, getHttp2, getTls, shownFor, untilShown } from '../../../support/tls-client.ts';
 
 let authority: SiteAuthority;
 let a: Site;
@@ -43,10 +45,16 @@ const plain: FrontendTls = {
 };
 
 /** A list with one port for TLS, and a target behind it. */
-function secured(port: number, target: number, tls: Partial<FrontendTls> = {}): BackendSnapshot {
+function secured(
+  port: number,
+  target: number,
+  tls: Partial<FrontendTls> = {},
+  route?: Partial<Route>,
+): BackendSnapshot {
+  const placed = { id: 'web.1', backend: 'web', split: [], route: aProtoRoute(route) };
   const frontend = {
-    ...{ name: 'https', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes: [] },
-    tls: { ...plain, ...tls },
+    ...{ name: 'https', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+    ...{ tls: { ...plain, ...tls }, routes: route === undefined ? [] : [placed] },
   };
   return aSnapshot(port, {
     frontends: [frontend],
@@ -71,7 +79,13 @@ test('shows the certificate of the host that is asked for, over HTTP/1.1 and HTT
   const port = await freePort();
   await using backend = await TestBackend.start('one');
   await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(secured(port, backend.port));
+  // As a route of a service that is only for HTTPS.
+  const route = {
+    ...{ hosts: ['b.example.com'], forceHttps: true, deny: ['127.0.0.9'] },
+    strictTransport: { maxAgeS: 60, includeSubdomains: true },
+  };
+  const list = secured(port, backend.port, {}, route);
+  await using coordinator = await FakeProxyCoordinator.start(list);
   coordinator.hand({ a, b });
   await using _agent = new RunningProxyAgent(
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
@@ -110,6 +124,17 @@ test('shows the certificate of the host that is asked for, over HTTP/1.1 and HTT
   await expect(shownFor(port, 'a.example.com', old)).rejects.toThrow();
   const weak = { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' } as const;
   await expect(shownFor(port, 'b.example.com', weak)).rejects.toThrow();
+
+  // Whatever the client says of itself; also on an answer that HAProxy gives itself.
+  const strict = { 'strict-transport-security': 'max-age=60; includeSubDomains' };
+  const lie = { headers: { 'x-forwarded-proto': 'http' } };
+  const passed = await askTls(port, 'b.example.com', lie);
+  expect(passed).toMatchObject({ status: 200, headers: strict });
+  expect(backend.headers.at(-1)).toMatchObject({ 'x-forwarded-proto': 'https' });
+  const denied = await askTls(port, 'b.example.com', { localAddress: '127.0.0.9' } as object);
+  expect(denied).toMatchObject({ status: 403, headers: strict });
+  const other = await askTls(port, 'a.example.com');
+  expect(other.headers).not.toHaveProperty('strict-transport-security');
 
   const { mode } = statSync(join(directory.path, 'certificates', 'a.pem'));
   expect(mode & 0o777).toBe(0o600);
