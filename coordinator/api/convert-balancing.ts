@@ -8,7 +8,7 @@ import type { Balancing, Forwarding } from '../../shared/routing.ts';
 import type { Port } from '../model.ts';
 import { networksFromProto, pageFromProto, validatePause } from './convert-policies.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
-import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
+import { quote, validateCount, validateName, validateUnique } from './validate.ts';
 
 const algorithms: EnumWords<BalanceAlgorithm, Balancing['algorithm']> = [
   [BalanceAlgorithm.ROUND_ROBIN, 'round-robin'],
@@ -26,7 +26,7 @@ export function balancingFromProto(
 ): Balancing {
   const given = balancing ?? ProtoBalancing.create();
   const { algorithm, stickyCookie, compress, sendProxy, backups, pauseMs, http2Ports } = given;
-  validateHttp2Ports(http2Ports, { field: `${field}.http2_ports`, ports }, into);
+  validateOwnPorts(http2Ports, { field: `${field}.http2_ports`, ports }, into);
   if (stickyCookie !== '' && !/^[A-Za-z0-9_-]{1,50}$/.test(stickyCookie)) {
     const rule = `must be at most 50 letters, digits, "_" and "-", and is ${quote(stickyCookie)}`;
     into.push({ field: `${field}.sticky_cookie`, rule });
@@ -46,15 +46,16 @@ export function balancingFromProto(
   };
 }
 
-function validateHttp2Ports(
-  http2Ports: readonly number[],
+/** Ports that a setting names, each once and of the service. */
+function validateOwnPorts(
+  named: readonly number[],
   { field, ports }: { readonly field: string; readonly ports: readonly Port[] },
   into: FieldViolation[],
 ): void {
-  validateCount(http2Ports.length, { max: 100, field }, into);
-  validateUnique(http2Ports.map(String), { field, what: 'port' }, into);
+  validateCount(named.length, { max: 100, field }, into);
+  validateUnique(named.map(String), { field, what: 'port' }, into);
   const own = ports.filter(({ protocol }) => protocol === 'tcp').map((port) => port.containerPort);
-  for (const [index, port] of http2Ports.entries()) {
+  for (const [index, port] of named.entries()) {
     if (own.includes(port)) continue;
     const rule = `must be a TCP port that the service declares, and is ${port}`;
     into.push({ field: `${field}[${index}]`, rule });
@@ -75,22 +76,19 @@ export function balancingToProto(balancing: Balancing): ProtoBalancing {
 /** Whom a load balancer believes; without a message nobody. */
 export function forwardingFromProto(
   forwarding: ProtoForwarding | undefined,
-  { field, isLoadBalancer }: { readonly field: string; readonly isLoadBalancer: boolean },
+  {
+    field,
+    ports,
+    isLoadBalancer,
+  }: { readonly field: string; readonly ports: readonly Port[]; readonly isLoadBalancer: boolean },
   into: FieldViolation[],
 ): Forwarding {
   const { trustedUpstreams = [], proxyProtocolPorts = [] } = forwarding ?? {};
   if (!isLoadBalancer && trustedUpstreams.length + proxyProtocolPorts.length > 0) {
     into.push({ field, rule: 'must only be set with the role PROXY' });
   }
-  validateCount(
-    proxyProtocolPorts.length,
-    { max: 100, field: `${field}.proxy_protocol_ports` },
-    into,
-  );
-  for (const [index, port] of proxyProtocolPorts.entries()) {
-    const at = `${field}.proxy_protocol_ports[${index}]`;
-    validateRange(port, { min: 1, max: 65_535, field: at }, into);
-  }
+  const proxied = `${field}.proxy_protocol_ports`;
+  validateOwnPorts(proxyProtocolPorts, { field: proxied, ports }, into);
   return {
     trustedUpstreams: networksFromProto(trustedUpstreams, `${field}.trusted_upstreams`, into),
     proxyProtocolPorts: [...proxyProtocolPorts],

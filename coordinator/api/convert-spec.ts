@@ -163,7 +163,7 @@ function convert(spec: ProtoServiceSpec, field: string, into: FieldViolation[]):
     balancing: balancingFromProto(spec.balancing, { field: `${field}.balancing`, ports }, into),
     forwarding: forwardingFromProto(
       spec.forwarding,
-      { field: `${field}.forwarding`, isLoadBalancer: apiRole === 'proxy' },
+      { field: `${field}.forwarding`, ports, isLoadBalancer: apiRole === 'proxy' },
       into,
     ),
     autodestroy: autodestroyFromProto(spec, field, into),

@@ -89,7 +89,7 @@ export class RolloutApi {
         // How many there are, and what they are linked to, is of today.
         const { replicas, links } = service.spec;
         const spec = { ...former, replicas, links };
-        requireNoConflicts(this.#deps.store, { ...service, spec });
+        requireNoConflicts(this.#deps.store, { ...service, spec }, 'revision');
         requireVolumeSources(this.#deps.store, service, spec);
         requireOwnMacAddress(this.#deps.store, service, spec);
         // Whoever goes back knows that it works, and is in a hurry.

@@ -6,9 +6,9 @@ import type { Store } from '../store/store.ts';
 /**
  * Refuses a service as it would be if, at some load balancer, one of its routes and one of another service's
  * match the same requests with nothing to say which counts; or, of a load balancer, if two of those that it links
- * to do.
+ * to do. `field`: what of the request is at fault; left out: what it is in a spec.
  */
-export function requireNoConflicts(store: Store, service: Service): void {
+export function requireNoConflicts(store: Store, service: Service, field?: string): void {
   const services = [...store.services.values()].filter(
     ({ id, terminating }) => id !== service.id && !terminating,
   );
@@ -22,11 +22,24 @@ export function requireNoConflicts(store: Store, service: Service): void {
     const linked = lb.spec.links.flatMap((link) => all.get(link.service) ?? []);
     const routed = [...new Set(linked)].filter(({ spec }) => spec.routes.length > 0);
     const changed = lb === service ? routed : routed.filter((each) => each === service);
-    for (const one of changed) for (const other of routed) requireApart(one, other, lb);
+    const link = (name: string) => lb.spec.links.findIndex((each) => each.service === name);
+    const fieldOf = (one: Service, route: number) =>
+      field ?? (lb === service ? `spec.links[${link(one.name)}]` : `spec.routes[${route}]`);
+    for (const one of changed) {
+      for (const other of routed) requireApart({ one, other, lb, fieldOf });
+    }
   }
 }
 
-function requireApart(one: Service, other: Service, lb: Service): void {
+interface Rivals {
+  readonly one: Service;
+  readonly other: Service;
+  readonly lb: Service;
+  /** What is at fault if it is this route of `one`. */
+  readonly fieldOf: (one: Service, route: number) => string;
+}
+
+function requireApart({ one, other, lb, fieldOf }: Rivals): void {
   if (one === other) return;
   for (const [index, route] of one.spec.routes.entries()) {
     for (const rival of other.spec.routes) {
@@ -34,11 +47,14 @@ function requireApart(one: Service, other: Service, lb: Service): void {
       if (match === undefined) continue;
       const what = route.port === 0 ? '' : ` on port ${route.port}`;
       const where = `${match.host === '' ? 'any host' : match.host}${match.path}`;
+      const rule =
+        `must not take what the route ${rival.name} of ${other.name} takes at ${lb.name}: ` +
+        'give one of them a higher priority';
       throw new DomainError(
         'precondition',
         `spec.routes[${index}] of ${one.name} and the route ${rival.name} of ${other.name} both take ` +
           `${route.kind === 'http' ? where : route.kind}${what} at ${lb.name}: give one of them a higher priority`,
-        { reason: 'ROUTE_CONFLICT' },
+        { reason: 'ROUTE_CONFLICT', violations: [{ field: fieldOf(one, index), rule }] },
       );
     }
   }

@@ -239,7 +239,7 @@ export class ServiceApi {
         }
         this.#requireLinkable(service, link);
         const linked = { ...service.spec, links: [...service.spec.links, link] };
-        requireNoConflicts(this.#deps.store, { ...service, spec: linked });
+        requireNoConflicts(this.#deps.store, { ...service, spec: linked }, 'link');
         return { ...service, spec: linked };
       },
     });

@@ -182,14 +182,22 @@ function commonReadiness(all: readonly (Readiness | null)[]): Readiness | null {
 /** Settings of the default pool: those of its services if all have the same, else none. */
 function agreed(all: readonly Balancing[]): Balancing {
   const [first] = all;
-  const text = JSON.stringify(first);
-  return first !== undefined && all.every((each) => JSON.stringify(each) === text)
-    ? first
-    : plainBalancing;
+  if (first === undefined) return plainBalancing;
+  const text = poolSettings(first);
+  if (!all.every((each) => poolSettings(each) === text)) return plainBalancing;
+  // Agents that do not know of it for a single container take it from here.
+  const sendProxy = all.every((each) => each.sendProxy);
+  return { ...first, sendProxy, backups: [], http2Ports: [] };
+}
+
+/** What of a balancing is the same for a whole pool, as a text; all else is of single services. */
+export function poolSettings(balancing: Balancing): string {
+  const { algorithm, stickyCookie, compress, unavailable, pauseMs } = balancing;
+  return JSON.stringify({ algorithm, stickyCookie, compress, unavailable, pauseMs });
 }
 
 /** In turn, and nothing else. */
-const plainBalancing: Balancing = {
+export const plainBalancing: Balancing = {
   ...{ algorithm: 'round-robin', stickyCookie: '', compress: false, sendProxy: false },
   ...{ backups: [], unavailable: null, pauseMs: 0, http2Ports: [] },
 };
@@ -210,7 +218,7 @@ function ownedRoutes(service: Service, pools: Pools): OwnedRoute[] {
 }
 
 /** The port with which a service is in the default pool: the first that no route has; null: it is not. */
-function pooledPort({ spec }: Service): number | null {
+export function pooledPort({ spec }: Pick<Service, 'spec'>): number | null {
   if (spec.routes.some(({ kind }) => kind === 'http')) return null;
   const routed = spec.routes.map(({ targetPort }) =>
     targetPort === 0 ? balancedPort(spec.ports) : targetPort,

@@ -14,6 +14,7 @@ import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 const authority = await SiteAuthority.make();
 const first = await authority.site(['www.example.com', 'example.com']);
 const renewed = await authority.site(['www.example.com', 'example.com']);
+const expired = await authority.site('www.example.com', { fromDays: -20, toDays: -1 });
 const ending = await authority.site('soon.example.com', { fromDays: -83, toDays: 6 });
 
 const directory = new TemporaryDirectory();
@@ -108,14 +109,28 @@ test('a request that is sent again is carried out once', async () => {
   await client.control.removeCertificate({ certificate: 'once' });
 });
 
-test('what is wrong is refused with its field', async () => {
-  await expect(put('Bad Name', { chain: first.chain, key: renewed.key })).rejects.toMatchObject({
+test('what is wrong is refused with its field, and the one before stays', async () => {
+  const { certificate: before } = await put('kept', first);
+  const refusal = (...fields: string[]) => ({
     reason: 'INVALID_REQUEST',
-    violations: [
-      expect.objectContaining({ field: 'name' }),
-      expect.objectContaining({ field: 'private_key_pem' }),
-    ],
+    violations: fields.map((field) => expect.objectContaining({ field }) as unknown),
   });
+  await expect(put('kept', expired)).rejects.toMatchObject(refusal('chain_pem'));
+  await expect(put('kept', { chain: first.chain, key: renewed.key })).rejects.toMatchObject(
+    refusal('private_key_pem'),
+  );
+  await expect(put('Bad Name', { chain: first.chain, key: renewed.key })).rejects.toMatchObject(
+    refusal('name', 'private_key_pem'),
+  );
+  const others = { chain: first.pem + ending.pem, key: first.key };
+  await expect(put('kept', others)).rejects.toMatchObject(refusal('chain_pem'));
+  const kept = await client.control.getCertificate({ certificate: 'kept' });
+  expect(kept).toEqual({ certificate: before, chainPem: first.chain });
+  // Without its issuer some clients refuse it, and others do not: that is said.
+  const { certificate } = await put('kept', { chain: renewed.pem, key: renewed.key });
+  expect(certificate).toMatchObject({ serialNumber: renewed.serialNumber, chainLength: 1 });
+  expect(certificate?.warnings).toEqual([expect.stringContaining('chain may be incomplete')]);
+  await client.control.removeCertificate({ certificate: 'kept' });
 });
 
 test('it can be limited to load balancers, and is handed to nobody when those are gone', async () => {

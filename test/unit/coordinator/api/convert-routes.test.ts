@@ -91,6 +91,12 @@ test('refuses routes that nothing tells apart, and those of a load balancer', ()
   expect(refusals({ forwarding: { trustedUpstreams: ['::1'] } })).toEqual([
     'spec.forwarding must only be set with the role PROXY',
   ]);
+  const proxied = (...proxyProtocolPorts: number[]) =>
+    refusals({ apiRole: 20, forwarding: { proxyProtocolPorts } });
+  expect(proxied(8080)).toEqual([]);
+  expect(proxied(8080, 53)).toEqual([
+    'spec.forwarding.proxy_protocol_ports[1] must be a TCP port that the service declares, and is 53',
+  ]);
 });
 
 test('shows no hash of a password, and keeps it when a change leaves it empty', () => {

@@ -14,7 +14,21 @@ const lb = (...links: string[]) =>
     }),
   });
 const web = (changes: Partial<ServiceSpec>) => aService({ spec: aSpec(changes) });
-const split = [{ service: 'green', percent: 5, targetPort: 0 }];
+const splitTo = (targetPort: number) => [{ service: 'green', percent: 5, targetPort }];
+const split = splitTo(0);
+const toPortless = [{ service: 'portless', percent: 5, targetPort: 0 }];
+const sticky = aBalancing({ stickyCookie: 'SRV' });
+const others = [
+  aService({
+    name: 'green',
+    spec: aSpec({ ports: [aPort(), aPort({ containerPort: 53, protocol: 'udp' })] }),
+  }),
+  aService({
+    name: 'alike',
+    spec: aSpec({ balancing: aBalancing({ ...sticky, sendProxy: true }) }),
+  }),
+  aService({ name: 'portless', spec: aSpec({ ports: [] }) }),
+];
 
 test.each<[string, Partial<ServiceSpec>, readonly string[]]>([
   ['', {}, []],
@@ -23,9 +37,20 @@ test.each<[string, Partial<ServiceSpec>, readonly string[]]>([
   ['lb has no TCP port 53', { routes: [aRoute(), aRoute({ port: 53 })] }, ['web']],
   ['lb does not link to green', { routes: [aRoute({ split })] }, ['web']],
   ['', { routes: [aRoute({ split })] }, ['web', 'green']],
+  ['green has no TCP port 9000', { routes: [aRoute({ split: splitTo(9000) })] }, ['web', 'green']],
+  ['green has no TCP port 53', { routes: [aRoute({ split: splitTo(53) })] }, ['web', 'green']],
+  ['', { routes: [aRoute({ split: splitTo(80) })] }, ['web', 'green']],
+  ['portless has no TCP port:', { routes: [aRoute({ split: toPortless })] }, ['web', 'portless']],
+  ['lb has it in one pool with green', { balancing: sticky }, ['web', 'green']],
+  ['', { balancing: sticky }, ['web']],
+  ['', { balancing: sticky }, ['web', 'alike']],
+  ['', { balancing: sticky, routes: [aRoute()] }, ['web', 'green']],
+  ['', { balancing: aBalancing({ ...sticky, backups: ['green'] }) }, ['web', 'green']],
+  ['', { balancing: aBalancing({ sendProxy: true, http2Ports: [80] }) }, ['web', 'green']],
   ['lb does not link to standby', { balancing: aBalancing({ backups: ['standby'] }) }, ['web']],
 ])('says "%s"', (words, spec, links) => {
-  const warning = routeWarning(web(spec), [lb(...links)]);
+  const service = web(spec);
+  const warning = routeWarning(service, [lb(...links), service, ...others]);
   if (words === '') expect(warning).toBe('');
   else expect(warning).toContain(words);
 });

@@ -231,6 +231,10 @@ describe('a load balancer', () => {
     const two = aService({ name: 'two', spec: aSpec({ balancing: sticky }) });
     expect(plan(one, two).backends[0]?.balancing).toEqual(sticky);
     expect(plan(one, aService()).backends[0]?.balancing).toEqual(aBalancing());
+    // What counts for single services is no matter of the pool.
+    const own = aBalancing({ stickyCookie: 'SRV', sendProxy: true, http2Ports: [80] });
+    const three = aService({ name: 'three', spec: aSpec({ balancing: own }) });
+    expect(plan(one, three).backends[0]?.balancing).toEqual(sticky);
   });
 
   test('has routes for one port at that port alone', () => {
