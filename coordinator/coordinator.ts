@@ -22,7 +22,7 @@ import {
   type ProxyServiceImplementation,
 } from './api/session-codec.ts';
 import { serveGrpc } from './api/grpc-server.ts';
-import { gateOf, type Gate, type PrincipalContext } from './api/gate.ts';
+import { gateOf, metricsGate, type Gate, type PrincipalContext } from './api/gate.ts';
 import { guard } from './api/guard.ts';
 import { Leases } from './api/leases.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
@@ -44,6 +44,7 @@ import { Directory, type DirectoryDeps } from './dns/directory.ts';
 import type { RunningDnsServer } from './dns/dns-server.ts';
 import { createConnectHandler, type HttpHandler } from './http/connect.ts';
 import { Downloads } from './http/downloads.ts';
+import { createMetricsPage, type MetricsPageOptions } from './http/metrics-page.ts';
 import { serveHttp } from './http/server.ts';
 import { Authority } from './identity/authority.ts';
 import { tellRetired } from './identity/authority-events.ts';
@@ -52,6 +53,8 @@ import { createFirstToken, repinFirstToken } from './identity/first-token.ts';
 import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
 import { serverNames } from './identity/server-names.ts';
 import { TokenIssuer } from './identity/tokens.ts';
+import { takeFigures, type FigureSources } from './metrics/figures.ts';
+import { metricsText } from './metrics/metrics-text.ts';
 import { Mover } from './moves/mover.ts';
 import { ObservedState } from './observed/observed-state.ts';
 import { WriteBehind } from './observed/write-behind.ts';
@@ -214,17 +217,18 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const connections = new Connections();
   const leases = new Leases({ connections, clock });
   const sessions = { store, authenticator, authority, leases, clock, random };
+  const logins = new LoginLimiter({ clock, ...child('access') });
   return {
     ...{ observed, routing, changes, writeBehind, api, downloads },
     connections,
+    metrics: metricsOf({ ...reconciling, dispatcher }, { authenticator, logins }),
     loops: [
       ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
       ...certificates.loops,
     ],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({
-      authenticator,
-      logins: new LoginLimiter({ clock, ...child('access') }),
+      ...{ authenticator, logins },
       refusals: new Refusals({ store, clock, ...child('access') }),
     }),
     control: guard(handlers, { authenticator, store }),
@@ -234,6 +238,11 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     }),
     proxies: proxyService({ ...sessions, sealing, routing, epoch, ...child('proxies') }),
   };
+}
+
+/** What a scrape is told, and whether it is. */
+function metricsOf(sources: FigureSources, doors: Parameters<typeof metricsGate>[0]) {
+  return { admit: metricsGate(doors), page: () => metricsText(takeFigures(sources)) };
 }
 
 /** What follows certificates: their ends, and a folder if there is one. */
@@ -255,6 +264,7 @@ interface Served {
   readonly knows: Authenticator['knows'];
   readonly connections: Connections;
   readonly downloads: Downloads;
+  readonly metrics: Pick<MetricsPageOptions, 'admit' | 'page'>;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
   readonly agents: AgentServiceImplementation<PrincipalContext>;
   readonly proxies: ProxyServiceImplementation<PrincipalContext>;
@@ -298,8 +308,9 @@ async function listen(
     clock,
     stopping: signal,
   });
+  const metrics = createMetricsPage({ ...deps.metrics, toError: toStatus, log });
   const handler: HttpHandler = (...exchange) =>
-    downloads.handle(...exchange) || connect(...exchange);
+    downloads.handle(...exchange) || metrics(...exchange) || connect(...exchange);
   const http = await serveHttp(
     { ...config.httpListen, tls: authority, clock, handler, log },
     signal,

@@ -269,6 +269,14 @@ export function requireUnlimited({ principal }: Pick<Call, 'principal'>, what: s
   );
 }
 
+/** Throws 'forbidden' unless the caller may read the metrics, which tell of all that there is. */
+export function authorizeMetrics(principal: Principal): void {
+  if (principal.kind === 'node' || !mayUse(principal, 'read-fleet')) {
+    throw forbidden(`${describe(principal)} may not read metrics`);
+  }
+  requireUnlimited({ principal }, 'read metrics');
+}
+
 function forbidden(message: string): DomainError {
   return new DomainError('forbidden', `${message}; ask an administrator for a token that may`, {
     reason: 'PERMISSION_DENIED',

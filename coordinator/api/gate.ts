@@ -1,12 +1,13 @@
 import {
   composeServerMiddleware,
+  Metadata,
   type MethodDescriptor,
   type ServerMiddleware,
 } from 'nice-grpc-common';
 import { ChildController } from '../../shared/abort.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { Authenticator } from './authentication.ts';
-import { authorize } from './authorization.ts';
+import { authorize, authorizeMetrics } from './authorization.ts';
 import type { CallRecordContext } from './call-log.ts';
 import type { Principal } from './call.ts';
 import type { LoginLimiter } from './login-limiter.ts';
@@ -38,6 +39,14 @@ export function gateOf(deps: GateDeps): Gate {
     admission(deps),
     ending,
   );
+}
+
+/** Lets those in who may read metrics, by an Authorization header; wrong tokens are limited as at the gate. */
+export function metricsGate({ authenticator, logins }: Omit<GateDeps, 'refusals'>) {
+  return (authorization: string | undefined, peer: string): void => {
+    const metadata = Metadata(authorization === undefined ? {} : { authorization });
+    authorizeMetrics(logins.guard(peer, () => authenticator.authenticate(metadata)));
+  };
 }
 
 function admission({ authenticator, logins, refusals }: GateDeps): Gate {

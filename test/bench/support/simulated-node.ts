@@ -34,6 +34,8 @@ export interface SimulatedNodeOptions {
   readonly address: string;
   /** Port of every container there: something has to listen. */
   readonly port: number;
+  /** Of single ports of containers another one. */
+  readonly ports?: Readonly<Record<number, number>>;
 }
 
 /** What a node has once it joined. */
@@ -238,8 +240,9 @@ export class SimulatedNode implements AsyncDisposable {
   }
 
   #portsOf({ definition }: Assignment): ContainerStatus['ports'] {
-    const { address: hostAddress, port: hostPort } = this.#options;
+    const { address: hostAddress, port, ports = {} } = this.#options;
     return (definition?.ports ?? []).map(({ containerPort, protocol, published }) => {
+      const hostPort = ports[containerPort] ?? port;
       return { containerPort, protocol, published, hostAddress, hostPort };
     });
   }

@@ -597,6 +597,20 @@ describe('over HTTP', () => {
   });
 });
 
+test('metrics, which tell of everything, are for people whose tokens reach everything', async () => {
+  const callers = [...anyToken, ...Object.keys(strangers)];
+  const outcomes = callers.map(async (caller) => {
+    const authorization = authorizationOf(caller);
+    const headers = authorization === undefined ? {} : { authorization };
+    const response = await coordinator.fetch('/metrics', { headers });
+    response.cancel();
+    if (response.status === 401 || response.status === 429) return [caller, 'UNAUTHENTICATED'];
+    return [caller, response.status === 200 ? 'let in' : 'PERMISSION_DENIED'];
+  });
+  const wanted = Object.entries(expected(people)).filter(([caller]) => callers.includes(caller));
+  expect(Object.fromEntries(await Promise.all(outcomes))).toEqual(Object.fromEntries(wanted));
+});
+
 test('of other services and node clusters nothing is told in a list', async () => {
   const list = async (method: string, who: string, request: object = {}) => {
     const response = await coordinator.fetch(`/fairlead.v1.ControlService/${method}`, {
