@@ -2,6 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { Route, RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
 import { maxNameLength } from '../../shared/ids.ts';
 import type { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
+import { adviceFor } from './dockercloud-advice.ts';
+import { readLine, together, type ReadLine } from './dockercloud-lines.ts';
+import {
+  passwordVariables,
+  readPasswords,
+  type ImportedPasswords,
+} from './dockercloud-passwords.ts';
+import { hashPassword } from './password-hash.ts';
 import { namedRoute } from './route-values.ts';
 
 /** Flags that stand for what settings of dockercloud/haproxy say, and what became of each. */
@@ -11,12 +19,19 @@ export interface ImportedSettings {
     readonly balance?: string;
     readonly sticky?: string;
     readonly compress?: boolean;
+    readonly sendProxy?: boolean;
+    readonly clientCertificates?: 'required';
+    readonly clientCa?: string;
     readonly readiness?: NonNullable<Readiness['check']>;
     readonly proxyProtocol?: readonly number[];
     readonly env?: readonly (readonly [string, string])[];
   };
   /** A line for each setting. */
   readonly report: readonly string[];
+  /** Names of variables, in upper case, that containers have no use for and nobody is to read. */
+  readonly secrets: readonly string[];
+  /** It stands in for another service, the one with routes for the same; nothing is said of that yet. */
+  readonly isFailover: boolean;
 }
 
 type Settings = ReadonlyMap<string, string>;
@@ -30,57 +45,35 @@ const algorithms: Readonly<Record<string, string>> = {
   uri: 'uri',
 };
 
-/** What to do instead, for settings that have no counterpart that is the same. */
-const advice: Readonly<Record<string, string>> = {
-  EXCLUDE_PORTS: 'a service without routes takes requests at its first TCP port alone',
-  EXCLUDE_BASIC_AUTH: 'passwords are asked by route alone',
-  EXTRA_ROUTE_SETTINGS: 'lines of HAProxy are not taken; see the flags of routes and balancing',
-  EXTRA_SETTINGS: 'lines of HAProxy are not taken; see the flags of routes and balancing',
-  EXTRA_GLOBAL_SETTINGS: 'lines of HAProxy are not taken',
-  EXTRA_DEFAULT_SETTINGS: 'lines of HAProxy are not taken',
-  OPTION: 'options of HAProxy are not taken; requests are repeated where that is safe',
-  HEALTH_CHECK: 'containers are checked by their readiness, and by HAProxy; see --readiness',
-  FAILOVER:
-    'run service set --backup with the name of this service on the one that it stands in for',
-  DEFAULT_SSL_CERT: 'give the certificate to the coordinator',
-  SSL_CERT: 'give the certificate to the coordinator',
-  EXTRA_SSL_CERTS: 'give the certificates to the coordinator',
-  CERT_FOLDER: 'give the certificates to the coordinator',
-  CA_CERT: 'clients with certificates are a setting of TLS of the load balancer',
-  HTTP_BASIC_AUTH:
-    'passwords are kept as hashes of openssl passwd -6: give those as HTTP_BASIC_AUTH_SECURE, ' +
-    'beside VIRTUAL_HOST of each service behind',
-  TIMEOUT: 'give routes timeout= and tunnel=',
-  MODE: 'give routes kind=tcp',
-  MONITOR_URI: 'every HTTP port answers /_lb_ping',
-  RELOAD_TIMEOUT:
-    'an old process of HAProxy ends when its last connection does, after 10 minutes at most',
-  RSYSLOG_DESTINATION: 'access logs go to standard output: FAIRLEAD_PROXY_ACCESS_LOG=on',
-  NBPROC: 'HAProxy has a thread for each processor',
-  SKIP_FORWARDED_PROTO: 'name who is believed with --trust-upstream',
-  FORCE_DEFAULT_BACKEND: 'what no route takes goes to the services without routes',
-  SSL_BIND_OPTIONS: 'what TLS may be is a setting of the load balancer',
-  SSL_BIND_CIPHERS: 'what TLS may be is a setting of the load balancer',
-  ADDITIONAL_SERVICES: 'link to them',
-};
-
-/** Settings whose names go on. */
-const prefixes = ['ADDITIONAL_BACKEND_', 'EXTRA_FRONTEND_SETTINGS_'];
-
 /**
  * Reads the variables by which dockercloud/haproxy was set, of the service behind or of the proxy itself, and
- * says of each what became of it. They stay variables of the containers too.
+ * says of each what became of it. They stay variables of the containers too, but for passwords, which are hashed
+ * by `hashOf`.
  */
 export function importDockercloud(
   variables: readonly (readonly [string, string])[],
+  hashOf: (password: string) => string = hashPassword,
 ): ImportedSettings {
   const settings: Settings = new Map(
     variables.map(([name, value]) => [name.toUpperCase(), value.trim()]),
   );
   const report: string[] = [];
-  const taken = (name: string, as: string) => report.push(`${name}: taken over as ${as}`);
-  const left = (name: string, why: string) => report.push(`${name}: not taken over: ${why}`);
-  const given = { settings, taken, left };
+  const said = new Set<string>();
+  const say = (name: string, words: string) => {
+    said.add(name);
+    report.push(`${name}: ${words}`);
+  };
+  const given: Given = {
+    settings,
+    taken: (name, as) => {
+      say(name, `taken over as ${as}`);
+    },
+    left: (name, why) => {
+      say(name, `not taken over: ${why}`);
+    },
+    passwords: passwordsIn(settings, hashOf),
+    lines: linesIn(settings),
+  };
   const routes = [...virtualHosts(given), ...tcpPorts(given)];
   const flags = {
     ...(routes.length === 0 ? {} : { route: [routes] }),
@@ -89,23 +82,39 @@ export function importDockercloud(
     ...proxySettings(given),
   };
   for (const name of settings.keys()) {
-    const known = advice[name] ?? advice[name.replace(/_FILE$/, '')];
-    if (known !== undefined) left(name, known);
-    else if (prefixes.some((prefix) => name.startsWith(prefix))) {
-      left(name, 'lines of HAProxy are not taken');
-    }
+    const advice = said.has(name) ? undefined : adviceFor(name);
+    if (advice !== undefined) given.left(name, advice);
   }
-  return { flags, report };
+  const secrets = passwordVariables.filter((name) => settings.has(name));
+  for (const name of secrets) report.push(`${name}: left out of the variables of its containers`);
+  return { flags, report, secrets, isFailover: (settings.get('FAILOVER') ?? '') !== '' };
 }
 
 interface Given {
   readonly settings: Settings;
   readonly taken: (name: string, as: string) => void;
   readonly left: (name: string, why: string) => void;
+  readonly passwords: ImportedPasswords;
+  /** Lines of HAProxy for the service, by the variable that has them. */
+  readonly lines: ReadonlyMap<string, readonly ReadLine[]>;
 }
 
-function virtualHosts({ settings, taken, left }: Given): Route[] {
-  const common = commonOf(settings);
+function passwordsIn(settings: Settings, hashOf: (password: string) => string): ImportedPasswords {
+  const [plain, secure] = passwordVariables;
+  return readPasswords(listIn(settings.get(plain)), listIn(settings.get(secure)), hashOf);
+}
+
+function linesIn(settings: Settings): Given['lines'] {
+  const of = (name: string, prefix = ''): [string, ReadLine[]][] => {
+    const texts = listIn(settings.get(name));
+    return texts.length === 0 ? [] : [[name, texts.map((text) => readLine(`${prefix}${text}`))]];
+  };
+  return new Map([...of('EXTRA_SETTINGS'), ...of('TIMEOUT', 'timeout ')]);
+}
+
+function virtualHosts(given: Given): Route[] {
+  const { settings, taken, left } = given;
+  const common = commonOf(given);
   const routes = new Map<string, Route>();
   for (const text of listIn(settings.get('VIRTUAL_HOST'))) {
     const route = virtualHost(text);
@@ -122,34 +131,34 @@ function virtualHosts({ settings, taken, left }: Given): Route[] {
     if (routes.size === 0) left(name, 'there is no VIRTUAL_HOST that it is for');
     else taken(name, 'a setting of these routes');
   }
-  sayOfPasswords({ settings, taken, left }, routes.size > 0);
+  sayOfPasswords(given, routes.size > 0);
+  if (routes.size > 0) sayOfLines(given);
   return [...routes.values()];
 }
 
-function sayOfPasswords({ settings, taken, left }: Given, hasRoutes: boolean): void {
-  const name = 'HTTP_BASIC_AUTH_SECURE';
-  if (!settings.has(name)) return;
-  const { users, unusable } = usersIn(settings);
-  if (settings.has('EXCLUDE_BASIC_AUTH')) left(name, 'EXCLUDE_BASIC_AUTH is there');
-  else if (!hasRoutes) left(name, 'give it beside VIRTUAL_HOST of each service behind');
-  else {
-    if (users.length > 0)
-      taken(name, `passwords of these routes, for ${users.map((user) => user.name).join(', ')}`);
-    for (const user of unusable) left(name, `${user}: not a hash of openssl passwd -6 or -5`);
+function sayOfPasswords({ settings, taken, left, passwords }: Given, hasRoutes: boolean): void {
+  for (const name of passwordVariables) {
+    if (!settings.has(name)) continue;
+    if (settings.has('EXCLUDE_BASIC_AUTH')) left(name, 'EXCLUDE_BASIC_AUTH is there');
+    else if (!hasRoutes) left(name, 'give it beside VIRTUAL_HOST of each service behind');
+    else {
+      const names = listIn(settings.get(name)).map((text) => text.split(':')[0] ?? '');
+      const known = passwords.users.map((user) => user.name).filter((user) => names.includes(user));
+      if (known.length > 0) taken(name, `passwords of these routes, for ${known.join(', ')}`);
+      for (const { variable, who, why } of passwords.unusable) {
+        if (variable === name) left(name, `${who}: ${why}`);
+      }
+    }
   }
 }
 
-/** Those of `USER:HASH` whose hash can be checked, and the names of the others. */
-function usersIn(settings: Settings) {
-  const users: { name: string; passwordHash: string }[] = [];
-  const unusable: string[] = [];
-  for (const text of listIn(settings.get('HTTP_BASIC_AUTH_SECURE'))) {
-    const [, name = '', passwordHash = ''] = /^([^:]*):(\$[56]\$.+)$/.exec(text) ?? [];
-    // Without a colon it may be a password, which is not to be shown.
-    if (name === '') unusable.push(/^[^:]+(?=:)/.exec(text)?.[0] ?? 'one without a name');
-    else users.push({ name, passwordHash });
+function sayOfLines({ lines, taken, left }: Given): void {
+  for (const [name, all] of lines) {
+    for (const { name: line, outcome } of all) {
+      if (typeof outcome === 'string') left(name, `${line}: ${outcome}`);
+      else taken(name, `a setting of these routes: ${line}`);
+    }
   }
-  return { users, unusable };
 }
 
 /** Another route of the same name gets a number; the same one again, as `http://` and `https://` give, does not. */
@@ -163,11 +172,13 @@ function apart(route: Route, others: ReadonlyMap<string, Route>): Route {
 }
 
 /** What is set once for all hosts. */
-function commonOf(settings: Settings): Partial<Route> {
+function commonOf({ settings, passwords, lines }: Given): Partial<Route> {
   const hsts = /^(\d{1,9})s?$/.exec(settings.get('HSTS_MAX_AGE') ?? '')?.[1];
   const weight = Number(settings.get('VIRTUAL_HOST_WEIGHT') ?? 0);
-  const users = settings.has('EXCLUDE_BASIC_AUTH') ? [] : usersIn(settings).users;
+  const users = settings.has('EXCLUDE_BASIC_AUTH') ? [] : [...passwords.users];
+  const outcomes = [...lines.values()].flat().map(({ outcome }) => outcome);
   return {
+    ...together(outcomes.filter((outcome) => typeof outcome !== 'string')),
     ...(users.length === 0 ? {} : { basicAuth: { realm: '', users } }),
     forceHttps: (settings.get('FORCE_SSL') ?? '') !== '',
     priority: Number.isInteger(weight) ? Math.max(-1_000, Math.min(1_000, weight)) : 0,
@@ -221,7 +232,22 @@ function tcpPorts({ settings, taken, left }: Given): Route[] {
 function balancing(given: Given): ImportedSettings['flags'] {
   const compress = (given.settings.get('GZIP_COMPRESSION_TYPE') ?? '') !== '';
   if (compress) given.taken('GZIP_COMPRESSION_TYPE', '--compress, which has types of its own');
-  return { ...algorithmOf(given), ...stickyOf(given), ...(compress ? { compress } : {}) };
+  return {
+    ...{ ...algorithmOf(given), ...stickyOf(given), ...sendProxyOf(given) },
+    ...(compress ? { compress } : {}),
+  };
+}
+
+/** What stood at the end of each line for a server. */
+function sendProxyOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
+  const words = settings.get('EXTRA_ROUTE_SETTINGS')?.split(/\s+/) ?? [];
+  const isAsked = words.includes('send-proxy') || words.includes('send-proxy-v2');
+  if (!isAsked) return {};
+  const name = 'EXTRA_ROUTE_SETTINGS';
+  taken(name, '--send-proxy: version 2 of the PROXY protocol, which containers have to know');
+  const others = words.filter((word) => !word.startsWith('send-proxy'));
+  if (others.length > 0) left(name, 'its other words: see --http2, --backup and --readiness');
+  return { sendProxy: true };
 }
 
 function algorithmOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
@@ -303,7 +329,16 @@ function proxySettings({ settings, taken, left }: Given): ImportedSettings['flag
   return {
     ...(env.length === 0 ? {} : { env }),
     ...(proxyProtocol.length === 0 ? {} : { proxyProtocol }),
+    ...clientAuthorities({ settings, taken }),
   };
+}
+
+/** One line, with `\\n` for the ends of lines. */
+function clientAuthorities({ settings, taken }: Pick<Given, 'settings' | 'taken'>) {
+  const clientCa = (settings.get('CA_CERT') ?? '').replaceAll('\\n', '\n');
+  if (!clientCa.includes('-----BEGIN CERTIFICATE-----')) return {};
+  taken('CA_CERT', '--client-certificates required, with these authorities as --client-ca');
+  return { clientCertificates: 'required' as const, clientCa };
 }
 
 /** Entries between commas; `\,` is a comma in one. */

@@ -96,18 +96,33 @@ async function create(run: Run<CreateFlags>, start: boolean): Promise<void> {
 }
 
 /** The flags with what settings of dockercloud/haproxy say; a flag that is given counts before them. */
-async function withImported({ flags, output }: Run<CreateFlags>): Promise<CreateFlags> {
+async function withImported(run: Run<CreateFlags>): Promise<CreateFlags> {
+  const { flags, output } = run;
   if (flags.fromDockercloud !== true) return flags;
   const { importDockercloud } = await import('../dockercloud-settings.ts');
   const given = [...(flags.envFile ?? []), ...(flags.env ?? [])];
-  const { flags: imported, report } = importDockercloud(given);
+  const { flags: imported, report, secrets, isFailover } = importDockercloud(given);
   for (const line of report) output.note(line);
+  const isBackup = isFailover && (await standsIn(run, (imported.route ?? []).flat()));
   const lists = flags as { readonly route?: readonly (readonly Route[])[] };
+  const kept = (pairs: SpecFlags['env'] = []) =>
+    pairs.filter(([name]) => !secrets.includes(name.toUpperCase()));
   return {
     ...{ ...imported, ...flags },
-    ...{ route: [...(imported.route ?? []), ...(lists.route ?? [])] },
-    env: [...(flags.env ?? []), ...(imported.env ?? [])],
+    ...{ route: [...(isBackup ? [] : (imported.route ?? [])), ...(lists.route ?? [])] },
+    envFile: kept(flags.envFile),
+    env: [...kept(flags.env), ...(imported.env ?? [])],
   };
+}
+
+/** Whether another service has the routes of this one, and this one as its backup from now on. */
+async function standsIn(run: Run<CreateFlags>, routes: readonly Route[]): Promise<boolean> {
+  const { client, flags, output, signal } = run;
+  const { takeOverFailover } = await import('../dockercloud-failover.ts');
+  const failover = { name: flags.name, routes, dryRun: flags.dryRun === true };
+  const { isBackup, words } = await takeOverFailover(failover, client, signal);
+  output.note(words);
+  return isBackup;
 }
 
 function addViews(service: Command): void {

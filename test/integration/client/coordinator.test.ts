@@ -136,6 +136,7 @@ test('every kind of command works against a real coordinator', { timeout: patien
   expect(wrong.stderr).toMatch(/the request is wrong:\n {2}name must .*\n {2}spec\.image must /);
   expect(wrong.status).toBe(2);
 
+  await tryImport(run, json);
   await tryClusters(run, json);
 
   const viewer = (await run('token', 'create', 'reader', '--role', 'viewer')).stdout.trim();
@@ -178,6 +179,44 @@ async function tryRevisions(json: (...args: string[]) => Promise<unknown>): Prom
     revision: 3,
     spec: { environment: { A: '1' }, update: { parallelism: 1 } },
   });
+}
+
+/** Settings of dockercloud/haproxy become those of a service, and of the one that it stands in for. */
+async function tryImport(
+  run: (...args: string[]) => ReturnType<typeof runCli>,
+  json: (...args: string[]) => Promise<unknown>,
+): Promise<void> {
+  const create = (name: string, ...settings: string[]) =>
+    run(
+      ...['--json', 'service', 'create', '--name', name, 'registry/web:1', '--expose', '80'],
+      ...['--from-dockercloud', ...settings.flatMap((setting) => ['--env', setting])],
+    );
+  const host = 'VIRTUAL_HOST=shop.test, shop.test/a/*';
+  const shop = await create(
+    ...['shop', host, 'HTTP_BASIC_AUTH=joe:hunter2', 'EXTRA_SETTINGS=timeout server 90s', 'A=1'],
+  );
+  expect(shop.stderr).toContain(
+    'HTTP_BASIC_AUTH: taken over as passwords of these routes, for joe',
+  );
+  expect(shop.stdout + shop.stderr).not.toContain('hunter2');
+  const { spec } = Service.fromJSON(JSON.parse(shop.stdout));
+  const users = [{ name: 'joe', passwordHash: '' }];
+  expect(spec?.routes).toMatchObject(
+    Array(2).fill({ hosts: ['shop.test'], responseTimeoutMs: 90_000, basicAuth: { users } }),
+  );
+  expect(Object.keys(spec?.environment ?? {}).sort()).toEqual([
+    ...['A', 'EXTRA_SETTINGS', 'VIRTUAL_HOST'],
+  ]);
+
+  const backup = await create('standby', 'VIRTUAL_HOST=shop.test', 'FAILOVER=1');
+  expect(backup.stderr).toContain('FAILOVER: taken over as --backup standby of shop');
+  expect(Service.fromJSON(JSON.parse(backup.stdout)).spec?.routes).toEqual([]);
+  expect(await json('service', 'inspect', 'shop')).toMatchObject({
+    spec: { balancing: { backups: ['standby'] } },
+  });
+  const alone = await create('alone', 'VIRTUAL_HOST=alone.test', 'FAILOVER=1');
+  expect(alone.stderr).toContain('FAILOVER: not taken over: no service has a route for the same');
+  expect(Service.fromJSON(JSON.parse(alone.stdout)).spec?.routes).toHaveLength(1);
 }
 
 async function tryClusters(

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { importDockercloud } from '../../../client/cli/dockercloud-settings.ts';
+import { hashPassword } from '../../../client/cli/password-hash.ts';
 import { readRoutes } from '../../../client/cli/route-values.ts';
 import { Route } from '../../../shared/gen/fairlead/v1/route.ts';
 
@@ -76,7 +77,7 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
     ['COLOUR', 'green'],
   ]);
   const common = {
-    ...{ priority: 7, forceHttps: true },
+    ...{ priority: 7, forceHttps: true, responseTimeoutMs: 3_600_000 },
     strictTransport: { maxAgeS: 300, includeSubdomains: true },
   };
   expect(flags).toEqual({
@@ -97,7 +98,7 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
   });
   const about = (name: string) => report.filter((line) => line.startsWith(`${name}: `));
   expect(about('VIRTUAL_HOST')).toHaveLength(5);
-  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(7);
+  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(6);
   expect(report.some((line) => line.includes('COLOUR'))).toBe(false);
 });
 
@@ -122,14 +123,18 @@ test('takes the statistics page over with its password', () => {
   expect(importDockercloud(page.slice(0, 1)).flags.env).toBeUndefined();
 });
 
+const hash = `$6$saltsalt$${'a'.repeat(86)}`;
+const read = (...variables: [string, string][]) =>
+  importDockercloud(variables, (password) => `hash of ${password.length}`);
+
 test('takes hashes of passwords over to the routes of a service, and names those that cannot be checked', () => {
-  const hash = `$6$saltsalt$${'a'.repeat(86)}`;
-  const secure = ['HTTP_BASIC_AUTH_SECURE', `joe:${hash},jim:$1$abc$def`] as const;
-  const { flags, report } = importDockercloud([['VIRTUAL_HOST', 'a.test, b.test/x'], secure]);
+  const secure: [string, string] = ['HTTP_BASIC_AUTH_SECURE', `joe:${hash},jim:$1$abc$def`];
+  const { flags, report, secrets } = read(['VIRTUAL_HOST', 'a.test, b.test/x'], secure);
   const users = [{ name: 'joe', passwordHash: hash }];
   expect(flags.route?.[0]?.map(({ basicAuth }) => basicAuth)).toEqual(
     Array(2).fill({ realm: '', users }),
   );
+  expect(secrets).toEqual(['HTTP_BASIC_AUTH_SECURE']);
   expect(report).toContain(
     'HTTP_BASIC_AUTH_SECURE: taken over as passwords of these routes, for joe',
   );
@@ -137,17 +142,222 @@ test('takes hashes of passwords over to the routes of a service, and names those
     'HTTP_BASIC_AUTH_SECURE: not taken over: jim: not a hash of openssl passwd -6 or -5',
   );
   expect(report.join()).not.toContain('$');
-  const nameless = ['HTTP_BASIC_AUTH_SECURE', 'hunter2'] as const;
-  expect(importDockercloud([['VIRTUAL_HOST', 'a.test'], nameless]).report).toContain(
+  expect(read(['VIRTUAL_HOST', 'a.test'], ['HTTP_BASIC_AUTH_SECURE', 'hunter2']).report).toContain(
     'HTTP_BASIC_AUTH_SECURE: not taken over: one without a name: not a hash of openssl passwd -6 or -5',
   );
   // Of the proxy itself, or where the service is left out of it, nothing is locked without a word.
-  expect(importDockercloud([secure]).report).toEqual([
-    expect.stringMatching(/^HTTP_BASIC_AUTH_SECURE: not taken over: give it beside VIRTUAL_HOST/),
-  ]);
-  const open = importDockercloud([['VIRTUAL_HOST', 'a.test'], secure, ['EXCLUDE_BASIC_AUTH', '1']]);
+  expect(read(secure).report[0]).toMatch(
+    /^HTTP_BASIC_AUTH_SECURE: not taken over: give it beside VIRTUAL_HOST/,
+  );
+  const open = read(['VIRTUAL_HOST', 'a.test'], secure, ['EXCLUDE_BASIC_AUTH', '1']);
   expect(open.flags.route?.[0]?.[0]?.basicAuth).toBeUndefined();
   expect(open.report).toContain(
     'HTTP_BASIC_AUTH_SECURE: not taken over: EXCLUDE_BASIC_AUTH is there',
   );
+});
+
+test('hashes passwords that come as they are, shows none, and keeps them out of containers', () => {
+  const { flags, report, secrets } = read(
+    ['VIRTUAL_HOST', 'a.test'],
+    ['http_basic_auth', 'joe:hunter2, ann:a\\,b:c, j oe:secret, lonely, jim:plain'],
+    ['HTTP_BASIC_AUTH_SECURE', `jim:${hash}`],
+  );
+  expect(flags.route?.[0]?.[0]?.basicAuth?.users).toEqual([
+    { name: 'jim', passwordHash: hash },
+    { name: 'joe', passwordHash: 'hash of 7' },
+    { name: 'ann', passwordHash: 'hash of 5' },
+  ]);
+  expect(secrets).toEqual(['HTTP_BASIC_AUTH', 'HTTP_BASIC_AUTH_SECURE']);
+  expect(report.filter((line) => line.startsWith('HTTP_BASIC_AUTH: not taken over: '))).toEqual([
+    expect.stringContaining('j oe: a name has letters'),
+    expect.stringContaining('one without a name: a name has letters'),
+  ]);
+  for (const word of ['hunter2', 'a,b:c', 'secret', 'lonely', 'plain', '$']) {
+    expect(report.join('\n')).not.toContain(word);
+  }
+});
+
+test.each([
+  [
+    'a',
+    '$6$x$6Zqbz8j5rMHIeJ1ujjjFXuZXSa/VORj.fVUEQcJc.rjR9.wCKlhZuymRQLtIEzcxNmqwX/fRNvM45BbvFayY51',
+  ],
+  [
+    'hunter2',
+    '$6$saltsaltsaltsalt$dJX0KuyM7nCXuBPN.nYtdrJDotQEB1rFBumzix6FHzliKxLBinGY49pMJNvCoNf9fHmNyZ1IgX/glbcKhuXoh.',
+  ],
+  [
+    'wörd'.repeat(20),
+    '$6$./abc$uPhlIwupE3M5t/xM.6xvR6wyPhEQEADN9OiVQtD08OeSak9jZpPmxwmPLvjjhBQorQPus4RqlLxA8hCxO92x30',
+  ],
+  [
+    'p'.repeat(64),
+    '$6$q$0M1u3xdJnyo4gPcUkkS7kn5d/j7NqVcs9xMdA8Czy3l2.azVnR67vsRpSO7ok5Mts15PSys7PXrx1xsnCPTMW.',
+  ],
+  [
+    'p'.repeat(65),
+    '$6$1234567$.UqFf3V3KK3gBU155nbRuPBF6m4cB/Nmb8pxOV5OmXkY/mmSw1MVhPFqB3Prb9wWoRLdlQiDCnizHAICxlz171',
+  ],
+])('hashes %s as openssl passwd -6 does', (password, hashed) => {
+  const [, , salt = ''] = hashed.split('$');
+  expect(hashPassword(password, salt)).toBe(hashed);
+  expect(hashPassword(password)).toMatch(/^\$6\$[./A-Za-z0-9]{16}\$[./A-Za-z0-9]{86}$/);
+});
+
+const header = (kind: 'set' | 'add', name: string, value: string) => ({
+  change: { $case: kind, value: { name, value } },
+});
+
+test.each<[string, Partial<Route>]>([
+  ['timeout server 1h', { responseTimeoutMs: 3_600_000 }],
+  ['timeout  server 50000', { responseTimeoutMs: 50_000 }],
+  ['timeout tunnel 20h , timeout tunnel 10s', { tunnelTimeoutMs: 10_000 }],
+  [
+    'http-request set-header X-A it\\ is\\ %%1, http-request add-header X-B "b \\"c\\"" # why',
+    { requestHeaders: [header('set', 'X-A', 'it is %1'), header('add', 'X-B', 'b "c"')] },
+  ],
+  [
+    "http-response set-header X-Frame-Options 'DENY', http-response del-header Server",
+    {
+      responseHeaders: [
+        header('set', 'X-Frame-Options', 'DENY'),
+        { change: { $case: 'remove', value: 'Server' } },
+      ],
+    },
+  ],
+  [
+    'reqadd X-A:\\ b, rspadd Access-Control-Allow-Origin:\\ *',
+    {
+      requestHeaders: [header('add', 'X-A', 'b')],
+      responseHeaders: [header('add', 'Access-Control-Allow-Origin', '*')],
+    },
+  ],
+])('takes the lines %s over', (text, changes) => {
+  const { flags, report } = read(['VIRTUAL_HOST', 'a.test'], ['EXTRA_SETTINGS', text]);
+  expect(flags.route?.[0]).toEqual([aRoute({ name: 'a-test', hosts: ['a.test'], ...changes })]);
+  expect(report.filter((line) => line.includes('not taken over'))).toEqual([]);
+});
+
+test.each([
+  ['timeout connect 5000', 'timeout connect: only those'],
+  ['timeout server 2y', 'timeout server: it is not from'],
+  ['timeout server 90d', 'timeout server: it is not from'],
+  [
+    'http-request set-header X-A %[src]',
+    'http-request set-header X-A: its value is of the request',
+  ],
+  ['http-request set-header X-A %%%ci', 'http-request set-header X-A: its value is of the request'],
+  [
+    'http-request set-header X-A secret if { ssl_fc }',
+    'http-request set-header X-A: it has a cond',
+  ],
+  ['http-request set-header Host secret', 'http-request set-header Host: it is no header'],
+  ['http-request set-header X-A ""', 'http-request set-header X-A: its value is none'],
+  ['http-request deny if secret', 'http-request deny: of such rules'],
+  ['rspadd X-A:\\ secret if { ssl_fc }', 'rspadd: it has a condition'],
+  ['stats auth joe:secret', 'stats auth: lines of HAProxy are not taken; see'],
+  ['acl a "secret', 'a line: its quotes cannot be read'],
+  ['http-request set-header X-A "$HOME"', 'a line: its quotes cannot be read'],
+])('names the line %s and takes nothing of it', (line, words) => {
+  const { flags, report } = read(['VIRTUAL_HOST', 'a.test'], ['EXTRA_SETTINGS', line]);
+  expect(flags.route?.[0]).toEqual([aRoute({ name: 'a-test', hosts: ['a.test'] })]);
+  expect(report[1]).toContain(`EXTRA_SETTINGS: not taken over: ${words}`);
+  expect(report.join()).not.toContain('secret');
+});
+
+const authority = '-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----';
+
+/** Every variable of the settings of dockercloud/haproxy: of the proxy, and of the service behind. */
+test.each<[name: string, value: string, outcome: 'taken' | 'left']>([
+  ...(
+    [
+      ['ADDITIONAL_BACKEND_OLD', 'server a 10.0.0.1:80', 'left'],
+      ['ADDITIONAL_BACKEND_FILE_OLD', '/backend', 'left'],
+      ['ADDITIONAL_SERVICES', 'project:web', 'left'],
+      ['BALANCE', 'leastconn', 'taken'],
+      ['BALANCE', 'hdr(User-Agent)', 'left'],
+      ['CA_CERT', authority, 'taken'],
+      ['CA_CERT_FILE', '/ca.pem', 'left'],
+      ['CERT_FOLDER', '/certs', 'left'],
+      ['DEFAULT_SSL_CERT', 'a key', 'left'],
+      ['SSL_CERT', 'a key', 'left'],
+      ['EXTRA_SSL_CERTS', 'CERT_A', 'left'],
+      ['EXTRA_BIND_SETTINGS', '80:accept-proxy', 'taken'],
+      ['EXTRA_BIND_SETTINGS', '80:name http', 'left'],
+      ['EXTRA_DEFAULT_SETTINGS', 'timeout server 1h', 'left'],
+      ['EXTRA_DEFAULT_SETTINGS_FILE', '/lines', 'left'],
+      ['EXTRA_GLOBAL_SETTINGS', 'tune.bufsize 32768', 'left'],
+      ['EXTRA_GLOBAL_SETTINGS_FILE', '/lines', 'left'],
+      ['EXTRA_FRONTEND_SETTINGS_80', 'http-request deny', 'left'],
+      ['EXTRA_FRONTEND_SETTINGS_FILE_80', '/lines', 'left'],
+      ['EXTRA_ROUTE_SETTINGS', 'send-proxy', 'taken'],
+      ['EXTRA_ROUTE_SETTINGS', 'maxconn 5', 'left'],
+      ['FORCE_DEFAULT_BACKEND', 'False', 'left'],
+      ['HEALTH_CHECK', 'check inter 1s', 'left'],
+      ['HTTP_BASIC_AUTH', 'joe:pass', 'taken'],
+      ['HTTP_BASIC_AUTH_SECURE', `joe:${hash}`, 'taken'],
+      ['MAXCONN', '100', 'taken'],
+      ['MODE', 'tcp', 'left'],
+      ['MONITOR_URI', '/up', 'left'],
+      ['MONITOR_PORT', '81', 'left'],
+      ['NBPROC', '2', 'left'],
+      ['OPTION', 'redispatch', 'left'],
+      ['RELOAD_TIMEOUT', '5', 'left'],
+      ['RSYSLOG_DESTINATION', 'log:514', 'left'],
+      ['SKIP_FORWARDED_PROTO', '1', 'left'],
+      ['SSL_BIND_OPTIONS', 'no-sslv3', 'left'],
+      ['SSL_BIND_CIPHERS', 'ALL', 'left'],
+      ['STATS_AUTH', 'joe:pass', 'taken'],
+      ['STATS_AUTH', 'stats:stats', 'left'],
+      ['STATS_PORT', '8404', 'left'],
+      ['TIMEOUT', 'server 90000', 'taken'],
+      ['TIMEOUT', 'connect 5000', 'left'],
+      ['HAPROXY_USER', 'haproxy', 'left'],
+      ['HAPROXY_GROUP', 'haproxy', 'left'],
+      ['DEBUG', '1', 'left'],
+    ] as const
+  ).map(([...row]): [string, string, 'taken' | 'left'] => row),
+  ...(
+    [
+      ['COOKIE', 'SRV insert indirect nocache', 'taken'],
+      ['COOKIE', 'SRV prefix', 'left'],
+      ['EXCLUDE_PORTS', '9000', 'left'],
+      ['EXCLUDE_BASIC_AUTH', '1', 'left'],
+      ['EXTRA_SETTINGS', 'timeout tunnel 1h', 'taken'],
+      ['EXTRA_SETTINGS', 'stick on src', 'left'],
+      ['FORCE_SSL', 'true', 'taken'],
+      ['GZIP_COMPRESSION_TYPE', 'text/html', 'taken'],
+      ['HSTS_MAX_AGE', '300s', 'taken'],
+      ['HTTP_CHECK', 'GET /', 'taken'],
+      ['TCP_PORTS', '9000', 'taken'],
+      ['TCP_PORTS', '9000/ssl', 'left'],
+      ['VIRTUAL_HOST', 'a.test', 'taken'],
+      ['VIRTUAL_HOST_WEIGHT', '3', 'taken'],
+      ['SERVICE_PORTS', '80', 'left'],
+    ] as const
+  ).map(([...row]): [string, string, 'taken' | 'left'] => row),
+])('%s=%s is %s, and the report says so', (name, value, outcome) => {
+  const { report } = read(['VIRTUAL_HOST', 'b.test'], [name, value]);
+  const lines = report.filter((line) => line.startsWith(`${name}: `));
+  expect(lines.some((line) => line.startsWith(`${name}: taken over as `))).toBe(
+    outcome === 'taken',
+  );
+  const left = lines.filter((line) => line.startsWith(`${name}: not taken over: `));
+  expect(left.length).toBe(outcome === 'left' ? 1 : 0);
+  // Why, or what to do instead.
+  for (const line of left)
+    expect(line.length).toBeGreaterThan(`${name}: not taken over: `.length + 15);
+});
+
+test('without a host nothing of a service is set, and what was to be is named', () => {
+  const { flags, report } = read(
+    ['EXTRA_SETTINGS', 'timeout server 1h'],
+    ['TIMEOUT', 'server 90000'],
+    ['FORCE_SSL', '1'],
+    ['FAILOVER', '1'],
+  );
+  expect(flags).toEqual({});
+  expect(report.map((line) => line.split(': not taken over: ')[0])).toEqual([
+    ...['FORCE_SSL', 'EXTRA_SETTINGS', 'TIMEOUT'],
+  ]);
 });
