@@ -14,14 +14,30 @@ const unitsMs: Readonly<Record<string, number>> = {
 };
 const notChanged = ['host', 'connection', 'content-length', 'transfer-encoding'];
 
+/** Words that lines of a backend begin with; whatever else is there may be a part of a secret. */
+const keywords: ReadonlySet<string> = new Set([
+  ...['acl', 'balance', 'compression', 'cookie', 'default-server', 'errorfile', 'errorloc'],
+  ...['fullconn', 'hash-type', 'http-check', 'http-reuse', 'log', 'mode', 'no', 'redirect'],
+  ...['reqadd', 'reqdel', 'reqirep', 'reqrep', 'retries', 'rspadd', 'rspdel', 'rspirep', 'rsprep'],
+  ...['server', 'source', 'stats', 'stick', 'stick-table', 'tcp-check', 'use-server'],
+]);
+/** Of these the next word says what kind of line it is. */
+const twofold: ReadonlySet<string> = new Set([
+  ...['http-request', 'http-response', 'option', 'tcp-request', 'tcp-response', 'timeout'],
+]);
+
 /** Reads one line of a backend, as EXTRA_SETTINGS has them. */
 export function readLine(text: string): ReadLine {
   const words = wordsOf(text);
-  if (words === undefined) return { name: 'a line', outcome: 'its quotes cannot be read' };
-  const [first = '', second = '', third = ''] = words;
-  const isOld = /^(?:req|rsp)add$/.test(first);
-  const name = isOld ? first : [first, second, ...(isHeaderRule(second) ? [third] : [])].join(' ');
-  return { name, outcome: outcomeOf(words) };
+  return words === undefined
+    ? { name: 'a line', outcome: 'its quotes cannot be read' }
+    : { name: nameOf(words), outcome: outcomeOf(words) };
+}
+
+function nameOf([first = '', second = '', third = '']: readonly string[]): string {
+  if (keywords.has(first)) return first;
+  if (!twofold.has(first)) return 'a line';
+  return [first, second, ...(isHeaderRule(second) ? [third] : [])].join(' ');
 }
 
 /** The settings of several lines together: later ones count, headers add up. */

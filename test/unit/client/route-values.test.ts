@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { importDockercloud } from '../../../client/cli/dockercloud-settings.ts';
 import { hashPassword } from '../../../client/cli/password-hash.ts';
@@ -255,7 +256,9 @@ test.each([
   ['http-request set-header X-A ""', 'http-request set-header X-A: its value is none'],
   ['http-request deny if secret', 'http-request deny: of such rules'],
   ['rspadd X-A:\\ secret if { ssl_fc }', 'rspadd: it has a condition'],
-  ['stats auth joe:secret', 'stats auth: lines of HAProxy are not taken; see'],
+  ['stats auth joe:secret', 'stats: lines of HAProxy are not taken; see'],
+  // What a comma cut off.
+  ['secret part of a value', 'a line: lines of HAProxy are not taken; see'],
   ['acl a "secret', 'a line: its quotes cannot be read'],
   ['http-request set-header X-A "$HOME"', 'a line: its quotes cannot be read'],
 ])('names the line %s and takes nothing of it', (line, words) => {
@@ -360,4 +363,36 @@ test('without a host nothing of a service is set, and what was to be is named', 
   expect(report.map((line) => line.split(': not taken over: ')[0])).toEqual([
     ...['FORCE_SSL', 'EXTRA_SETTINGS', 'TIMEOUT'],
   ]);
+});
+
+const before = fc.constantFrom(
+  ...['', 'joe:', 'a,', '"', 'x ', 'server a ', 'timeout server ', 'reqadd X-A:\\ '],
+  ...['http-request set-header X-A ', 'http-response add-header X-A "'],
+);
+const pieces = fc.array(
+  fc.constantFrom(
+    ...['S3CRET', ' ', ',', '\\', '"', "'", '%', '#', '$', '\n', '=', '/', '*', 'joe', '10s'],
+    ...['X-A', 'if', '{ ssl_fc }', '$6$', 'é', '\u0000', '__proto__'],
+  ),
+  { maxLength: 12 },
+);
+const hiding = [
+  ...['EXTRA_SETTINGS', 'HTTP_BASIC_AUTH', 'HTTP_BASIC_AUTH_SECURE', 'SSL_CERT', 'CA_CERT'],
+  ...['EXTRA_FRONTEND_SETTINGS_80', 'EXTRA_ROUTE_SETTINGS', 'STATS_AUTH'],
+];
+
+test('reads whatever there is, and shows nothing of what may be a secret', () => {
+  const setting = fc.tuple(
+    fc.constantFrom(...hiding),
+    fc.tuple(before, pieces).map(([first, rest]) => `${first}S3CRET${rest.join('')}`),
+  );
+  fc.assert(
+    fc.property(fc.array(setting, { maxLength: 6 }), fc.boolean(), (settings, hasHost) => {
+      const host: [string, string][] = hasHost ? [['VIRTUAL_HOST', 'a.test']] : [];
+      expect(read(...host, ...settings).report.filter((line) => line.includes('S3CRET'))).toEqual(
+        [],
+      );
+    }),
+    { numRuns: 500 },
+  );
 });
