@@ -67,9 +67,12 @@ async function answer(...args: Parameters<typeof ask>): Promise<string | number>
 }
 
 async function untilAnswers(wanted: string | number, ...args: Parameters<typeof ask>) {
-  await eventually(async () => {
-    expect(await answer(...args)).toBe(wanted);
-  });
+  await eventually(
+    async () => {
+      expect(await answer(...args)).toBe(wanted);
+    },
+    { timeoutMs: 20_000 },
+  );
 }
 
 beforeAll(async () => {
