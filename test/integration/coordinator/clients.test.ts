@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ApiRole, Role, type FairleadError } from '../../../client/index.ts';
+import { ApiRole, ContainerPhase, Role, type FairleadError } from '../../../client/index.ts';
 import type { UpdateServiceRequest } from '../../../shared/gen/fairlead/v1/control_service.ts';
 import { BalanceAlgorithm, type Route } from '../../../shared/gen/fairlead/v1/route.ts';
 import { ServiceSpec, type DeepPartial } from '../../../shared/gen/fairlead/v1/service.ts';
@@ -159,6 +159,21 @@ test('what is changed by one call is what clients see next, blue and green too',
   await untilAnswers('shop', 'shop.test');
 });
 
+test('a backup takes over while a service has nothing that serves, and gives back', async () => {
+  const set = async (spec: DeepPartial<ServiceSpec>, ...updateMask: string[]) => {
+    await control().updateService({ service: 'shop', spec, updateMask });
+  };
+  await set({ balancing: { backups: ['green'] } }, 'balancing.backups');
+  expect(await answer('shop.test')).toBe('shop');
+  await set({ replicas: 0 }, 'replicas');
+  await untilAnswers('green', 'shop.test');
+  await set({ replicas: 1 }, 'replicas');
+  await untilAnswers('shop', 'shop.test');
+  await set({ balancing: { backups: [] } }, 'balancing.backups');
+  // It shares the pool of services without routes again.
+  await untilAnswers('green', 'other.test');
+});
+
 async function shopNow() {
   return (await control().getService({ service: 'shop' })).service!;
 }
@@ -282,12 +297,13 @@ test('metrics tell of services, proxies, nodes and the process, to those who may
     expect(status).toBe(200);
     const lines = body.split('\n');
     const { containers } = await control().listContainers({});
+    const running = containers.filter(({ phase }) => phase === ContainerPhase.RUNNING);
     for (const line of [
       'fairlead_nodes{state="ready"} 3',
       'fairlead_nodes{state="down"} 0',
       'fairlead_sessions{agent="node"} 3',
       'fairlead_sessions{agent="proxy"} 1',
-      `fairlead_containers{phase="running"} ${containers.length}`,
+      `fairlead_containers{phase="running"} ${running.length}`,
       'fairlead_service_containers_desired{service="shop"} 1',
       'fairlead_service_containers_desired{service="lb"} 0',
       'fairlead_service_containers_ready{service="shop"} 1',

@@ -55,6 +55,7 @@ const service = {
   echo: method('/test.Test/Echo'),
   refuse: method('/test.Test/Refuse'),
   count: method('/test.Test/Count', { responseStream: true }),
+  hang: method('/test.Test/Hang', { responseStream: true }),
   talk: method('/test.Test/Talk', { requestStream: true, responseStream: true }),
 };
 
@@ -77,6 +78,10 @@ class TestGrpcServer implements AsyncDisposable {
       count: (call: ServerWritableStream<string, string>) => {
         for (const number of ['1', '2', '3']) call.write(`${name}: ${number}`);
         call.end(trailers);
+      },
+      hang: (call: ServerWritableStream<string, string>) => {
+        call.on('error', () => undefined);
+        call.write(`${name}: once`);
       },
       talk: (call: ServerDuplexStream<string, string>) => {
         call.on('data', (text: string) => call.write(`${name}: ${text}`));
@@ -114,6 +119,7 @@ interface TestClient {
   echo(request: string, done: Callback): unknown;
   refuse(request: string, done: Callback): unknown;
   count(request: string): ClientReadableStream<string>;
+  hang(request: string): ClientReadableStream<string>;
   talk(): ClientDuplexStream<string, string>;
   close(): void;
 }
@@ -226,9 +232,7 @@ test('carries calls and streams of gRPC to containers, with trailers, while cont
   await says('before');
   // Each route has its own time for which a stream may be silent.
   using impatient = dial(port, undefined, { 'grpc.default_authority': 'hurried.test' });
-  const silent = impatient.client.talk();
-  const cut = new Stream(silent);
-  silent.write('once');
+  const cut = new Stream(impatient.client.hang('x'));
   await eventually(() => {
     expect(cut.received).toEqual(['one: once']);
   });
