@@ -188,7 +188,7 @@ const violationsOf = (call: Promise<unknown>) =>
   );
 
 test('a definition that could not be served as it says is refused with its field, and nothing changes', async () => {
-  const before = await shopNow();
+  const { spec, revision } = await shopNow();
   const { pid } = await directory.info();
   const routes = (...all: DeepPartial<Route>[]) => ({
     spec: { routes: all },
@@ -249,7 +249,8 @@ test('a definition that could not be served as it says is refused with its field
     invalid('spec.balancing.sticky_cookie'),
   );
 
-  expect(await shopNow()).toEqual(before);
+  // How far its containers are may change meanwhile.
+  expect(await shopNow()).toMatchObject({ spec, revision });
   expect(await answer('shop.test')).toBe('shop');
   expect((await directory.info()).pid).toBe(pid);
 
