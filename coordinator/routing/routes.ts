@@ -193,8 +193,15 @@ function agreed(all: readonly Balancing[]): Balancing {
 /** What of a balancing is the same for a whole pool, as a text; all else is of single services. */
 export function poolSettings(balancing: Balancing): string {
   const { algorithm, stickyCookie, compress, unavailable, pauseMs } = balancing;
-  return JSON.stringify({ algorithm, stickyCookie, compress, unavailable, pauseMs });
+  const text =
+    settingsOf.get(balancing) ??
+    JSON.stringify({ algorithm, stickyCookie, compress, unavailable, pauseMs });
+  settingsOf.set(balancing, text);
+  return text;
 }
+
+/** Asked for each service of a pool whenever one of them is shown. */
+const settingsOf = new WeakMap<Balancing, string>();
 
 /** In turn, and nothing else. */
 export const plainBalancing: Balancing = {
