@@ -15,6 +15,7 @@ import {
   RestartPolicy as ProtoRestartPolicy,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import { pingVerb } from '../../shared/rpc/lease.ts';
+import { partsVerb } from '../../shared/rpc/parts.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type {
   Assignment,
@@ -36,7 +37,7 @@ import type { UpgradeGreeting } from './upgrade/upgrader.ts';
 
 const protocolVersion = 1;
 /** What this agent can do beyond that. */
-const verbs = [pingVerb, 'logs', 'exec'];
+const verbs = [pingVerb, partsVerb, 'logs', 'exec'];
 
 const phases: Readonly<Record<Phase, ContainerPhase>> = {
   pulling: ContainerPhase.PULLING,

@@ -4,6 +4,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import {
   AgentServiceDefinition,
+  type AssignmentSet as ProtoAssignmentSet,
   type NodeSessionRequest,
   type NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
@@ -16,6 +17,7 @@ import type { Identity, IdentityKeeper } from '../../shared/rpc/identity-keeper.
 import { Lease } from '../../shared/rpc/lease.ts';
 import { type Wakeup } from '../../shared/wakeup.ts';
 import { AssignmentOrder } from './assignment-order.ts';
+import { AssignmentParts } from './assignment-parts.ts';
 import {
   assignmentSetOf,
   failureToProto,
@@ -35,6 +37,12 @@ const clockStepMs = 60_000;
 /** Until the coordinator says otherwise. */
 const defaultLeaseMs = 3_000;
 const defaultHeartbeatMs = 1_000;
+
+/** What keeps the assignments of one session in order. */
+interface Sets {
+  readonly parts: AssignmentParts;
+  readonly order: AssignmentOrder;
+}
 
 export interface NodeSessionDeps {
   readonly clock: Clock;
@@ -181,12 +189,12 @@ export class NodeSession {
     const { coordinator } = this.#options;
     const pace = { heartbeatMs: defaultHeartbeatMs };
     const patience = new Patience(life, clock, defaultLeaseMs);
-    const order = new AssignmentOrder();
+    const sets = { parts: new AssignmentParts(), order: new AssignmentOrder() };
     this.#hasAskedForSet = false;
     const onResponse = ({ message }: NodeSessionResponse): void => {
       patience.heard();
       if (message?.$case !== 'welcome') {
-        this.#heed(message, order);
+        this.#heed(message, sets);
         return;
       }
       const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
@@ -208,10 +216,10 @@ export class NodeSession {
     });
   }
 
-  #heed(message: NodeSessionResponse['message'], order: AssignmentOrder): void {
+  #heed(message: NodeSessionResponse['message'], sets: Sets): void {
     switch (message?.$case) {
       case 'assignments':
-        this.#take(message, order);
+        this.#take(message.value, sets);
         return;
       case 'trust':
         this.#deps.keeper.trust(message.value);
@@ -232,16 +240,15 @@ export class NodeSession {
     }
   }
 
-  #take(
-    message: Extract<NodeSessionResponse['message'], { $case: 'assignments' }>,
-    order: AssignmentOrder,
-  ): void {
+  #take(part: ProtoAssignmentSet, { parts, order }: Sets): void {
     const { apply, log, wakeup } = this.#deps;
-    const { sequence, complete } = message.value;
-    switch (order.take(message.value)) {
+    const set = parts.take(part);
+    if (set === null) return;
+    const { sequence, complete, assignments } = set;
+    switch (order.take(set)) {
       case 'apply':
-        log.debug({ sequence, complete, count: message.value.assignments.length }, 'assignments');
-        apply(assignmentSetOf(message.value));
+        log.debug({ sequence, complete, count: assignments.length }, 'assignments');
+        apply(assignmentSetOf(set));
         return;
       case 'ask':
         log.info({ sequence }, 'assignments were missed: asks for all');

@@ -20,6 +20,7 @@ import type { Placement } from '../orchestrator/placement.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import type { NodeStreams } from '../streams/node-streams.ts';
+import { AssignmentParts } from './assignment-parts.ts';
 import type { Authenticator } from './authentication.ts';
 import type { NodePrincipal, Principal } from './call.ts';
 import {
@@ -93,6 +94,7 @@ async function* nodeSession(
     if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
   });
   const { wakeup, sessionId } = link;
+  const parts = new AssignmentParts(link);
   const trust = new TrustNews(deps, { wakeup, authority: certificate.authority, cut: cutWith });
   try {
     const pace = pings && leases.follow(peer) ? 0 : heartbeatMs;
@@ -106,7 +108,7 @@ async function* nodeSession(
         onHeard: (atMs) => {
           dispatcher.heard(link, atMs);
         },
-        next: () => nextMessage(link, trust, deps),
+        next: () => nextMessage({ link, parts, trust }, deps),
         heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
         receive: (request) => {
           dispatcher.heard(link);
@@ -141,17 +143,20 @@ function attach(
 
 /** What the coordinator has to say next; null: nothing. */
 function nextMessage(
-  link: NodeLink,
-  trust: TrustNews,
+  {
+    link,
+    parts,
+    trust,
+  }: { readonly link: NodeLink; readonly parts: AssignmentParts; readonly trust: TrustNews },
   deps: AgentApiDeps,
 ): NodeSessionResponse | null {
   const news = trust.next();
   if (news !== null) return { message: { $case: 'trust', value: news } };
   const upgrade = link.nextUpgrade();
   if (upgrade !== null) return { message: { $case: 'upgrade', value: upgrade } };
-  const set = link.nextMessage();
-  if (set !== null) {
-    return { message: { $case: 'assignments', value: assignmentsToProto(set, deps) } };
+  const part = parts.next();
+  if (part !== null) {
+    return { message: { $case: 'assignments', value: assignmentsToProto(part, deps) } };
   }
   const stream = link.nextStreamNews();
   if (stream === undefined) return null;

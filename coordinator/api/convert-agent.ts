@@ -9,10 +9,10 @@ import { PortProtocol } from '../../shared/gen/fairlead/v1/service.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Assignment } from '../dispatcher/assignments.ts';
 import type { InventoryEntry, NodeHello } from '../dispatcher/node-hello.ts';
-import type { AssignmentSet } from '../dispatcher/node-link.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ContainerFailure, ObservedPhase } from '../model.ts';
 import type { Placement } from '../orchestrator/placement.ts';
+import type { AssignmentPart } from './assignment-parts.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
 import { livenessToProto, readinessToProto } from './convert-health.ts';
@@ -112,10 +112,11 @@ export interface AssignmentDeps {
 }
 
 /** Assignments with the variables that their containers need; their secrets are derived here and not kept. */
-export function assignmentsToProto(set: AssignmentSet, deps: AssignmentDeps): proto.AssignmentSet {
+export function assignmentsToProto(set: AssignmentPart, deps: AssignmentDeps): proto.AssignmentSet {
   return {
     complete: set.complete,
     sequence: set.sequence,
+    unfinished: set.unfinished,
     assignments: [
       ...set.assignments.map((assignment) => assignmentToProto(assignment, deps)),
       ...set.discarded.map((containerId) => ({

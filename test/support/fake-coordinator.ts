@@ -297,6 +297,7 @@ export class FakeCoordinator implements AsyncDisposable {
       complete: true,
       sequence: ++this.#sequence,
       assignments: [...this.#assignments.values()],
+      unfinished: false,
       forgotten: [],
     });
   }
@@ -305,7 +306,7 @@ export class FakeCoordinator implements AsyncDisposable {
     if (this.#live === undefined) return;
     const sequence = ++this.#sequence;
     if (this.dropIncrements > 0) this.dropIncrements--;
-    else send(this.#live, { complete: false, sequence, assignments, forgotten });
+    else send(this.#live, { complete: false, sequence, assignments, unfinished: false, forgotten });
   }
 }
 

@@ -1,4 +1,5 @@
 import { createClient } from 'nice-grpc';
+import { AssignmentParts } from '../../../agent/node/assignment-parts.ts';
 import { ChildController } from '../../../shared/abort.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import {
@@ -20,6 +21,7 @@ import {
   type ClientCertificate,
 } from '../../../shared/rpc/client.ts';
 import { pingVerb } from '../../../shared/rpc/lease.ts';
+import { partsVerb } from '../../../shared/rpc/parts.ts';
 import { makePrivateKey, signingRequest } from '../../../shared/rpc/signing-request.ts';
 import { trustOf, type Trust } from '../../../shared/rpc/trust.ts';
 import { Wakeup } from '../../../shared/wakeup.ts';
@@ -144,12 +146,13 @@ export class SimulatedNode implements AsyncDisposable {
       const client = createClient(AgentServiceDefinition, channel);
       const pace = { heartbeatMs: 1_000 };
       const responses = client.nodeSession(this.#requests(pace, session.signal), { signal });
+      const parts = new AssignmentParts();
       for await (const { message } of responses) {
         if (message?.$case === 'welcome') {
           pace.heartbeatMs = message.value.heartbeatMs;
           this.#listener.onWelcome();
         }
-        if (message?.$case === 'assignments') this.#take(message.value);
+        if (message?.$case === 'assignments') this.#take(parts.take(message.value));
       }
     } finally {
       channel.close();
@@ -180,7 +183,7 @@ export class SimulatedNode implements AsyncDisposable {
     const { address, name } = this.#options;
     return {
       protocolVersion: 1,
-      verbs: [pingVerb],
+      verbs: [pingVerb, partsVerb],
       bootId: this.#bootId,
       description: {
         hostname: name,
@@ -203,7 +206,9 @@ export class SimulatedNode implements AsyncDisposable {
     };
   }
 
-  #take({ assignments, forgotten }: AssignmentSet): void {
+  #take(set: AssignmentSet | null): void {
+    if (set === null) return;
+    const { assignments, forgotten } = set;
     for (const assignment of assignments) {
       const { containerId } = assignment;
       const before = this.#containers.get(containerId);

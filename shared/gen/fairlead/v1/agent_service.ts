@@ -492,6 +492,11 @@ export interface AssignmentSet {
   assignments: Assignment[];
   /** Ids of containers that the coordinator has no more interest in: their engine containers are gone. */
   forgotten: string[];
+  /**
+   * True, only to agents with the verb `parts`: the set goes on in the next message of this kind, which has the same
+   * number. It counts when all of it is there.
+   */
+  unfinished: boolean;
 }
 
 /** The wanted state of one container. Repeatable, and safe to resend. */
@@ -3133,7 +3138,7 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
 };
 
 function createBaseAssignmentSet(): AssignmentSet {
-  return { complete: false, sequence: 0, assignments: [], forgotten: [] };
+  return { complete: false, sequence: 0, assignments: [], forgotten: [], unfinished: false };
 }
 
 export const AssignmentSet: MessageFns<AssignmentSet> = {
@@ -3149,6 +3154,9 @@ export const AssignmentSet: MessageFns<AssignmentSet> = {
     }
     for (const v of message.forgotten) {
       writer.uint32(34).string(v!);
+    }
+    if (message.unfinished !== false) {
+      writer.uint32(40).bool(message.unfinished);
     }
     return writer;
   },
@@ -3198,6 +3206,14 @@ export const AssignmentSet: MessageFns<AssignmentSet> = {
             message.forgotten.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.unfinished = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3220,6 +3236,7 @@ export const AssignmentSet: MessageFns<AssignmentSet> = {
       forgotten: globalThis.Array.isArray(object?.forgotten)
         ? object.forgotten.map((e: any) => globalThis.String(e))
         : [],
+      unfinished: isSet(object.unfinished) ? globalThis.Boolean(object.unfinished) : false,
     };
   },
 
@@ -3237,6 +3254,9 @@ export const AssignmentSet: MessageFns<AssignmentSet> = {
     if (message.forgotten?.length) {
       obj.forgotten = message.forgotten;
     }
+    if (message.unfinished !== false) {
+      obj.unfinished = message.unfinished;
+    }
     return obj;
   },
 
@@ -3249,6 +3269,7 @@ export const AssignmentSet: MessageFns<AssignmentSet> = {
     message.sequence = object.sequence ?? 0;
     message.assignments = object.assignments?.map((e) => Assignment.fromPartial(e)) || [];
     message.forgotten = object.forgotten?.map((e) => e) || [];
+    message.unfinished = object.unfinished ?? false;
     return message;
   },
 };
