@@ -121,10 +121,20 @@ export function note(
   container: string,
   message: string,
 ): void {
+  noteAll(tx, serviceId, [{ container, message }]);
+}
+
+/** The same for many lines: to add each by itself would copy all those before it. */
+export function noteAll(
+  tx: Transaction,
+  serviceId: ServiceId,
+  lines: readonly Pick<TimelineEntry, 'container' | 'message'>[],
+): void {
+  if (lines.length === 0) return;
   const action = openActions(tx.actions.values(), serviceId).at(-1);
   if (action === undefined) return;
-  const entry = { timeMs: tx.nowMs, container, message };
-  tx.actions.put(withEntries(action, [entry]));
+  const entries = lines.map((line) => ({ timeMs: tx.nowMs, ...line }));
+  tx.actions.put(withEntries(action, entries));
 }
 
 /** Tells the newest action on a service what came after it, although it may have ended; its id, if there is one. */

@@ -8,11 +8,12 @@ import type { ObservedState } from '../observed/observed-state.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Settling } from '../routing/settling.ts';
 import type { Store } from '../store/store.ts';
-import { activityOf, endAction, note, openActions } from './actions.ts';
+import { activityOf, endAction, noteAll, openActions } from './actions.ts';
 import { applySteps } from './apply.ts';
 import type { CanaryCount } from './canary.ts';
 import type { FleetChange } from './node-views.ts';
-import type { Placement } from './placement.ts';
+import type { PlacedNow, Placement } from './placement.ts';
+import { pieceOf, pieceSteps } from './pieces.ts';
 import { planService } from './plan.ts';
 import { canariesOf, progressOf, type Progress } from './progress.ts';
 import { serviceState, type ServiceState } from './service-state.ts';
@@ -198,17 +199,24 @@ export class Orchestrator {
       }
       const containers = this.#containerViews(service);
       const view = this.#serviceView(service);
-      const { steps, nextCheckAtMs } = planService(view, containers, clock.now());
-      if (steps.length > 0) {
+      const { steps: all, nextCheckAtMs } = planService(view, containers, clock.now());
+      if (all.length > 0) {
+        const steps = pieceOf(all);
         store.transact((tx) => {
           applySteps(tx, service, steps, () => this.#deps.random.id());
         });
         this.#learn(steps);
         log.debug({ service: service.name, steps: steps.map(({ kind }) => kind) }, 'plan applied');
-        continue;
+        if (steps.length === all.length) continue;
+        this.#mark(id);
+        return;
       }
-      if (this.#place(service)) continue;
-      this.#conclude(service, containers);
+      const placed = this.#place(service);
+      if (placed === 'some') continue;
+      if (placed === 'piece' || !this.#conclude(service, containers)) {
+        this.#mark(id);
+        return;
+      }
       if (nextCheckAtMs !== null) this.#checks.set(id, nextCheckAtMs);
       return;
     }
@@ -218,15 +226,18 @@ export class Orchestrator {
     this.#unfinished.add(id);
   }
 
-  #place(service: Service): boolean {
+  #place(service: Service): PlacedNow {
     const pending = this.#deps.store
       .containersOf(service.id)
       .filter((container) => container.wanted === 'running' && container.nodeId === null);
-    return this.#deps.placement.place(service, pending);
+    return this.#deps.placement.place(service, pending, pieceSteps);
   }
 
-  /** Nothing to do for now: notes what was seen, and ends actions that have come to an end. */
-  #conclude(service: Service, containers: readonly ContainerView[]): void {
+  /**
+   * Nothing to do for now: notes what was seen, and ends actions that have come to an end. False: more was seen
+   * than is noted in one go.
+   */
+  #conclude(service: Service, containers: readonly ContainerView[]): boolean {
     const { store, log } = this.#deps;
     const progress = this.#progress(service, containers);
     if (progress.kind === 'done') this.#unfinished.delete(service.id);
@@ -235,13 +246,20 @@ export class Orchestrator {
       const record = ready ? store.containers.get(id) : undefined;
       if (record !== undefined) this.#deps.placement.succeeded(record);
     }
-    const news = containers.filter((container) => this.#isNews(container));
+    const allNews = containers.filter((container) => this.#isNews(container));
+    const news = allNews.slice(0, pieceSteps);
+    const isAll = news.length === allNews.length;
     const open = openActions(store.actions.values(), service.id);
-    const ending = progress.kind === 'working' ? [] : open;
-    if (news.length === 0 && ending.length === 0) return;
+    // The end of an action comes after all that happened in it.
+    const ending = progress.kind === 'working' || !isAll ? [] : open;
+    if (news.length === 0 && ending.length === 0) return isAll;
     store.transact((tx) => {
+      noteAll(
+        tx,
+        service.id,
+        news.map((container) => ({ container: container.name, message: sentence(container) })),
+      );
       for (const container of news) {
-        if (open.length > 0) note(tx, service.id, container.name, sentence(container));
         const type = eventType(container);
         if (type !== null) {
           tx.event({
@@ -265,6 +283,7 @@ export class Orchestrator {
     for (const { method } of ending) {
       log.info({ service: service.name, method, result: progress.kind }, 'action ended');
     }
+    return isAll;
   }
 
   #isNews(container: ContainerView): boolean {

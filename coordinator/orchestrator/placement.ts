@@ -38,7 +38,7 @@ import {
   type ApiAddresses,
   type LinkedService,
 } from './container-environment.ts';
-import { note } from './actions.ts';
+import { noteAll } from './actions.ts';
 import { isCanary } from './canary.ts';
 import { NodeViews, type FleetChange } from './node-views.ts';
 import { placedView, PlacedIndex } from './placed-index.ts';
@@ -58,6 +58,9 @@ interface Covered {
   readonly nodes: readonly NodeView[];
   readonly ids: readonly NodeId[];
 }
+
+/** How many were placed: none, all that can be, or a piece of them, with more to come. */
+export type PlacedNow = 'none' | 'some' | 'piece';
 
 /** Finds nodes for containers that have none, and freezes what they will run. */
 export class Placement implements Disposable {
@@ -175,28 +178,34 @@ export class Placement implements Disposable {
     return rebalance(movables, this.#nodes.all({}), this.#placed.occupancy, limit);
   }
 
-  /** Places what can be placed in one transaction; true if anything was. */
-  place(service: Service, pending: readonly Container[]): boolean {
-    const decisions = this.decide(service, pending);
-    const placed = decisions.filter((decision) => decision.kind === 'placed');
-    for (const [index, decision] of decisions.entries()) {
-      this.#remember(decision, pending[index]?.pinnedTo ?? null);
+  /** Places what can be placed of the first `pieceSize` of which any can, in one transaction. */
+  place(service: Service, pending: readonly Container[], pieceSize: number): PlacedNow {
+    for (let at = 0; at < pending.length; at += pieceSize) {
+      const piece = pending.slice(at, at + pieceSize);
+      const decisions = this.decide(service, piece);
+      for (const [index, decision] of decisions.entries()) {
+        this.#remember(decision, piece[index]?.pinnedTo ?? null);
+      }
+      const placed = decisions.filter((decision) => decision.kind === 'placed');
+      if (placed.length === 0) continue;
+      this.#assign(service, placed);
+      return at + pieceSize < pending.length ? 'piece' : 'some';
     }
-    if (placed.length === 0) return false;
+    return 'none';
+  }
+
+  #assign(service: Service, placed: readonly Extract<Decision, { kind: 'placed' }>[]): void {
     this.#deps.store.transact((tx) => {
-      for (const { containerId, nodeId } of placed) {
+      const lines = placed.flatMap(({ containerId, nodeId }) => {
         const container = tx.containers.get(containerId);
         const node = tx.nodes.get(nodeId);
-        if (container === undefined || node === undefined) continue;
-        tx.containers.put({
-          ...container,
-          nodeId,
-          definition: this.define(tx, service, container, node),
-        });
-        note(tx, service.id, container.name, `deploying on ${node.name}`);
-      }
+        if (container === undefined || node === undefined) return [];
+        const definition = this.define(tx, service, container, node);
+        tx.containers.put({ ...container, nodeId, definition });
+        return [{ container: container.name, message: `deploying on ${node.name}` }];
+      });
+      noteAll(tx, service.id, lines);
     });
-    return true;
   }
 
   /** What a container on a node is to run: the service as it was at its revision, frozen. */

@@ -1,3 +1,4 @@
+import type { NodeId } from '../../shared/ids.ts';
 import type { PlacementReason } from '../model.ts';
 import { refusalsOf, type Requirements } from './filters.ts';
 import { Occupancy } from './occupancy.ts';
@@ -28,7 +29,7 @@ export function ableNodes(
 ): readonly NodeView[] {
   if (container.pinnedTo !== null) {
     // What belongs to one node asks the others only to say why not.
-    const home = nodes.find(({ id }) => id === container.pinnedTo);
+    const home = nodeOf(nodes, container.pinnedTo);
     if (home === undefined) return [];
     return refusalsOf(container)(home, occupancy) === undefined ? [home] : [];
   }
@@ -48,6 +49,18 @@ export function reasonsOf(
   const refusals = isAskedBefore ? [] : suitabilityOf(container, nodes).refusals;
   const refusalOf = refusalsOf(container);
   return nodes.flatMap((node, at) => refusals[at] ?? refusalOf(node, occupancy) ?? []);
+}
+
+const byId = new WeakMap<readonly NodeView[], ReadonlyMap<NodeId, NodeView>>();
+
+/** A service that every node has one of asks for each of them in turn. */
+function nodeOf(nodes: readonly NodeView[], id: NodeId): NodeView | undefined {
+  let known = byId.get(nodes);
+  if (known === undefined) {
+    known = new Map(nodes.map((node) => [node.id, node]));
+    byId.set(nodes, known);
+  }
+  return known.get(id);
 }
 
 function suitabilityOf(container: Requirements, nodes: readonly NodeView[]): Suitability {

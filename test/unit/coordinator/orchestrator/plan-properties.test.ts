@@ -11,7 +11,11 @@ import { PlanWorld, servingIn, type Kind, type Moment } from './plan-world.ts';
 /** More runs find more: FAIRLEAD_PLAN_RUNS. */
 const numRuns = Number(process.env['FAIRLEAD_PLAN_RUNS'] ?? 300);
 
-const services: fc.Arbitrary<Partial<ServiceView>> = fc.record({
+/** A service, and how many steps of its plans are carried out in one go. */
+type Setup = Partial<ServiceView> & { readonly pieceSize: number };
+
+const services: fc.Arbitrary<Setup> = fc.record({
+  pieceSize: fc.constantFrom(1, 2, Infinity),
   replicas: fc.integer({ min: 1, max: 5 }),
   order: fc.constantFrom('start-first' as const, 'stop-first' as const),
   parallelism: fc.integer({ min: 1, max: 3 }),
@@ -95,12 +99,12 @@ const stories = fc.array(happenings, { minLength: 1, maxLength: 40 });
 
 /** Lets all of it happen, each to its end as far as it can come at that moment. */
 function live(
-  service: Partial<ServiceView>,
+  { pieceSize, ...service }: Setup,
   story: readonly Happening[],
   watch: (moment: Moment) => void = () => undefined,
   after: (world: PlanWorld) => void = () => undefined,
 ): PlanWorld {
-  const world = new PlanWorld(service, watch);
+  const world = new PlanWorld(service, watch, pieceSize);
   for (const [, happen] of story) {
     happen(world);
     world.converge();

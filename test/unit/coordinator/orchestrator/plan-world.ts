@@ -1,3 +1,4 @@
+import { pieceOf } from '../../../../coordinator/orchestrator/pieces.ts';
 import { planService } from '../../../../coordinator/orchestrator/plan.ts';
 import { serves } from '../../../../coordinator/orchestrator/standing.ts';
 import type { Step } from '../../../../coordinator/orchestrator/steps.ts';
@@ -8,7 +9,7 @@ import { aContainerView, aServiceView, containerId, nodeId } from '../../../supp
 /** What containers of a revision do: serve, end at once, run and never get ready, or end again and again. */
 export type Kind = 'good' | 'broken' | 'mute' | 'looping';
 
-/** As many plans in a row as the orchestrator makes before it gives up. */
+/** As many plans in a row, carried out to their end, as the orchestrator makes before it gives up. */
 const maxRounds = 16;
 const drainTimeoutMs = 6_000;
 
@@ -31,13 +32,19 @@ export class PlanWorld {
   readonly #containers = new Map<ContainerId, ContainerView>();
   readonly #kinds = new Map<number, Kind>([[1, 'good']]);
   readonly #watch: (moment: Moment) => void;
+  readonly #pieceSize: number;
   #ids = 0;
 
-  /** `watch` sees every plan that has steps. */
-  constructor(service: Partial<ServiceView>, watch: (moment: Moment) => void) {
+  /** `watch` sees every plan that has steps; so many of them are carried out in one go. */
+  constructor(
+    service: Partial<ServiceView>,
+    watch: (moment: Moment) => void,
+    pieceSize = Infinity,
+  ) {
     this.nodes = [1, 2, 3].map((n) => nodeId(`node-${n}`));
     this.service = aServiceView({ ...service, rollout: this.#going() });
     this.#watch = watch;
+    this.#pieceSize = pieceSize;
   }
 
   get containers(): ContainerView[] {
@@ -50,15 +57,18 @@ export class PlanWorld {
 
   /** Plans and carries out until nothing is left to do now; how many plans had steps. */
   converge(): number {
-    for (let round = 0; round < maxRounds; round++) {
+    for (let round = 0; round < maxRounds;) {
       const { service, containers } = this;
       const { steps } = planService(service, containers, this.nowMs);
       if (steps.length === 0) {
         if (!this.#place()) return round;
+        round++;
         continue;
       }
       this.#watch({ service, containers, steps });
-      for (const step of steps) this.#apply(step);
+      const piece = pieceOf(steps, this.#pieceSize);
+      for (const step of piece) this.#apply(step);
+      if (piece.length === steps.length) round++;
     }
     throw new Error('the plan does not come to rest');
   }
