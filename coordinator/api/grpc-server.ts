@@ -79,6 +79,8 @@ export async function serveGrpc(
   const { connections, arrivalMs = defaultArrivalMs, idleMs = defaultIdleMs } = options;
   const server = createServer({
     ...connectionOptions,
+    // Counts of every connection and call, for a service that nobody asks and that we do not serve.
+    'grpc.enable_channelz': 0,
     'grpc.max_receive_message_length': maxRequestBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
