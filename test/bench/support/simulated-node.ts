@@ -213,7 +213,9 @@ export class SimulatedNode implements AsyncDisposable {
       const { containerId } = assignment;
       const before = this.#containers.get(containerId);
       const status = this.#statusOf(assignment, before);
-      if (status.phase !== before?.phase) this.#listener.onChange();
+      // As an agent does, it reports what changed: the hello told all the rest a moment before.
+      if (status.phase === before?.phase) continue;
+      this.#listener.onChange();
       this.#containers.set(containerId, status);
       this.#changed.add(containerId);
     }
