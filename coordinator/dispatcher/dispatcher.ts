@@ -305,6 +305,7 @@ export class Dispatcher {
   }
 
   #rivals({ claims, heardAtMs }: Liveness): readonly AgentRun[] {
+    if (claims.others.length === 0) return none;
     return rivalsOf(claims, {
       nowMs: this.#deps.clock.monotonic(),
       holderHeardAtMs: heardAtMs,
@@ -428,32 +429,42 @@ export class Dispatcher {
     this.#events.joined(node.id);
   }
 
+  /** Nothing is odd about nearly every node, and nothing is made of those: it is looked often. */
   #noticeOddities(): void {
     const { store, observed } = this.#deps;
-    const nodes = [...store.nodes.values()].map((node) => {
-      const liveness = this.#liveness(node.id);
+    const news = [];
+    for (const node of store.nodes.values()) {
       const warnings = this.#warnings(node.id);
       const before = observed.node(node.id);
-      const seen = { ...before, warnings };
-      if (warnings.join() !== before.warnings.join()) observed.reportNode(node.id, seen);
-      return { node, seen, rivalry: this.#rivalry(liveness) };
-    });
-    this.#events.tell(nodes);
+      if (!areSame(warnings, before.warnings)) {
+        observed.reportNode(node.id, { ...before, warnings });
+      }
+      const rivalry = this.#rivalry(this.#liveness(node.id));
+      if (this.#events.isTold(node.id, { state: before.state, rivalry })) continue;
+      news.push({ node, seen: { ...before, warnings }, rivalry });
+    }
+    this.#events.tell(news);
   }
 
   #nameOf(nodeId: NodeId): string {
     return this.#deps.store.nodes.get(nodeId)?.name ?? nodeId;
   }
 
-  #warnings(nodeId: NodeId): string[] {
-    const { clock, upgrades } = this.#deps;
+  #warnings(nodeId: NodeId): readonly string[] {
     const liveness = this.#liveness(nodeId);
-    const { link, clockOffsetMs } = liveness;
+    const rivalry = this.#rivalry(liveness);
+    const clock = explainClock(this.#skewMs(liveness));
+    const upgrade = this.#deps.upgrades.warning(nodeId);
+    if (rivalry === '' && clock === '' && upgrade === '') return none;
+    return [rivalry, clock, upgrade].filter((warning) => warning !== '');
+  }
+
+  /** How far the clock of a node that is there is ahead of ours. */
+  #skewMs({ link, clockOffsetMs }: Liveness): number {
+    if (link === null || clockOffsetMs === null) return 0;
+    const { clock } = this.#deps;
     // Ours may be set meanwhile as well: both are compared with the one that never jumps.
-    const offsetMs = clock.now() - clock.monotonic();
-    const skewMs = link === null || clockOffsetMs === null ? 0 : clockOffsetMs - offsetMs;
-    const warnings = [this.#rivalry(liveness), explainClock(skewMs), upgrades.warning(nodeId)];
-    return warnings.filter((warning) => warning !== '');
+    return clockOffsetMs - (clock.now() - clock.monotonic());
   }
 
   #rivalry(liveness: Liveness): string {
@@ -461,4 +472,10 @@ export class Dispatcher {
     const rivals = this.#rivals(liveness);
     return holder === null || rivals.length === 0 ? '' : explainRivals(holder.run, rivals);
   }
+}
+
+const none: readonly never[] = [];
+
+function areSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((each, at) => each === b[at]);
 }

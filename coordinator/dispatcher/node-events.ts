@@ -31,6 +31,12 @@ export class NodeEvents {
     this.#told.delete(id);
   }
 
+  /** Whether this was told of a node already, so that there is nothing to tell. */
+  isTold(id: NodeId, { state, rivalry }: Told): boolean {
+    const told = this.#told.get(id);
+    return told?.state === state && told.rivalry === rivalry;
+  }
+
   /** Writes what is news of these nodes. What cannot be written is tried again with the next call. */
   tell(nodes: readonly { node: Node; seen: NodeObservation; rivalry: string }[]): void {
     const news = nodes.flatMap(({ node, seen, rivalry }) => {
