@@ -22,7 +22,7 @@ export const programs = {
 };
 
 /**
- * What the libraries can do and the agents never ask for: Docker over SSH, BuildKit, building images, and
+ * What the libraries can do and no daemon of ours asks for: Docker over SSH, BuildKit, building images, and
  * reading .proto files while running. It would cost 7 MB of memory at rest, and native code.
  */
 const unused = /^(ssh2|@grpc\/proto-loader|protobufjs(\/.*)?|tar-fs|@balena\/dockerignore)$/;
@@ -116,6 +116,7 @@ async function bundleCoordinator() {
       js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
     },
     plugins: [
+      withoutUnused,
       {
         name: 'one-error',
         setup(context) {

@@ -16,7 +16,7 @@ import { contextOf, httpMethods, peerOf, type HttpMethod } from './http-method.t
 import { negotiate, refuse, timeoutOf, type Form, type Refusal } from './negotiate.ts';
 import { FrameReply, LineReply, UnaryReply, type Reply, type ReplyParts } from './reply.ts';
 import { readBody, tooLarge } from './request-body.ts';
-import { RequestJson } from './request-json.ts';
+import type { RequestJson } from './request-json.ts';
 
 const defaultMaxStreams = 1_000;
 const shortBytes = 16 * 1024;
@@ -83,14 +83,15 @@ class ConnectGateway {
   readonly #options: ConnectOptions;
   readonly #clock: Clock;
   readonly #methods: ReadonlyMap<string, HttpMethod>;
-  readonly #requestJson: RequestJson;
+  readonly #service: string;
+  #requestJson: Promise<RequestJson> | undefined;
   #streams = 0;
 
   constructor(options: ConnectOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#methods = httpMethods(options.definition, options.implementation, options.gate);
-    this.#requestJson = new RequestJson(options.definition.fullName);
+    this.#service = options.definition.fullName;
   }
 
   /** Never rejects: whatever goes wrong is the answer. */
@@ -141,7 +142,8 @@ class ConnectGateway {
     const isKnown = this.#options.knows({ authorization, peer: null });
     if (!isKnown && !isShort(request)) parts.response.setHeader('connection', 'close');
     const text = isKnown ? await messageOf(call, this.#options.maxBodyBytes) : '{}';
-    const message = method.decode(this.#requestJson.encode(method.name, text));
+    const requestJson = await (this.#requestJson ??= loadRequestJson(this.#service));
+    const message = method.decode(requestJson.encode(method.name, text));
     const { header, trailer } = parts;
     const sendHeader = () => {
       reply.open();
@@ -237,4 +239,10 @@ function shuttingDown(): DomainError {
   return new DomainError('unavailable', 'the coordinator is stopping; try again in a moment', {
     reason: 'SHUTTING_DOWN',
   });
+}
+
+/** With the first request: most coordinators are never asked in JSON, and start sooner without it. */
+async function loadRequestJson(service: string): Promise<RequestJson> {
+  const { RequestJson: Reader } = await import('./request-json.ts');
+  return new Reader(service);
 }
