@@ -4,6 +4,6 @@
  * More of them would cost more than anything else that a connected agent at rest does.
  */
 export const connectionOptions = {
-  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 5_000,
 } as const;
