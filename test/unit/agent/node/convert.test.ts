@@ -199,7 +199,7 @@ describe('what the agent says', () => {
     expect(NodeHello.decode(NodeHello.encode(hello).finish())).toMatchObject({
       ...greeting,
       protocolVersion: 1,
-      verbs: ['ping', 'logs', 'exec', 'upgrade'],
+      verbs: ['ping', 'parts', 'logs', 'exec', 'upgrade'],
       package: 'fairlead-agent.cjs',
       upgradeObstacle: '',
       upgradeFailure: failure,
