@@ -319,7 +319,6 @@ export class HaproxyDriver {
     // The version is that of now: what arrives while HAProxy answers is not in effect yet.
     const { epoch, version } = list;
     const complete = !this.#restructurer.pending;
-    const errorsBefore = this.#applier.errors();
     live.useSettings(list.structure.backends);
     await this.#applier.apply(live, list.targets);
     if (this.#applier.waitsForReload) this.#restructurer.wantServers();
@@ -330,7 +329,7 @@ export class HaproxyDriver {
       this.#announceDue ||
       applied?.epoch !== epoch ||
       applied.version !== version ||
-      !sameEntries(errorsBefore, this.#applier.errors())
+      !sameEntries(applied.errors, errors)
     ) {
       this.#announceDue = false;
       this.#deps.outbox.setApplied({ epoch, version, errors });
