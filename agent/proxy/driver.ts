@@ -305,13 +305,15 @@ export class HaproxyDriver {
     const { clock } = this.#deps;
     if (clock.monotonic() >= this.#refreshAt) {
       await live.refresh();
+      live.useSettings(list.structure.backends);
+      await live.mendSlots(list.targets);
       this.#refreshAt = clock.monotonic() + live.servers.size * refreshEveryMsPerServer;
     }
     await live.refreshOldWorkers(signal);
     await this.#deps.haproxy.trimLog();
     this.#applier.noteAll(list.targets, live.servers);
     this.#restructurer.noteTime();
-    await this.#restructurer.mendMaps(live);
+    await this.#restructurer.mend(live);
     this.#reconcileAt = this.#deps.clock.monotonic() + reconcileEveryMs;
   }
 
@@ -321,7 +323,7 @@ export class HaproxyDriver {
     const complete = !this.#restructurer.pending;
     live.useSettings(list.structure.backends);
     await this.#applier.apply(live, list.targets);
-    if (this.#applier.waitsForReload) this.#restructurer.wantServers();
+    if (this.#applier.waitsForReload) this.#restructurer.wantReload('there are new servers');
     if (!complete) return;
     const errors = new Map([...list.rejected, ...this.#applier.errors()]);
     const { applied } = this.#deps.outbox;

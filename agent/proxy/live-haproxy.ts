@@ -1,4 +1,4 @@
-import { pathOf, type Backend } from './backend-list.ts';
+import { pathOf, type Backend, type Target } from './backend-list.ts';
 import { ownPrefix } from './config-settings.ts';
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { pathOfStep, type ServerStep } from './plan-servers.ts';
@@ -105,6 +105,38 @@ export class LiveHaproxy implements ServerHost {
     return !parseInfo(await this.#connection.client.query('show info')).stopping;
   }
 
+  /**
+   * Opens the frontends that somebody else paused, and returns the names of those that were shut for good: it takes
+   * another worker to open them.
+   */
+  async openFrontends(): Promise<string[]> {
+    const { client } = this.#connection;
+    const { frontends } = parseCounters(await client.query('show stat -1 1 -1'));
+    const namesOf = (status: string) =>
+      frontends.filter((each) => each.status === status).map(({ name }) => name);
+    await client.sendAll(namesOf('PAUSED').map((name) => `enable frontend ${name}`));
+    return namesOf('STOP');
+  }
+
+  /** Has every slot of sticky backends lead to a target that has it and is ready, as far as there is one. */
+  async mendSlots(targets: ReadonlyMap<string, Target>): Promise<void> {
+    if (this.#settingsOf.every((backend) => stickyOf(backend) === undefined)) return;
+    const slots = (this.#slots ??= await this.#readSlots());
+    const wrong = new Map<string, string>();
+    const right = new Set<string>();
+    for (const [path, { backend, id, mode }] of targets) {
+      const sticky = stickyOf(this.#settings.get(backend));
+      if (sticky === undefined || mode !== 'ready') continue;
+      if (this.#servers.get(path)?.mode !== 'ready') continue;
+      const key = slotKey({ backend, id }, sticky);
+      if (slots.get(key) === id) right.add(key);
+      else wrong.set(key, id);
+    }
+    for (const key of right) wrong.delete(key);
+    const commands = [...wrong].flatMap(([key, id]) => this.#leadTo(slots, key, id));
+    await this.#connection.client.sendAll(commands);
+  }
+
   async refreshOldWorkers(signal: AbortSignal): Promise<void> {
     const { oldWorkers } = await this.#haproxy.processes(signal);
     this.#oldWorkers = new Set(oldWorkers);
@@ -115,7 +147,10 @@ export class LiveHaproxy implements ServerHost {
    * steps that it refused, by path. It works on the first while the next are put into words.
    */
   async carryOut(steps: readonly ServerStep[]): Promise<Map<string, string>> {
-    await this.#readSlots(steps);
+    // Of sticky backends alone: for all others it costs nothing.
+    if (steps.some((step) => stickyOf(this.#settings.get(backendOf(step))) !== undefined)) {
+      this.#slots ??= await this.#readSlots();
+    }
     const refusals = new Map<string, string>();
     const sent: Promise<void>[] = [];
     for (let from = 0; from < steps.length; from += stepsAtOnce) {
@@ -140,13 +175,10 @@ export class LiveHaproxy implements ServerHost {
     }
   }
 
-  /** Of sticky backends alone: for all others it costs nothing. */
-  async #readSlots(steps: readonly ServerStep[]): Promise<void> {
-    if (this.#slots !== undefined) return;
-    if (!steps.some((step) => stickyOf(this.#settings.get(backendOf(step))) !== undefined)) return;
+  async #readSlots(): Promise<Map<string, string>> {
     const text = await this.#connection.client.query(`show map ${this.#haproxy.slotsPath}`);
     const lines = text.split('\n').filter((line) => line.startsWith('0x'));
-    this.#slots = new Map(
+    return new Map(
       lines.map((line): [string, string] => {
         const [, key = '', id = ''] = line.split(' ');
         return [key, id];
@@ -197,7 +229,7 @@ export class LiveHaproxy implements ServerHost {
     await this.#connection.client.readLines('show stat -1 5 -1', (line) => {
       const row = reader.read(line);
       if (row?.kind === 'server') onServer(row.server);
-      else if (row?.kind === 'frontend') frontends.set(row.name, row.connections);
+      else if (row?.kind === 'frontend') frontends.set(row.frontend.name, row.frontend.connections);
     });
     return frontends;
   }
@@ -310,11 +342,13 @@ export class LiveHaproxy implements ServerHost {
       this.#servers.delete(path);
     } else if (step.kind === 'add') {
       const { backend, id, address, port } = step.target;
-      this.#servers.set(path, { backend, id, address, port, mode: 'ready', numbers });
+      const added = { backend, id, address, port, altered: false, numbers };
+      this.#servers.set(path, { ...added, mode: 'ready' });
     } else {
       const server = this.#servers.get(path);
       const mode = step.kind === 'cut' ? 'maint' : step.kind;
-      if (server !== undefined) this.#servers.set(path, { ...server, mode });
+      const altered = step.kind !== 'ready' && server?.altered === true;
+      if (server !== undefined) this.#servers.set(path, { ...server, mode, altered });
     }
   }
 }
@@ -322,6 +356,7 @@ export class LiveHaproxy implements ServerHost {
 function sameServer(a: KnownServer, b: KnownServer): boolean {
   return (
     a.mode === b.mode &&
+    a.altered === b.altered &&
     a.port === b.port &&
     a.address === b.address &&
     a.numbers?.server === b.numbers?.server &&

@@ -72,7 +72,8 @@ export function planServers(view: ServerView, paths: Iterable<string>): ServerPl
 
 /** Nothing is to be done to the server of a target that takes requests. */
 export function isAsWanted(target: Target, server: KnownServer | undefined): boolean {
-  return target.mode === 'ready' && server?.mode === 'ready' && sameAddress(target, server);
+  if (target.mode !== 'ready' || server?.mode !== 'ready') return false;
+  return sameAddress(target, server) && !server.altered;
 }
 
 /** The path of the server that a step is about. */
@@ -131,7 +132,8 @@ function stepsToReady(target: Target, server: KnownServer | undefined): ServerSt
       { kind: 'add', target },
     ];
   }
-  return server.mode === 'ready' ? [] : [{ kind: 'ready', server: refOf(server) }];
+  const isThere = server.mode === 'ready' && !server.altered;
+  return isThere ? [] : [{ kind: 'ready', server: refOf(server) }];
 }
 
 function stepsAway(

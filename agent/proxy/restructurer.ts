@@ -45,7 +45,9 @@ export class Restructurer {
   #running: RunningConfiguration = { revision: '', ports: new Set() };
   #refused: { readonly revision: string; readonly retryAt: number } | undefined;
   #changed = false;
-  #wantsServers = false;
+  /** Why HAProxy has to reload though it has the structure that the list wants; undefined: it need not. */
+  #reloadFor: string | undefined;
+  #reopened = false;
   #notBefore = 0;
 
   constructor(deps: RestructurerDeps) {
@@ -80,9 +82,9 @@ export class Restructurer {
     this.#changed = true;
   }
 
-  /** There are servers that HAProxy can only read from its file. */
-  wantServers(): void {
-    this.#wantsServers = true;
+  /** There is something that HAProxy can only have by loading its file. */
+  wantReload(reason: string): void {
+    this.#reloadFor = reason;
     this.#changed = true;
   }
 
@@ -96,11 +98,18 @@ export class Restructurer {
     if (this.#configuration?.problem !== undefined) this.#changed = true;
   }
 
-  /** Reads the maps of HAProxy anew, and mends what somebody else changed in them. */
-  async mendMaps({ connection }: LiveHaproxy): Promise<void> {
+  /** Reads the maps and frontends of HAProxy anew, and mends what somebody else changed in them. */
+  async mend(live: LiveHaproxy): Promise<void> {
+    const [shut] = await live.openFrontends();
+    // Once: a frontend that a new worker has shut too would have HAProxy reload for ever.
+    if (shut !== undefined && !this.#reopened) {
+      this.wantReload(`somebody else shut frontend "${shut}"`);
+    }
+    this.#reopened = shut !== undefined;
     if (this.#configuration === undefined || !this.inEffect) return;
+    const { client } = live.connection;
     this.#maps.forget();
-    await this.#maps.sync(connection.client, this.#deps.configStore.mapsOf(this.#configuration));
+    await this.#maps.sync(client, this.#deps.configStore.mapsOf(this.#configuration));
   }
 
   /** Takes over the HAProxy that runs; throws if it does not answer or is not ours. */
@@ -164,12 +173,12 @@ export class Restructurer {
     signal: AbortSignal,
   ): Promise<LiveHaproxy | undefined> {
     const { configStore, outbox, clock, log } = this.#deps;
-    const byServers = this.#wantsServers ? 'there are new servers' : undefined;
+    const other = this.#reloadFor;
     this.#changed = false;
-    this.#wantsServers = false;
+    this.#reloadFor = undefined;
     const wanted = await configStore.configure(list.structure, this.#running.ports);
     outbox.setProblem('ports', wanted.problem);
-    const reason = reloadReason({ ...this.#configuration, ...this.#running }, wanted) ?? byServers;
+    const reason = reloadReason({ ...this.#configuration, ...this.#running }, wanted) ?? other;
     if (reason === undefined) {
       await this.#maps.sync(live.connection.client, configStore.mapsOf(wanted));
       this.#noteLoaded(wanted);

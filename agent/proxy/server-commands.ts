@@ -48,7 +48,11 @@ export function commandsOf(step: ServerStep, settings?: Backend, number?: number
   const path = `${step.server.backend}/${step.server.id}`;
   switch (step.kind) {
     case 'ready':
-      return [`enable health ${path}`, `set server ${path} state ready`];
+      return [
+        `enable health ${path}`,
+        `set server ${path} weight 100%`,
+        `set server ${path} state ready`,
+      ];
     case 'drain':
       // Clients with its cookie would still come to a server in drain.
       return [`set server ${path} state ${stickyOf(settings) === undefined ? 'drain' : 'maint'}`];

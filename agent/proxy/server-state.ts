@@ -9,6 +9,8 @@ export interface KnownServer {
   readonly address: string;
   readonly port: number;
   readonly mode: ServerMode;
+  /** True: somebody gave it another weight, or stopped its checks. */
+  readonly altered: boolean;
   /** Undefined until it was read back. */
   readonly numbers: ServerNumbers | undefined;
 }
@@ -58,13 +60,12 @@ export interface ProcessList {
 /** What `show stat` says. */
 export interface Counters {
   readonly servers: readonly ServerCounters[];
-  /** Connections of clients by frontend. */
-  readonly frontends: ReadonlyMap<string, number>;
+  readonly frontends: readonly FrontendCounters[];
 }
 
 const stateColumns = [
   ...['be_name', 'srv_name', 'srv_addr', 'srv_port', 'srv_admin_state'],
-  ...['be_id', 'srv_id'],
+  ...['be_id', 'srv_id', 'srv_uweight', 'srv_iweight', 'srv_check_state'],
 ];
 const counterColumns = [
   ...['pxname', 'svname', 'qcur', 'scur', 'stot', 'status', 'type', 'check_status'],
@@ -73,6 +74,9 @@ const counterColumns = [
 /** Bits of `srv_admin_state`. */
 const maintenanceBits = 1 | 2 | 4 | 32 | 64;
 const drainBits = 8 | 16;
+/** Bits of `srv_check_state`. */
+const checkConfigured = 2;
+const checkEnabled = 4;
 
 /** Reads `show servers state` line by line; throws on a format other than 1. */
 export class ServersStateReader {
@@ -85,16 +89,18 @@ export class ServersStateReader {
       this.#readHead(line);
       return undefined;
     }
-    const [backend, id, address, port, admin, backendNumber, serverNumber] = pick(
+    const [backend, id, address, port, admin, backendNumber, serverNumber, ...more] = pick(
       line,
       this.#columns,
     );
+    const [weight, initialWeight, checks] = more;
     return {
       backend: backend ?? '',
       id: id ?? '',
       address: address ?? '',
       port: Number(port),
       mode: modeOf(Number(admin)),
+      altered: weight !== initialWeight || isUnchecked(Number(checks)),
       numbers: { backend: Number(backendNumber), server: Number(serverNumber) },
     };
   }
@@ -126,7 +132,15 @@ export function parseServersState(text: string): KnownServer[] {
 /** What a line of `show stat` says. */
 export type CounterRow =
   | { readonly kind: 'server'; readonly server: ServerCounters }
-  | { readonly kind: 'frontend'; readonly name: string; readonly connections: number };
+  | { readonly kind: 'frontend'; readonly frontend: FrontendCounters };
+
+/** What a line of `show stat` says of a frontend. */
+export interface FrontendCounters {
+  readonly name: string;
+  readonly connections: number;
+  /** HAProxy's word: OPEN, PAUSED or STOP. */
+  readonly status: string;
+}
 
 /** Reads the servers and frontends of `show stat` line by line; rows of backends are left out. */
 export class CountersReader {
@@ -143,7 +157,10 @@ export class CountersReader {
       line,
       this.#columns,
     );
-    if (type === '0') return { kind: 'frontend', name: backend, connections: Number(current) };
+    if (type === '0') {
+      const frontend = { name: backend, connections: Number(current), status };
+      return { kind: 'frontend', frontend };
+    }
     if (type !== '2') return undefined;
     const health = healthOf(status);
     const server = {
@@ -162,11 +179,11 @@ export class CountersReader {
 export function parseCounters(text: string): Counters {
   const reader = new CountersReader();
   const servers: ServerCounters[] = [];
-  const frontends = new Map<string, number>();
+  const frontends: FrontendCounters[] = [];
   for (const line of linesOf(text)) {
     const row = reader.read(line);
     if (row?.kind === 'server') servers.push(row.server);
-    else if (row?.kind === 'frontend') frontends.set(row.name, row.connections);
+    else if (row?.kind === 'frontend') frontends.push(row.frontend);
   }
   return { servers, frontends };
 }
@@ -229,6 +246,11 @@ export function parseStreams(text: string, backend: string, id: string): string[
 function modeOf(adminState: number): ServerMode {
   if ((adminState & maintenanceBits) !== 0) return 'maint';
   return (adminState & drainBits) !== 0 ? 'drain' : 'ready';
+}
+
+/** It has checks, and they do not run. */
+function isUnchecked(checkState: number): boolean {
+  return (checkState & checkConfigured) !== 0 && (checkState & checkEnabled) === 0;
 }
 
 /** Statuses are UP, DOWN, DRAIN, MAINT, NOLB and 'no check', with a count while they change: `UP 1/3`. */

@@ -59,7 +59,7 @@ export class ModelHaproxy implements ServerHost {
       this.servers.set(path, { ...server, mode: state as KnownServer['mode'] });
       return undefined;
     }
-    const known = /^(enable health|shutdown sessions server) /.test(command);
+    const known = /^(enable health|shutdown sessions server|set server \S+ weight) /.test(command);
     return known ? undefined : `Unknown command: ${command}`;
   }
 
@@ -74,6 +74,7 @@ export class ModelHaproxy implements ServerHost {
       address: address.slice(0, colon).replace(/^\[|\]$/g, ''),
       port: Number(address.slice(colon + 1)),
       mode: 'maint',
+      altered: false,
       numbers: undefined,
     });
     return undefined;

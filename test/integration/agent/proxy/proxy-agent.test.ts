@@ -757,44 +757,6 @@ test('reports what HAProxy or the list cannot have, and goes on with the rest', 
   expect([...coordinator.errors.keys()]).toEqual([]);
 });
 
-test('mends what somebody else changed in HAProxy', async () => {
-  const port = await freePort();
-  await using one = await TestBackend.start('one');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
-    aSnapshot(port, { targets: [aTarget({ id: 'web-1.a.80', port: one.port })] }),
-  );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
-  await directory.ask('set server web/web-1.a.80 state maint');
-  await directory.ask(`add server web/stray 127.0.0.1:${one.port}`);
-  await directory.ask('set server web/stray state ready');
-  await eventually(
-    async () => {
-      const servers = await directory.servers();
-      expect(servers.get('web-1.a.80')?.mode).toBe('ready');
-      expect(servers.has('stray')).toBe(false);
-    },
-    { timeoutMs: 20_000, intervalMs: 100 },
-  );
-
-  // A reload by hand makes another worker serve.
-  const { pid } = await directory.info();
-  process.kill(directory.masterPid!, 'SIGUSR2');
-  await eventually(async () => {
-    expect((await directory.info()).pid).not.toBe(pid);
-  });
-  coordinator.change([], ['web-1.a.80']);
-  await eventually(
-    async () => {
-      expect((await get(port)).status).toBe(503);
-    },
-    { timeoutMs: 20_000 },
-  );
-});
-
 test('does not share a port with another process, and takes it when it is free', async () => {
   const [port, takenPort] = [await freePort(), await freePort()];
   const other = createServer().listen(takenPort, '0.0.0.0');

@@ -23,6 +23,7 @@ export function aServer(options: Partial<KnownServer> & Pick<KnownServer, 'id'>)
     address: '10.0.0.1',
     port: 80,
     mode: 'ready',
+    altered: false,
     numbers: undefined,
     ...options,
   };

@@ -49,6 +49,7 @@ test('leaves what only the file can bring to a reload, and takes away what stand
 test.each<[string, ServerView, string[]]>([
   ['adds what is ready', view(ready, undefined), ['add']],
   ['leaves what is as wanted', view(ready, inMode('ready')), []],
+  ['mends what somebody changed', view(ready, aServer({ id: 'web-1', altered: true })), ['ready']],
   ['takes back what was in drain', view(ready, inMode('drain')), ['ready']],
   ['takes back what waits for its deletion', view(ready, inMode('maint')), ['ready']],
   [

@@ -9,15 +9,16 @@ import {
 } from '../../../../agent/proxy/server-state.ts';
 
 const stateHeader =
-  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port';
+  '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight ' +
+  'srv_check_state srv_port';
 
 test('reads servers by the names of the columns', () => {
   const text = [
     '1',
     stateHeader,
-    '3 web 1 web-1.a.80 10.0.0.1 2 0 1 32768',
-    '3 web 2 web-2.b.80 2001:db8::7 2 8 1 80',
-    '3 web 7 web-3.c.80 10.0.0.3 0 1 1 80',
+    '3 web 1 web-1.a.80 10.0.0.1 2 0 1 1 6 32768',
+    '3 web 2 web-2.b.80 2001:db8::7 2 8 1 1 7 80',
+    '3 web 7 web-3.c.80 10.0.0.3 0 1 1 1 14 80',
     '',
   ].join('\n');
   expect(parseServersState(text)).toEqual([
@@ -27,6 +28,7 @@ test('reads servers by the names of the columns', () => {
       address: '10.0.0.1',
       port: 32768,
       mode: 'ready',
+      altered: false,
       numbers: { backend: 3, server: 1 },
     },
     {
@@ -35,6 +37,7 @@ test('reads servers by the names of the columns', () => {
       address: '2001:db8::7',
       port: 80,
       mode: 'drain',
+      altered: false,
       numbers: { backend: 3, server: 2 },
     },
     {
@@ -43,6 +46,7 @@ test('reads servers by the names of the columns', () => {
       address: '10.0.0.3',
       port: 80,
       mode: 'maint',
+      altered: false,
       numbers: { backend: 3, server: 7 },
     },
   ]);
@@ -57,8 +61,20 @@ test.each([
   [16, 'drain'],
   [32, 'maint'],
 ])('takes the admin state %i for %s', (bits, mode) => {
-  const [server] = parseServersState(`1\n${stateHeader}\n3 web 1 s 10.0.0.1 2 ${bits} 1 80\n`);
+  const [server] = parseServersState(`1\n${stateHeader}\n3 web 1 s 10.0.0.1 2 ${bits} 1 1 6 80\n`);
   expect(server?.mode).toBe(mode);
+});
+
+test.each([
+  ['nothing', '1 1 6', false],
+  ['nothing, in a check', '1 1 7', false],
+  ['nothing, without checks', '1 1 0', false],
+  ['its weight', '0 1 6', true],
+  ['its weight, upwards', '200 100 6', true],
+  ['its checks', '1 1 2', true],
+])('tells that somebody changed %s', (_, columns, altered) => {
+  const [server] = parseServersState(`1\n${stateHeader}\n3 web 1 s 10.0.0.1 2 0 ${columns} 80\n`);
+  expect(server?.altered).toBe(altered);
 });
 
 test('refuses a state of another format, or without a column that it needs', () => {
@@ -86,9 +102,9 @@ test('reads counters of servers, and leaves out the sums', () => {
         ...{ health: 'down', healthMessage: 'refuses connections: Connection refused' },
       },
     ],
-    frontends: new Map([['http', 9]]),
+    frontends: [{ name: 'http', connections: 9, status: 'OPEN' }],
   });
-  expect(parseCounters('')).toEqual({ servers: [], frontends: new Map() });
+  expect(parseCounters('')).toEqual({ servers: [], frontends: [] });
 });
 
 test.each([

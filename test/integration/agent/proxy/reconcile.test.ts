@@ -1,0 +1,194 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parseCounters } from '../../../../agent/proxy/server-state.ts';
+import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  get,
+  HaproxyDirectory,
+  haproxyProgram,
+  Load,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+
+/** HAProxy is read every 5 s. */
+const mended = { timeoutMs: 30_000, intervalMs: 100 };
+
+function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
+  return eventually(() => {
+    expect(coordinator.appliedVersion).toBe(version);
+  });
+}
+
+function frontends(...ports: readonly number[]) {
+  return ports.map((port) => ({
+    ...{ name: `http-${port}`, port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+  }));
+}
+
+test('mends what somebody else did to servers, slots and frontends of HAProxy, without a reload', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  const ids = [1, 2, 3, 4, 5].map((slot) => `web-${slot}.a.80`);
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      backends: [
+        {
+          ...{ name: 'web', mode: FrontendMode.HTTP, cookieKey: 'abc' },
+          balancing: { stickyCookie: 'SRV' },
+        },
+      ],
+      targets: ids.map((id) => aTarget({ id, port: one.port })),
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const { pid } = await directory.info();
+  const slots = async () => {
+    const lines = (await directory.ask(`show map ${directory.path}/maps/slots.map`)).split('\n');
+    return lines.flatMap((line) => line.split(' ')[2] ?? []).sort();
+  };
+  expect(await slots()).toEqual(ids);
+
+  const [drained = '', disabled = '', deleted = '', lighter = '', unchecked = ''] = ids;
+  await directory.ask(`set server web/${drained} state drain`);
+  await directory.ask(`disable server web/${disabled}`);
+  await directory.ask(`set server web/${deleted} state maint`);
+  await directory.ask(`del server web/${deleted}`);
+  await directory.ask(`set server web/${lighter} weight 0`);
+  await directory.ask(`disable health web/${unchecked}`);
+  await directory.ask(`add server web/stray 127.0.0.1:${one.port}`);
+  await directory.ask('set server web/stray state ready');
+  await directory.ask(`clear map ${directory.path}/maps/slots.map`);
+  await directory.ask('disable frontend http');
+  const before = await directory.servers();
+  expect([...before.keys()].sort()).toEqual(
+    [...ids.filter((id) => id !== deleted), 'stray'].sort(),
+  );
+  expect([lighter, unchecked].map((id) => before.get(id)?.altered)).toEqual([true, true]);
+
+  await eventually(async () => {
+    const servers = [...(await directory.servers()).values()];
+    const ready = servers.filter(({ mode, altered }) => mode === 'ready' && !altered);
+    expect(ready.map(({ id }) => id).sort()).toEqual(ids);
+    expect(await slots()).toEqual(ids);
+    expect((await get(port)).status).toBe(200);
+  }, mended);
+  expect((await directory.info()).pid).toBe(pid);
+  expect(coordinator.status?.history?.reloads).toBe(0);
+});
+
+test('opens what somebody shut for good by a reload, and takes up a worker that somebody else made serve', async () => {
+  const [port, otherPort] = [await freePort(), await freePort()];
+  await using one = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: frontends(port, otherPort),
+      targets: [aTarget({ id: 'web-1.a.80', port: one.port })],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await applied(coordinator, 1);
+  const load = new Load(port, { keepAlive: 3, fresh: 2 });
+  await load.more(20);
+  await directory.ask(`shutdown frontend http-${otherPort}`);
+  // The port stays open, and nobody takes what comes: who comes meanwhile waits.
+  await eventually(async () => {
+    expect((await get(otherPort)).status).toBe(200);
+    expect(coordinator.status?.history).toMatchObject({
+      reloads: 1,
+      loadings: [
+        { reason: `somebody else shut frontend "http-${otherPort}"` },
+        { reason: 'none ran' },
+      ],
+    });
+  }, mended);
+
+  const { pid } = await directory.info();
+  process.kill(directory.masterPid!, 'SIGUSR2');
+  await eventually(async () => {
+    expect((await directory.info()).pid).not.toBe(pid);
+  });
+  await load.more(20);
+  expect((await load.stop()).failures).toEqual([]);
+  coordinator.change([], ['web-1.a.80']);
+  await eventually(async () => {
+    expect((await get(port)).status).toBe(503);
+  }, mended);
+});
+
+test('a reload carries the states of servers over, and the worker before it ends in bounded time', async () => {
+  const [port, otherPort, nobody] = [await freePort(), await freePort(), await freePort()];
+  await using one = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  // The first worker has to end 1 s after a reload, by the line that says 10 minutes to all others.
+  const hasty = join(directory.path, 'hasty-haproxy');
+  const lines = [
+    '#!/bin/sh',
+    'for file; do case $file in */haproxy.cfg)',
+    '  sed -i "s/^  hard-stop-after 10m$/  hard-stop-after 1s/" "$file";;',
+    'esac; done',
+    `exec ${haproxyProgram} "$@"`,
+  ];
+  writeFileSync(hasty, `${lines.join('\n')}\n`, { mode: 0o700 });
+  const targets = [
+    aTarget({ id: 'web-1.a.80', port: one.port }),
+    aTarget({ id: 'web-2.b.80', port: nobody }),
+  ];
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path, haproxy: hasty }),
+  );
+  await applied(coordinator, 1);
+  const healths = async () => {
+    const { servers } = parseCounters(await directory.ask('show stat web 4 -1'));
+    return servers.map(({ id, health }) => [id, health]);
+  };
+  const known = [
+    ['web-1.a.80', 'up'],
+    ['web-2.b.80', 'down'],
+  ];
+  await eventually(async () => {
+    expect(await healths()).toEqual(known);
+  });
+  const { pid } = await directory.info();
+  expect(directory.read('haproxy.cfg')).toContain('hard-stop-after 1s');
+  const slow = get(port, '/slow', { method: 'POST' }).then(
+    ({ status }) => status,
+    () => 0,
+  );
+  await eventually(() => {
+    expect(one.waiting).toBe(1);
+  });
+  const load = new Load(port, { keepAlive: 0, fresh: 3 });
+  await load.more(10);
+
+  coordinator.replace(
+    aSnapshot(port, { version: 2, targets, frontends: frontends(port, otherPort) }),
+  );
+  await applied(coordinator, 2);
+  // Nobody would know so soon but by what the worker before knew.
+  expect(await healths()).toEqual(known);
+  expect(await slow).not.toBe(200);
+  await eventually(() => {
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+  });
+  await load.more(10);
+  expect((await load.stop()).failures).toEqual([]);
+  expect(directory.read('haproxy.cfg')).toContain('hard-stop-after 10m');
+});
