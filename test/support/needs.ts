@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { cachedVersions } from './haproxy-versions/cache.ts';
 import { reasonsAgainstMachines } from './machine/requirements.ts';
 import { reasonsAgainst, requirements } from './lab/requirements.ts';
 import { reasonsAgainstMounts } from './small-disk.ts';
@@ -20,6 +21,21 @@ export function describeWithMachines(name: string, define: () => void): void {
 /** The same for tests that fill disks. */
 export function describeWithMounts(name: string, define: () => void): void {
   describeUnless(reasonsAgainstMounts(), name, define);
+}
+
+/** The same for tests of every HAProxy that was fetched beside that of the system. */
+export function describeOtherVersions(name: string, define: (program: string) => void): void {
+  const versions = cachedVersions();
+  for (const { version, program } of versions) {
+    describe(`${name} ${version}`, () => {
+      define(program);
+    });
+  }
+  if (versions.length > 0) return;
+  const fetching = 'node --import tsx test/support/haproxy-versions/main.ts fetch';
+  describeUnless([`no other version was fetched: ${fetching}`], name, () => {
+    define('haproxy');
+  });
 }
 
 function describeUnless(reasons: readonly string[], name: string, define: () => void): void {

@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
 import { onAbort } from '../../../shared/abort.ts';
+import { messageOf } from '../../../shared/errors.ts';
+import { fetchVersions, missingForVersions } from '../haproxy-versions/fetch.ts';
 import { missingForMachines } from '../machine/requirements.ts';
 import { installMissing } from './install.ts';
 import { Lab } from './lab.ts';
@@ -40,12 +42,24 @@ async function main(signal: AbortSignal): Promise<void> {
       if (values.all) for (const id of await Lab.removeAll(signal)) log(id);
       break;
     case 'install':
-      await installMissing([...requirements().missing, ...missingForMachines()], { log }, signal);
+      await install(signal);
       break;
     case undefined:
     default:
       console.error(usage);
       process.exitCode = 2;
+  }
+}
+
+async function install(signal: AbortSignal): Promise<void> {
+  const missing = [...requirements().missing, ...missingForMachines(), ...missingForVersions()];
+  await installMissing(missing, { log }, signal);
+  try {
+    await fetchVersions({ log }, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    // All other tests go without.
+    log(`no other version of HAProxy: ${messageOf(error)}`);
   }
 }
 

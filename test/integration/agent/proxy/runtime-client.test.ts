@@ -17,7 +17,7 @@ import {
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
-import { freePort, HaproxyDirectory } from '../../../support/haproxy.ts';
+import { freePort, HaproxyDirectory, haproxyProgram } from '../../../support/haproxy.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const never = new AbortController().signal;
@@ -50,7 +50,7 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
   const haproxy = new HaproxyProcess(
     paths,
     {
-      binary: 'haproxy',
+      binary: haproxyProgram,
       commandTimeoutMs: 2_000,
       startTimeoutMs: 10_000,
       sharesOutput: false,

@@ -17,6 +17,7 @@ import {
   freePort,
   get,
   HaproxyDirectory,
+  haproxyProgram,
   proxyConfig,
   RunningProxyAgent,
   TestBackend,
@@ -60,7 +61,7 @@ test('serves without metrics, and says so, where HAProxy was built without them'
   const plain = join(directory.path, 'haproxy-without-exporter');
   const lines = [
     '#!/bin/sh',
-    'case "$*" in -vv) haproxy -vv | grep -v prometheus ;; *) exec haproxy "$@" ;; esac',
+    `case "$*" in -vv) ${haproxyProgram} -vv | grep -v prometheus ;; *) exec ${haproxyProgram} "$@" ;; esac`,
   ];
   writeFileSync(plain, `${lines.join('\n')}\n`, { mode: 0o700 });
   await using coordinator = await FakeProxyCoordinator.start(
