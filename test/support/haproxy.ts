@@ -215,8 +215,11 @@ export class RunningProxyAgent implements AsyncDisposable {
 export class SpawnedProxyAgent implements AsyncDisposable {
   readonly #child: ChildProcess;
 
-  constructor(config: ProxyAgentConfig) {
-    this.#child = spawn(process.execPath, ['--import', 'tsx', join(root, 'agent/proxy/entry.ts')], {
+  /** `behind` is a command that runs it, with the first of its arguments. */
+  constructor(config: ProxyAgentConfig, behind: readonly string[] = []) {
+    const entry = join(root, 'agent/proxy/entry.ts');
+    const [command, ...args] = [...behind, process.execPath, '--import', 'tsx', entry];
+    this.#child = spawn(command, args, {
       cwd: root,
       env: {
         PATH: process.env['PATH'],

@@ -21,8 +21,10 @@ import {
   HaproxyDirectory,
   proxyConfig,
   RunningProxyAgent,
+  SpawnedProxyAgent,
   TestBackend,
 } from '../../../support/haproxy.ts';
+import { withoutIpv6 } from '../../../support/no-ipv6.ts';
 import { aProtoRoute } from '../../../support/routes.ts';
 
 /** Takes upgrades, and says everything back; answers requests for `/live` with no end. */
@@ -214,6 +216,16 @@ const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
   addresses?.some(({ address }) => address === '::1'),
 );
 
+/** The status of a request to this address, and whom the container was told of. */
+async function askFrom(host: string, port: number, web: TestBackend): Promise<unknown[]> {
+  const [response] = (await once(
+    request({ host, port, agent: false, headers: { host: 'any.test' } }).end(),
+    'response',
+  )) as [NodeJS.ReadableStream & { statusCode: number }];
+  response.resume();
+  return [response.statusCode, web.headers.at(-1)?.['x-forwarded-for']];
+}
+
 test('is reached by IPv4 and, where the host has it, by IPv6, and tells the client as it is', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
@@ -225,15 +237,29 @@ test('is reached by IPv4 and, where the host has it, by IPv6, and tells the clie
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
   );
   await applied(coordinator, 1);
-  const from = async (host: string) => {
-    const [response] = (await once(
-      request({ host, port, agent: false, headers: { host: 'any.test' } }).end(),
-      'response',
-    )) as [NodeJS.ReadableStream & { statusCode: number }];
-    response.resume();
-    return [response.statusCode, web.headers.at(-1)?.['x-forwarded-for']];
-  };
-  expect(await from('127.0.0.1')).toEqual([200, '127.0.0.1']);
-  if (hasIpv6) expect(await from('::1')).toEqual([200, '::1']);
-  else await expect(from('::1')).rejects.toThrow();
+  expect(await askFrom('127.0.0.1', port, web)).toEqual([200, '127.0.0.1']);
+  if (hasIpv6) expect(await askFrom('::1', port, web)).toEqual([200, '::1']);
+  else await expect(askFrom('::1', port, web)).rejects.toThrow();
+});
+
+test('serves, and takes ports by a reload, on a host whose kernel has no IPv6', async () => {
+  const [port, otherPort] = [await freePort(), await freePort()];
+  await using web = await TestBackend.start('web');
+  await using directory = new HaproxyDirectory();
+  const targets = [aTarget({ id: 'web-1.a', port: web.port })];
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
+  const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
+  await using _agent = new SpawnedProxyAgent(config, withoutIpv6());
+  await applied(coordinator, 1);
+  expect(await askFrom('127.0.0.1', port, web)).toEqual([200, '127.0.0.1']);
+  await expect(askFrom('::1', port, web)).rejects.toThrow();
+  expect(directory.read('haproxy.cfg')).not.toContain(':::');
+  const frontends = [port, otherPort].map((each) => ({
+    ...aSnapshot(each).frontends[0]!,
+    name: `http-${each}`,
+  }));
+  coordinator.replace(aSnapshot(port, { version: 2, targets, frontends }));
+  await applied(coordinator, 2);
+  expect(await askFrom('127.0.0.1', otherPort, web)).toEqual([200, '127.0.0.1']);
+  expect(coordinator.status?.message).toBe('');
 });
