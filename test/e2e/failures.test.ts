@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ActionError, NodeState, ServiceState, type Container } from '../../client/index.ts';
+import {
+  ActionError,
+  NodeState,
+  ServiceState,
+  TargetHealth,
+  type Container,
+} from '../../client/index.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { Fleet } from '../support/fleet/fleet.ts';
@@ -7,12 +13,21 @@ import { helloImage, startLabSite } from '../support/fleet/lab-site.ts';
 import type { Lab } from '../support/lab/lab.ts';
 import { describeWithLab } from '../support/needs.ts';
 import { open } from '../tutorial/browser.ts';
-import { Load } from '../tutorial/load.ts';
+import { Load, type Entry } from '../tutorial/load.ts';
 import { Report, silent } from '../tutorial/report.ts';
 import { named, Tour } from '../tutorial/tour.ts';
 
 /** How long DNS lets its answers be kept, by default. */
 const ttlMs = 5_000;
+/** How long a load balancer may take to find out by itself that a host has vanished. */
+const vanishedMs = 4_000;
+
+/** Failures other than to wait in vain for what had been given to a host before it was known to have vanished. */
+function unexplained(load: Load, knownAtMs: number): readonly Entry[] {
+  return load.failures.filter(
+    ({ atMs, outcome }) => atMs > knownAtMs || !outcome.includes('did not answer'),
+  );
+}
 
 describeWithLab('a fleet whose parts fail under load', () => {
   const { signal } = new AbortController();
@@ -42,6 +57,13 @@ describeWithLab('a fleet whose parts fail under load', () => {
   async function enginesOf(service: string): Promise<string[]> {
     const containers = await tour.containers(service);
     return containers.map(({ name, engineId }) => `${name} ${engineId}`).sort();
+  }
+
+  async function loaded(load: Load, more = 50): Promise<void> {
+    const count = load.entries.length + more;
+    await eventually(() => {
+      expect(load.entries.length).toBeGreaterThan(count);
+    });
   }
 
   async function haproxyPid(): Promise<number> {
@@ -107,8 +129,20 @@ describeWithLab('a fleet whose parts fail under load', () => {
     expect(await enginesOf('web')).toEqual(before);
   });
 
-  test('a host cut off: shown as unreachable, its backends stay; healed: ready', async () => {
+  test('a host cut off: unreachable, its backends stay, and only what was in flight there waits; healed: ready', async () => {
+    await using load = new Load(url, { workers: 6, pauseMs: 5 }, signal);
+    await loaded(load);
+    const there = (await tour.containers('web')).filter(({ node }) => node === 'host-2');
+    expect(there.length).toBeGreaterThan(0);
     await lab.hosts[1]!.link.cut(signal);
+    // The load balancer finds out by itself, and says why.
+    await eventually(async () => {
+      const [proxy] = await tour.proxies('lb');
+      const down = proxy?.servers.filter(({ health }) => health === TargetHealth.DOWN) ?? [];
+      expect(down.length).toBe(there.length);
+      for (const { healthMessage } of down) expect(healthMessage).not.toBe('');
+    });
+    const downAtMs = systemClock.now();
     await eventually(async () => {
       const { node } = await fleet.client.control.getNode({ node: 'host-2' });
       expect(node?.state).toBe(NodeState.UNREACHABLE);
@@ -117,7 +151,8 @@ describeWithLab('a fleet whose parts fail under load', () => {
     expect(proxy?.servers.length).toBe(4);
     await lab.hosts[1]!.link.heal(signal);
     await fleet.nodesReady(['host-2'], signal);
-    expect((await open(url, signal)).status).toBe(200);
+    await load[Symbol.asyncDispose]();
+    expect(unexplained(load, downAtMs)).toEqual([]);
   });
 
   test('HAProxy killed: restarted from the last list, and said', async () => {
@@ -184,9 +219,27 @@ describeWithLab('a fleet whose parts fail under load', () => {
     await tour.shell.run(['service', 'redeploy', 'web'], signal);
   });
 
-  test('a host that dies: its containers are made elsewhere; back, nothing runs twice', async () => {
+  test('a host that dies: only what was in flight there fails; its containers are made elsewhere; back, nothing runs twice', async () => {
     const host = lab.hosts[1]!;
+    // What takes so long is in flight when the host dies.
+    const slow = Array.from({ length: 8 }, () =>
+      open(`${url}/?delay=6000`, signal).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+    const inFlightThere = await eventually(async () => {
+      const servers = (await tour.proxies('lb')).flatMap((proxy) => proxy.servers);
+      const sum = (all: typeof servers) => all.reduce((total, each) => total + each.inFlight, 0);
+      expect(sum(servers)).toBe(slow.length);
+      return sum(servers.filter(({ address }) => address.startsWith(`${host.address}:`)));
+    });
+    expect(inFlightThere).toBeGreaterThan(0);
+    await using load = new Load(url, { workers: 6, pauseMs: 10, timeoutMs: 3_000 }, signal);
+    await loaded(load);
+    expect(load.failures).toEqual([]);
     await host.kill(signal);
+    const goneAtMs = systemClock.now();
     await eventually(
       async () => {
         expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
@@ -195,7 +248,7 @@ describeWithLab('a fleet whose parts fail under load', () => {
       },
       { timeoutMs: 60_000 },
     );
-    expect((await open(url, signal)).status).toBe(200);
+    await loaded(load);
     await host.startEngine(signal);
     await fleet.startAgent({ name: 'host-2', tags: ['web'] }, signal);
     await fleet.nodesReady(['host-2'], signal);
@@ -207,6 +260,11 @@ describeWithLab('a fleet whose parts fail under load', () => {
       { timeoutMs: 60_000 },
     );
     expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
+    await load[Symbol.asyncDispose]();
+    // No peer hears that it is gone, so what it is given waits in vain; soon it is given nothing more.
+    expect(unexplained(load, goneAtMs + vanishedMs)).toEqual([]);
+    const lost = (await Promise.all(slow)).filter((ok) => !ok);
+    expect(lost.length).toBeLessThanOrEqual(inFlightThere);
   });
 
   test('a host that is rebooted comes back by itself: the same node, which serves again', async () => {

@@ -10,19 +10,23 @@ export interface Entry {
   readonly ok: boolean;
 }
 
+export interface LoadOptions {
+  readonly workers: number;
+  /** Between an answer and the next request of the same worker. */
+  readonly pauseMs: number;
+  /** How long an answer is waited for; 10 s if left out. */
+  readonly timeoutMs?: number;
+}
+
 /** Opens a page, found anew each time if it is a function, again and again; keeps a ledger of every answer. */
 export class Load implements AsyncDisposable {
   readonly #controller: ChildController;
   readonly #entries: Entry[] = [];
   readonly #workers: Promise<void>[];
 
-  constructor(
-    page: string | (() => Promise<string>),
-    { workers, pauseMs }: { readonly workers: number; readonly pauseMs: number },
-    signal: AbortSignal,
-  ) {
+  constructor(page: string | (() => Promise<string>), options: LoadOptions, signal: AbortSignal) {
     this.#controller = new ChildController(signal);
-    this.#workers = Array.from({ length: workers }, () => this.#work(page, pauseMs));
+    this.#workers = Array.from({ length: options.workers }, () => this.#work(page, options));
   }
 
   get entries(): readonly Entry[] {
@@ -39,14 +43,17 @@ export class Load implements AsyncDisposable {
     await Promise.all(this.#workers);
   }
 
-  async #work(page: string | (() => Promise<string>), pauseMs: number): Promise<void> {
+  async #work(
+    page: string | (() => Promise<string>),
+    { pauseMs, timeoutMs = 10_000 }: LoadOptions,
+  ): Promise<void> {
     const { signal } = this.#controller;
     const never = new AbortController().signal;
     while (!signal.aborted) {
       const atMs = systemClock.now();
       try {
         const url = typeof page === 'string' ? page : await page();
-        const { status, hostname } = await open(url, never);
+        const { status, hostname } = await open(url, never, { timeoutMs });
         const ok = status === 200;
         this.#entries.push({ atMs, outcome: ok ? hostname : `status ${status}`, ok });
       } catch (error) {
