@@ -53,6 +53,11 @@ export interface HaproxyHistory {
 const maxLoadings = 8;
 /** So many are told in one message: all of a long list at once would be a big one. */
 const targetsAtOnce = 500;
+/**
+ * Counts of requests, which nobody waits for, are told no more often: a message costs both sides as much as a change
+ * of the list.
+ */
+const countsEveryMs = 500;
 
 /** One thing to tell the coordinator. */
 export type Outgoing =
@@ -88,9 +93,12 @@ export class Outbox {
   readonly #problems = new Map<string, string>();
   readonly #targets = new Map<string, TargetStatus>();
   readonly #targetsPending = new Set<string>();
-  readonly #clock: Pick<Clock, 'now'>;
+  /** Among what is pending is something that somebody waits for. */
+  #targetsUrgent = false;
+  #countsDueAt = 0;
+  readonly #clock: Pick<Clock, 'now' | 'monotonic'>;
 
-  constructor(clock: Pick<Clock, 'now'>) {
+  constructor(clock: Pick<Clock, 'now' | 'monotonic'>) {
     this.#clock = clock;
   }
 
@@ -113,13 +121,14 @@ export class Outbox {
     this.wakeup.notify();
   }
 
-  /** Told only if it differs from what was told before. */
+  /** Told only if it differs from what was told before; at once if more than its counts does. */
   setTarget(status: TargetStatus): void {
     const before = this.#targets.get(status.targetId);
     if (before !== undefined && sameStatus(before, status)) return;
     this.#targets.set(status.targetId, status);
     this.#targetsPending.add(status.targetId);
-    this.wakeup.notify();
+    this.#targetsUrgent ||= !sameState(before ?? unknown, status);
+    if (this.#targetsDue) this.wakeup.notify();
   }
 
   dropTarget(targetId: string): void {
@@ -179,6 +188,7 @@ export class Outbox {
   startOver(): void {
     this.#appliedPending = false;
     for (const id of this.#targets.keys()) this.#targetsPending.add(id);
+    this.#countsDueAt = 0;
     this.#clientConnectionsPending = this.#clientConnections > 0;
     this.#heldPending = this.#held.length > 0;
     this.#statusPending = false;
@@ -191,7 +201,7 @@ export class Outbox {
       this.#appliedPending = false;
       return { kind: 'applied', applied: this.#applied };
     }
-    if (this.#targetsPending.size > 0 || this.#clientConnectionsPending) {
+    if ((this.#targetsPending.size > 0 && this.#targetsDue) || this.#clientConnectionsPending) {
       const targets = this.#takeTargets();
       this.#clientConnectionsPending = false;
       return { kind: 'targets', targets, clientConnections: this.#clientConnections };
@@ -205,6 +215,10 @@ export class Outbox {
     return { kind: 'status', status: this.#status };
   }
 
+  get #targetsDue(): boolean {
+    return this.#targetsUrgent || this.#clock.monotonic() >= this.#countsDueAt;
+  }
+
   #takeTargets(): TargetStatus[] {
     const targets: TargetStatus[] = [];
     for (const id of this.#targetsPending) {
@@ -212,6 +226,10 @@ export class Outbox {
       this.#targetsPending.delete(id);
       const target = this.#targets.get(id);
       if (target !== undefined) targets.push(target);
+    }
+    if (this.#targetsPending.size === 0) {
+      this.#targetsUrgent = false;
+      this.#countsDueAt = this.#clock.monotonic() + countsEveryMs;
     }
     return targets;
   }
@@ -233,11 +251,14 @@ export class Outbox {
 }
 
 function sameStatus(a: TargetStatus, b: TargetStatus): boolean {
-  return (
-    a.health === b.health &&
-    a.healthMessage === b.healthMessage &&
-    a.inFlight === b.inFlight &&
-    a.requests === b.requests &&
-    a.drained === b.drained
-  );
+  return sameState(a, b) && a.inFlight === b.inFlight && a.requests === b.requests;
+}
+
+type TargetState = Pick<TargetStatus, 'health' | 'healthMessage' | 'drained'>;
+
+const unknown: TargetState = { health: undefined, healthMessage: '', drained: false };
+
+/** They differ in their counts at the most. */
+function sameState(a: TargetState, b: TargetState): boolean {
+  return a.health === b.health && a.healthMessage === b.healthMessage && a.drained === b.drained;
 }

@@ -36,7 +36,8 @@ const reportEveryMs = 1_000;
  */
 const backgroundShare = 1 / 100;
 const saveAfterMs = 20;
-const saveAgainAfterMs = 1_000;
+/** From one saving, or an attempt at it, to the next: what changes all the time is not written all the time. */
+const saveEveryMs = 1_000;
 
 export interface ProxyAgentDeps {
   readonly clock: Clock;
@@ -249,21 +250,22 @@ async function saveRegularly(
   signal: AbortSignal,
 ): Promise<void> {
   const { driver, outbox } = parts;
-  let pauseMs = saveAfterMs;
+  let notBefore = 0;
   while (!signal.aborted) {
     await driver.saving.wait(signal);
-    await clock.sleep(pauseMs, signal);
+    await clock.sleep(Math.max(saveAfterMs, notBefore - clock.monotonic()), signal);
     const startedAt = clock.monotonic();
+    let tookMs = 0;
     try {
       await save(parts);
       outbox.setProblem('disk', undefined);
-      pauseMs = Math.max(saveAfterMs, (clock.monotonic() - startedAt) / backgroundShare);
+      tookMs = clock.monotonic() - startedAt;
     } catch (error) {
       outbox.setProblem('disk', `the state directory cannot be written: ${messageOf(error)}`);
       log.error({ err: error }, 'could not save the list');
-      pauseMs = saveAgainAfterMs;
       driver.saving.notify();
     }
+    notBefore = clock.monotonic() + Math.max(saveEveryMs, tookMs / backgroundShare);
   }
 }
 

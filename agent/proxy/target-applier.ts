@@ -13,6 +13,8 @@ import type { TargetReports } from './target-reports.ts';
 
 /** HAProxy 2.6 may still point to a server that was just taken out of use. */
 const deleteAfterMs = 5_000;
+/** Those of so long go together, or each would wake HAProxy, and us, once more. */
+const deleteEveryMs = 500;
 /** Each deletion stops all threads of HAProxy for a moment, and a change waits for as many. */
 const maxDeletionsAtOnce = 8;
 
@@ -128,7 +130,7 @@ export class TargetApplier {
       const server = live.servers.get(path);
       if (server === undefined || targets.has(path)) continue;
       // Until it is seen to be gone; what takes requests again has to be taken out first.
-      this.#deletions.set(path, now + deleteAfterMs);
+      this.#deletions.set(path, deletionAfter(now));
       if (server.mode !== 'maint') continue;
       steps.push({ kind: 'delete', server: { backend: server.backend, id: server.id } });
     }
@@ -186,7 +188,7 @@ export class TargetApplier {
     const { drainer, reports, clock } = this.#deps;
     this.#noteRefusal(path, refusal);
     if (target === undefined && live.servers.has(path) && live.dynamicServers) {
-      if (!this.#deletions.has(path)) this.#deletions.set(path, clock.monotonic() + deleteAfterMs);
+      if (!this.#deletions.has(path)) this.#deletions.set(path, deletionAfter(clock.monotonic()));
     } else {
       this.#deletions.delete(path);
     }
@@ -218,6 +220,11 @@ export class TargetApplier {
       this.#deps.log.warn({ target: path, refusal }, 'HAProxy refused a target');
     }
   }
+}
+
+/** When to delete what is out of use now. */
+function deletionAfter(now: number): number {
+  return Math.ceil((now + deleteAfterMs) / deleteEveryMs) * deleteEveryMs;
 }
 
 function idIn(path: string): string {

@@ -50,6 +50,28 @@ test('tells of a target only what changed', () => {
   expect(outbox.take()).toBeUndefined();
 });
 
+test('tells counts twice a second at the most, and what somebody waits for at once', async () => {
+  const time = new FakeClock();
+  const outbox = new Outbox(time);
+  outbox.setTarget(status({ requests: 1 }));
+  expect(takeAll(outbox).length).toBe(1);
+  outbox.setTarget(status({ requests: 2 }));
+  outbox.setTarget(status({ targetId: 'web-2', health: undefined, inFlight: 3 }));
+  expect(outbox.take()).toBeUndefined();
+
+  await time.advance(500);
+  const told = [
+    status({ requests: 2 }),
+    status({ targetId: 'web-2', health: undefined, inFlight: 3 }),
+  ];
+  expect(takeAll(outbox)).toEqual([{ kind: 'targets', targets: told, clientConnections: 0 }]);
+
+  outbox.setTarget(status({ requests: 3 }));
+  outbox.setTarget(status({ targetId: 'web-2', drained: true }));
+  const urgent = [status({ requests: 3 }), status({ targetId: 'web-2', drained: true })];
+  expect(takeAll(outbox)).toEqual([{ kind: 'targets', targets: urgent, clientConnections: 0 }]);
+});
+
 test('tells of a crowd of targets in more than one message, of each once', () => {
   const outbox = new Outbox(clock);
   const ids = Array.from({ length: 1_200 }, (_, index) => `web-${index}`);

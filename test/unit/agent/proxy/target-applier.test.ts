@@ -95,6 +95,31 @@ test('deletes what is gone five seconds later, and again later if it is not free
   expect(applier.nextDeletionAt).toBeUndefined();
 });
 
+test('deletes together what went within half a second, eight at once', async () => {
+  const { applier, pass } = setUp();
+  const ids = Array.from({ length: 10 }, (_, index) => `web-${index}`);
+  const haproxy = new ModelHaproxy(
+    ['web'],
+    ids.map((id) => aServer({ id })),
+  );
+  pass(100);
+  for (const id of ids) {
+    applier.note([`web/${id}`], none);
+    await applier.apply(haproxy, none);
+    pass(10);
+  }
+  expect(applier.nextDeletionAt).toBe(6_500);
+  pass(5_299);
+  await applier.deleteDue(haproxy, none);
+  expect(haproxy.servers.size).toBe(10);
+  pass(1);
+  await applier.deleteDue(haproxy, none);
+  expect(haproxy.servers.size).toBe(2);
+  expect(applier.nextDeletionAt).toBe(6_500);
+  await applier.deleteDue(haproxy, none);
+  expect(haproxy.servers.size).toBe(0);
+});
+
 test('does not delete what came back meanwhile', async () => {
   const { applier, pass } = setUp();
   const haproxy = new ModelHaproxy(['web'], [aServer({ id: 'web-1' })]);
