@@ -21,8 +21,12 @@ import type { ServerHost } from './target-applier.ts';
 /** Up to so many servers are asked for one by one, and more while that is a part of all; else by backends. */
 const maxSingleReadings = 16;
 const partReadSingly = 1 / 2;
-/** So many steps are one write. */
-const stepsAtOnce = 32;
+/**
+ * So many steps are the first write, few enough to have HAProxy at work at once; each that follows is put into words
+ * meanwhile and has four times as many, as each costs a call of the system and may wake HAProxy.
+ */
+const firstSteps = 8;
+const maxSteps = 512;
 
 /**
  * The HAProxy that runs, over one connection to the worker that serves: a model of its servers, which
@@ -153,8 +157,9 @@ export class LiveHaproxy implements ServerHost {
     }
     const refusals = new Map<string, string>();
     const sent: Promise<void>[] = [];
-    for (let from = 0; from < steps.length; from += stepsAtOnce) {
-      sent.push(this.#carryOutSome(steps.slice(from, from + stepsAtOnce), refusals));
+    for (let from = 0, count = firstSteps; from < steps.length; from += count) {
+      if (from > 0) count = Math.min(count * 4, maxSteps);
+      sent.push(this.#carryOutSome(steps.slice(from, from + count), refusals));
     }
     await Promise.all(sent);
     if (refusals.size > 0) this.#slots = undefined;

@@ -1,4 +1,4 @@
-import { createConnection, type Socket } from 'node:net';
+import { createConnection, type OnReadOpts, type Socket } from 'node:net';
 import { onAbort } from '../../shared/abort.ts';
 import { DomainError } from '../../shared/errors.ts';
 
@@ -22,6 +22,9 @@ export interface RuntimeClientOptions {
   /** Bounds the connecting, and every wait for answers, so that a stuck HAProxy stalls nothing. */
   readonly timeoutMs: number;
 }
+
+/** All answers are read into the same piece of memory, and past the machinery of streams: none waits to be read. */
+const readBytes = 64 * 1024;
 
 /** The prompt that ends each answer. It follows an empty line, or stands alone after a silent success. */
 const prompt = '> ';
@@ -56,10 +59,6 @@ export class RuntimeClient implements Disposable {
   private constructor(socket: Socket, options: RuntimeClientOptions) {
     this.#socket = socket;
     this.#options = options;
-    socket.setEncoding('latin1');
-    socket.on('data', (chunk: string) => {
-      this.#receive(chunk);
-    });
     socket.on('error', (error) => {
       this.#fail(error);
     });
@@ -69,7 +68,15 @@ export class RuntimeClient implements Disposable {
   }
 
   static async open(options: RuntimeClientOptions, signal: AbortSignal): Promise<RuntimeClient> {
-    const client = new RuntimeClient(await dial(options, signal), options);
+    const buffer = Buffer.allocUnsafeSlow(readBytes);
+    const onread: OnReadOpts = {
+      buffer,
+      callback: (count) => {
+        client.#receive(buffer.toString('latin1', 0, count));
+        return true;
+      },
+    };
+    const client: RuntimeClient = new RuntimeClient(await dial(options, signal, onread), options);
     try {
       // Numbers at the front of the answers tell refusals from successes; the words differ by version.
       await client.sendAll(['prompt', 'set severity-output number']);
@@ -254,9 +261,10 @@ export async function askMaster(
 async function dial(
   { socketPath, timeoutMs }: RuntimeClientOptions,
   signal: AbortSignal,
+  onread?: OnReadOpts,
 ): Promise<Socket> {
   signal.throwIfAborted();
-  const socket = createConnection(socketPath);
+  const socket = createConnection({ path: socketPath, ...(onread && { onread }) });
   using _abort = onAbort(signal, () => socket.destroy(signal.reason as Error));
   const timer = setTimeout(() => {
     socket.destroy(new Error(`no connection to ${socketPath} within ${timeoutMs} ms`));
