@@ -34,8 +34,9 @@ function explain(entry: Entry, incidents: readonly Incident[]): string | undefin
   for (const incident of incidents) {
     if (beganAtMs > incident.toMs || endedAtMs < incident.fromMs) continue;
     if (incident.server === undefined) return 'HAProxy was away';
-    // A request that the server may have begun to carry out is repeated only if that does no harm.
-    if (kind === 'post' && server === '') return `${incident.server} died with it`;
+    // What the server may have begun to carry out is repeated only if that does no harm.
+    const isOnce = kind === 'post' || kind === 'websocket';
+    if (isOnce && server === '') return `${incident.server} died with it`;
     const isBegun = kind === 'big' || kind === 'websocket';
     if (isBegun && server === incident.server) return `${server} died in the middle of its answer`;
   }
