@@ -6,25 +6,16 @@
  *
  * From the kill of a container to its server being out of turn is measured by bench:propagation.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { systemClock } from '../../shared/clock.ts';
-import { eventually } from '../support/eventually.ts';
-import {
-  aSnapshot,
-  aTarget,
-  FakeProxyCoordinator,
-  proxyToken,
-} from '../support/fake-proxy-coordinator.ts';
-import { programs, requireBuild } from '../support/fleet/programs.ts';
-import { HaproxyDirectory } from '../support/haproxy.ts';
+import { requireBuild } from '../support/fleet/programs.ts';
 import { TemporaryDirectory } from '../support/temporary-directory.ts';
-import { FairleadSide, maxConnections } from './proxy/fairlead-side.ts';
+import { FairleadSide } from './proxy/fairlead-side.ts';
 import { FloorSide } from './proxy/floor-side.ts';
-import { runLoad, type LoadResult } from './proxy/load.ts';
+import { measureLoad, type UnderLoad } from './proxy/load-beside-changes.ts';
+import type { LoadResult } from './proxy/load.ts';
 import { Probe } from './proxy/probe.ts';
+import { ShippedAgent } from './proxy/shipped-agent.ts';
 import type { NewServer, Side } from './proxy/side.ts';
 import { addressOf, ports, startSink } from './proxy/sink.ts';
 import { numberArgument } from './support/arguments.ts';
@@ -50,7 +41,10 @@ const sizes = [
   { servers: 10_000, singles: 2 },
 ].filter(({ servers }) => servers <= (numberArgument('--up-to') ?? Infinity));
 const bursts = { count: 6, changes: 200 };
-const load = { rounds: 4, seconds: 5, servers: 10, changesPerSecond: 50 };
+const load = {
+  rounds: numberArgument('--rounds') ?? 10,
+  ...{ seconds: 4, servers: 10, changesPerSecond: 50 },
+};
 const crowd = { servers: 10_000, seconds: 15 };
 const limits = { change: 1.2, rate: 1 / 1.2, requests: 0.95, p99: 1.1, memoryMiB: 100 };
 const listen = { fairlead: 19_100, floor: 19_101 };
@@ -87,7 +81,7 @@ async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
     results.push(await measureChanges(join(directory.path, String(size.servers)), size, signal));
   }
   say('load beside changes');
-  const underLoad = await measureLoad(directory.path, signal);
+  const underLoad = await measureLoad(join(directory.path, 'load'), listen, load, signal);
   say(`memory with ${crowd.servers} servers`);
   const memoryMiB = await measureMemory(signal);
   return evaluate(results, underLoad, memoryMiB);
@@ -155,106 +149,6 @@ async function burst(side: Side): Promise<number> {
   return (2_000 * bursts.changes) / (systemClock.monotonic() - fromMs);
 }
 
-/** A proxy agent as it is shipped, and the coordinator that it follows. */
-class ShippedAgent implements AsyncDisposable {
-  readonly coordinator: FakeProxyCoordinator;
-  readonly directory = new HaproxyDirectory();
-  readonly port: number;
-  readonly #child;
-
-  private constructor(coordinator: FakeProxyCoordinator, port: number) {
-    this.coordinator = coordinator;
-    this.port = port;
-    this.#child = spawn(process.execPath, [programs.proxy], {
-      env: {
-        PATH: process.env['PATH'],
-        FAIRLEAD_COORDINATOR: coordinator.address,
-        FAIRLEAD_TOKEN: proxyToken,
-        FAIRLEAD_SERVICE: 'lb',
-        FAIRLEAD_STATE_DIR: this.directory.path,
-        FAIRLEAD_MAX_CONNECTIONS: String(maxConnections),
-        FAIRLEAD_STATS_PORT: '0',
-        FAIRLEAD_LOG_LEVEL: 'silent',
-      },
-      stdio: 'ignore',
-    });
-  }
-
-  static async start(port: number, servers: number): Promise<ShippedAgent> {
-    const targets = Array.from({ length: servers }, (_, index) =>
-      aTarget({ id: `old-${index}`, address: addressOf(index), port: ports.old }),
-    );
-    const coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
-    const agent = new ShippedAgent(coordinator, port);
-    await agent.inEffect(1);
-    return agent;
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? 0;
-  }
-
-  get original() {
-    const { path } = this.directory;
-    return { configuration: this.directory.read('haproxy.cfg'), directory: path, port: this.port };
-  }
-
-  async inEffect(version: number): Promise<void> {
-    await eventually(
-      () => {
-        const { appliedVersion } = this.coordinator;
-        if (appliedVersion < version) throw new Error(`version ${appliedVersion} is in effect`);
-      },
-      { timeoutMs: 60_000 },
-    );
-  }
-
-  /** Servers come, drain and go, so many changes a second, until the signal aborts. */
-  async churn(perSecond: number, signal: AbortSignal): Promise<void> {
-    const fromMs = systemClock.monotonic();
-    for (let made = 0; !signal.aborted; made++) {
-      const id = `churn-${Math.floor(made / 3)}`;
-      const target = aTarget({ id, address: addressOf(20_000 + (made % 1_000)), port: ports.old });
-      if (made % 3 === 0) this.coordinator.change([target]);
-      if (made % 3 === 1) this.coordinator.change([{ ...target, mode: TargetMode.DRAIN }]);
-      if (made % 3 === 2) this.coordinator.change([], [id]);
-      const dueMs = fromMs + ((made + 1) * 1_000) / perSecond;
-      await systemClock.sleep(Math.max(0, dueMs - systemClock.monotonic()), signal);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const exit = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await exit;
-    await this.coordinator[Symbol.asyncDispose]();
-    await this.directory[Symbol.asyncDispose]();
-  }
-}
-
-type UnderLoad = Readonly<Record<Side['name'], LoadResult[]>>;
-
-async function measureLoad(directory: string, signal: AbortSignal): Promise<UnderLoad> {
-  await using agent = await ShippedAgent.start(listen.fairlead, load.servers);
-  await using floor = await FloorSide.start(join(directory, 'load'), listen.floor, agent.original);
-  const results: UnderLoad = { fairlead: [], floor: [] };
-  for (const { port } of [agent, floor]) await runLoad(port, 1, signal);
-  for (let round = 0; round < load.rounds; round++) {
-    const withChanges = async () => {
-      const stop = new AbortController();
-      const churn = agent.churn(load.changesPerSecond, stop.signal);
-      results.fairlead.push(await runLoad(agent.port, load.seconds, signal));
-      stop.abort();
-      await churn;
-    };
-    const alone = async () => {
-      results.floor.push(await runLoad(floor.port, load.seconds, signal));
-    };
-    for (const run of round % 2 === 0 ? [withChanges, alone] : [alone, withChanges]) await run();
-  }
-  return results;
-}
-
 /** The most that the agent had, while servers came and went. */
 async function measureMemory(signal: AbortSignal): Promise<number> {
   await using agent = await ShippedAgent.start(listen.fairlead, crowd.servers);
@@ -276,8 +170,12 @@ function evaluate(
 ): Findings {
   const middle = (side: Side['name'], pick: (each: LoadResult) => number) =>
     percentile(underLoad[side].map(pick), 0.5);
+  // Of the two windows of a round, which are neighbours.
   const ratio = (pick: (each: LoadResult) => number) =>
-    middle('fairlead', pick) / middle('floor', pick);
+    percentile(
+      underLoad.fairlead.map((each, round) => pick(each) / pick(underLoad.floor[round] ?? each)),
+      0.5,
+    );
   const checks: Check[] = [
     ...sizesFound.flatMap(({ servers, first, rate }) => [
       atMost(
@@ -303,7 +201,10 @@ function evaluate(
     ),
     atMost(
       'failed requests beside changes',
-      middle('fairlead', (r) => r.failures),
+      percentile(
+        underLoad.fairlead.map((r) => r.failures),
+        1,
+      ),
       0,
     ),
     atMost(`MiB of the agent with ${crowd.servers} servers`, memoryMiB, limits.memoryMiB),
@@ -319,6 +220,7 @@ function evaluate(
     side,
     middle(side, (r) => r.requestsPerSecond),
     middle(side, (r) => r.p99Ms),
+    side === 'fairlead' ? percentile(underLoad.agentMsPerChange, 0.5) : 0,
   ]);
   return {
     results: { sizes: sizesFound, underLoad, memoryMiB },
@@ -327,7 +229,7 @@ function evaluate(
         ['servers', 'side', 'in effect ms p50', 'first ms p50', 'p99', 'changes/s p50', 'min'],
         rows,
       ),
-      renderTable(['side', 'requests/s', 'p99 ms'], loadRows),
+      renderTable(['side', 'requests/s', 'p99 ms', 'agent ms a change'], loadRows),
     ],
     checks,
   };
