@@ -22,6 +22,8 @@ export interface View {
    * itself, which ends containers first and shows only when the engine is gone.
    */
   readonly mayReturn: boolean;
+  /** Its process was seen to have ended, although the engine says that it lives. How it ended is not known. */
+  readonly hasJustEnded: boolean;
   readonly readiness: ReadinessState;
   /** Why it is not ready; only while it is not. */
   readonly readinessMessage: string;
@@ -100,9 +102,10 @@ function advanceFromCreated(view: View, engine: EngineContainer): Step {
 
 /** A process that lives no more leaves the load balancers first, and is restarted then. */
 function advanceFromLive(view: View, engine: EngineContainer): Step {
-  const { livenessMessage, mayRestart, trouble } = view;
+  const { livenessMessage, mayRestart, trouble, hasJustEnded } = view;
   const status = statusOfLive(view, engine);
-  if (engine.state === 'paused' || livenessMessage === '') return { action: 'none', status };
+  const isLeftAlone = engine.state === 'paused' || hasJustEnded;
+  if (isLeftAlone || livenessMessage === '') return { action: 'none', status };
   const message = `its liveness check fails: ${livenessMessage}; it is restarted once it is drained`;
   return {
     action: mayRestart ? 'restart' : 'wait',
@@ -186,9 +189,15 @@ function statusOfUnassigned(view: View): ContainerStatus | undefined {
 
 function statusOfLive(view: View, engine: EngineContainer): ContainerStatus {
   const { ports } = engine;
+  if (view.hasJustEnded) return statusOfJustEnded(view, engine);
   if (engine.state === 'paused') return { ...statusOf(view, 'running', 'is paused'), ports };
   const { readiness, readinessMessage } = view;
   return { ...statusOf(view, 'running', readinessMessage), ports, readiness };
+}
+
+/** Whether it failed can only be told when it is known how it ended, unless the engine restarts it anyway. */
+function statusOfJustEnded(view: View, { restartPolicy }: EngineContainer): ContainerStatus {
+  return statusOf(view, restartPolicy === 'always' ? 'starting' : 'running', 'its process ended');
 }
 
 function statusOfRestarting(view: View, engine: EngineContainer): ContainerStatus {

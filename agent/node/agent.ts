@@ -17,12 +17,13 @@ import { DockerodeEngine } from './docker/dockerode-engine.ts';
 import type { EngineInfo } from './docker/engine.ts';
 import { IdentityFile, type NodeIdentity } from './identity.ts';
 import { InstallFiles } from './install-files.ts';
-import { watchExits, type ProcessExit } from './docker/exit-events.ts';
+import { watchExits, type ProcessExit, type ProcessStart } from './docker/exit-events.ts';
 import { Images } from './images.ts';
 import { join, renew } from './join.ts';
 import { Limiter } from '../../shared/limiter.ts';
 import type { NodeDescription } from './model.ts';
 import { probeWith, type CommandProbe } from './probe.ts';
+import { watchEnds } from './process-ends.ts';
 import { Reporter } from './reporter.ts';
 import { NodeSession } from './session.ts';
 import { programOf } from './upgrade/program.ts';
@@ -287,6 +288,7 @@ class NodeAgent {
         starts: new Limiter(startsAtOnce),
         placement: { nodeId, advertiseAddress, publishAddress },
       }),
+      watchEnd: watchEnds(),
       probe: probeWith(async (target, timeoutMs, until) => {
         const { commandProbe } = await import('./command-probe.ts');
         this.#commands ??= commandProbe(engine);
@@ -314,13 +316,17 @@ class NodeAgent {
     }
   }
 
-  /** Where containerd can be reached, the end of a process is known before Docker tells of it. */
+  /** Where containerd can be reached, ends and starts of processes are known before Docker tells of them. */
   async #followExits(signal: AbortSignal): Promise<void> {
     const { clock, random, log } = this.#deps;
     const onExit = (exit: ProcessExit) => {
       this.#worker.handleExit(exit);
     };
-    await watchExits(this.#containerdSockets, { clock, random, log, onExit }, signal);
+    const onStart = (start: ProcessStart) => {
+      this.#worker.handleStart(start);
+    };
+    const deps = { clock, random, log, onExit, onStart };
+    await watchExits(this.#containerdSockets, deps, signal);
   }
 
   /** Only once the engine was asked for its version: what is asked before that may not be understood. */

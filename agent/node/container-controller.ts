@@ -15,17 +15,22 @@ import {
   type EngineContainer,
 } from './docker/engine.ts';
 import type { ProcessExit } from './docker/exit-events.ts';
+import { EndWatch, lives } from './end-watch.ts';
 import { FailureWatch, type FailureWatchDeps } from './failure-watch.ts';
 import type { Assignment, ContainerStatus } from './model.ts';
 import { LivenessWatch } from './liveness-watch.ts';
 import type { Probe } from './probe.ts';
+import type { WatchEnd } from './process-ends.ts';
 import { ReadinessWatch } from './readiness-watch.ts';
 import { RestartPatience } from './restart-patience.ts';
+import { StatusLog } from './status-log.ts';
 
 export interface ControllerDeps extends FailureWatchDeps {
   readonly engine: ContainerEngine;
   readonly work: ContainerWork;
   readonly probe: Probe;
+  /** Sees the ends of processes before the engine tells. */
+  readonly watchEnd: WatchEnd;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -55,6 +60,8 @@ export class ContainerController {
   readonly #readiness: ReadinessWatch;
   readonly #liveness: LivenessWatch;
   readonly #patience: RestartPatience;
+  readonly #ends: EndWatch;
+  readonly #log: StatusLog;
   readonly #failures: FailureWatch;
   #assignment: Assignment | undefined;
   /** That of its definition, once that is known. */
@@ -69,10 +76,10 @@ export class ContainerController {
   #failure = '';
   #trouble = '';
   #last: ContainerStatus | undefined;
-  readonly #unlogged: ContainerStatus[] = [];
-  #logTimer: Disposable | undefined;
-  /** Counts the events: what was inspected before the last one is out of date. */
+  /** Counts the events but for starts: what was inspected before the last one is out of date. */
   #events = 0;
+  /** Counts the starts: what was inspected before the last one is out of date unless it has it already. */
+  #starts = 0;
   /** Those before the last look. */
   #eventsSeen = 0;
   /** A report was made and may not have gone out yet. */
@@ -83,8 +90,8 @@ export class ContainerController {
   #restMs = 0;
   /** The load balancers have drained this process, which lives no more. */
   #isDrained = false;
-  /** It runs no more: what comes late is left alone. */
-  #isOver = false;
+  /** What the end of a process brings about, in a moment. */
+  #afterwards: Disposable | undefined;
   /** Its process was told to end so that it starts again: until it does, it may return. */
   #isRestarting = false;
   /** Aborts when the container is no longer wanted to run, while work on that is under way. */
@@ -95,6 +102,8 @@ export class ContainerController {
     this.#deps = deps;
     this.#containerId = containerId;
     this.#patience = new RestartPatience(deps.clock);
+    this.#log = new StatusLog(deps, quietMs);
+    this.#ends = new EndWatch(deps, () => void this.#report());
     this.#failures = new FailureWatch(deps, containerId, () => this.#environment);
     this.#wasReady = adopted !== undefined;
     this.#readiness = new ReadinessWatch(deps, deps.advertiseAddress, () => {
@@ -140,6 +149,11 @@ export class ContainerController {
   handle(event: ContainerEvent): void {
     const known = this.#engine;
     if (known !== undefined && known.engineId !== event.engineId) return;
+    if (event.kind === 'started') {
+      this.#starts++;
+      this.handleStart();
+      return;
+    }
     this.#events++;
     if (event.kind === 'signalled') this.#patience.signalled(event.signalNumber);
     // News of anything else is looked at now, however short a time after an end.
@@ -157,15 +171,26 @@ export class ContainerController {
     const known = this.#engine;
     if (known?.pid !== exit.pid) return;
     this.#exit = exit;
+    const isTold = this.#ends.hasEnded(known);
     this.#accept(known);
     this.#restMs = untilToldMs;
-    const { status } = this.#step();
-    if (status !== undefined) this.#publish(status);
-    // All else that an end brings about takes as long as telling of it, which goes first.
-    setImmediate(() => {
-      if (!this.#isOver) this.#decide();
+    if (!isTold) this.#report();
+    // Those who are told of it come first, on this host too: all else that an end brings about can wait.
+    this.#afterwards ??= this.#deps.clock.after(quietMs, () => {
+      this.#afterwards = undefined;
+      this.#decide();
       this.#wakeup.notify();
     });
+  }
+
+  /**
+   * Takes the start of its process before the engine tells of it. An engine that is asked now answers at the moment
+   * that it is done with it; asked when it tells, it would be asked after.
+   */
+  handleStart(): void {
+    if (lives(this.#engine)) return;
+    this.#restMs = 0;
+    this.#wakeup.notify();
   }
 
   /** Runs until the signal aborts, and leaves the engine container as it is then. */
@@ -187,9 +212,10 @@ export class ContainerController {
         await this.#wakeup.waitFor(waitMs, clock, signal);
       }
     }
-    this.#isOver = true;
+    this.#afterwards?.[Symbol.dispose]();
+    this.#ends[Symbol.dispose]();
     await Promise.all([this.#readiness.stop(), this.#liveness.stop(), this.#failures.stop()]);
-    this.#logNow();
+    this.#log.writeNow();
   }
 
   async #settle(signal: AbortSignal): Promise<void> {
@@ -240,15 +266,15 @@ export class ContainerController {
 
   async #observe(signal: AbortSignal): Promise<void> {
     for (;;) {
-      const events = this.#events;
+      const [events, starts] = [this.#events, this.#starts];
       // What happened until now is seen by this look.
       this.#wakeup.forget();
       const found = await this.#look(signal);
-      if (events === this.#events) {
-        this.#eventsSeen = events;
-        this.#accept(found);
-        return;
-      }
+      if (events !== this.#events || (starts !== this.#starts && !lives(found))) continue;
+      this.#eventsSeen = events;
+      this.#wakeup.forget();
+      this.#accept(found);
+      return;
     }
   }
 
@@ -271,6 +297,7 @@ export class ContainerController {
     this.#engine = engine;
     if (engine !== undefined) this.#seen = true;
     this.#patience.follow(engine);
+    this.#ends.follow(engine);
   }
 
   /** Finds the next action, and reports what the container is now. */
@@ -281,10 +308,16 @@ export class ContainerController {
     this.#readiness.follow(this.#engine, isWanted ? definition?.readiness : undefined);
     this.#liveness.follow(this.#engine, isWanted ? definition?.liveness : undefined);
     if (this.#liveness.message === '') this.#isDrained = false;
+    const action = this.#report();
+    this.#noteFailure(isWanted);
+    this.#log.writeSoon();
+    return action;
+  }
+
+  /** Reports what the container is now, and nothing more; returns the next action. */
+  #report(): Action {
     const { action, status } = this.#step();
     if (status !== undefined) this.#publish(status);
-    this.#noteFailure(isWanted);
-    this.#logSoon();
     return action;
   }
 
@@ -302,6 +335,7 @@ export class ContainerController {
       failure: this.#failure,
       trouble: this.#trouble,
       mayReturn: this.#isRestarting || this.#patience.leftMs() > 0,
+      hasJustEnded: this.#ends.hasEnded(this.#engine),
       readiness: this.#readiness.state,
       readinessMessage: this.#readiness.message,
       livenessMessage: this.#liveness.message,
@@ -340,28 +374,7 @@ export class ContainerController {
     this.#last = status;
     this.#deps.report(status);
     this.#hasJustReported = true;
-    if (isNews) this.#unlogged.push(status);
-  }
-
-  /** Balancers hear of it first. */
-  #logSoon(): void {
-    if (this.#unlogged.length === 0) return;
-    this.#logTimer ??= this.#deps.clock.after(quietMs, () => {
-      this.#logNow();
-    });
-  }
-
-  #logNow(): void {
-    this.#logTimer?.[Symbol.dispose]();
-    this.#logTimer = undefined;
-    for (const { containerId, name, engineId, phase, exitCode, message } of this.#unlogged) {
-      const fields = {
-        ...{ containerId, name, engineId: engineId.slice(0, 12) || undefined },
-        ...{ phase, exitCode, reason: message || undefined },
-      };
-      this.#deps.log[phase === 'failed' ? 'warn' : 'info'](fields, 'container changed');
-    }
-    this.#unlogged.length = 0;
+    this.#log.note(status, isNews);
   }
 
   async #act(action: Work, signal: AbortSignal): Promise<Outcome> {

@@ -2,7 +2,7 @@ import type { ContainerId } from '../../shared/ids.ts';
 import { ContainerController, type ControllerDeps } from './container-controller.ts';
 import type { EngineChange } from './docker/container-events.ts';
 import type { ContainerEvent, EngineContainer } from './docker/engine.ts';
-import type { ProcessExit } from './docker/exit-events.ts';
+import type { ProcessExit, ProcessStart } from './docker/exit-events.ts';
 import type { AssignmentSet } from './model.ts';
 
 export interface WorkerDeps extends ControllerDeps {
@@ -74,6 +74,14 @@ export class Worker {
     if (this.#isStopped) return;
     for (const { controller } of this.#controllers.values()) {
       if (controller.engineId === exit.engineId) controller.handleExit(exit);
+    }
+  }
+
+  /** Takes the start of a process that the engine has not told of yet. */
+  handleStart({ engineId }: ProcessStart): void {
+    if (this.#isStopped) return;
+    for (const { controller } of this.#controllers.values()) {
+      if (controller.engineId === engineId) controller.handleStart();
     }
   }
 

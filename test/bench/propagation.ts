@@ -5,6 +5,9 @@
  * A container's process is killed by SIGKILL, and its engine starts it again: that makes one change that
  * takes a server out and one that brings one in. Time runs from the SIGKILL, or from the time that the
  * engine gives its start, to HAProxy's own notice that the server's state changed.
+ *
+ * The floor takes what the engine and its containerd tell, as a script would; Fairlead's agent has the end of a
+ * process from the kernel, before either tells, and asks the engine about a start before it tells of it.
  */
 import { Lab } from '../support/lab/lab.ts';
 import { prepareImages } from '../support/lab/images.ts';

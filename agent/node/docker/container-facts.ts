@@ -135,6 +135,8 @@ function newsOf(
   switch (action) {
     case 'die':
       return { kind: 'ended', exitCode: Number(attributes['exitCode'] ?? 0) };
+    case 'start':
+      return { kind: 'started' };
     case 'kill':
       return { kind: 'signalled', signalNumber: Number(attributes['signal'] ?? 0) };
     case 'destroy':

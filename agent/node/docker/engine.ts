@@ -55,6 +55,7 @@ export type ContainerNews =
   | { readonly kind: 'ended'; readonly exitCode: number }
   /** The engine sent its process a signal, because somebody asked or because it shuts down itself. */
   | { readonly kind: 'signalled'; readonly signalNumber: number }
+  | { readonly kind: 'started' }
   | { readonly kind: 'removed' }
   | { readonly kind: 'changed' };
 

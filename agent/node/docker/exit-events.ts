@@ -18,24 +18,30 @@ export interface ProcessExit {
   readonly atMs: number;
 }
 
+/** A container's first process runs; the engine says so some milliseconds later, when all of its own is done. */
+export interface ProcessStart {
+  readonly engineId: string;
+}
+
 export interface ExitWatchDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   readonly onExit: (exit: ProcessExit) => void;
+  readonly onStart: (start: ProcessStart) => void;
 }
 
 const backoff = { minMs: 250, maxMs: 30_000 };
 
 /**
- * Tells of the ends of processes from whichever of the sockets can be reached, until the signal aborts.
+ * Tells of the ends of processes, and of their starts, from whichever of the sockets can be reached, until the signal aborts.
  *
  * Docker's own events stay the truth, and follow; nothing is asked of containerd but this. Where it
  * cannot be reached, as by an agent that is not root, Docker's have to do.
  */
 export async function watchExits(
   socketPaths: readonly string[],
-  { clock, random, log, onExit }: ExitWatchDeps,
+  { clock, random, log, ...listeners }: ExitWatchDeps,
   signal: AbortSignal,
 ): Promise<void> {
   const watch = async (socketPath: string): Promise<void> => {
@@ -45,7 +51,7 @@ export async function watchExits(
         return;
       }
       log.debug({ socketPath }, 'takes the ends of processes from containerd');
-      await follow(socketPath, onExit, until);
+      await follow(socketPath, listeners, until);
     };
     const onFailure = (error: unknown, retryInMs: number) => {
       log.debug({ socketPath, reason: messageOf(error), retryInMs }, 'no ends from containerd');
@@ -65,24 +71,26 @@ async function reaches(socketPath: string): Promise<boolean> {
 }
 
 const method = '/containerd.services.events.v1.Events/Subscribe';
+const startTopic = '/tasks/start';
 /** Docker's containers, and nothing of what else runs on this containerd. */
-const filter = 'topic=="/tasks/exit",namespace=="moby"';
+const filters = ['/tasks/exit', startTopic].map((topic) => `topic=="${topic}",namespace=="moby"`);
 
 /** One subscription: returns when it is aborted, throws when containerd ends or refuses it. */
 async function follow(
   socketPath: string,
-  onExit: (exit: ProcessExit) => void,
+  { onExit, onStart }: Pick<ExitWatchDeps, 'onExit' | 'onStart'>,
   signal: AbortSignal,
 ): Promise<void> {
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure());
-  const stream = client.makeServerStreamRequest(method, subscription, readEnvelope, filter);
+  const stream = client.makeServerStreamRequest(method, subscription, readNews, filters);
   using _abort = onAbort(signal, () => {
     stream.cancel();
   });
   try {
     await new Promise<void>((resolve, reject) => {
-      stream.on('data', (exit: ProcessExit | null) => {
+      stream.on('data', ({ exit, start }: TaskNews) => {
         if (exit !== null) onExit(exit);
+        if (start !== null) onStart(start);
       });
       stream.on('error', reject);
       stream.on('end', resolve);
@@ -97,8 +105,32 @@ async function follow(
 }
 
 /** A SubscribeRequest. */
-function subscription(text: string): Buffer {
-  return Buffer.from(new BinaryWriter().uint32(10).string(text).finish());
+function subscription(texts: readonly string[]): Buffer {
+  const writer = new BinaryWriter();
+  for (const text of texts) writer.uint32(10).string(text);
+  return Buffer.from(writer.finish());
+}
+
+/** What an Envelope tells of. */
+interface TaskNews {
+  readonly exit: ProcessExit | null;
+  readonly start: ProcessStart | null;
+}
+
+/** Reads an Envelope. */
+export function readNews(bytes: Uint8Array): TaskNews {
+  const topic = Buffer.from(fieldOf(bytes, 3) ?? []).toString();
+  return topic === startTopic
+    ? { exit: null, start: readStart(bytes) }
+    : { exit: readEnvelope(bytes), start: null };
+}
+
+/** Reads an Envelope with a TaskStart. */
+function readStart(bytes: Uint8Array): ProcessStart | null {
+  const event = fieldOf(bytes, 4);
+  const start = event && fieldOf(event, 2);
+  const engineId = start && fieldOf(start, 1);
+  return engineId === undefined ? null : { engineId: Buffer.from(engineId).toString() };
 }
 
 /** Reads an Envelope with a TaskExit; null for the exit of another process than a container's first. */

@@ -52,6 +52,27 @@ describe('advance to running', () => {
       { phase: 'running', readiness: 'not-ready', message: 'is paused', ports: [aBinding()] },
     ],
     [
+      'has one leave the balancers whose process ended, before the engine says how',
+      { engine: anEngineContainer(), readiness: 'ready', hasJustEnded: true },
+      'none',
+      { phase: 'starting', readiness: 'not-ready', ports: [], message: 'its process ended' },
+    ],
+    [
+      'does not restart what has ended meanwhile',
+      {
+        engine: anEngineContainer(),
+        ...{ hasJustEnded: true, livenessMessage: 'hangs', mayRestart: true },
+      },
+      'none',
+      { phase: 'starting', readiness: 'not-ready', awaitsDrain: false },
+    ],
+    [
+      'does not call failed what may have ended well',
+      { engine: anEngineContainer({ restartPolicy: 'never' }), hasJustEnded: true },
+      'none',
+      { phase: 'running', readiness: 'not-ready', ports: [], message: 'its process ended' },
+    ],
+    [
       'waits for the engine to restart a process',
       { engine: ended(1, { state: 'restarting' }), mayReturn: true },
       'wait',

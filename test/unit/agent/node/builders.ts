@@ -133,6 +133,7 @@ export function aView(view: Partial<View> = {}): View {
     readinessMessage: '',
     livenessMessage: '',
     mayRestart: false,
+    hasJustEnded: false,
     last: undefined,
     ...view,
   };

@@ -178,7 +178,7 @@ export class FakeEngine implements ContainerEngine {
       startedAt: new Date(startedAtMs),
       ports: bindings,
     });
-    this.tell(engineId, { kind: 'changed' });
+    this.tell(engineId, { kind: 'started' });
   }
 
   /** Its process ends, and this is what becomes of it. */

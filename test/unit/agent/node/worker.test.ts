@@ -30,6 +30,8 @@ describe('a worker', () => {
   let failures: ContainerFailure[];
   let forgotten: ContainerId[];
   let probeFailure: string;
+  /** Those whose processes are watched, and what tells of their ends. */
+  let ends: Map<number, () => void>;
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -38,6 +40,7 @@ describe('a worker', () => {
     failures = [];
     forgotten = [];
     probeFailure = '';
+    ends = new Map();
     worker = createWorker();
   });
   afterEach(async () => {
@@ -53,6 +56,10 @@ describe('a worker', () => {
       ...{ engine, clock, random, advertiseAddress },
       work: new ContainerWork({ engine, images: new Images(engine), starts, placement }),
       probe: () => Promise.resolve(probeFailure),
+      watchEnd: ({ pid }, onEnd) => {
+        ends.set(pid, onEnd);
+        return { [Symbol.dispose]: () => void ends.delete(pid) };
+      },
       log: createLogger({ level: 'silent', process: 'test' }),
       async *logs() {
         // They wrote nothing.
@@ -172,6 +179,55 @@ describe('a worker', () => {
       engine.release();
     });
 
+    describe('is looked at as soon as containerd tells of its next start', () => {
+      let engineId: string;
+      let before: number;
+      const asked = () => engine.questions.filter((each) => each === 'inspect').length - before;
+
+      beforeEach(async () => {
+        await follow();
+        await order(assignment(1, 'running'));
+        engineId = engineIdOf(1);
+        engine.end(engineId, 137, 'restarting');
+        await clock.advance(100);
+        engine.hold.add('inspect');
+        before = 0;
+        before = asked();
+      });
+
+      async function answer(): Promise<void> {
+        engine.hold.clear();
+        engine.release();
+        await clock.settle();
+        expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+        worker.handleStart({ engineId });
+        await clock.advance(1_000);
+      }
+
+      test('and once, if the engine has what it tells of meanwhile', async () => {
+        worker.handleStart({ engineId: 'f'.repeat(64) });
+        await clock.settle();
+        expect(asked()).toBe(0);
+        engine.change(engineId, { state: 'running', pid: 4_242 });
+        worker.handleStart({ engineId });
+        await clock.settle();
+        expect(asked()).toBe(1);
+        engine.tell(engineId, { kind: 'started' });
+        await clock.settle();
+        await answer();
+        expect(asked()).toBe(1);
+      });
+
+      test('and again if the engine did not know of it yet', async () => {
+        worker.handleStart({ engineId });
+        await clock.settle();
+        engine.run(engineId);
+        await clock.settle();
+        await answer();
+        expect(asked()).toBe(2);
+      });
+    });
+
     test('is told of too late, or of a container that is not ours, and changes nothing', async () => {
       await follow();
       await order(assignment(1, 'running'));
@@ -185,6 +241,71 @@ describe('a worker', () => {
       await clock.advance(5_000);
       expect(statuses.length).toBe(told);
       expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+    });
+  });
+
+  describe('a process whose end the kernel tells of', () => {
+    const pidOf = (number: number) => engine.containers.get(engineIdOf(number))!.pid;
+
+    async function run(definition: Partial<ContainerDefinition> = {}): Promise<number> {
+      await follow();
+      await order(assignment(1, 'running', definition));
+      await clock.advance(1_000);
+      return pidOf(1);
+    }
+
+    test('is not ready at once, stays so while the engine says that it runs, and is watched anew when it is back', async () => {
+      const pid = await run();
+      expect([...ends.keys()]).toEqual([pid]);
+      ends.get(pid)!();
+      const message = 'its process ended';
+      expect(last(1)).toMatchObject({
+        phase: 'starting',
+        readiness: 'not-ready',
+        ports: [],
+        message,
+      });
+      expect(last(1)?.exitCode).toBeUndefined();
+      worker.handle({ kind: 'present', info: engine.info, containers: [] });
+      await clock.advance(5_000);
+      expect(last(1)).toMatchObject({ phase: 'starting', readiness: 'not-ready', message });
+
+      engine.end(engineIdOf(1), 137, 'restarting');
+      await clock.advance(40);
+      expect(last(1)).toMatchObject({ phase: 'starting', exitCode: 137 });
+      engine.run(engineIdOf(1));
+      await clock.advance(1_000);
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'ready' });
+      expect(pidOf(1)).not.toBe(pid);
+      expect([...ends.keys()]).toEqual([pidOf(1)]);
+    });
+
+    test('is told of once more when containerd says how it ended, in a moment', async () => {
+      const pid = await run();
+      ends.get(pid)!();
+      const told = statuses.length;
+      const atMs = startedAt.getTime() + 3_600_000;
+      worker.handleExit({ engineId: engineIdOf(1), pid, exitCode: 137, atMs });
+      expect(statuses).toHaveLength(told);
+      await clock.advance(40);
+      expect(statuses.slice(told)).toEqual([
+        expect.objectContaining({ phase: 'starting', readiness: 'not-ready', exitCode: 137 }),
+      ]);
+    });
+
+    test('has not failed, for all that is known, if the engine would not restart it', async () => {
+      const pid = await run({ restart: 'never' });
+      ends.get(pid)!();
+      expect(last(1)).toMatchObject({ phase: 'running', readiness: 'not-ready', ports: [] });
+      engine.end(engineIdOf(1), 0, 'ended');
+      await clock.advance(40);
+      expect(last(1)).toMatchObject({ phase: 'stopped', exitCode: 0 });
+    });
+
+    test('is watched no more when the agent ends', async () => {
+      await run();
+      await worker.stop();
+      expect([...ends.keys()]).toEqual([]);
     });
   });
 

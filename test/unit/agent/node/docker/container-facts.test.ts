@@ -115,7 +115,7 @@ describe("an event of Docker's", () => {
     ['die', { kind: 'ended', exitCode: 137 }],
     ['kill', { kind: 'signalled', signalNumber: 15 }],
     ['destroy', { kind: 'removed' }],
-    ['start', { kind: 'changed' }],
+    ['start', { kind: 'started' }],
     ['pause', { kind: 'changed' }],
   ])('called %s is %o', (Action, news) => {
     const event = { Action, Actor: actor, timeNano: 1_893_456_000_000_500_000 };

@@ -1,7 +1,7 @@
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readEnvelope } from '../../../../../agent/node/docker/exit-events.ts';
+import { readEnvelope, readNews } from '../../../../../agent/node/docker/exit-events.ts';
 
 const engineId = 'e'.repeat(64);
 
@@ -27,6 +27,19 @@ test("reads the end of a container's first process", () => {
     ...{ engineId, pid: 4_242, exitCode: 137 },
     atMs: 1_763_834_400_250,
   });
+});
+
+test('tells starts from ends', () => {
+  const start = new BinaryWriter().uint32(10).string(engineId).uint32(16).uint32(4_242).finish();
+  const any = new BinaryWriter().uint32(10).string('containerd.events.TaskStart');
+  any.uint32(18).bytes(start);
+  const envelope = new BinaryWriter().uint32(18).string('moby').uint32(26).string('/tasks/start');
+  envelope.uint32(34).bytes(any.finish());
+  expect(readNews(envelope.finish())).toEqual({ exit: null, start: { engineId } });
+  const exit = expect.objectContaining({ engineId, pid: 4_242 }) as unknown;
+  expect(readNews(anEnvelope())).toEqual({ exit, start: null });
+  expect(readNews(anEnvelope({ id: 'exec-1' }))).toEqual({ exit: null, start: null });
+  expect(readNews(new Uint8Array())).toEqual({ exit: null, start: null });
 });
 
 test('leaves out commands that were run in a container, and other events', () => {
