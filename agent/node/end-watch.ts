@@ -3,7 +3,7 @@ import type { EngineContainer } from './docker/engine.ts';
 import type { WatchEnd } from './process-ends.ts';
 
 /** After a start there is more urgent work than to prepare for the end. */
-const startMs = 100;
+const startMs = 30;
 
 export interface EndWatchDeps {
   readonly clock: Pick<Clock, 'after'>;

@@ -21,19 +21,47 @@ const nothing: Disposable = { [Symbol.dispose]: () => undefined };
  * not known then.
  *
  * Takes version 2 of control groups; where containers are bound by version 1, their runtime puts them into
- * groups of version 2 as well if there are any. Anybody may read what it reads.
+ * groups of version 2 as well if there are any. Anybody may read what it reads: as the service of our packages, an
+ * agent sees no processes of others, and looks for a group where Docker puts it as a rule.
  */
 export function watchEnds(): WatchEnd {
   let root: string | null | undefined;
   return (process, onEnd) => {
     root ??= rootOf(read('/proc/self/mountinfo'));
-    const group = root === null ? null : groupOf(process, read(`/proc/${process.pid}/cgroup`));
-    if (root === null || group === null) return nothing;
-    return watchGroup(join(root, group, 'cgroup.events'), process.pid, onEnd);
+    if (root === null) return nothing;
+    const groups = read(`/proc/${process.pid}/cgroup`);
+    const group =
+      groups === null
+        ? usualGroups(root, process).find(isThere)
+        : absolute(root, groupOf(process, groups));
+    const told = { onEnd, isShown: groups !== null };
+    return group === undefined ? nothing : watchGroup(group, process.pid, told);
   };
 }
 
-function watchGroup(path: string, pid: number, onEnd: () => void): Disposable {
+function absolute(root: string, group: string | null): string | undefined {
+  return group === null ? undefined : join(root, group);
+}
+
+/** Where Docker puts the group of a container unless it is told to put it elsewhere. */
+function usualGroups(root: string, { engineId }: WatchedProcess): string[] {
+  return [join(root, `system.slice/docker-${engineId}.scope`), join(root, 'docker', engineId)];
+}
+
+function isThere(group: string): boolean {
+  return read(eventsOf(group)) !== null;
+}
+
+function eventsOf(group: string): string {
+  return join(group, 'cgroup.events');
+}
+
+function watchGroup(
+  group: string,
+  pid: number,
+  { onEnd, isShown }: { readonly onEnd: () => void; readonly isShown: boolean },
+): Disposable {
+  const path = eventsOf(group);
   let watcher: FSWatcher;
   const look = (): void => {
     if (!isEmpty(read(path)) || !isOver(read(`/proc/${pid}/stat`))) return;
@@ -49,8 +77,9 @@ function watchGroup(path: string, pid: number, onEnd: () => void): Disposable {
   watcher.on('error', () => {
     watcher.close();
   });
-  // From here on nothing is missed; it may have been before.
-  look();
+  // From here on nothing is missed; it may have been before. But a group that is empty from the beginning says
+  // nothing of a process that is not shown to us: it may have gone elsewhere.
+  if (isShown) look();
   return {
     [Symbol.dispose]: () => {
       watcher.close();
@@ -71,8 +100,8 @@ export function rootOf(mounts: string | null): string | null {
  * The group of a process; null if it is not that of the container: then the number is another process here, as
  * for an agent that does not see the processes of its host. Takes /proc/PID/cgroup.
  */
-export function groupOf({ engineId }: WatchedProcess, groups: string | null): string | null {
-  const line = groups?.split('\n').find((each) => each.startsWith('0::/'));
+export function groupOf({ engineId }: WatchedProcess, groups: string): string | null {
+  const line = groups.split('\n').find((each) => each.startsWith('0::/'));
   return line?.includes(engineId) === true ? line.slice('0::'.length) : null;
 }
 

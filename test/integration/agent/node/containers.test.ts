@@ -1,4 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { get } from 'node:http';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   ReadinessState,
@@ -317,6 +319,9 @@ describeWithLab('a node agent with a real engine', () => {
     const pidOf = (program: string) =>
       host.processes().find((process) => programOf(process.pid) === program)!.pid;
     const [dockerd, containerd] = [pidOf('dockerd'), pidOf('containerd')];
+    await eventually(() => {
+      expect(watchesFiles(agent.pid)).toBe(true);
+    });
     const ended = { phase: ContainerPhase.STARTING, readiness: ReadinessState.NOT_READY };
     for (const daemon of [dockerd, containerd]) process.kill(daemon, 'SIGSTOP');
     try {
@@ -649,4 +654,12 @@ async function fetchText(url: string): Promise<string> {
       });
     }).on('error', reject);
   });
+}
+
+/** Whether a process has the kernel tell it of changes of a file. */
+function watchesFiles(pid: number): boolean {
+  const directory = `/proc/${pid}/fdinfo`;
+  return readdirSync(directory).some((file) =>
+    readFileSync(join(directory, file), 'utf8').includes('inotify wd:'),
+  );
 }

@@ -44,7 +44,6 @@ test('takes no other process for that of a container, nor a group that others sh
   expect(groupOf(process, `0::${other}\n`)).toBeNull();
   expect(groupOf(process, `8:pids:/docker/${engineId}\n0::/\n`)).toBeNull();
   expect(groupOf(process, `8:pids:/docker/${engineId}\n`)).toBeNull();
-  expect(groupOf(process, null)).toBeNull();
 });
 
 test.each([
