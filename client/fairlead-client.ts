@@ -28,9 +28,7 @@ import type { Service } from '../shared/gen/fairlead/v1/service.ts';
 import type { Certificate } from '../shared/gen/fairlead/v1/tls.ts';
 import type { Token } from '../shared/gen/fairlead/v1/token.ts';
 import { Connection, type Control } from './connection.ts';
-import { FairleadError } from './fairlead-error.ts';
 import { readLog, type LogMessage } from './log-reader.ts';
-import { whyUnreachable } from './unreachable.ts';
 import { waitForAction, type WaitOptions } from './wait-for-action.ts';
 import {
   maintainView,
@@ -342,13 +340,7 @@ export async function connect(
     return client;
   } catch (error) {
     await client.close();
-    if (!(error instanceof FairleadError) || error.reason !== 'COORDINATOR_UNREACHABLE')
-      throw error;
-    const why = await whyUnreachable(address.address, options.clock ?? systemClock, signal);
-    throw new FairleadError(error.code, `${error.message}: ${why}`, {
-      reason: error.reason,
-      cause: error,
-    });
+    throw error;
   }
 }
 

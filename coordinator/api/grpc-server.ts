@@ -14,6 +14,7 @@ import type { CallRecordContext } from './call-log.ts';
 import { connectionOptions } from './connection-options.ts';
 import type { Connections } from './connections.ts';
 import type { Gate, PrincipalContext } from './gate.ts';
+import { noticePlainText } from './plain-text.ts';
 import { tellPeer, type CertificateSigners } from './peer.ts';
 import { Reflection, reflectionDefinitions } from './reflection.ts';
 import { errorMiddleware } from './status.ts';
@@ -101,6 +102,7 @@ export async function serveGrpc(
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const boundPort = await listen(server, address, credentials);
   connections.follow(boundPort, signal);
+  noticePlainText(boundPort, { clock, log }, signal);
   return { port: boundPort, closed: stopWhenAborted(server, clock, signal) };
 }
 

@@ -11,7 +11,8 @@ import { Metadata as CallMetadata } from 'nice-grpc-common';
 import { onAbort } from '../abort.ts';
 import { DomainError } from '../errors.ts';
 import type { Clock } from '../clock.ts';
-import { coordinatorName, examine, unreachable, type Trust } from './trust.ts';
+import { coordinatorName, examine, type Trust } from './trust.ts';
+import { unreachable } from './unreachable.ts';
 
 /** Largest message either way. A snapshot of 10,000 targets has about 1 MB. */
 export const maxMessageBytes = 16 * 1024 * 1024;
@@ -92,7 +93,8 @@ export async function openChannel(
     if (signal.aborted) throw error;
     // gRPC does not say why; a look at who is there does.
     await examine(address, trust, { clock, timeoutMs: examinationMs }, signal);
-    throw unreachable(address, error);
+    const words = 'it speaks TLS as the right one, and gRPC does not get through to it';
+    throw unreachable(address, new Error(words, { cause: error }));
   }
 }
 

@@ -2,7 +2,8 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { ChildController, onAbort } from '../abort.ts';
 import type { Clock } from '../clock.ts';
-import { DomainError, messageOf } from '../errors.ts';
+import { DomainError } from '../errors.ts';
+import { unreachable } from './unreachable.ts';
 
 /** The name in every coordinator's certificate: addresses may change, and are not what is trusted. */
 export const coordinatorName = 'coordinator.fairlead.internal';
@@ -165,14 +166,6 @@ async function presentedChain(
 }
 
 const maxChainLength = 8;
-
-/** What is thrown when no coordinator answers. */
-export function unreachable(address: string, cause: unknown): DomainError {
-  return new DomainError('unavailable', `no coordinator answers at ${address}`, {
-    reason: 'COORDINATOR_UNREACHABLE',
-    cause: cause instanceof Error ? cause : new Error(messageOf(cause)),
-  });
-}
 
 function splitAddress(address: string): { readonly host: string; readonly port: number } {
   const split = address.lastIndexOf(':');

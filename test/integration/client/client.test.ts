@@ -122,7 +122,9 @@ describe('connecting', () => {
       const error = await failureOf(
         connect({ address: `127.0.0.1:${port}`, token: adminToken }, { connectTimeoutMs: 200 }),
       );
-      expect(error.message).toContain('does not speak gRPC');
+      expect(error.message).toContain(
+        `no coordinator answers at 127.0.0.1:${port}: no answer within`,
+      );
     } finally {
       mute.close();
     }
