@@ -13,6 +13,7 @@ const headerBytes = 12;
 const idleMs = 10_000;
 /** However slowly somebody asks, a connection is free again by then. */
 const connectionLifeMs = 30_000;
+/** One more, and the oldest goes: those who only hold on to theirs lock nobody out. */
 const maxConnections = 256;
 /** Ports that both kinds have free are looked for so often when any free one will do. */
 const bindAttempts = 10;
@@ -47,8 +48,9 @@ export async function serveDns(
     options.log.warn({ err }, 'dns socket failed');
   });
   const connections = new Set<Socket>();
-  tcp.maxConnections = maxConnections;
   tcp.on('connection', (socket) => {
+    const [oldest] = connections;
+    if (oldest !== undefined && connections.size >= maxConnections) oldest.destroy();
     connections.add(socket);
     const life = options.clock.after(connectionLifeMs, () => {
       socket.destroy();

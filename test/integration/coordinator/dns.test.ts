@@ -9,6 +9,7 @@ import { serveDns } from '../../../coordinator/dns/dns-server.ts';
 import { systemClock, type Clock } from '../../../shared/clock.ts';
 import { createLogger } from '../../../shared/logger.ts';
 import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
+import { eventually } from '../../support/eventually.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -105,6 +106,32 @@ test('who asks a byte at a time is cut, however busy he looks', async () => {
   const closed = once(socket, 'close');
   await clock.advance(30_000);
   await closed;
+});
+
+test('who is right is answered over TCP however many connections say nothing, or garbage', async () => {
+  await using server = await start();
+  const dial = async () => {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    return socket;
+  };
+  const silent = await Promise.all(Array.from({ length: 400 }, dial));
+  let closed = 0;
+  for (const [index, socket] of silent.entries()) {
+    socket.resume().once('close', () => closed++);
+    if (index % 2 === 0) socket.write(Buffer.from('what is this, a question?'));
+  }
+  const right = await dial();
+  right.write(streamEncode({ type: 'query', id: 7, questions: [{ type: 'A', name }] }));
+  const [answer] = (await once(right, 'data')) as [Buffer];
+  expect(answer.readUInt16BE(2)).toBe(7);
+  right.destroy();
+  // The oldest have made room.
+  await eventually(() => {
+    expect(closed).toBeGreaterThan(140);
+  });
+  for (const socket of silent) socket.destroy();
 });
 
 test('whatever comes in, it answers the next question, and no answers', async () => {

@@ -143,6 +143,17 @@ test('N14: a host whose disk was wiped is a new node, and not by the name of the
   expect((await node()).id).not.toBe(id);
 });
 
+test('a clock that is minutes off is said, and does no harm', async () => {
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + 10 * 60_000 };
+  await using agent = await startAgent('first', { clock });
+  await connected(agent);
+  await eventually(async () => {
+    expect((await node()).message).toContain("its clock is 10 minutes ahead of the coordinator's");
+  });
+  expect(agent.logged('session begins')).toHaveLength(1);
+  expect(agent.logged('session lost')).toEqual([]);
+});
+
 test('a clock that is days off is named; set right, that is told without a restart', async () => {
   // Ahead, because gRPC compares deadlines with the clock of this process.
   let wrongByMs = 3 * 86_400_000;

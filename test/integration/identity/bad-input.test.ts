@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { createHash, webcrypto } from 'node:crypto';
+import { createHash, webcrypto, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as connectTcp, type AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
@@ -9,12 +9,18 @@ import {
   SubjectAlternativeNameExtension,
   type Extension,
 } from '@peculiar/x509';
-import { ClientError, Metadata, Status } from 'nice-grpc';
+import { ClientError, createClient, Metadata, Status, type Channel } from 'nice-grpc';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connect, Role } from '../../../client/index.ts';
+import { ApiRole, connect, Role } from '../../../client/index.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { AgentServiceDefinition } from '../../../shared/gen/fairlead/v1/agent_service.ts';
-import { authorizedClients, openChannel } from '../../../shared/rpc/client.ts';
+import type { IssuedCertificate } from '../../../shared/gen/fairlead/v1/certificate.ts';
+import { ProxyServiceDefinition } from '../../../shared/gen/fairlead/v1/proxy_service.ts';
+import {
+  authorizedClients,
+  openChannel,
+  type ClientCertificate,
+} from '../../../shared/rpc/client.ts';
 import { makePrivateKey, signingRequest } from '../../../shared/rpc/signing-request.ts';
 import { trustOf } from '../../../shared/rpc/trust.ts';
 import { Installation } from '../../support/installation.ts';
@@ -238,6 +244,83 @@ describe('a signing request is refused that', () => {
     for (const text of ['', 'x', one.slice(0, 200)]) {
       expect(await joinWith(text)).toContain('must be a certificate signing request');
     }
+  });
+});
+
+describe('whoever has a certificate gets none for somebody else', () => {
+  const csr = (privateKeyPem: string) => ({ signingRequestPem: signingRequest(privateKeyPem) });
+
+  /** As somebody with a certificate, or with a token. */
+  async function channelOf(who: ClientCertificate | string): Promise<Channel> {
+    const pem = installation.coordinator.authorities;
+    const how =
+      typeof who === 'string'
+        ? { trust: trustOf(who) }
+        : { trust: { kind: 'bundle', pem } as const, certificate: who };
+    const where = { address: installation.coordinator.address, ...how };
+    return await openChannel(where, { clock: systemClock, timeoutMs: 5_000 }, never);
+  }
+
+  /** A request that asks to be a node of another id, and the words of its refusal. */
+  async function askingForMore() {
+    const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
+      'sign',
+      'verify',
+    ]);
+    const url = 'fairlead://x/node/00000000000000000000000000000001';
+    const made = await Pkcs10CertificateRequestGenerator.create({
+      ...{ keys, signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' } },
+      extensions: [new SubjectAlternativeNameExtension([{ type: 'url', value: url }])],
+    });
+    return { signingRequestPem: made.toString('pem') };
+  }
+  const refused = {
+    code: Status.INVALID_ARGUMENT,
+    details: expect.stringContaining('must ask for no extensions or attributes') as string,
+  };
+  const namesIn = (issued: IssuedCertificate | undefined) =>
+    new X509Certificate(issued?.certificatePem ?? '').subjectAltName;
+
+  test('as a node', async () => {
+    const privateKeyPem = makePrivateKey();
+    const newcomer = await channelOf(joinToken);
+    const { nodeId, certificate } = await authorizedClients(joinToken)
+      .create(AgentServiceDefinition, newcomer)
+      .join({ name: 'ambitious', tags: [], ...csr(privateKeyPem) });
+    newcomer.close();
+    const channel = await channelOf({
+      certificatePem: certificate!.certificatePem,
+      privateKeyPem,
+    });
+    const client = createClient(AgentServiceDefinition, channel);
+    await expect(client.renewCertificate(await askingForMore())).rejects.toMatchObject(refused);
+    // What it is, it stays.
+    const renewed = await client.renewCertificate(csr(makePrivateKey()));
+    expect(namesIn(renewed.certificate)).toMatch(new RegExp(`/node/${nodeId}$`));
+    channel.close();
+  });
+
+  test('as a proxy', async () => {
+    const { control } = installation.client;
+    await control.createService({ name: 'lb', spec: { image: 'lb:1', apiRole: ApiRole.PROXY } });
+    const wish = { name: 'edge', role: Role.PROXY, services: ['lb'] };
+    const { secret, token } = await control.createToken(wish);
+    const newcomer = await channelOf(secret);
+    const enrolling = authorizedClients(secret).create(ProxyServiceDefinition, newcomer);
+    await expect(enrolling.enrol(await askingForMore())).rejects.toMatchObject(refused);
+    const privateKeyPem = makePrivateKey();
+    const { certificate } = await enrolling.enrol(csr(privateKeyPem));
+    newcomer.close();
+    const channel = await channelOf({
+      certificatePem: certificate!.certificatePem,
+      privateKeyPem,
+    });
+    const client = createClient(ProxyServiceDefinition, channel);
+    const more = client.renewProxyCertificate(await askingForMore());
+    await expect(more).rejects.toMatchObject(refused);
+    const renewed = await client.renewProxyCertificate(csr(makePrivateKey()));
+    expect(namesIn(renewed.certificate)).toMatch(new RegExp(`/proxy/${token!.id}$`));
+    channel.close();
   });
 });
 

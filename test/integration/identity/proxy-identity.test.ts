@@ -13,6 +13,7 @@ import {
   RunningProxyAgent,
 } from '../../support/haproxy.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
+import { testAuthority } from '../../support/test-authority.ts';
 
 const patience = { timeoutMs: 30_000 };
 /** HAProxy answers it by itself. */
@@ -141,6 +142,42 @@ test('a proxy whose token is revoked is cut within a second, and HAProxy goes on
   expect((await proxy())?.id).toBe(id);
   expect(haproxy.masterPid).toBe(pid);
   expect((await load.stop()).failures).toEqual([]);
+});
+
+test('a proxy that is started with a bad token says what is wrong with it, and HAProxy serves on', async () => {
+  const token = await start(3_600);
+  {
+    await using agent = startAgent(token);
+    await serves();
+    await eventually(() => {
+      expect(haproxy.read('list.json')).not.toBe('');
+    }, patience);
+    await agent.stop();
+  }
+  const pid = haproxy.masterPid;
+  const list = JSON.parse(haproxy.read('list.json')) as object;
+  const at = 'flt_0123456789abcdef_'.length;
+  const tampered = token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1);
+  const viewer = await client.control.createToken({ name: 'looker', role: Role.VIEWER });
+  const cases = [
+    [tampered, 'session refused', 'the token is not valid'],
+    [viewer.secret, 'session refused', 'may not call Enrol'],
+    [testAuthority.token('edge'), 'no session with the coordinator', 'Nothing was told to it'],
+    [token.slice(0, -1), 'no session with the coordinator', 'the token is not whole'],
+  ] as const;
+  for (const [bad, message, words] of cases) {
+    await using agent = startAgent(bad);
+    await eventually(() => {
+      const [line] = logged(agent, message);
+      expect(line?.['reason']).toContain(words);
+    }, patience);
+  }
+  expect((await get(port, ping)).status).toBe(200);
+  expect(haproxy.masterPid).toBe(pid);
+  // Written anew at each start, which may order it otherwise.
+  expect(JSON.parse(haproxy.read('list.json'))).toEqual(list);
+  await using _again = startAgent(token);
+  await serves();
 });
 
 test('a proxy goes no further than the end of its token', async () => {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   ActionError,
@@ -13,6 +13,8 @@ import {
 import { agentVersion } from '../../../agent/node/version.ts';
 import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
 import { eventually } from '../../support/eventually.ts';
+import { describeWithMounts } from '../../support/needs.ts';
+import { SmallDisk } from '../../support/small-disk.ts';
 import { TemporaryDirectory } from '../../support/temporary-directory.ts';
 import { AgentInProcess } from '../agent/node/agent-in-process.ts';
 import { bundleAgent } from '../agent/node/agent-process.ts';
@@ -45,6 +47,7 @@ interface HostOptions {
   readonly settleSeconds?: string;
   readonly shell?: readonly [string, ...string[]];
   readonly installation?: string;
+  readonly stateDir?: string;
 }
 
 /** A coordinator that serves some version, and agents below launchers. */
@@ -95,12 +98,15 @@ class Fleet implements AsyncDisposable {
     return this.#directory.join(name);
   }
 
-  launch(name: string, { shell, ...options }: HostOptions = {}): LaunchedAgent {
+  launch(
+    name: string,
+    { shell, stateDir = this.stateDir(name), ...options }: HostOptions = {},
+  ): LaunchedAgent {
     const env = {
       FAIRLEAD_COORDINATOR: this.#coordinator.address,
       FAIRLEAD_TOKEN: this.#token,
       FAIRLEAD_NAME: name,
-      FAIRLEAD_STATE_DIR: this.stateDir(name),
+      FAIRLEAD_STATE_DIR: stateDir,
       FAIRLEAD_DOCKER_SOCKET: this.#directory.join('no-engine.sock'),
       FAIRLEAD_ADVERTISE_ADDRESS: '127.0.0.1',
       FAIRLEAD_TRIAL_SECONDS: options.trialSeconds ?? trialSeconds,
@@ -352,6 +358,33 @@ describe('a version that does not work', () => {
       }, patience);
     },
   );
+});
+
+describeWithMounts('a version that the disk has no room for', () => {
+  test('is not tried, and costs nobody anything; with room, it is taken', async () => {
+    await using disk = await SmallDisk.mount(4);
+    const stateDir = disk.join('state');
+    await using fleet = await Fleet.start(good);
+    const agent = fleet.launch('host-1', { stateDir });
+    await fleet.run(['host-1'], agentVersion);
+    // All that it has to write down so far.
+    await eventually(() => {
+      expect(existsSync(`${stateDir}/connected`)).toBe(true);
+    }, patience);
+    const pid = agent.agentPid();
+    const identity = readFileSync(`${stateDir}/node.json`, 'utf8');
+    disk.fill();
+    const refused = await fleet.upgrade();
+    expect(refused.state).toBe(ActionState.FAILED);
+    expect(refused.message).toContain(`there is no room for it in ${stateDir}/versions`);
+    expect(agent.agentPid()).toBe(pid);
+    expect(versionsIn(stateDir)).toEqual([]);
+    expect(readFileSync(`${stateDir}/node.json`, 'utf8')).toBe(identity);
+    disk.free();
+    const { state, message } = await fleet.upgrade();
+    expect([state, message]).toEqual([ActionState.SUCCEEDED, '']);
+    await fleet.run(['host-1'], newer);
+  }, 120_000);
 });
 
 describe('a version that opens a session', () => {

@@ -1,7 +1,7 @@
 import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ApiRole, Role } from '../../../../client/index.ts';
+import { ApiRole, connect, Role } from '../../../../client/index.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import {
   AgentServiceDefinition,
@@ -178,4 +178,24 @@ test('a proxy whose token is revoked before its hello is not let in by it', asyn
     details: expect.stringContaining('the token is not valid') as string,
   });
   channel.close();
+});
+
+test('what a token watches ends within a second of its end', async () => {
+  const { control } = installation.client;
+  const { secret } = await control.createToken({ name: 'looker', role: Role.VIEWER });
+  const where = { address: installation.coordinator.address, token: secret };
+  await using looker = await connect(where);
+  const messages = looker.control.watchNodes({})[Symbol.asyncIterator]();
+  expect(await messages.next()).toMatchObject({ done: false });
+  const ended = (async () => {
+    while ((await messages.next()).done !== true);
+  })();
+  const revokedAt = performance.now();
+  await Promise.all([
+    expect(ended).rejects.toMatchObject({
+      ...{ code: Status.UNAUTHENTICATED, reason: 'TOKEN_INVALID' },
+    }),
+    control.revokeToken({ token: 'looker' }),
+  ]);
+  expect(performance.now() - revokedAt).toBeLessThan(1_000);
 });

@@ -1,0 +1,91 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { expect, test } from 'vitest';
+import { systemClock } from '../../../../shared/clock.ts';
+import { eventually } from '../../../support/eventually.ts';
+import {
+  aSnapshot,
+  aTarget,
+  FakeProxyCoordinator,
+} from '../../../support/fake-proxy-coordinator.ts';
+import {
+  freePort,
+  HaproxyDirectory,
+  Load,
+  proxyConfig,
+  RunningProxyAgent,
+  TestBackend,
+} from '../../../support/haproxy.ts';
+
+/** Later than any limit. */
+const tooLateMs = 45_000;
+
+async function dial(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** What somebody is told who says this, a byte at a time if `everyMs` is given, until he is cut. */
+async function answerTo(port: number, words: Buffer | string, everyMs = 0): Promise<string> {
+  const socket = await dial(port);
+  let told = '';
+  socket.on('data', (chunk: Buffer) => (told += chunk.toString('latin1')));
+  const closed = new AbortController();
+  socket.once('close', () => {
+    closed.abort();
+  });
+  if (everyMs === 0) socket.write(words);
+  else {
+    for (const byte of Buffer.from(words)) {
+      if (closed.signal.aborted) break;
+      socket.write(Buffer.of(byte));
+      await systemClock.sleep(everyMs, closed.signal);
+    }
+  }
+  await systemClock.sleep(tooLateMs, closed.signal);
+  if (!closed.signal.aborted) throw new Error('it was not cut');
+  return told;
+}
+
+test('who talks garbage, too much, too slowly or not at all is told so or cut, and the others are served', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  await using directory = new HaproxyDirectory();
+  const targets = [aTarget({ id: 'web-1.a', port: web.port })];
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
+  );
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(1);
+  });
+  const { pid } = await directory.info();
+  const load = new Load(port, { keepAlive: 2, fresh: 2 });
+
+  const head = 'GET / HTTP/1.1\r\nhost: x\r\n';
+  const tooLarge = `${head}x-large: ${'x'.repeat(64 * 1024)}\r\n\r\n`;
+  // The beginning of a TLS record, where no TLS is spoken.
+  const hello = Buffer.of(0x16, 0x03, 0x01, 0x02, 0x00, 0x01);
+  const silent = await Promise.all(Array.from({ length: 200 }, () => dial(port)));
+  const silentClosed = silent.map((socket) => once(socket.resume(), 'close'));
+  const [garbage, foreign, large, slow] = await Promise.all([
+    answerTo(port, 'what is this\r\n\r\n'),
+    answerTo(port, hello),
+    answerTo(port, tooLarge),
+    answerTo(port, `${head}x-slow: ${'x'.repeat(1_000)}\r\n\r\n`, 200),
+  ]);
+  for (const told of [garbage, foreign, large]) {
+    expect(told).toMatch(/^HTTP\/1\.[01] 400 Bad request\r\n/);
+  }
+  expect(slow).toMatch(/^HTTP\/1\.[01] 408 Request Time-out\r\n/);
+  await Promise.all(silentClosed);
+
+  await load.more(10);
+  expect((await load.stop()).failures).toEqual([]);
+  // The container heard the right ones alone, and HAProxy is the one that it was.
+  expect(new Set(web.urls)).toEqual(new Set(['/']));
+  expect(web.headers.some((fields) => 'x-slow' in fields || 'x-large' in fields)).toBe(false);
+  expect((await directory.info()).pid).toBe(pid);
+});
