@@ -549,4 +549,6 @@ export interface Target {
   readonly checkPort: number;
   /** Connections to it begin with the PROXY protocol. */
   readonly sendProxy: boolean;
+  /** Its node is not heard of. */
+  readonly silent: boolean;
 }

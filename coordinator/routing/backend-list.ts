@@ -166,6 +166,7 @@ function sameTarget(a: Target, b: Target): boolean {
     a.backup === b.backup &&
     a.http2 === b.http2 &&
     a.checkPort === b.checkPort &&
-    a.sendProxy === b.sendProxy
+    a.sendProxy === b.sendProxy &&
+    a.silent === b.silent
   );
 }
