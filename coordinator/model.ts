@@ -549,6 +549,4 @@ export interface Target {
   readonly checkPort: number;
   /** Connections to it begin with the PROXY protocol. */
   readonly sendProxy: boolean;
-  /** Its node is not heard of. */
-  readonly silent: boolean;
 }

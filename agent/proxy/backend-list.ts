@@ -74,8 +74,6 @@ export interface Target {
   readonly checkPort?: number;
   /** Connections to it begin with the PROXY protocol; undefined: as the balancing of its backend says. */
   readonly sendProxy?: boolean | undefined;
-  /** Its node is not heard of. */
-  readonly silent?: boolean;
 }
 
 /** The part of a list that only a reload of HAProxy can change. */
@@ -281,7 +279,6 @@ function sameManner(a: Target, b: Target): boolean {
     (a.backup ?? false) === (b.backup ?? false) &&
     (a.http2 ?? false) === (b.http2 ?? false) &&
     (a.checkPort ?? 0) === (b.checkPort ?? 0) &&
-    a.sendProxy === b.sendProxy &&
-    (a.silent ?? false) === (b.silent ?? false)
+    a.sendProxy === b.sendProxy
   );
 }

@@ -190,7 +190,7 @@ function targetsOf(messages: readonly ProtoTarget[]): {
 /** HAProxy takes some mistakes in silence: an address without a port, a name that it never resolves. */
 function targetOf(message: ProtoTarget): Target | string {
   const { id, backend, port, drainTimeoutMs, container, containerId, backup, http2 } = message;
-  const { checkPort, sendProxy, silent } = message;
+  const { checkPort, sendProxy } = message;
   if (!namePattern.test(id)) return `"${id}" is no name for a server`;
   if (!namePattern.test(backend)) return `"${backend}" is no name for a backend`;
   if (!isPort(port)) return `${port} is no port`;
@@ -199,7 +199,7 @@ function targetOf(message: ProtoTarget): Target | string {
   if (address === undefined) return `"${message.address}" is no IP address`;
   const mode = modeOf(message.mode);
   if (mode === undefined) return 'its mode is neither READY nor DRAIN';
-  const about = { container, containerId, backup, http2, checkPort, sendProxy, silent };
+  const about = { container, containerId, backup, http2, checkPort, sendProxy };
   return { id, backend, address, port, mode, drainTimeoutMs, ...about };
 }
 

@@ -4,13 +4,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { keepRunning } from '../../shared/retry.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import { adoptServers } from './adopt-servers.ts';
-import {
-  BackendList,
-  pathOf,
-  type ListChange,
-  type ListDelta,
-  type ListSnapshot,
-} from './backend-list.ts';
+import { BackendList, type ListChange, type ListDelta, type ListSnapshot } from './backend-list.ts';
 import type { Configuration, ConfigStore } from './config-store.ts';
 import { Drainer } from './drainer.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
@@ -20,7 +14,6 @@ import type { Outbox } from './outbox.ts';
 import { Restructurer } from './restructurer.ts';
 import { TargetApplier } from './target-applier.ts';
 import { TargetReports } from './target-reports.ts';
-import { hasVanished } from './vanished.ts';
 
 /** How often HAProxy's own state is read and differences are mended. */
 const reconcileEveryMs = 5_000;
@@ -150,27 +143,15 @@ export class HaproxyDriver {
   }
 
   /** Reads health and counters of all servers; false while there is no HAProxy to read from. */
-  async report(signal: AbortSignal): Promise<boolean> {
+  async report(): Promise<boolean> {
     const live = this.#live;
     if (live === undefined) return false;
     const isCurrent = () => live === this.#live;
-    const vanished: string[] = [];
     const frontends = await live.readCounters((counters) => {
-      if (!isCurrent()) return;
-      this.#reports.observeServer(counters);
-      const path = pathOf(counters);
-      if (hasVanished(this.#list?.targets.get(path), counters)) vanished.push(path);
+      if (isCurrent()) this.#reports.observeServer(counters);
     });
-    if (!isCurrent()) return true;
-    this.#reports.observeFrontends(frontends);
-    if (vanished.length > 0) await this.#giveUp(live, vanished, signal);
+    if (isCurrent()) this.#reports.observeFrontends(frontends);
     return true;
-  }
-
-  /** HAProxy repeats elsewhere what may be repeated; the rest would be waited for in vain. */
-  async #giveUp(live: LiveHaproxy, paths: readonly string[], signal: AbortSignal): Promise<void> {
-    this.#deps.log.warn({ targets: paths }, 'ending requests on servers whose host has vanished');
-    await live.cut(paths, signal);
   }
 
   #take(change: ListChange): void {

@@ -72,7 +72,6 @@ const listSchema = z.object({
       http2: z._default(z.boolean(), false),
       checkPort: z._default(z.number(), 0),
       sendProxy: z.optional(z.boolean()),
-      silent: z._default(z.boolean(), false),
     }),
   ),
 });

@@ -234,7 +234,7 @@ async function reportRegularly(
   while (!signal.aborted) {
     const startedAt = clock.monotonic();
     try {
-      await driver.report(signal);
+      await driver.report();
     } catch (error) {
       log.debug({ err: messageOf(error) }, 'could not read the counters of HAProxy');
     }

@@ -263,7 +263,7 @@ function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) 
 
 function targetToProto(target: Target): ProtoTarget {
   const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
-  const { backup, http2, checkPort, sendProxy, silent } = target;
+  const { backup, http2, checkPort, sendProxy } = target;
   const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
   return {
     id,
@@ -278,7 +278,6 @@ function targetToProto(target: Target): ProtoTarget {
     http2,
     checkPort,
     sendProxy,
-    silent,
   };
 }
 

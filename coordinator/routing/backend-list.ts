@@ -166,7 +166,6 @@ function sameTarget(a: Target, b: Target): boolean {
     a.backup === b.backup &&
     a.http2 === b.http2 &&
     a.checkPort === b.checkPort &&
-    a.sendProxy === b.sendProxy &&
-    a.silent === b.silent
+    a.sendProxy === b.sendProxy
   );
 }

@@ -294,8 +294,6 @@ export interface RoutedContainer {
   readonly observed: Observed | undefined;
   /** Address of its node for proxies. */
   readonly advertiseAddress: string;
-  /** Its node is not heard of. */
-  readonly silent: boolean;
   /** How it is spoken to. */
   readonly balancing: Pick<Balancing, 'http2Ports' | 'sendProxy'>;
 }
@@ -306,15 +304,14 @@ export interface RoutedContainer {
  * Ready containers take requests. One that is being taken away, or whose readiness check fails, drains:
  * it takes none, and what is in flight goes on. One whose process is gone has no target at all. That a node
  * is not heard of says nothing of its containers: proxies find out by themselves whether they answer, until
- * a successor serves and they are taken away as any other. It is told all the same: of what cannot be reached
- * either, nothing in flight comes back.
+ * a successor serves and they are taken away as any other.
  */
 export function targetsOf(
   service: Service,
   routed: RoutedContainer,
   memberships: readonly Membership[],
 ): Target[] {
-  const { container, observed, advertiseAddress, silent } = routed;
+  const { container, observed, advertiseAddress } = routed;
   if (observed?.phase !== 'running') return [];
   if (container.wanted !== 'running' && container.wanted !== 'draining') return [];
   const ready = container.wanted === 'running' && observed.ready;
@@ -339,7 +336,7 @@ export function targetsOf(
       mode: ready ? 'ready' : 'drain',
       drainTimeoutMs: service.spec.drainTimeoutMs,
       leaving: false,
-      ...{ backup, http2, checkPort, sendProxy, silent },
+      ...{ backup, http2, checkPort, sendProxy },
     });
   }
   return targets;

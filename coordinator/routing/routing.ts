@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerId, NodeId, ProxyId, ServiceId } from '../../shared/ids.ts';
-import type { Container, NodeObservation, Service, Target } from '../model.ts';
+import type { Container, Service, Target } from '../model.ts';
 import type { Admission } from '../orchestrator/views.ts';
 import type { Observation, ObservedState } from '../observed/observed-state.ts';
 import type { Change, Store } from '../store/store.ts';
@@ -374,7 +374,6 @@ export class Routing {
       container,
       observed: observed.container(container.id),
       advertiseAddress: node?.advertiseAddress ?? '',
-      silent: node !== undefined && isSilent(observed.node(node.id)),
       balancing: this.#earlier.balancingOf(container, service),
     };
   }
@@ -385,10 +384,6 @@ export class Routing {
       proxy.wakeup.notify();
     }
   }
-}
-
-function isSilent({ state }: NodeObservation): boolean {
-  return state === 'unreachable' || state === 'down';
 }
 
 /** Targets that are there and wanted no more, as they are to be until they have drained. */

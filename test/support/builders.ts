@@ -316,7 +316,7 @@ export function aTarget(container: string, changes: Partial<Target> = {}): Targe
     mode: 'ready',
     drainTimeoutMs: 30_000,
     leaving: false,
-    ...{ backup: false, http2: false, checkPort: 0, sendProxy: false, silent: false },
+    ...{ backup: false, http2: false, checkPort: 0, sendProxy: false },
     ...changes,
   };
 }

@@ -48,7 +48,6 @@ export class TestBackend implements AsyncDisposable {
   readonly urls: string[] = [];
   readonly #server: Server;
   readonly #waiting: ServerResponse[] = [];
-  readonly #closed: Promise<unknown>;
 
   private constructor(name: string) {
     this.name = name;
@@ -61,7 +60,6 @@ export class TestBackend implements AsyncDisposable {
         response.end(name.repeat(1_000));
       } else response.end(name);
     });
-    this.#closed = once(this.#server, 'close');
   }
 
   static async start(name: string): Promise<TestBackend> {
@@ -90,15 +88,10 @@ export class TestBackend implements AsyncDisposable {
     for (const response of this.#waiting.splice(0)) response.end(this.name);
   }
 
-  /** Takes no connections any more; what is in flight stays there. */
-  refuse(): void {
-    this.#server.close();
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
     this.#server.closeAllConnections();
-    await this.#closed;
+    await once(this.#server, 'close');
   }
 }
 

@@ -58,7 +58,6 @@ function relay({ message }: NodeSessionRequest): void {
                 backup: false,
                 http2: false,
                 checkPort: 0,
-                silent: false,
               },
               ...{ address: port.hostAddress, port: port.hostPort },
               ...{ mode: TargetMode.READY, drainTimeoutMs: 0 },

@@ -444,14 +444,7 @@ export interface Target {
   /** Port at which its readiness is asked, where its backend has one. 0: its own. */
   checkPort: number;
   /** True: connections to it begin with the PROXY protocol, version 2. Not set: as the balancing of its backend says. */
-  sendProxy?:
-    | boolean
-    | undefined;
-  /**
-   * True: its node is not heard of. Where HAProxy's own checks do not reach it either, what is in flight there is
-   * ended, so that HAProxy repeats elsewhere what may be repeated, and nobody waits for the rest in vain.
-   */
-  silent: boolean;
+  sendProxy?: boolean | undefined;
 }
 
 function createBaseEnrolRequest(): EnrolRequest {
@@ -3494,7 +3487,6 @@ function createBaseTarget(): Target {
     http2: false,
     checkPort: 0,
     sendProxy: undefined,
-    silent: false,
   };
 }
 
@@ -3535,9 +3527,6 @@ export const Target: MessageFns<Target> = {
     }
     if (message.sendProxy !== undefined) {
       writer.uint32(96).bool(message.sendProxy);
-    }
-    if (message.silent !== false) {
-      writer.uint32(104).bool(message.silent);
     }
     return writer;
   },
@@ -3651,14 +3640,6 @@ export const Target: MessageFns<Target> = {
             message.sendProxy = reader.bool();
             continue;
           }
-          case 13: {
-            if (tag !== 104) {
-              break;
-            }
-
-            message.silent = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3701,7 +3682,6 @@ export const Target: MessageFns<Target> = {
         : isSet(object.send_proxy)
         ? globalThis.Boolean(object.send_proxy)
         : undefined,
-      silent: isSet(object.silent) ? globalThis.Boolean(object.silent) : false,
     };
   },
 
@@ -3743,9 +3723,6 @@ export const Target: MessageFns<Target> = {
     if (message.sendProxy !== undefined) {
       obj.sendProxy = message.sendProxy;
     }
-    if (message.silent !== false) {
-      obj.silent = message.silent;
-    }
     return obj;
   },
 
@@ -3766,7 +3743,6 @@ export const Target: MessageFns<Target> = {
     message.http2 = object.http2 ?? false;
     message.checkPort = object.checkPort ?? 0;
     message.sendProxy = object.sendProxy ?? undefined;
-    message.silent = object.silent ?? false;
     return message;
   },
 };

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { TargetHealth } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -103,78 +102,6 @@ test('L5 repeats what a server may not have done, and nothing else: no POST, no 
     posted.push((await get(port, '/', { method: 'POST' })).body);
   }
   expect(posted).toEqual(Array(4).fill('well'));
-});
-
-test('of a host that vanished nothing in flight is waited for: what may be is repeated, the rest ends', async () => {
-  const port = await freePort();
-  await using there = await TestBackend.start('there');
-  await using busy = await TestBackend.start('busy');
-  await using well = await TestBackend.start('well');
-  await using directory = new HaproxyDirectory();
-  const gone = aTarget({ id: 'web-1.a', port: there.port });
-  const loaded = aTarget({ id: 'web-2.b', port: busy.port });
-  await using coordinator = await FakeProxyCoordinator.start(
-    aSnapshot(port, { targets: [gone, loaded] }),
-  );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
-  // In turn: each has one of both.
-  const gets = Array.from({ length: 2 }, () => get(port, '/slow'));
-  await eventually(() => {
-    expect([there.waiting, busy.waiting]).toEqual([1, 1]);
-  });
-  const posts = Array.from({ length: 2 }, () => get(port, '/slow', { method: 'POST' }));
-  await eventually(() => {
-    expect([there.waiting, busy.waiting]).toEqual([2, 2]);
-  });
-  // The checks of both fail, but the node of one is heard of: it may be too busy for them.
-  there.refuse();
-  busy.refuse();
-  await eventually(() => {
-    for (const { id } of [gone, loaded]) {
-      expect(coordinator.target(id)).toMatchObject({ health: TargetHealth.DOWN, inFlight: 2 });
-    }
-  });
-  const next = aTarget({ id: 'web-3.c', port: well.port });
-  await applied(coordinator, coordinator.change([{ ...gone, silent: true }, next]));
-  await eventually(() => {
-    expect(well.waiting).toBe(1);
-  });
-  expect(busy.waiting).toBe(2);
-  well.finishSlow();
-  busy.finishSlow();
-  const answers = await Promise.all([...gets, ...posts]);
-  expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 502]);
-  expect((await Promise.all(gets)).map(({ body }) => body).toSorted()).toEqual(['busy', 'well']);
-});
-
-test('a node that is not heard of is nothing to a server that answers', async () => {
-  const port = await freePort();
-  await using web = await TestBackend.start('web');
-  await using directory = new HaproxyDirectory();
-  const target = aTarget({ id: 'web-1.a', port: web.port });
-  await using coordinator = await FakeProxyCoordinator.start(
-    aSnapshot(port, { targets: [target] }),
-  );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
-  const slow = get(port, '/slow', { method: 'POST' });
-  await eventually(() => {
-    expect(coordinator.target(target.id)).toMatchObject({ inFlight: 1 });
-  });
-  await applied(coordinator, coordinator.change([{ ...target, silent: true }]));
-  // It was looked at since.
-  const reports = coordinator.reports.length;
-  expect((await get(port)).status).toBe(200);
-  await eventually(() => {
-    expect(coordinator.reports.length).toBeGreaterThan(reports);
-  });
-  web.finishSlow();
-  expect((await slow).status).toBe(200);
 });
 
 test('L7 answers 503 at once while nothing is there, and 200 as soon as something is', async () => {

@@ -35,7 +35,6 @@ function targets({ service: changes, container, observed = {} }: Case) {
     container: aContainer({ id: containerId('0123456789abcdef'), ...container }),
     observed: observed === null ? undefined : anObservation(observed),
     advertiseAddress: '10.0.0.7',
-    silent: false,
     balancing: service.spec.balancing,
   };
   return targetsOf(service, routed, planRoutes(lb(), [service]).memberships.get(service.id) ?? []);
@@ -63,7 +62,6 @@ describe('a container', () => {
       http2: false,
       checkPort: 0,
       sendProxy: false,
-      silent: false,
     });
   });
 
