@@ -6,6 +6,7 @@ import { frontendSection } from './frontend-section.ts';
 import { holdsRequests, resolversName } from './pause-rules.ts';
 import { resolverLines } from './pauses.ts';
 import { socketAddress } from './server-commands.ts';
+import { countsAnswer, countsSection } from './route-counts.ts';
 import { policySections } from './route-policies.ts';
 
 /** All that a file is made from. */
@@ -57,6 +58,7 @@ function* partsOf(
       ? []
       : [statsSection(settings.statsPort, settings.statsAuth)]),
     ...(settings.metricsPort === 0 ? [] : [metricsSection(settings)]),
+    ...(settings.routesScript === undefined ? [] : [countsSection()]),
   ];
   for (const each of own) yield `\n${each}`;
 }
@@ -74,6 +76,12 @@ function hasTimeouts({ route }: FrontendRoute): boolean {
   return route.responseTimeoutMs > 0 || route.tunnelTimeoutMs > 0;
 }
 
+function scriptLines({ goneScript, routesScript }: ConfigSettings): string {
+  return [goneScript, routesScript]
+    .flatMap((path) => (path === undefined ? [] : [`  lua-load ${path}\n`]))
+    .join('');
+}
+
 function globalSection(description: string, settings: ConfigSettings): string {
   return `# Written by the Fairlead proxy agent, which overwrites every change.
 global
@@ -82,21 +90,28 @@ global
   hard-stop-after 10m
   stats socket ${settings.adminSocketPath} mode 600 level admin expose-fd listeners
   stats timeout 1h
-${settings.goneScript === undefined ? '' : `  lua-load ${settings.goneScript}\n`}  server-state-file ${settings.serverStatePath}
+${scriptLines(settings)}  server-state-file ${settings.serverStatePath}
   spread-checks 5
 `;
 }
 
 /**
- * A request is repeated only if that can do no harm (see the backends). `idle-close-on-response` lets a
- * client finish its kept connection after a reload; without it a reload breaks some requests. `abortonclose` of
- * frontends has it noticed that a client leaves while its request is held; one that ends its side of the connection
- * with a request that is not is served all the same, as backends have no such option.
+ * A request is repeated only if that can do no harm (see the backends). `srvtcpka` has the kernel ask every second
+ * whether the host of a server that is waited for is still there, and end the connection after four: the kernel of
+ * that host answers, however busy its programs are. A request that is repeated then has `server-fin` for its answer,
+ * so that of HTTP is as long as `server`. `idle-close-on-response` lets a client finish its kept connection after a
+ * reload; without it a reload breaks some requests. `abortonclose` of frontends has it noticed that a client leaves
+ * while its request is held; one that ends its side of the connection with a request that is not is served all the
+ * same, as backends have no such option.
  */
 const defaultsSections = `defaults ${ownPrefix}http
   mode http
   balance roundrobin
   option redispatch 1
+  option srvtcpka
+  srvtcpka-idle 1s
+  srvtcpka-intvl 1s
+  srvtcpka-cnt 3
   option idle-close-on-response
   retries 3
   retry-on conn-failure empty-response
@@ -108,7 +123,7 @@ const defaultsSections = `defaults ${ownPrefix}http
   timeout queue 10s
   timeout tunnel 1h
   timeout client-fin 5s
-  timeout server-fin 5s
+  timeout server-fin 50s
   timeout check 2s
   load-server-state-from-file global
 
@@ -119,6 +134,10 @@ defaults ${ownPrefix}tcp
   mode tcp
   balance roundrobin
   option redispatch 1
+  option srvtcpka
+  srvtcpka-idle 1s
+  srvtcpka-intvl 1s
+  srvtcpka-cnt 3
   retries 3
   timeout connect 500ms
   timeout client 1h
@@ -142,10 +161,11 @@ function statsSection(port: number, auth: string): string {
 }
 
 /** HAProxy's own exporter: nobody stands between a scrape and the counters. */
-function metricsSection({ metricsAddress, metricsPort }: ConfigSettings): string {
+function metricsSection({ metricsAddress, metricsPort, routesScript }: ConfigSettings): string {
   return section(`frontend ${ownPrefix}metrics from ${ownPrefix}http`, [
     `bind ${socketAddress(metricsAddress, metricsPort)}`,
     'http-request use-service prometheus-exporter if { path /metrics }',
+    ...(routesScript === undefined ? [] : [countsAnswer]),
     'http-request return status 404',
   ]);
 }

@@ -30,5 +30,7 @@ export interface ConfigSettings {
   readonly pausePort: number;
   /** Script by which HAProxy tells whether the client of a request that was held is gone; undefined: it cannot. */
   readonly goneScript?: string | undefined;
+  /** Script by which HAProxy gives metrics of routes; undefined: it does not, and counts none. */
+  readonly routesScript?: string | undefined;
   readonly tls: TlsPaths;
 }

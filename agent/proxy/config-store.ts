@@ -43,6 +43,7 @@ export type FixedSettings = Pick<
   | 'ipv6'
   | 'pausePort'
   | 'goneScript'
+  | 'routesScript'
 >;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */

@@ -6,6 +6,7 @@ import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { pauseRules, wasHanded, wasHeld } from './pause-rules.ts';
 import { addressRules, changeRules, guardRules, type ClientAddress } from './route-policies.ts';
+import { countRule } from './route-counts.ts';
 import { backendsMap } from './route-maps.ts';
 import { backendRules, matchingRules, passthroughRules, pathRules } from './route-rules.ts';
 
@@ -51,10 +52,12 @@ function tcpFrontend(
   const { routes } = frontend;
   const [first] = routes;
   const reject = 'tcp-request content reject';
+  const count = settings.routesScript === undefined ? [] : [countRule('tcp-request content')];
   const rules =
     first?.route.kind === RouteKind.TLS_PASSTHROUGH
       ? [
           ...passthroughRules(frontend, settings.mapPath),
+          ...count,
           ...routes.flatMap((route) => addressRules(route, 'src', reject)),
           'tcp-request content accept if { req.ssl_hello_type 1 }',
           // What says nothing, or no whole hello, has no route whose lists of addresses could be asked.
@@ -62,9 +65,9 @@ function tcpFrontend(
           `use_backend %[var(txn.route),map_str(${settings.mapPath(backendsMap)})] if { var(txn.route) -m found }`,
         ]
       : routes.flatMap((route) => {
-          const [open, ...lines] = addressRules(route, 'src', reject);
-          if (open === undefined) return [];
-          return [`tcp-request content set-var(txn.route) str(${route.id})`, open, ...lines];
+          const lines = [...count, ...addressRules(route, 'src', reject)];
+          if (lines.length === 0) return [];
+          return [`tcp-request content set-var(txn.route) str(${route.id})`, ...lines];
         });
   return section(`frontend ${frontend.name} from ${ownPrefix}tcp`, [
     ...bindLines(frontend, settings),
@@ -149,7 +152,7 @@ function httpFrontend(
   const { mapPath } = settings;
   const rules = [
     `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
-    ...(isRouted ? matchingRules(frontend, mapPath) : []),
+    ...(isRouted ? findingRules(frontend, settings) : []),
     ...routes.flatMap((route) => guardRules(route, client, mapPath)),
     ...pauseRules({
       ...{ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath },
@@ -176,6 +179,13 @@ function httpFrontend(
       `server next unix@${socketPath} send-proxy-v2`,
     ]),
   ].join('\n');
+}
+
+/** Finds the route of a request, and counts it there: once, and what is refused too. */
+function findingRules(frontend: Frontend, { mapPath, routesScript }: ConfigSettings): string[] {
+  const rules = matchingRules(frontend, mapPath);
+  if (routesScript === undefined) return rules;
+  return [...rules, countRule('http-request', ` !${wasHanded}`)];
 }
 
 /** What no route takes, where nothing else does. */

@@ -15,6 +15,7 @@ import { LiveHaproxy } from './live-haproxy.ts';
 import { Outbox } from './outbox.ts';
 import { PauseKeeper } from './pause-keeper.ts';
 import { goneScript } from './pause-rules.ts';
+import { routesScript } from './route-counts.ts';
 import { hasIpv6 } from './ports.ts';
 import { ProxySession } from './session.ts';
 import { TrustFile } from './trust-file.ts';
@@ -100,11 +101,11 @@ async function build(
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
   const haproxy = haproxyOf(config, { clock, log, capabilitiesOf }, paths);
   const outbox = new Outbox(clock);
-  const features = await haproxy.features();
+  const { lua, exporter } = await haproxy.features();
+  const metricsPort = usableMetricsPort(config, { exporter }, outbox);
   const settings = {
-    ...{ ...config, ipv6: await hasIpv6(), pausePort: pauses.port },
-    metricsPort: usableMetricsPort(config, features, outbox),
-    goneScript: features.lua ? await writtenScript(paths.goneScript) : undefined,
+    ...{ ...config, ipv6: await hasIpv6(), pausePort: pauses.port, metricsPort },
+    ...(lua ? await writtenScripts(paths, metricsPort) : {}),
   };
   const configStore = new ConfigStore(paths, settings, haproxy);
   const listFile = new ListFile(paths.list, log);
@@ -163,10 +164,19 @@ function usableMetricsPort(
   return 0;
 }
 
+/** Where the scripts are that HAProxy loads. */
+async function writtenScripts(paths: StatePaths, metricsPort: number) {
+  const counts = metricsPort !== 0;
+  return {
+    goneScript: await writtenScript(paths.goneScript, goneScript),
+    routesScript: counts ? await writtenScript(paths.routesScript, routesScript) : undefined,
+  };
+}
+
 /** Where the script is now; undefined: nowhere, as on a disk that is full. Requests are served without it too. */
-async function writtenScript(path: string): Promise<string | undefined> {
+async function writtenScript(path: string, text: string): Promise<string | undefined> {
   try {
-    if ((await readIfThere(path)) !== goneScript) await writeAtomically(path, goneScript);
+    if ((await readIfThere(path)) !== text) await writeAtomically(path, text);
     return path;
   } catch {
     return undefined;

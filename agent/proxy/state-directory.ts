@@ -29,6 +29,8 @@ export interface StatePaths {
   readonly pausePort: string;
   /** What HAProxy tells by whether a client is gone. */
   readonly goneScript: string;
+  /** What HAProxy gives metrics of routes by. */
+  readonly routesScript: string;
   /** Whom to trust as the coordinator. */
   readonly trust: string;
   /** Directory of certificates and their keys. */
@@ -64,6 +66,7 @@ export function statePaths(stateDir: string): StatePaths {
     proxyId: join(directory, 'proxy-id'),
     pausePort: join(directory, 'pause-port'),
     goneScript: join(directory, 'gone.lua'),
+    routesScript: join(directory, 'routes.lua'),
     trust: join(directory, 'trust.json'),
     certificates: join(directory, 'certificates'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),

@@ -219,11 +219,11 @@ describeWithLab('a fleet whose parts fail under load', () => {
     await tour.shell.run(['service', 'redeploy', 'web'], signal);
   });
 
-  test('a host that dies: only what was in flight there fails; its containers are made elsewhere; back, nothing runs twice', async () => {
+  test('a host that dies: what was in flight there is repeated elsewhere; its containers are made elsewhere; back, nothing runs twice', async () => {
     const host = lab.hosts[1]!;
     // What takes so long is in flight when the host dies.
     const slow = Array.from({ length: 8 }, () =>
-      open(`${url}/?delay=6000`, signal).then(
+      open(`${url}/?delay=6000`, signal, { timeoutMs: 30_000 }).then(
         ({ status }) => status === 200,
         () => false,
       ),
@@ -263,8 +263,8 @@ describeWithLab('a fleet whose parts fail under load', () => {
     await load[Symbol.asyncDispose]();
     // No peer hears that it is gone, so what it is given waits in vain; soon it is given nothing more.
     expect(unexplained(load, goneAtMs + vanishedMs)).toEqual([]);
-    const lost = (await Promise.all(slow)).filter((ok) => !ok);
-    expect(lost.length).toBeLessThanOrEqual(inFlightThere);
+    // The kernel noticed that its peer is gone, and HAProxy may repeat what only asks.
+    expect(await Promise.all(slow)).toEqual(slow.map(() => true));
   });
 
   test('a host that is rebooted comes back by itself: the same node, which serves again', async () => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { capabilitiesOf } from '../../../../agent/proxy/capabilities.ts';
@@ -8,6 +9,7 @@ import {
   type FixedSettings,
 } from '../../../../agent/proxy/config-store.ts';
 import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
+import { routesScript as script } from '../../../../agent/proxy/route-counts.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
@@ -83,9 +85,17 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
     },
     { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
   );
+  const routesScript = directory.join('routes.lua');
+  writeFileSync(routesScript, script);
   const store = new ConfigStore(
     paths,
-    { ...settings, statsAuth: 'joe:se#cr"et$', metricsAddress: '::1', accessLog: true },
+    {
+      ...settings,
+      statsAuth: 'joe:se#cr"et$',
+      metricsAddress: '::1',
+      accessLog: true,
+      routesScript,
+    },
     haproxy,
   );
   await fc.assert(

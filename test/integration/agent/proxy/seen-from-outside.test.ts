@@ -54,6 +54,79 @@ test('gives metrics of routes and servers, by names that hold the container, at 
   await expect(get(statsPort)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 });
 
+test('counts what is done by each route, also where two lead to the same servers, and what is refused', async () => {
+  const [port, tcpPort, metricsPort] = [await freePort(), await freePort(), await freePort()];
+  await using backend = await TestBackend.start('one');
+  await using directory = new HaproxyDirectory();
+  const routes = [
+    { id: 'web.shop', backend: 'web', split: [], route: aProtoRoute({ hosts: ['shop.test'] }) },
+    {
+      ...{ id: 'web.admin', backend: 'web', split: [] },
+      route: aProtoRoute({ hosts: ['admin.test'], deny: ['127.0.0.0/8'] }),
+    },
+    { id: 'web.idle', backend: 'web', split: [], route: aProtoRoute({ hosts: ['idle.test'] }) },
+  ];
+  const open = {
+    id: 'db.open',
+    backend: 'bytes',
+    split: [],
+    route: aProtoRoute({ kind: 20, port: tcpPort }),
+  };
+  await using coordinator = await FakeProxyCoordinator.start(
+    aSnapshot(port, {
+      frontends: [
+        { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes },
+        {
+          ...{ name: 'tcp', port: tcpPort, mode: FrontendMode.TCP, defaultBackend: 'bytes' },
+          routes: [open],
+        },
+      ],
+      backends: [
+        { name: 'web', mode: FrontendMode.HTTP },
+        { name: 'bytes', mode: FrontendMode.TCP },
+      ],
+      targets: [
+        aTarget({ id: 'web-1.a.80', port: backend.port }),
+        aTarget({ id: 'db-1.a.80', backend: 'bytes', port: backend.port }),
+      ],
+    }),
+  );
+  await using _agent = new RunningProxyAgent(
+    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path, metricsPort }),
+  );
+  await eventually(() => {
+    expect(coordinator.appliedVersion).toBe(1);
+  });
+  const statuses = [];
+  for (const host of ['shop.test', 'shop.test', 'admin.test', 'elsewhere.test']) {
+    statuses.push((await get(port, '/', { headers: { host } })).status);
+  }
+  expect(statuses).toEqual([200, 200, 403, 200]);
+  expect((await get(tcpPort)).status).toBe(200);
+  // What went by is counted when a request is over.
+  await eventually(async () => {
+    const { body } = await get(metricsPort, '/metrics/routes');
+    const rows = body.split('\n').filter((line) => /^fairlead_route_(?!bytes)/.test(line));
+    expect(rows).toEqual([
+      'fairlead_route_requests_total{route="db.open"} 0',
+      'fairlead_route_requests_total{route="web.admin"} 1',
+      'fairlead_route_requests_total{route="web.shop"} 2',
+      'fairlead_route_client_errors_total{route="db.open"} 0',
+      'fairlead_route_client_errors_total{route="web.admin"} 1',
+      'fairlead_route_client_errors_total{route="web.shop"} 0',
+      'fairlead_route_server_errors_total{route="db.open"} 0',
+      'fairlead_route_server_errors_total{route="web.admin"} 0',
+      'fairlead_route_server_errors_total{route="web.shop"} 0',
+      'fairlead_route_connections_total{route="db.open"} 1',
+    ]);
+    expect(body).toMatch(/fairlead_route_bytes_out_total\{route="web.shop"\} [1-9]/);
+  });
+  // HAProxy's own are where they were.
+  expect((await get(metricsPort, '/metrics')).body).toContain(
+    'haproxy_server_http_responses_total',
+  );
+});
+
 test('serves without metrics, and says so, where HAProxy was built without them', async () => {
   const [port, metricsPort] = [await freePort(), await freePort()];
   await using backend = await TestBackend.start('one');

@@ -132,6 +132,7 @@ test('gives metrics at one address, and only where it was told to', () => {
     'http-request use-service prometheus-exporter if { path /metrics }',
     'http-request return status 404',
   ]);
+  expect(config).not.toContain('track-sc1');
 });
 
 test('has the statistics page only behind a password', () => {
