@@ -13,6 +13,8 @@ own=/usr/local/libexec/fairlead
 launcher=fairlead-agent-launcher
 parts="fairlead-agent fairlead-agent.cjs $launcher run-agent"
 unit=/etc/systemd/system/fairlead-agent.service
+init=/etc/init.d/fairlead-agent
+log=/var/log/fairlead-agent.log
 settings=/etc/fairlead/agent.env
 socket=/var/run/docker.sock
 
@@ -151,18 +153,18 @@ install_all() {
   esac
   say "downloaded and checked $agent_name $version ($form)"
 
-  if systemd_runs && systemctl --quiet is-active fairlead-agent.service; then was_active=yes; fi
+  if has_service && service is-active; then was_active=yes; fi
   was_node=$(node_id)
   put_versions_aside
   case $form in
     deb) put_package ;;
     *) put_program ;;
   esac
-  if systemd_runs; then
+  systemd_runs || write_launcher
+  if has_service; then
     start_service
   else
     hand_over_token
-    write_launcher
   fi
   undo=''
   finish
@@ -196,7 +198,10 @@ choose_form() {
     fail "this host has the package $agent_name: leave --form away, or remove the package first (dpkg --remove $agent_name); the host stays the node that it is"
   fi
   case $form in
-    deb) have dpkg || fail "this host has no dpkg: use --form bundle or --form executable" ;;
+    deb)
+      have dpkg || fail "this host has no dpkg: use --form bundle or --form executable"
+      systemd_runs || fail "the package is for hosts where systemd runs: use --form bundle or --form executable; if it is installed, remove it first (dpkg --remove $agent_name)"
+      ;;
     bundle) find_node || fail "this host has no Node 20.11 or later outside of home directories: install it, or use --form executable" ;;
     executable) have gzip || fail "this host has no gzip; install it first" ;;
   esac
@@ -210,6 +215,31 @@ choose_form() {
 }
 
 systemd_runs() { [ -d /run/systemd/system ]; }
+
+openrc_runs() { [ -e /run/openrc/softlevel ] && have rc-service && have rc-update; }
+
+has_service() { systemd_runs || openrc_runs; }
+
+# What both that supervise services can do, in the words of systemd.
+service() {
+  if systemd_runs; then
+    systemctl --quiet "$1" fairlead-agent.service
+    return
+  fi
+  case $1 in
+    is-active) rc-service --quiet fairlead-agent status > /dev/null 2>&1 ;;
+    # In whichever runlevel its user put it.
+    is-enabled) rc-update show 2> /dev/null | grep -q '^ *fairlead-agent |' ;;
+    enable) service is-enabled || rc-update --quiet add fairlead-agent default ;;
+    disable) rc-update --quiet --all delete fairlead-agent > /dev/null 2>&1 ;;
+    stop)
+      rc-service --quiet --ifstarted fairlead-agent stop
+      # It ends the one process that it knows, which may have begun another just then.
+      (end_processes)
+      ;;
+    *) rc-service --quiet fairlead-agent "$1" ;;
+  esac
+}
 
 package_status() {
   have dpkg-query && [ "$(dpkg-query -W -f '${db:Status-Status}' "$agent_name" 2> /dev/null)" = installed ]
@@ -496,29 +526,59 @@ owner_of() {
 }
 
 start_service() {
-  systemctl daemon-reload
-  if ! systemctl --quiet is-enabled fairlead-agent.service 2> /dev/null; then
-    will_undo 'systemctl --quiet disable fairlead-agent.service'
+  if systemd_runs; then systemctl daemon-reload; else put_init_script; fi
+  if ! service is-enabled 2> /dev/null; then
+    will_undo 'service disable'
   fi
-  systemctl --quiet enable fairlead-agent.service
+  service enable
   # What it says from now on is of the new one.
-  systemctl stop fairlead-agent.service
+  service stop
   hand_over_token
   # Before anything else, as the last that was done: what runs would bring back what is removed.
-  will_undo 'systemctl stop fairlead-agent.service'
-  systemctl start fairlead-agent.service
+  will_undo 'service stop'
+  service start
   [ "$wait_seconds" -gt 0 ] || return 0
   waited=0
-  while ! { [ -e "$state/connected" ] && systemctl --quiet is-active fairlead-agent.service; }; do
+  while ! { [ -e "$state/connected" ] && service is-active; }; do
     if [ "$waited" -ge "$wait_seconds" ]; then
       say "the last words of the agent:" >&2
-      journalctl --quiet --no-pager --output=cat --lines=3 _SYSTEMD_UNIT=fairlead-agent.service >&2 || true
+      last_words >&2 || true
       if [ -z "$joined" ]; then fail "the agent did not join within $wait_seconds seconds"; fi
       fail "the agent had no session with the coordinator within $wait_seconds seconds"
     fi
     sleep 1
     waited=$((waited + 1))
   done
+}
+
+last_words() {
+  if systemd_runs; then
+    journalctl --quiet --no-pager --output=cat --lines=3 _SYSTEMD_UNIT=fairlead-agent.service
+  else
+    tail -n 3 "$log"
+  fi
+}
+
+# For OpenRC: what runs ends with the service, and is started again however it ends.
+put_init_script() {
+  cat > "$staging/init" << END
+#!/sbin/openrc-run
+# Made by the install script of Fairlead.
+description="Fairlead node agent"
+supervisor=supervise-daemon
+command=$own/run-agent
+respawn_delay=2
+respawn_max=0
+retry=TERM/20/KILL/5
+output_log=$log
+error_log=$log
+
+depend() {
+  after docker net firewall
+}
+END
+  put "$staging/init" "$init" 755
+  [ -e "$log" ] || will_undo "rm -f '$log'"
 }
 
 node_id() { sed -n 's/.*"nodeId": "\([0-9a-f]*\)".*/\1/p' "$identity" 2> /dev/null || true; }
@@ -528,10 +588,10 @@ finish() {
   if [ -n "$name$tag" ] && [ -n "$was_node" ] && [ "$(node_id)" = "$was_node" ]; then
     say "this host was a node before and keeps its name and its tags: --name and --tag are for joining (fairlead node tag changes tags)"
   fi
-  if systemd_runs; then
+  if has_service; then
     say "the agent runs, as the service fairlead-agent"
   else
-    say "the agent is installed. Nothing here starts it by itself; run it as root, under what supervises processes here:"
+    say "the agent is installed. There is neither systemd nor OpenRC here to start it; run it as root, under what supervises processes here:"
     say "  $own/run-agent"
   fi
 }
@@ -595,11 +655,9 @@ on_exit() {
     echo "$undo" > "$staging/undo"
     # shellcheck source=/dev/null
     . "$staging/undo" 2> /dev/null
-    if systemd_runs; then
-      systemctl daemon-reload
-      # What ran before goes on with what was changed back.
-      if [ -n "$was_active" ]; then systemctl restart fairlead-agent.service; fi
-    fi
+    if systemd_runs; then systemctl daemon-reload; fi
+    # What ran before goes on with what was changed back.
+    if [ -n "$was_active" ]; then service restart; fi
   fi
   rm -rf "$staging"
   # shellcheck disable=SC2086 # a list of words
@@ -625,6 +683,14 @@ remove_all() {
     rm -f "$unit"
     systemctl daemon-reload || true
   fi
+  if [ -e "$init" ]; then
+    found=yes
+    if openrc_runs; then
+      service stop || true
+      service disable || true
+    fi
+    rm -f "$init"
+  fi
   for file in $parts; do
     if [ -e "$own/$file" ]; then found=yes; fi
     rm -f "${own:?}/$file"
@@ -638,7 +704,7 @@ remove_all() {
     rm -f "$state"/node.json* "$state"/joining.key*
     rmdir "$state" 2> /dev/null || true
     rm -rf /var/lib/fairlead/agent /var/lib/private/fairlead/agent
-    rm -f "$settings"
+    rm -f "$settings" "$log"
   fi
   made_parents=$(cat "$own/made" 2> /dev/null || true)
   rm -f "$own/made"

@@ -14,11 +14,14 @@ import type { Lab } from '../support/lab/lab.ts';
 import { busyboxRoot } from '../support/machine/busybox-root.ts';
 import { debianRoot } from '../support/machine/debian-root.ts';
 import { Machine } from '../support/machine/machine.ts';
+import { openrcLayer } from '../support/machine/openrc-layer.ts';
 import { describeWithMachines } from '../support/needs.ts';
 import { TemporaryDirectory } from '../support/temporary-directory.ts';
 
 const { signal } = new AbortController();
 const packageScript = fileURLToPath(new URL('../../deploy/package.js', import.meta.url));
+
+const patient = { timeoutMs: 30_000 };
 
 /** A command that has to fail: what it said. */
 async function failureOf(attempt: Promise<unknown>): Promise<string> {
@@ -56,8 +59,8 @@ describeWithMachines('installing', () => {
 
   const host = () => lab.hosts[0]!;
 
-  async function boot(name: string, systemd: boolean): Promise<Machine> {
-    return await Machine.boot(host(), { name, root: debian, systemd }, signal);
+  async function boot(name: string): Promise<Machine> {
+    return await Machine.boot(host(), { name, root: debian, manager: 'systemd' }, signal);
   }
 
   /** What the command line prints for a user. */
@@ -126,7 +129,7 @@ describeWithMachines('installing', () => {
     const bystander = (
       await host().docker(['run', '--detach', '--network', 'none', helloImage], signal)
     ).trim();
-    machine = await boot('debian', true);
+    machine = await boot('debian');
     await using _ = machine;
     const before = await machine.files(signal);
     const line = await joinLine();
@@ -223,7 +226,7 @@ describeWithMachines('installing', () => {
   test.each(['deb', 'executable'])(
     'what fails half-way leaves a host as it was: %s',
     async (form) => {
-      await using unlucky = await boot(`unlucky-${form}`, true);
+      await using unlucky = await boot(`unlucky-${form}`);
       const before = await unlucky.files(signal);
       const args = ['--form', form, '--wait', '3'];
       const token = await fleet.joinToken();
@@ -281,7 +284,7 @@ describeWithMachines('installing', () => {
   );
 
   test('a host with Node runs the small bundle as a service, installed by another shell', async () => {
-    await using noded = await boot('noded', true);
+    await using noded = await boot('noded');
     await using shop = await serve(lab.gateway, () => readFileSync(process.execPath));
     await noded.paste(
       `wget -qO /usr/local/bin/node ${shop.url}/node && chmod 755 /usr/local/bin/node`,
@@ -322,7 +325,7 @@ describeWithMachines('installing', () => {
   });
 
   test('a line whose script was changed on the way does nothing', async () => {
-    await using other = await boot('other', true);
+    await using other = await boot('other');
     const before = await other.files(signal);
     await using liar = await serve(lab.gateway, () => Buffer.from('#!/bin/sh\ntouch /etc/owned\n'));
     const line = (await joinLine()).replaceAll(fleet.httpUrl, liar.url);
@@ -335,7 +338,7 @@ describeWithMachines('installing', () => {
     await busyboxRoot(root.path, signal);
     await using tiny = await Machine.boot(
       host(),
-      { name: 'tiny', root: root.path, systemd: false },
+      { name: 'tiny', root: root.path, manager: null },
       signal,
     );
     // Without a library that Node needs, as where another C library is in its place.
@@ -367,6 +370,59 @@ describeWithMachines('installing', () => {
         .paste('find /usr/local /etc/fairlead /var/lib/fairlead 2> /dev/null', signal)
         .catch(() => ''),
     ).not.toContain('fairlead');
+  });
+
+  test('a host with OpenRC is a ready node by the same line, after a crash and a boot too, until it is uninstalled', async () => {
+    const root = `${await openrcLayer(debian, signal)}:${debian}`;
+    const options = { name: 'openrc', root, manager: 'openrc' } as const;
+    await using first = await Machine.boot(host(), options, signal);
+    let machine = first;
+    const before = await machine.files(signal);
+
+    // What cannot join is changed back, as it was.
+    const token = (await fleet.joinToken()).replace(/^flt_.{16}/, 'flt_0123456789abcdef');
+    const failed = await failureOf(
+      install(machine, { token, args: [...address(), '--wait', '3'] }),
+    );
+    expect(failed).toContain('does not let this host join: the token is not valid');
+    expect(failed).toContain('the agent did not join within 3 seconds');
+    expect(await machine.files(signal)).toEqual(before);
+
+    expect(await machine.paste(await joinLine(), signal)).toContain(
+      'the agent runs, as the service fairlead-agent',
+    );
+    const { id } = await readyNode('openrc');
+    const pids = () => machine.paste('pidof fairlead-agent || true', signal);
+    // The agent that runs says so once it has a session, and takes it back when it begins.
+    const connected = '/var/lib/fairlead/agent/connected';
+    const hasSession = () =>
+      eventually(() => machine.paste(`test -e ${connected}`, signal), patient, signal);
+    const crashed = await pids();
+    await machine.paste(`rm ${connected} && kill -9 ${crashed}`, signal);
+    await hasSession();
+    expect(await pids()).not.toBe(crashed);
+    // It belongs to what is started at boot.
+    await machine.paste(`rm ${connected}`, signal);
+    await first[Symbol.asyncDispose]();
+    await using second = await Machine.boot(host(), options, signal);
+    machine = second;
+    await hasSession();
+    expect((await readyNode('openrc')).id).toBe(id);
+
+    // What is installed over it in vain is changed back: it runs on, at the time of boot that its user chose.
+    const elsewhere = 'rc-update del fairlead-agent default && rc-update add fairlead-agent boot';
+    await machine.paste(`${elsewhere} && rm ${connected}`, signal);
+    const vain = ['--from', fleet.httpUrl, '--coordinator', '127.0.0.1:1', '--wait', '1'];
+    expect(await failureOf(install(machine, { args: vain }))).toContain('had no session');
+    expect(await machine.paste('rc-update show', signal)).toMatch(/fairlead-agent \| *boot *$/m);
+    await hasSession();
+
+    expect(await install(machine, { args: ['--uninstall', '--purge'] })).toContain(
+      'removed the agent',
+    );
+    expect(await pids()).toBe('');
+    expect(await machine.files(signal)).toEqual(before);
+    await fleet.client.control.removeNode({ node: 'openrc' });
   });
 
   test('the images are built from what is packed, and make a fleet of their own', async () => {
@@ -432,7 +488,7 @@ describeWithMachines('installing', () => {
   });
 
   test('bad input is refused before anything is done', async () => {
-    await using careful = await boot('careful', true);
+    await using careful = await boot('careful');
     const before = await careful.files(signal);
     const token = await fleet.joinToken();
     for (const [words, args] of [
@@ -452,7 +508,7 @@ describeWithMachines('installing', () => {
   });
 
   test('coordinator and proxy run as services of their packages', async () => {
-    await using server = await boot('server', true);
+    await using server = await boot('server');
     // Debian's own HAProxy is not ours.
     await server.paste('systemctl --quiet disable --now haproxy', signal);
     const before = await server.files(signal);
@@ -519,7 +575,7 @@ describeWithMachines('installing', () => {
       {},
       signal,
     );
-    await using upgraded = await boot('upgraded', true);
+    await using upgraded = await boot('upgraded');
     const before = await upgraded.files(signal);
     await upgraded.paste(await joinLine('--tag', 'upgraded'), signal);
     const node = await readyNode('upgraded');

@@ -15,9 +15,22 @@ export interface MachineOptions {
   readonly name: string;
   /** A root file system; it stays as it is. */
   readonly root: string;
-  /** False: nothing runs but what tests start. */
-  readonly systemd: boolean;
+  /** What boots it and starts its services; null: nothing runs but what tests start. */
+  readonly manager: Manager | null;
 }
+
+type Manager = 'systemd' | 'openrc';
+
+const inits: Readonly<Record<Manager, string>> = {
+  systemd: '/lib/systemd/systemd',
+  openrc: '/sbin/openrc-init',
+};
+
+/** Ends well once it has started what is started at boot. */
+const isBooted: Readonly<Record<Manager, string>> = {
+  systemd: 'systemctl is-system-running --wait',
+  openrc: 'grep -qx default /run/openrc/softlevel && ! test -e /run/openrc/rc.starting',
+};
 
 /**
  * A machine with a root file system and processes of its own, whose network and Docker Engine are those of a
@@ -35,7 +48,7 @@ export class Machine implements AsyncDisposable {
   /** Resolves when it has booted. */
   static async boot(
     host: LabHost,
-    { name, root, systemd }: MachineOptions,
+    { name, root, manager }: MachineOptions,
     signal: AbortSignal,
   ): Promise<Machine> {
     const directory = join(host.directory, name);
@@ -52,14 +65,14 @@ export class Machine implements AsyncDisposable {
       SOCKET: host.dockerSocket,
       GROUP: String(dockerGroup),
       CGROUP: `${host.cgroup}/${name}`,
-      INIT: systemd ? '/lib/systemd/systemd' : '/bin/sleep 1000000',
+      INIT: manager === null ? '/bin/sleep 1000000' : inits[manager],
     };
     const process = await host.spawn('sh', [script], { name, env: environment });
     const init = await bootedProcess(process, signal);
     const machine = new Machine(process, init);
-    if (systemd) {
+    if (manager !== null) {
       await eventually(
-        () => machine.run('systemctl', ['is-system-running', '--wait'], {}, signal),
+        () => machine.paste(isBooted[manager], signal),
         { timeoutMs: bootDeadlineMs },
         signal,
       );
@@ -121,7 +134,8 @@ async function bootedProcess(process: LabProcess, signal: AbortSignal): Promise<
   const { pid } = process;
   while (process.isRunning()) {
     const child = childOf(pid);
-    if (child !== undefined && /^(systemd|sleep)$/.test(programOf(child) ?? '')) return child;
+    if (child !== undefined && /^(systemd|openrc-init|sleep)$/.test(programOf(child) ?? ''))
+      return child;
     await systemClock.sleep(10, signal);
     signal.throwIfAborted();
   }

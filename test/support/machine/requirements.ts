@@ -5,6 +5,7 @@ import type { MissingCommand } from '../lab/requirements.ts';
 
 const commands: readonly MissingCommand[] = [
   { command: 'debootstrap', debianPackage: 'debootstrap', why: 'machines are made with it' },
+  { command: 'apt-get', debianPackage: 'apt', why: 'the OpenRC of a machine is fetched with it' },
   { command: 'dpkg-deb', debianPackage: 'dpkg', why: 'packages are made with it' },
   { command: 'curl', debianPackage: 'curl', why: 'a machine without Debian downloads with it' },
   { command: 'strip', debianPackage: 'binutils', why: 'executables are made small with it' },
