@@ -84,7 +84,7 @@ class ConnectGateway {
   readonly #clock: Clock;
   readonly #methods: ReadonlyMap<string, HttpMethod>;
   readonly #service: string;
-  #requestJson: Promise<RequestJson> | undefined;
+  #requestJson: RequestJson | undefined;
   #streams = 0;
 
   constructor(options: ConnectOptions) {
@@ -142,7 +142,7 @@ class ConnectGateway {
     const isKnown = this.#options.knows({ authorization, peer: null });
     if (!isKnown && !isShort(request)) parts.response.setHeader('connection', 'close');
     const text = isKnown ? await messageOf(call, this.#options.maxBodyBytes) : '{}';
-    const requestJson = await (this.#requestJson ??= loadRequestJson(this.#service));
+    const requestJson = await this.#loadRequestJson();
     const message = method.decode(requestJson.encode(method.name, text));
     const { header, trailer } = parts;
     const sendHeader = () => {
@@ -161,6 +161,14 @@ class ConnectGateway {
     throw new DomainError('exhausted', `${maxStreams} streams are open already; close some`, {
       reason: 'TOO_MANY_STREAMS',
     });
+  }
+
+  /** With the first request: most coordinators are never asked in JSON, and start sooner without it. */
+  async #loadRequestJson(): Promise<RequestJson> {
+    if (this.#requestJson !== undefined) return this.#requestJson;
+    const { RequestJson: Reader } = await import('./request-json.ts');
+    // Kept once it is there: what failed once, as without a free file descriptor, is tried again.
+    return (this.#requestJson ??= new Reader(this.#service));
   }
 
   #fail(reply: Reply, cut: Cut | undefined, error: unknown): CallEnd {
@@ -239,10 +247,4 @@ function shuttingDown(): DomainError {
   return new DomainError('unavailable', 'the coordinator is stopping; try again in a moment', {
     reason: 'SHUTTING_DOWN',
   });
-}
-
-/** With the first request: most coordinators are never asked in JSON, and start sooner without it. */
-async function loadRequestJson(service: string): Promise<RequestJson> {
-  const { RequestJson: Reader } = await import('./request-json.ts');
-  return new Reader(service);
 }

@@ -34,7 +34,8 @@ export interface ExitWatchDeps {
 const backoff = { minMs: 250, maxMs: 30_000 };
 
 /**
- * Tells of the ends of processes, and of their starts, from whichever of the sockets can be reached, until the signal aborts.
+ * Tells of the ends of processes, and of their starts, from whichever of the sockets can be reached, until the
+ * signal aborts.
  *
  * Docker's own events stay the truth, and follow; nothing is asked of containerd but this. Where it
  * cannot be reached, as by an agent that is not root, Docker's have to do.
