@@ -11,6 +11,7 @@ export interface Handshaking {
   /** Whether it is over. */
   readonly destroyed: boolean;
   once(event: 'secure' | 'close', listener: () => void): unknown;
+  off(event: 'secure' | 'close', listener: () => void): Handshaking;
 }
 
 /**
@@ -39,10 +40,9 @@ export class Handshakes {
 
   #start(connection: Handshaking, start: () => void): void {
     this.#inProgress++;
-    let isOver = false;
     const over = () => {
-      if (isOver) return;
-      isOver = true;
+      // A connection would keep all of this for as long as it lasts.
+      connection.off('secure', over).off('close', over);
       limit[Symbol.dispose]();
       this.#next();
     };
