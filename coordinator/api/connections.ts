@@ -26,6 +26,11 @@ export class Connections {
     return this.#sockets.get(peer);
   }
 
+  /** Cuts all of them. */
+  cut(): void {
+    for (const socket of this.#sockets.values()) socket.destroy();
+  }
+
   #add(socket: Socket): void {
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#sockets.set(peer, socket);

@@ -103,7 +103,7 @@ export async function serveGrpc(
   const boundPort = await listen(server, address, credentials);
   connections.follow(boundPort, signal);
   noticePlainText(boundPort, { clock, log }, signal);
-  return { port: boundPort, closed: stopWhenAborted(server, clock, signal) };
+  return { port: boundPort, closed: stopWhenAborted(server, { connections, clock }, signal) };
 }
 
 async function listen(
@@ -121,7 +121,11 @@ async function listen(
   }
 }
 
-async function stopWhenAborted(server: Server, clock: Clock, signal: AbortSignal): Promise<void> {
+async function stopWhenAborted(
+  server: Server,
+  { connections, clock }: { readonly connections: Connections; readonly clock: Clock },
+  signal: AbortSignal,
+): Promise<void> {
   await new Promise<void>((resolve) => {
     onAbort(signal, resolve);
   });
@@ -131,6 +135,8 @@ async function stopWhenAborted(server: Server, clock: Clock, signal: AbortSignal
   });
   await clock.sleep(drainMs, drained.signal);
   server.forceShutdown();
+  // grpc-js finds none of them but where it counts what goes over them.
+  connections.cut();
   await drain;
 }
 

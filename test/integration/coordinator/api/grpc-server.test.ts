@@ -243,8 +243,10 @@ describe('a stopping server', () => {
     await eventually(() => {
       expect(control.contexts).toHaveLength(1);
     });
+    const stoppedAt = performance.now();
     stop.abort();
     await closed;
+    expect(performance.now() - stoppedAt).toBeLessThan(10_000);
     expect([Status.CANCELLED, Status.UNAVAILABLE]).toContain((await unary).code);
   });
 });
