@@ -7,7 +7,7 @@ import {
 } from '../shared/gen/fairlead/v1/control_service.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Random } from '../shared/random.ts';
-import { agentService } from './api/agent-session.ts';
+import { agentService, nodeSessions, type AgentApiDeps } from './api/agent-session.ts';
 import { Authenticator, type Credentials } from './api/authentication.ts';
 import { settleRotations } from './api/authorities.ts';
 import type { CallRecordContext } from './api/call-log.ts';
@@ -22,12 +22,20 @@ import {
   type ProxyServiceImplementation,
 } from './api/session-codec.ts';
 import { serveGrpc } from './api/grpc-server.ts';
-import { gateOf, metricsGate, type Gate, type PrincipalContext } from './api/gate.ts';
+import {
+  gateOf,
+  metricsGate,
+  sessionGateOf,
+  type Gate,
+  type PrincipalContext,
+  type SessionGate,
+} from './api/gate.ts';
 import { guard } from './api/guard.ts';
 import { Leases } from './api/leases.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
 import { Presenter } from './api/present.ts';
-import { proxyService } from './api/proxy-session.ts';
+import { proxyService, proxySessions, type ProxyApiDeps } from './api/proxy-session.ts';
+import type { SessionsOptions } from './api/session-calls.ts';
 import { Refusals } from './api/refusals.ts';
 import { CoordinatorCredentials } from './api/server-credentials.ts';
 import { toStatus } from './api/status.ts';
@@ -38,7 +46,7 @@ import { sealedKeys } from './certificates/certificate-records.ts';
 import { ExpiryWatch } from './certificates/expiry-watch.ts';
 import { SealingKey } from './certificates/sealing-key.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
-import { Dispatcher } from './dispatcher/dispatcher.ts';
+import { Dispatcher, leaseMs } from './dispatcher/dispatcher.ts';
 import type { Lookup } from './dns/answer.ts';
 import { Directory, type DirectoryDeps } from './dns/directory.ts';
 import type { RunningDnsServer } from './dns/dns-server.ts';
@@ -216,11 +224,10 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   });
   const connections = new Connections();
   const leases = new Leases({ connections, clock });
-  const sessions = { store, authenticator, authority, leases, clock, random };
+  const agents = { store, authenticator, authority, leases, clock, random };
   const logins = new LoginLimiter({ clock, ...child('access') });
   return {
-    ...{ observed, routing, changes, writeBehind, api, downloads },
-    connections,
+    ...{ observed, routing, changes, writeBehind, api, downloads, connections },
     metrics: metricsOf({ ...reconciling, dispatcher }, { authenticator, logins }),
     loops: [
       ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
@@ -232,11 +239,22 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
       refusals: new Refusals({ store, clock, ...child('access') }),
     }),
     control: guard(handlers, { authenticator, store }),
-    agents: agentService({
-      ...{ ...sessions, failures, dispatcher, upgrades, streams, tokens, placement },
-      ...child('agents'),
-    }),
-    proxies: proxyService({ ...sessions, sealing, routing, epoch, ...child('proxies') }),
+    ...answersTo(
+      { ...agents, failures, dispatcher, upgrades, streams, tokens, placement, ...child('agents') },
+      { ...agents, sealing, routing, epoch, ...child('proxies') },
+      sessionGateOf({ authenticator, logins }),
+    ),
+  };
+}
+
+/** What answers agents: their calls, and their sessions. */
+function answersTo(agents: AgentApiDeps, proxies: ProxyApiDeps, gate: SessionGate) {
+  const { leases } = agents;
+  const methods = [nodeSessions(agents), proxySessions(proxies)];
+  return {
+    agents: agentService(agents),
+    proxies: proxyService(proxies),
+    sessions: { methods, gate, leases, leaseMs },
   };
 }
 
@@ -261,6 +279,7 @@ function certificateLoops(
 interface Served {
   readonly authority: Authority;
   readonly gate: Gate;
+  readonly sessions: SessionsOptions;
   readonly knows: Authenticator['knows'];
   readonly connections: Connections;
   readonly downloads: Downloads;
@@ -276,13 +295,14 @@ async function listen(
   deps: CoordinatorDeps & Served,
   signal: AbortSignal,
 ) {
-  const { clock, authority, gate, knows, connections, control, agents } = deps;
-  const { proxies, downloads } = deps;
+  const { clock, authority, gate, sessions, knows, connections, control } = deps;
+  const { agents, proxies, downloads } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
       clock,
       gate,
+      sessions,
       knows,
       connections,
       log: deps.log.child({ component: 'grpc' }),

@@ -1,5 +1,3 @@
-import type { CallContext } from 'nice-grpc';
-import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type {
@@ -7,7 +5,6 @@ import type {
   NodeSessionResponse,
 } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import type { ContainerId } from '../../shared/ids.ts';
-import { Limiter } from '../../shared/limiter.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { pingVerb } from '../../shared/rpc/lease.ts';
@@ -37,8 +34,14 @@ import { renewNode } from './enrolment.ts';
 import { join } from './join.ts';
 import { nodeStream } from './node-stream.ts';
 import { requireProtocol } from './protocol.ts';
-import { letGo, type AgentServiceImplementation } from './session-codec.ts';
-import { cut, firstRequest, sessionLoop } from './session-loop.ts';
+import {
+  agentDefinition,
+  answeredBefore,
+  pathOf,
+  type AgentServiceImplementation,
+} from './session-codec.ts';
+import { SessionTurns } from './session-turns.ts';
+import { cut, type Session, type SessionMethod, type SessionOpening } from './session.ts';
 import { TrustNews } from './trust-news.ts';
 
 export interface AgentApiDeps {
@@ -60,109 +63,105 @@ export interface AgentApiDeps {
 /** Complete sets that are on their way at a time. */
 const setsAtOnce = 2;
 
-type Context = CallContext & PrincipalContext;
-
-/** Answers node agents. */
+/** Answers node agents, but for their sessions. */
 export function agentService(deps: AgentApiDeps): AgentServiceImplementation<PrincipalContext> {
-  const turns = new Limiter(setsAtOnce);
   return {
     join: (request, context) => join(deps, request, context),
     renewCertificate: (request, context) => renewNode(deps, request, context),
-    nodeSession: (requests, context) => nodeSession({ ...deps, turns }, requests, context),
+    nodeSession: answeredBefore,
     nodeStream: (requests, context) => nodeStream(deps, requests, context),
   };
 }
 
-async function* nodeSession(
-  deps: AgentApiDeps & { readonly turns: Limiter },
-  requests: AsyncIterable<NodeSessionRequest>,
-  { principal: caller, peer, signal }: Context,
-): AsyncGenerator<NodeSessionResponse> {
-  const { authenticator, dispatcher, upgrades, leases, turns, clock } = deps;
-  const principal = requireNode(caller);
-  const iterator = requests[Symbol.asyncIterator]();
-  const first = await firstRequest(iterator, { clock, leaseMs }, signal);
-  using controller = new ChildController(signal);
-  let reason: string | undefined;
-  const cutWith = (why: string) => {
-    reason ??= why;
-    controller.abort();
+/** Answers the sessions of node agents. */
+export function nodeSessions(
+  deps: AgentApiDeps,
+): SessionMethod<NodeSessionRequest, NodeSessionResponse> {
+  return {
+    path: pathOf(agentDefinition, 'nodeSession'),
+    turns: new SessionTurns({ atOnce: setsAtOnce, clock: deps.clock }),
+    heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
+    open: (first, opening) => openSession(deps, first, opening),
   };
-  const { certificate } = principal;
-  const { link, pings } = attach(deps, principal, first, cutWith);
-  void authenticator.untilExpired(certificate, controller.signal).then(() => {
-    if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
-  });
-  const { wakeup, sessionId } = link;
-  const parts = new AssignmentParts(link);
-  const trust = new TrustNews(deps, { wakeup, authority: certificate.authority, cut: cutWith });
-  try {
-    const pace = pings && leases.follow(peer) ? 0 : heartbeatMs;
-    const welcome = { sessionId, leaseMs, heartbeatMs: pace, trust: trust.told() };
-    yield { message: { $case: 'welcome', value: welcome } };
-    yield* sessionLoop<NodeSessionRequest, NodeSessionResponse>(
-      {
-        requests: iterator,
-        ...{ wakeup, leases, leaseMs, peer, clock, turns },
-        heartbeatMs: pace,
-        onHeard: (atMs) => {
-          dispatcher.heard(link, atMs);
-        },
-        next: () => nextMessage({ link, parts, trust }, deps),
-        heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
-        receive: (request) => {
-          dispatcher.heard(link);
-          receive(deps, link, request);
-        },
-      },
-      controller,
-    );
-  } finally {
-    trust[Symbol.dispose]();
-    upgrades.detached(link);
-    dispatcher.detach(link);
-  }
-  if (reason !== undefined) throw cut(reason);
 }
 
 /** Takes in what the agent says first, and nothing of it is held for as long as the session lasts. */
-function attach(
-  { store, dispatcher, upgrades }: AgentApiDeps,
-  principal: NodePrincipal,
+function openSession(
+  deps: AgentApiDeps,
   first: NodeSessionRequest | undefined,
-  cutWith: (reason: string) => void,
-) {
+  { principal: caller, peer, line }: SessionOpening,
+): NodeSession {
+  const { store, dispatcher, upgrades, leases } = deps;
+  const principal = requireNode(caller);
   const hello = helloIn(first);
   requireKnown(principal, store);
   const said = helloFromProto(hello, principal.certificate);
-  const link = dispatcher.attach(principal.id, said, cutWith);
+  const link = dispatcher.attach(principal.id, said, line);
   upgrades.attached(link, upgradeHelloFromProto(hello), said.description.agentVersion);
-  if (first !== undefined) letGo(first);
-  return { link, pings: hello.verbs.includes(pingVerb) };
+  const isHeardByPings = hello.verbs.includes(pingVerb) && leases.follow(peer);
+  const { authority } = principal.certificate;
+  const trust = new TrustNews(deps, { authority, line });
+  return new NodeSession(deps, { link, trust, heartbeatMs: isHeardByPings ? 0 : heartbeatMs });
 }
 
-/** What the coordinator has to say next; null: nothing. */
-function nextMessage(
-  {
-    link,
-    parts,
-    trust,
-  }: { readonly link: NodeLink; readonly parts: AssignmentParts; readonly trust: TrustNews },
-  deps: AgentApiDeps,
-): NodeSessionResponse | null {
-  const news = trust.next();
-  if (news !== null) return { message: { $case: 'trust', value: news } };
-  const upgrade = link.nextUpgrade();
-  if (upgrade !== null) return { message: { $case: 'upgrade', value: upgrade } };
-  const part = parts.next();
-  if (part !== null) {
-    return { message: { $case: 'assignments', value: assignmentsToProto(part, deps) } };
+/** The coordinator's side of one session of one node. */
+class NodeSession implements Session<NodeSessionRequest, NodeSessionResponse> {
+  readonly heartbeatMs: number;
+  readonly #deps: AgentApiDeps;
+  readonly #link: NodeLink;
+  readonly #trust: TrustNews;
+  readonly #parts: AssignmentParts;
+
+  constructor(
+    deps: AgentApiDeps,
+    about: { readonly link: NodeLink; readonly trust: TrustNews; readonly heartbeatMs: number },
+  ) {
+    this.heartbeatMs = about.heartbeatMs;
+    this.#deps = deps;
+    this.#link = about.link;
+    this.#trust = about.trust;
+    this.#parts = new AssignmentParts(about.link);
   }
-  const stream = link.nextStreamNews();
-  if (stream === undefined) return null;
-  const { kind, ticket } = stream;
-  const $case = kind === 'offer' ? 'streamOffer' : 'streamClosed';
-  return { message: { $case, value: { ticket } } };
+
+  welcome(): NodeSessionResponse {
+    const { sessionId } = this.#link;
+    const trust = this.#trust.told();
+    const { heartbeatMs: pace } = this;
+    return {
+      message: { $case: 'welcome', value: { sessionId, leaseMs, heartbeatMs: pace, trust } },
+    };
+  }
+
+  next(): NodeSessionResponse | null {
+    const news = this.#trust.next();
+    if (news !== null) return { message: { $case: 'trust', value: news } };
+    const upgrade = this.#link.nextUpgrade();
+    if (upgrade !== null) return { message: { $case: 'upgrade', value: upgrade } };
+    const part = this.#parts.next();
+    if (part !== null) {
+      return { message: { $case: 'assignments', value: assignmentsToProto(part, this.#deps) } };
+    }
+    const stream = this.#link.nextStreamNews();
+    if (stream === undefined) return null;
+    const { kind, ticket } = stream;
+    const $case = kind === 'offer' ? 'streamOffer' : 'streamClosed';
+    return { message: { $case, value: { ticket } } };
+  }
+
+  receive(request: NodeSessionRequest): void {
+    this.#deps.dispatcher.heard(this.#link);
+    receive(this.#deps, this.#link, request);
+  }
+
+  heard(atMs: number): void {
+    this.#deps.dispatcher.heard(this.#link, atMs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#trust[Symbol.dispose]();
+    this.#deps.upgrades.detached(this.#link);
+    this.#deps.dispatcher.detach(this.#link);
+  }
 }
 
 function requireNode(principal: Principal): NodePrincipal {

@@ -1,4 +1,3 @@
-import type { Metadata } from 'nice-grpc-common';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ServiceId, TokenId } from '../../shared/ids.ts';
@@ -10,7 +9,7 @@ import type { ObservedState } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
-import { peerOf, type PeerCertificate } from './peer.ts';
+import type { PeerCertificate } from './peer.ts';
 
 /** What a caller shows of itself. */
 export interface Credentials {
@@ -53,28 +52,21 @@ export class Authenticator {
   }
 
   /** Whose token a call has, else whose certificate its connection. Throws 'unauthenticated'. */
-  authenticate(metadata: Metadata): Principal {
-    return this.#identify({
-      authorization: metadata.get('authorization'),
-      peer: peerOf(metadata),
-    });
+  identify({ authorization, peer }: Credentials): Principal {
+    if (authorization !== undefined) return this.#bearer(authorization);
+    if (peer === null) throw missing();
+    return this.#holder(peer);
   }
 
   /** Whether anybody is known by these: what to hold of a call before it is answered hangs on it. */
   knows(credentials: Credentials): boolean {
     try {
-      this.#identify(credentials);
+      this.identify(credentials);
       return true;
     } catch (error) {
       if (error instanceof DomainError) return false;
       throw error;
     }
-  }
-
-  #identify({ authorization, peer }: Credentials): Principal {
-    if (authorization !== undefined) return this.#bearer(authorization);
-    if (peer === null) throw missing();
-    return this.#holder(peer);
   }
 
   #bearer(authorization: string): TokenPrincipal {

@@ -5,12 +5,12 @@ import type {
   ProxySessionResponse,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type { ServiceId } from '../../shared/ids.ts';
-import type { Wakeup } from '../../shared/wakeup.ts';
 import type { ServedHosts } from '../certificates/handout.ts';
 import { handout } from '../certificates/handout.ts';
 import type { SealingKey } from '../certificates/sealing-key.ts';
 import type { Certificate } from '../tls-model.ts';
 import type { Store } from '../store/store.ts';
+import type { SessionLine } from './session.ts';
 
 type Message = NonNullable<ProxySessionResponse['message']>;
 
@@ -22,8 +22,7 @@ export interface CertificateNewsDeps {
 
 /** The proxy that is told. */
 export interface CertificateListener {
-  /** Notified when there is something to tell. */
-  readonly wakeup: Wakeup;
+  readonly line: Pick<SessionLine, 'wake'>;
   /** Its load balancer service. */
   readonly service: ServiceId;
   /** What its ports for TLS answer for now; null: it has none; undefined: that is not known yet. */
@@ -50,7 +49,7 @@ export class CertificateNews implements Disposable {
     this.#subscription = deps.store.subscribe((changes) => {
       if (!changes.some(({ table }) => table === 'certificates' || table === 'services')) return;
       this.#changed = true;
-      listener.wakeup.notify();
+      listener.line.wake();
     });
   }
 

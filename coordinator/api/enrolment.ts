@@ -11,7 +11,7 @@ import type { AgentIdentity } from '../identity/agent-identity.ts';
 import { beginAction } from '../orchestrator/actions.ts';
 import type { TokenPrincipal } from './call.ts';
 import type { PrincipalContext } from './gate.ts';
-import { cut } from './session-loop.ts';
+import { cut } from './session.ts';
 import { trustBundleOf, type TrustDeps } from './trust-news.ts';
 
 export type EnrolmentDeps = TrustDeps;

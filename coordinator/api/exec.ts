@@ -14,7 +14,7 @@ import type { NodeStreams } from '../streams/node-streams.ts';
 import type { Call } from './call.ts';
 import { commandFromProto, inputFromProto, outputToProto } from './convert-exec.ts';
 import type { Lookup } from './lookup.ts';
-import { firstRequest } from './session-loop.ts';
+import { firstRequest } from './first-request.ts';
 import { throwIfInvalid } from './validate.ts';
 
 export interface ExecApiDeps {

@@ -1,16 +1,17 @@
 import {
   composeServerMiddleware,
-  Metadata,
+  type Metadata,
   type MethodDescriptor,
   type ServerMiddleware,
 } from 'nice-grpc-common';
 import { ChildController } from '../../shared/abort.ts';
 import { DomainError } from '../../shared/errors.ts';
-import type { Authenticator } from './authentication.ts';
+import type { Authenticator, Credentials } from './authentication.ts';
 import { authorize, authorizeMetrics } from './authorization.ts';
-import type { CallRecordContext } from './call-log.ts';
+import type { CallRecord, CallRecordContext } from './call-log.ts';
 import type { Principal } from './call.ts';
 import type { LoginLimiter } from './login-limiter.ts';
+import { peerOf } from './peer.ts';
 import type { Refusals } from './refusals.ts';
 
 /** Given to every handler behind the gate. */
@@ -20,6 +21,22 @@ export interface PrincipalContext {
 
 /** What stands before every method, at every door. */
 export type Gate = ServerMiddleware<PrincipalContext, CallRecordContext>;
+
+/** The same for sessions, which no middleware stands before. */
+export interface SessionGate {
+  /** Who calls; throws if they may not. What the log says of them is noted. */
+  admit(caller: Caller, record: CallRecord): Principal;
+  /** Calls `end` when what the caller showed is good no more; null: that cannot be while the node is known. */
+  follow(principal: Principal, end: (error: DomainError) => void): Disposable | null;
+}
+
+/** Who calls what, as they say. */
+export interface Caller {
+  readonly path: string;
+  /** Address of the caller. */
+  readonly peer: string;
+  readonly credentials: Credentials;
+}
 
 export interface GateDeps {
   readonly authenticator: Authenticator;
@@ -41,30 +58,67 @@ export function gateOf(deps: GateDeps): Gate {
   );
 }
 
-/** Lets those in who may read metrics, by an Authorization header; wrong tokens are limited as at the gate. */
-export function metricsGate({ authenticator, logins }: Omit<GateDeps, 'refusals'>) {
-  return (authorization: string | undefined, peer: string): void => {
-    const metadata = Metadata(authorization === undefined ? {} : { authorization });
-    authorizeMetrics(logins.guard(peer, () => authenticator.authenticate(metadata)));
+/** What stands before sessions. */
+export function sessionGateOf(deps: Omit<GateDeps, 'refusals'>): SessionGate {
+  const { authenticator } = deps;
+  return {
+    admit: (caller, record) => {
+      const principal = recognize(deps, caller, record);
+      authorize(caller.path, principal);
+      return principal;
+    },
+    follow: (principal, end) => {
+      if (principal.kind === 'node') return null;
+      const life = new AbortController();
+      void authenticator.untilInvalid(principal.id, life.signal).then(() => {
+        if (!life.signal.aborted) end(authenticator.invalid());
+      });
+      return {
+        [Symbol.dispose]: () => {
+          life.abort();
+        },
+      };
+    },
   };
 }
 
-function admission({ authenticator, logins, refusals }: GateDeps): Gate {
+function recognize(
+  { authenticator, logins }: Omit<GateDeps, 'refusals'>,
+  { peer, credentials }: Caller,
+  record: CallRecord,
+): Principal {
+  const principal = logins.guard(peer, () => authenticator.identify(credentials));
+  record.principal = principal.name;
+  return principal;
+}
+
+/** Lets those in who may read metrics, by an Authorization header; wrong tokens are limited as at the gate. */
+export function metricsGate({ authenticator, logins }: Omit<GateDeps, 'refusals'>) {
+  return (authorization: string | undefined, peer: string): void => {
+    const credentials = { authorization, peer: null };
+    authorizeMetrics(logins.guard(peer, () => authenticator.identify(credentials)));
+  };
+}
+
+function admission(deps: GateDeps): Gate {
   return async function* (call, context) {
     const { record, peer, metadata } = context;
-    const principal = logins.guard(peer, () => authenticator.authenticate(metadata));
-    record.principal = principal.name;
     const { path } = call.method;
+    const principal = recognize(deps, { path, peer, credentials: credentialsIn(metadata) }, record);
     try {
       authorize(path, principal);
       return yield* call.next(call.request, { ...context, principal });
     } catch (error) {
       if (error instanceof DomainError && error.kind === 'forbidden' && isChange(call.method)) {
-        refusals.note({ principal, path, peer, message: error.message });
+        deps.refusals.note({ principal, path, peer, message: error.message });
       }
       throw error;
     }
   };
+}
+
+function credentialsIn(metadata: Metadata): Credentials {
+  return { authorization: metadata.get('authorization'), peer: peerOf(metadata) };
 }
 
 /** Of streams only one that people call takes requests as well: it runs commands. */

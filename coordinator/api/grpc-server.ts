@@ -1,4 +1,4 @@
-import type { ServerCredentials } from '@grpc/grpc-js';
+import type { ServerCredentials, ServerInterceptor } from '@grpc/grpc-js';
 import { createServer, type Server } from 'nice-grpc';
 import type { ServerMiddleware } from 'nice-grpc-common';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
@@ -17,7 +17,8 @@ import type { Gate, PrincipalContext } from './gate.ts';
 import { noticePlainText } from './plain-text.ts';
 import { tellPeer, type CertificateSigners } from './peer.ts';
 import { Reflection, reflectionDefinitions } from './reflection.ts';
-import { errorMiddleware } from './status.ts';
+import { SessionCalls, type SessionsOptions } from './session-calls.ts';
+import { errorMiddleware, shuttingDown } from './status.ts';
 import { readOnlyFromFriends, type UnreadDeps } from './unread.ts';
 
 const maxRequestBytes = 4 * 1024 * 1024;
@@ -46,6 +47,8 @@ export interface GrpcServerOptions {
   readonly signers: CertificateSigners;
   /** Adds the services; called once, before the server listens. */
   readonly services: (server: GrpcServices) => void;
+  /** Methods that are sessions of agents; nothing that the others go through stands before them. */
+  readonly sessions?: SessionsOptions;
   readonly gate: Gate;
   readonly knows: UnreadDeps['knows'];
   /** Are told of every connection to this server. */
@@ -78,6 +81,12 @@ export async function serveGrpc(
   const { host, port, credentials, signers, services, gate, knows } = options;
   const { log, clock = systemClock } = options;
   const { connections, arrivalMs = defaultArrivalMs, idleMs = defaultIdleMs } = options;
+  const sessions =
+    options.sessions && new SessionCalls({ ...options.sessions, signers, clock, log }, signal);
+  const unread = readOnlyFromFriends({ knows, clock, signers, arrivalMs });
+  const tell = tellPeer(signers);
+  const door: ServerInterceptor = (method, call) =>
+    sessions?.take(method.path, call) ?? tell(method, unread(method, call));
   const server = createServer({
     ...connectionOptions,
     // Counts of every connection and call, for a service that nobody asks and that we do not serve.
@@ -86,7 +95,7 @@ export async function serveGrpc(
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': maxStreamsPerConnection,
     'grpc.max_connection_idle_ms': idleMs,
-    interceptors: [readOnlyFromFriends({ knows, clock, signers, arrivalMs }), tellPeer(signers)],
+    interceptors: [door],
   })
     .use(errorMiddleware(log, clock))
     .use(endStreams(signal))
@@ -163,10 +172,4 @@ function endStreams(stopping: AbortSignal): ServerMiddleware {
     }
     throw shuttingDown();
   };
-}
-
-function shuttingDown(): DomainError {
-  return new DomainError('unavailable', 'the coordinator is stopping; try again in a moment', {
-    reason: 'SHUTTING_DOWN',
-  });
 }

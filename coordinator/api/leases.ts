@@ -4,14 +4,22 @@ import type { Connections } from './connections.ts';
 /** How often it is looked who was silent: so much sooner than asked a lease may end. */
 const lookMs = 250;
 
+/** Who holds a lease. */
+export interface LeaseHolder {
+  /** The peer was heard of at a moment of the monotonic clock, or a little later. */
+  heard(atMs: number): void;
+  /** It was silent for as long as its lease; told once. */
+  silent(): void;
+  /** The certificate that its connection was opened with is valid no more; told once. */
+  outlived(): void;
+}
+
 export interface LeaseOptions {
   /** Address of the peer, as its call tells it. */
   readonly peer: string;
   readonly leaseMs: number;
-  /** Told that the peer was heard of at a moment of the monotonic clock, or a little later. */
-  readonly onHeard?: ((atMs: number) => void) | undefined;
-  /** Told once that it was silent for as long as its lease. */
-  readonly onExpired: () => void;
+  /** When its certificate expires, by the wall clock. */
+  readonly validToMs: number;
 }
 
 /** The word that a peer is alive. Dispose it when its session is over. */
@@ -21,7 +29,7 @@ export interface Lease extends Disposable {
 }
 
 /**
- * How long the peers of all sessions count as alive without a sign of life.
+ * How long the peers of all sessions count as alive without a sign of life, and are who they said.
  *
  * What came in over a connection is counted by the system, so that a ping wakes no code of ours, and one
  * timer serves all sessions.
@@ -57,9 +65,10 @@ export class Leases {
     return this.#connections.of(peer) !== undefined;
   }
 
-  hold(options: LeaseOptions): Lease {
-    const lease = new HeldLease(options, this.#connections.of(options.peer), () => {
-      this.#held.delete(lease);
+  hold(options: LeaseOptions, holder: LeaseHolder): Lease {
+    const lease = new HeldLease(options, {
+      ...{ holder, held: this.#held },
+      connection: this.#connections.of(options.peer),
     });
     this.#held.add(lease);
     return lease;
@@ -67,28 +76,50 @@ export class Leases {
 
   #look(): void {
     const nowMs = this.#clock.monotonic();
+    const wallMs = this.#clock.now();
     // While we were busy or frozen ourselves, nobody could be heard.
     const passedMs = Math.min(nowMs - this.#lookedAtMs, 2 * lookMs);
-    for (const lease of this.#held) lease.look(this.#lookedAtMs, passedMs);
+    const look = { sinceMs: this.#lookedAtMs, passedMs, wallMs };
+    for (const lease of this.#held) lease.look(look);
     this.#lookedAtMs = nowMs;
   }
 }
 
+/** A moment in which it is looked who was silent. */
+interface Look {
+  /** When it was looked last, by the monotonic clock. */
+  readonly sinceMs: number;
+  /** So long ago. */
+  readonly passedMs: number;
+  readonly wallMs: number;
+}
+
 class HeldLease implements Lease {
-  readonly #options: LeaseOptions;
+  readonly #holder: LeaseHolder;
+  readonly #held: Set<HeldLease>;
   readonly #connection: { readonly bytesRead: number } | undefined;
-  readonly #release: () => void;
+  readonly #leaseMs: number;
+  readonly #validToMs: number;
   #bytesRead: number;
   #silentMs = 0;
 
   constructor(
-    options: LeaseOptions,
-    connection: { readonly bytesRead: number } | undefined,
-    release: () => void,
+    { leaseMs, validToMs }: LeaseOptions,
+    {
+      holder,
+      held,
+      connection,
+    }: {
+      readonly holder: LeaseHolder;
+      readonly held: Set<HeldLease>;
+      readonly connection: { readonly bytesRead: number } | undefined;
+    },
   ) {
-    this.#options = options;
+    this.#holder = holder;
+    this.#held = held;
     this.#connection = connection;
-    this.#release = release;
+    this.#leaseMs = leaseMs;
+    this.#validToMs = validToMs;
     this.#bytesRead = connection?.bytesRead ?? 0;
   }
 
@@ -96,22 +127,26 @@ class HeldLease implements Lease {
     this.#silentMs = 0;
   }
 
-  /** `sinceMs`: when it was looked last, so long ago. */
-  look(sinceMs: number, passedMs: number): void {
+  look({ sinceMs, passedMs, wallMs }: Look): void {
+    if (wallMs >= this.#validToMs) {
+      this[Symbol.dispose]();
+      this.#holder.outlived();
+      return;
+    }
     const bytesRead = this.#connection?.bytesRead ?? 0;
     if (bytesRead !== this.#bytesRead) {
       this.#bytesRead = bytesRead;
       this.#silentMs = 0;
-      this.#options.onHeard?.(sinceMs);
+      this.#holder.heard(sinceMs);
       return;
     }
     this.#silentMs += passedMs;
-    if (this.#silentMs <= this.#options.leaseMs - lookMs) return;
-    this.#release();
-    this.#options.onExpired();
+    if (this.#silentMs <= this.#leaseMs - lookMs) return;
+    this[Symbol.dispose]();
+    this.#holder.silent();
   }
 
   [Symbol.dispose](): void {
-    this.#release();
+    this.#held.delete(this);
   }
 }

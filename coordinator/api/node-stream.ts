@@ -20,7 +20,7 @@ import type { Authenticator } from './authentication.ts';
 import { dateOf } from './convert.ts';
 import { execOrderToProto, inputToProto } from './convert-exec.ts';
 import type { PrincipalContext } from './gate.ts';
-import { firstRequest } from './session-loop.ts';
+import { firstRequest } from './first-request.ts';
 
 export interface NodeStreamDeps {
   readonly store: Store;

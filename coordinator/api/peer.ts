@@ -40,11 +40,7 @@ export function tellPeer(signers: CertificateSigners): ServerInterceptor {
     const certificate = certificateOf(call, signers);
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
-        if (sizeOf(metadata) > maxMetadataBytes) {
-          const details = `the metadata of a call may have ${maxMetadataBytes} bytes`;
-          call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details });
-          return;
-        }
+        if (refuseExcess(metadata, call)) return;
         metadata.remove(peerKey);
         if (certificate !== null) {
           const { validToMs, authority, uri } = certificate;
@@ -60,6 +56,17 @@ export function tellPeer(signers: CertificateSigners): ServerInterceptor {
       .build();
     return new ServerInterceptingCall(call, responder);
   };
+}
+
+/** Ends a call that has more metadata than anybody needs; whether it did. */
+export function refuseExcess(
+  metadata: GrpcMetadata,
+  call: Pick<ServerInterceptingCallInterface, 'sendStatus'>,
+): boolean {
+  if (sizeOf(metadata) <= maxMetadataBytes) return false;
+  const details = `the metadata of a call may have ${maxMetadataBytes} bytes`;
+  call.sendStatus({ code: status.RESOURCE_EXHAUSTED, details });
+  return true;
 }
 
 /** The certificate that the connection of a call was opened with; null if there is none that is valid. */
@@ -90,8 +97,8 @@ function shownBy(
   return sslPeerCertificate === undefined ? null : new X509Certificate(sslPeerCertificate.raw);
 }
 
-/** grpc-js has no call for it. Interceptors wrap the call that has it. */
-function streamOf(call: object): ServerHttp2Stream | undefined {
+/** The stream that a call is. grpc-js has no call for it. Interceptors wrap the call that has it. */
+export function streamOf(call: object): ServerHttp2Stream | undefined {
   let inner = call as { readonly stream?: ServerHttp2Stream; readonly nextCall?: object };
   while (inner.stream === undefined && inner.nextCall !== undefined) inner = inner.nextCall;
   return inner.stream;

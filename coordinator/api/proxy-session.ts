@@ -1,5 +1,3 @@
-import type { CallContext } from 'nice-grpc';
-import { ChildController } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError } from '../../shared/errors.ts';
 import { FrontendMode } from '../../shared/gen/fairlead/v1/proxy_service.ts';
@@ -19,7 +17,7 @@ import type { Authority } from '../identity/authority.ts';
 import type { SealingKey } from '../certificates/sealing-key.ts';
 import type { Service, Target } from '../model.ts';
 import type { BackendList } from '../routing/backend-list.ts';
-import type { ProxyRecord } from '../routing/proxy-record.ts';
+import type { ProxyRecord, ProxySession } from '../routing/proxy-record.ts';
 import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
 import { securedHosts } from '../routing/tls-ports.ts';
@@ -38,8 +36,13 @@ import { historyFromProto } from './convert-proxy.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
 import { requireProtocol } from './protocol.ts';
-import type { ProxyServiceImplementation } from './session-codec.ts';
-import { cut, firstRequest, sessionLoop } from './session-loop.ts';
+import {
+  answeredBefore,
+  pathOf,
+  proxyDefinition,
+  type ProxyServiceImplementation,
+} from './session-codec.ts';
+import type { Session, SessionLine, SessionMethod } from './session.ts';
 import { TrustNews } from './trust-news.ts';
 
 export interface ProxyApiDeps {
@@ -56,75 +59,91 @@ export interface ProxyApiDeps {
   readonly log: Logger;
 }
 
-type Context = CallContext & PrincipalContext;
-
-/** Answers proxy agents. */
+/** Answers proxy agents, but for their sessions. */
 export function proxyService(deps: ProxyApiDeps): ProxyServiceImplementation<PrincipalContext> {
   const enrolment = new ProxyEnrolment(deps);
   return {
     enrol: (request, context) => enrolment.enrol(request, context),
     renewProxyCertificate: (request, context) => enrolment.renew(request, context),
-    proxySession: (requests, context) => proxySession(deps, requests, context),
+    proxySession: answeredBefore,
   };
 }
 
-async function* proxySession(
+/** Answers the sessions of proxy agents. */
+export function proxySessions(
   deps: ProxyApiDeps,
-  requests: AsyncIterable<ProxySessionRequest>,
-  context: Context,
-): AsyncGenerator<ProxySessionResponse> {
-  const { store, authenticator, routing, leases, clock, log } = deps;
-  const principal = requireProxy(context.principal);
-  const iterator = requests[Symbol.asyncIterator]();
-  const hello = helloIn(await firstRequest(iterator, { clock, leaseMs }, context.signal));
-  const service = loadBalancer(store, principal, hello);
-  if (principal.containerId !== null && principal.containerId !== hello.proxyId) {
-    throw new DomainError('forbidden', 'the token of a container speaks for that container only', {
-      reason: 'PERMISSION_DENIED',
-    });
-  }
-  using controller = new ChildController(context.signal);
-  let reason: string | undefined;
-  const cutWith = (why: string) => {
-    reason ??= why;
-    controller.abort();
+): SessionMethod<ProxySessionRequest, ProxySessionResponse> {
+  return {
+    path: pathOf(proxyDefinition, 'proxySession'),
+    heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
+    open: (first, { principal, line }) => {
+      const hello = helloIn(first);
+      return new AttachedProxy(deps, { principal: requireProxy(principal), hello, line });
+    },
   };
-  void authenticator.untilExpired(principal.certificate, controller.signal).then(() => {
-    if (!controller.signal.aborted) cutWith('CERTIFICATE_EXPIRED');
-  });
-  const record = attach(deps, hello, service, principal.certificate);
-  const session = { id: deps.random.id() as SessionId, close: cutWith };
-  record.verbs = new Set(hello.verbs);
-  record.certificates = [];
-  record.open(session, hello.epoch === deps.epoch ? hello.version : null);
-  takeStatus(record, hello.status);
-  const { authority } = principal.certificate;
-  const trust = new TrustNews(deps, { wakeup: record.wakeup, authority, cut: cutWith });
-  const certificates = certificateNews(deps, record);
-  log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy attached');
-  try {
-    const welcome = { sessionId: session.id, leaseMs, heartbeatMs, trust: trust.told() };
-    yield { message: { $case: 'welcome', value: welcome } };
-    yield* sessionLoop<ProxySessionRequest, ProxySessionResponse>(
-      {
-        requests: iterator,
-        wakeup: record.wakeup,
-        ...{ leases, leaseMs, peer: context.peer, heartbeatMs, clock },
-        next: () => news(trust, certificates) ?? nextMessage(deps, record),
-        heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
-        receive: (request) => {
-          if (record.session === session) receive(deps, record, request);
-        },
-      },
-      controller,
-    );
-  } finally {
-    trust[Symbol.dispose]();
-    certificates?.[Symbol.dispose]();
-    if (record.session === session) routing.detached(record);
-    log.info({ proxy: hello.name, service: service.name, sessionId: session.id }, 'proxy detached');
+}
+
+/** The coordinator's side of one session of one proxy. */
+class AttachedProxy implements Session<ProxySessionRequest, ProxySessionResponse>, ProxySession {
+  readonly id: SessionId;
+  readonly heartbeatMs = heartbeatMs;
+  readonly #deps: ProxyApiDeps;
+  readonly #line: SessionLine;
+  readonly #record: ProxyRecord;
+  readonly #trust: TrustNews;
+  readonly #certificates: CertificateNews | null;
+  /** What the log says of it. */
+  readonly #names: { readonly proxy: string; readonly service: string };
+
+  constructor(deps: ProxyApiDeps, { principal, hello, line }: ProxyOpening) {
+    const service = loadBalancer(deps.store, principal, hello);
+    this.id = deps.random.id() as SessionId;
+    this.#deps = deps;
+    this.#line = line;
+    this.#names = { proxy: hello.name, service: service.name };
+    this.#record = attach(deps, hello, service, principal.certificate);
+    this.#record.verbs = new Set(hello.verbs);
+    this.#record.certificates = [];
+    this.#record.open(this, hello.epoch === deps.epoch ? hello.version : null);
+    takeStatus(this.#record, hello.status);
+    const { authority } = principal.certificate;
+    this.#trust = new TrustNews(deps, { line, authority });
+    this.#certificates = certificateNews(deps, this.#record, line);
+    this.#note('proxy attached');
   }
-  if (reason !== undefined) throw cut(reason);
+
+  wake(): void {
+    this.#line.wake();
+  }
+
+  close(reason: string): void {
+    this.#line.close(reason);
+  }
+
+  welcome(): ProxySessionResponse {
+    const trust = this.#trust.told();
+    const value = { sessionId: this.id, leaseMs, heartbeatMs, trust };
+    return { message: { $case: 'welcome', value } };
+  }
+
+  next(): ProxySessionResponse | null {
+    return news(this.#trust, this.#certificates) ?? nextMessage(this.#deps, this.#record);
+  }
+
+  receive(request: ProxySessionRequest): void {
+    if (this.#record.session === this) receive(this.#deps, this.#record, request);
+  }
+
+  [Symbol.dispose](): void {
+    this.#trust[Symbol.dispose]();
+    this.#certificates?.[Symbol.dispose]();
+    if (this.#record.session === this) this.#deps.routing.detached(this.#record);
+    this.#note('proxy detached');
+  }
+
+  #note(message: string): void {
+    this.#deps.log.info({ ...this.#names, sessionId: this.id }, message);
+  }
 }
 
 /** What goes before the list: whom to trust, and the certificates that its ports show. */
@@ -136,14 +155,18 @@ function news(trust: TrustNews, certificates: CertificateNews | null): ProxySess
 }
 
 /** Null: its agent knows nothing of certificates. */
-function certificateNews(deps: ProxyApiDeps, record: ProxyRecord): CertificateNews | null {
+function certificateNews(
+  deps: ProxyApiDeps,
+  record: ProxyRecord,
+  line: SessionLine,
+): CertificateNews | null {
   if (!record.verbs.has('tls')) return null;
   const { serviceId: service } = record.identity;
   const hosts = () => {
     const plan = deps.routing.list(service)?.plan;
     return plan === undefined ? undefined : securedHosts(plan);
   };
-  return new CertificateNews(deps, { wakeup: record.wakeup, service, hosts });
+  return new CertificateNews(deps, { line, service, hosts });
 }
 
 /** The proxy's record; the session that it had, if any, ends. */
@@ -163,7 +186,16 @@ function attach(
   return record;
 }
 
-function requireProxy(principal: Principal): TokenPrincipal & { certificate: PeerCertificate } {
+type ProxyPrincipal = TokenPrincipal & { readonly certificate: PeerCertificate };
+
+/** Who opens a session, with what it says first. */
+interface ProxyOpening {
+  readonly principal: ProxyPrincipal;
+  readonly hello: ProxyHello;
+  readonly line: SessionLine;
+}
+
+function requireProxy(principal: Principal): ProxyPrincipal {
   if (principal.kind === 'token' && principal.certificate !== null) {
     return { ...principal, certificate: principal.certificate };
   }
@@ -182,10 +214,11 @@ function helloIn(first: ProxySessionRequest | undefined): ProxyHello {
   return message.value;
 }
 
+/** The service that a proxy serves, if the caller may speak for the proxy. */
 function loadBalancer(
   store: Store,
   principal: TokenPrincipal,
-  { service: nameOrId }: ProxyHello,
+  { service: nameOrId, proxyId }: ProxyHello,
 ): Service {
   const service = store.serviceNamed(nameOrId);
   if (service === undefined) {
@@ -200,6 +233,11 @@ function loadBalancer(
       `${service.name} is no load balancer: give it the API role PROXY`,
       { reason: 'SERVICE_NOT_A_LOAD_BALANCER' },
     );
+  }
+  if (principal.containerId !== null && principal.containerId !== proxyId) {
+    throw new DomainError('forbidden', 'the token of a container speaks for that container only', {
+      reason: 'PERMISSION_DENIED',
+    });
   }
   return service;
 }

@@ -2,11 +2,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import type { ServiceImplementation } from 'nice-grpc';
 import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
-
-/** One message of a session, either way. */
-export interface SessionMessage {
-  message?: unknown;
-}
+import type { SessionMessage } from './session.ts';
 
 interface Codec<Message> {
   readonly encode: (message: Message, writer: BinaryWriter) => { finish(): Uint8Array };
@@ -71,6 +67,18 @@ export type AgentServiceImplementation<Context> = ServiceImplementation<
   typeof agentDefinition,
   Context
 >;
+
+/** Where a method of a service is called. */
+export function pathOf<
+  Definition extends { fullName: string; methods: Readonly<Record<string, { name: string }>> },
+>({ fullName, methods }: Definition, method: keyof Definition['methods'] & string): string {
+  return `/${fullName}/${methods[method]?.name}`;
+}
+
+/** Stands where sessions would be answered if they came as far as other calls. */
+export function answeredBefore(): never {
+  throw new Error('sessions are answered before middleware and handlers');
+}
 
 /** The proxies' service, in the same way. */
 export const proxyDefinition = {

@@ -96,13 +96,25 @@ export function errorMiddleware(
   };
 }
 
-function toServerError(
-  { code, message, reason, details }: CallStatus,
-  { trailer }: CallContext,
-): ServerError {
-  if (reason !== '') trailer.set('error-reason', reason);
-  if (details !== undefined) trailer.set('grpc-status-details-bin', details);
-  return new ServerError(code, message);
+function toServerError(status: CallStatus, { trailer }: CallContext): ServerError {
+  for (const [name, value] of trailersOf(status)) trailer.set(name, value);
+  return new ServerError(status.code, status.message);
+}
+
+/** What goes with a status to the caller. */
+export function* trailersOf({
+  reason,
+  details,
+}: CallStatus): Generator<readonly [name: string, value: string | Uint8Array]> {
+  if (reason !== '') yield ['error-reason', reason];
+  if (details !== undefined) yield ['grpc-status-details-bin', details];
+}
+
+/** What whoever has a stream is told when the server stops. */
+export function shuttingDown(): DomainError {
+  return new DomainError('unavailable', 'the coordinator is stopping; try again in a moment', {
+    reason: 'SHUTTING_DOWN',
+  });
 }
 
 /** Cuts a message where its form in a header, with other than ASCII escaped, gets too long. */

@@ -1,7 +1,7 @@
 import type { TrustBundle } from '../../shared/gen/fairlead/v1/certificate.ts';
-import type { Wakeup } from '../../shared/wakeup.ts';
 import type { Authority } from '../identity/authority.ts';
 import type { Store } from '../store/store.ts';
+import type { SessionLine } from './session.ts';
 
 /** A handshake, a signature and another handshake for each agent: so much time leaves room for the rest. */
 const renewalMs = 30;
@@ -18,13 +18,11 @@ export function trustBundleOf({ store, authority }: TrustDeps): TrustBundle {
   return { pem: authority.bundle, renewWithinMs };
 }
 
-/** What a session is told of: its stream, by what it was opened with. */
+/** The session that is told. */
 export interface TrustListener {
-  /** Notified when there is something to tell. */
-  readonly wakeup: Wakeup;
-  /** The pin of the authority that signed the session's certificate. */
+  readonly line: SessionLine;
+  /** The pin of the authority that signed its certificate. */
   readonly authority: string;
-  readonly cut: (reason: string) => void;
 }
 
 /**
@@ -36,11 +34,11 @@ export class TrustNews implements Disposable {
   readonly #subscription: Disposable;
   #told = '';
 
-  constructor(deps: TrustDeps, { wakeup, authority, cut }: TrustListener) {
+  constructor(deps: TrustDeps, { line, authority }: TrustListener) {
     this.#deps = deps;
     this.#subscription = deps.authority.subscribe(() => {
-      if (deps.authority.trusts(authority)) wakeup.notify();
-      else cut('AUTHORITY_RETIRED');
+      if (deps.authority.trusts(authority)) line.wake();
+      else line.close('AUTHORITY_RETIRED');
     });
   }
 

@@ -11,7 +11,7 @@ import { explainClock } from './clock-skew.ts';
 import { NodeEvents } from './node-events.ts';
 import type { EngineReport, InventoryEntry, NodeHello } from './node-hello.ts';
 import { notConnected, tooOld } from './node-refusals.ts';
-import { NodeLink } from './node-link.ts';
+import { NodeLink, type LinkLine, type NodeLinkDeps } from './node-link.ts';
 import {
   claimsOf,
   explainRivals,
@@ -62,6 +62,8 @@ interface Liveness {
 /** Hands assignments to the nodes' sessions and takes their reports in; knows which nodes are alive. */
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
+  /** What links look up. */
+  readonly #facts: NodeLinkDeps;
   readonly #graceMs: number;
   readonly #startedAtMs: number;
   readonly #nodes = new Map<NodeId, Liveness>();
@@ -69,7 +71,14 @@ export class Dispatcher {
   readonly #events: NodeEvents;
 
   constructor(deps: DispatcherDeps, { downGraceMs }: { readonly downGraceMs: number }) {
+    const { store, observed, routing } = deps;
     this.#deps = deps;
+    this.#facts = {
+      containersOn: (node) => store.containersOn(node),
+      container: (id) => store.containers.get(id),
+      observed: (id) => observed.container(id),
+      isDrained: (container) => routing.admissionOf(container).drained,
+    };
     this.#events = new NodeEvents(deps);
     this.#graceMs = downGraceMs;
     this.#startedAtMs = deps.clock.monotonic();
@@ -104,18 +113,13 @@ export class Dispatcher {
    * A node dialled. Its session before, if any, ends. Throws 'conflict' if another host has the node's
    * identity and is alive.
    */
-  attach(nodeId: NodeId, hello: NodeHello, close: (reason: string) => void): NodeLink {
-    const { store, observed, routing, clock, newId } = this.#deps;
+  attach(nodeId: NodeId, hello: NodeHello, line: LinkLine): NodeLink {
+    const { store, clock, newId } = this.#deps;
     const liveness = this.#liveness(nodeId);
     this.#claim(liveness, hello);
     liveness.link?.close('SESSION_REPLACED');
     const ids = { nodeId, sessionId: newId() as SessionId };
-    const link = new NodeLink({ ...ids, verbs: hello.verbs }, close, {
-      containersOn: (node) => store.containersOn(node),
-      container: (id) => store.containers.get(id),
-      observed: (id) => observed.container(id),
-      isDrained: (container) => routing.admissionOf(container).drained,
-    });
+    const link = new NodeLink({ ...ids, verbs: hello.verbs }, line, this.#facts);
     liveness.link = link;
     liveness.bootId = hello.bootId;
     liveness.sequence = hello.sequence;

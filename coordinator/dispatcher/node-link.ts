@@ -1,5 +1,4 @@
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
-import { Wakeup } from '../../shared/wakeup.ts';
 import type { Container, Observed } from '../model.ts';
 import { assignmentOf, type Assignment } from './assignments.ts';
 
@@ -37,14 +36,20 @@ export interface StreamNews {
   readonly ticket: string;
 }
 
+/** The stream of a session. */
+export interface LinkLine {
+  /** There may be something to tell. */
+  wake(): void;
+  close(reason: string): void;
+}
+
 /** One session of one node: what it was told, and what is still to be told. */
 export class NodeLink {
   readonly nodeId: NodeId;
   readonly sessionId: SessionId;
   /** What the agent can do beyond the first version. */
   readonly verbs: readonly string[];
-  readonly wakeup = new Wakeup();
-  readonly close: (reason: string) => void;
+  readonly #line: LinkLine;
   readonly #deps: NodeLinkDeps;
   readonly #told = new Map<ContainerId, Told>();
   readonly #changed = new Set<ContainerId>();
@@ -61,31 +66,35 @@ export class NodeLink {
       readonly sessionId: SessionId;
       readonly verbs: readonly string[];
     },
-    close: (reason: string) => void,
+    line: LinkLine,
     deps: NodeLinkDeps,
   ) {
     this.nodeId = agent.nodeId;
     this.sessionId = agent.sessionId;
     this.verbs = agent.verbs;
-    this.close = close;
+    this.#line = line;
     this.#deps = deps;
+  }
+
+  close(reason: string): void {
+    this.#line.close(reason);
   }
 
   /** The agent missed something: the next message is the complete set. */
   resync(): void {
     this.#complete = true;
-    this.wakeup.notify();
+    this.#line.wake();
   }
 
   changed(id: ContainerId): void {
     this.#changed.add(id);
-    this.wakeup.notify();
+    this.#line.wake();
   }
 
   /** Has an engine container removed that has no record. */
   discard(id: ContainerId): void {
     this.#discarded.add(id);
-    this.wakeup.notify();
+    this.#line.wake();
   }
 
   /** Asks the agent to become another version. False: it was asked already. */
@@ -93,7 +102,7 @@ export class NodeLink {
     if (this.#upgrade?.attempt === upgrade.attempt) return false;
     this.#upgrade = upgrade;
     this.#upgradeIsTold = false;
-    this.wakeup.notify();
+    this.#line.wake();
     return true;
   }
 
@@ -107,13 +116,13 @@ export class NodeLink {
   /** Asks for a stream of its own, by this ticket. */
   offer(ticket: string): void {
     this.#streamNews.push({ kind: 'offer', ticket });
-    this.wakeup.notify();
+    this.#line.wake();
   }
 
   /** Tells that nobody wants the stream of this ticket any more. */
   closeStream(ticket: string): void {
     this.#streamNews.push({ kind: 'closed', ticket });
-    this.wakeup.notify();
+    this.#line.wake();
   }
 
   /** What is still to be told of streams. */

@@ -1,5 +1,4 @@
 import type { ProxyId, ServiceId, SessionId } from '../../shared/ids.ts';
-import { Wakeup } from '../../shared/wakeup.ts';
 import type { ShownCertificate, Target } from '../model.ts';
 import type { ProxyPlace } from './routes.ts';
 import type { BackendList, ListDelta, ListSnapshot } from './backend-list.ts';
@@ -60,14 +59,15 @@ const noHistory: ProxyHistory = {
 
 export interface ProxySession {
   readonly id: SessionId;
-  readonly close: (reason: string) => void;
+  /** There may be something to tell the proxy. */
+  wake(): void;
+  close(reason: string): void;
 }
 
 /** One proxy, over its sessions: what it was sent, and what it has acknowledged. */
 export class ProxyRecord {
   readonly identity: ProxyIdentity;
   readonly place: ProxyPlace;
-  readonly wakeup = new Wakeup();
   /** The live session; null while it is away. */
   session: ProxySession | null = null;
   /** What it can do beyond the first version of the protocol, as its latest hello said. */
@@ -131,7 +131,7 @@ export class ProxyRecord {
   /** A new session, or a gap: the next message is the whole list. */
   resync(): void {
     this.#sent = null;
-    this.wakeup.notify();
+    this.session?.wake();
   }
 
   applied(version: number, errors: ReadonlyMap<string, string>): void {

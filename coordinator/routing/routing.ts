@@ -381,7 +381,7 @@ export class Routing {
   #wake(lb: ServiceId): void {
     for (const proxy of this.#proxies.values()) {
       if (proxy.identity.serviceId !== lb) continue;
-      proxy.wakeup.notify();
+      proxy.session?.wake();
     }
   }
 }

@@ -156,7 +156,7 @@ describe('the error reasons of docs/protocol.md', () => {
   test('are those of the code', () => {
     const thrown = [
       /\breason: *(?:\w+ \? )?'([A-Z_]+)'(?: : '([A-Z_]+)')?/g,
-      /\b(?:close|cutWith)\('([A-Z]+_[A-Z]+)'\)/g,
+      /\b(?:close|cut)\('([A-Z]+_[A-Z]+)'\)/g,
       /\btooLarge = '([A-Z_]+)'/g,
     ];
     const inCode = new Set([

@@ -10,6 +10,7 @@ let connection: { bytesRead: number };
 let leases: Leases;
 let heardAtMs: number[];
 let expiredAtMs: number | null;
+let outlivedAtMs: number | null;
 let stop: AbortController;
 let running: Promise<void>;
 
@@ -20,6 +21,7 @@ beforeEach(() => {
   leases = new Leases({ connections, clock });
   heardAtMs = [];
   expiredAtMs = null;
+  outlivedAtMs = null;
   stop = new AbortController();
   running = leases.run(stop.signal);
 });
@@ -29,14 +31,19 @@ afterEach(async () => {
   await running;
 });
 
-function hold(address = peer) {
-  return leases.hold({
-    ...{ peer: address, leaseMs },
-    onHeard: (atMs) => heardAtMs.push(atMs),
-    onExpired: () => {
-      expiredAtMs = clock.monotonic();
+function hold(address = peer, validToMs = Infinity) {
+  return leases.hold(
+    { peer: address, leaseMs, validToMs },
+    {
+      heard: (atMs) => heardAtMs.push(atMs),
+      silent: () => {
+        expiredAtMs = clock.monotonic();
+      },
+      outlived: () => {
+        outlivedAtMs = clock.monotonic();
+      },
     },
-  });
+  );
 }
 
 test('a peer that says nothing is given up just before its lease is over, and once', async () => {
@@ -93,4 +100,20 @@ test('a session that is over is not looked at any more', async () => {
   hold()[Symbol.dispose]();
   await clock.advance(20_000);
   expect(expiredAtMs).toBeNull();
+});
+
+test('a peer whose certificate has expired is told of once, however much it says', async () => {
+  hold(peer, clock.now() + 1_500);
+  for (let second = 0; second < 5; second++) {
+    await clock.advance(1_000);
+    connection.bytesRead += 39;
+  }
+  expect(outlivedAtMs).toBe(1_500);
+  expect(expiredAtMs).toBeNull();
+});
+
+test('whose certificate has a long life is not given up for it', async () => {
+  hold(peer, clock.now() + 100 * 24 * 3_600_000);
+  await clock.advance(1_000);
+  expect(outlivedAtMs).toBeNull();
 });

@@ -79,6 +79,13 @@ afterEach(async () => {
 
 const certificate = { authority: 'p'.repeat(43), untilMs: 1 };
 
+const line = {
+  wake: () => undefined,
+  close: (reason: string) => {
+    closed.push(reason);
+  },
+};
+
 function attach(hello: Partial<NodeHello> = {}): NodeLink {
   return dispatcher.attach(
     node1,
@@ -95,9 +102,7 @@ function attach(hello: Partial<NodeHello> = {}): NodeLink {
       certificate,
       ...hello,
     },
-    (reason) => {
-      closed.push(reason);
-    },
+    line,
   );
 }
 
@@ -538,7 +543,7 @@ describe('events', () => {
     const hello = { verbs: [], bootId: 'b', sequence: 1, ...seen };
     const addresses = { advertiseAddress: '10.0.0.6', publicAddress: '', certificate };
     const engine = { reachable: true, message: '' };
-    dispatcher.attach(nodeId('node-2'), { ...hello, ...addresses, engine }, () => undefined);
+    dispatcher.attach(nodeId('node-2'), { ...hello, ...addresses, engine }, line);
     await clock.advance(1_000);
     expect(eventTypes()).toEqual(['node.ready']);
   });

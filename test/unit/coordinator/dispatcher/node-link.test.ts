@@ -14,7 +14,7 @@ class Fleet {
   readonly drained = new Set<ContainerId>();
   readonly link = new NodeLink(
     { nodeId: here, sessionId: 'session' as SessionId, verbs: [] },
-    () => undefined,
+    { wake: () => undefined, close: () => undefined },
     {
       containersOn: (node) => [...this.containers.values()].filter((c) => c.nodeId === node),
       container: (id) => this.containers.get(id),

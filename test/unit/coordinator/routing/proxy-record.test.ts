@@ -10,7 +10,11 @@ import { aBackend, aTarget, containerId, serviceId } from '../../../support/buil
 
 const web = containerId('web-1');
 const structure = { frontends: [], backends: [], memberships: new Map() };
-const session: ProxySession = { id: 'session-1' as SessionId, close: () => undefined };
+const session: ProxySession = {
+  id: 'session-1' as SessionId,
+  wake: () => undefined,
+  close: () => undefined,
+};
 const none = new Map<string, string>();
 
 function aRecord(): ProxyRecord {

@@ -104,8 +104,11 @@ export class ModelAgent {
       clockMs: null,
       certificate: { authority: '', untilMs: 0 },
     };
-    this.#link = dispatcher.attach(this.id, hello, () => {
-      this.disconnect();
+    this.#link = dispatcher.attach(this.id, hello, {
+      wake: () => undefined,
+      close: () => {
+        this.disconnect();
+      },
     });
   }
 

@@ -50,6 +50,7 @@ export class ModelProxy {
     const record = routing.attach({ id: this.id, name: this.id, serviceId: service }, 'host');
     const session = {
       id: 'session' as SessionId,
+      wake: () => undefined,
       close: () => {
         this.disconnect();
       },
