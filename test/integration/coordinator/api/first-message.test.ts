@@ -1,7 +1,9 @@
+import { once } from 'node:events';
+import { connect as connectHttp2, constants } from 'node:http2';
 import { ClientError, createClient, Status, type Channel } from 'nice-grpc';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ApiRole, connect, Role } from '../../../../client/index.ts';
+import { ApiRole, connect, NodeState, Role } from '../../../../client/index.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import {
   AgentServiceDefinition,
@@ -19,6 +21,7 @@ import {
 import { makePrivateKey, signingRequest } from '../../../../shared/rpc/signing-request.ts';
 import { trustOf } from '../../../../shared/rpc/trust.ts';
 import { Wakeup } from '../../../../shared/wakeup.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { Installation } from '../../../support/installation.ts';
 
 const never = new AbortController().signal;
@@ -159,6 +162,36 @@ test('a node that is removed before its hello is not let in by it', async () => 
     details: 'this node was removed',
   });
   channel.close();
+});
+
+test('a session whose agent takes nothing of what it is told is cut as any other', async () => {
+  const { certificatePem: cert, privateKeyPem: key } = await joined('deaf');
+  const port = installation.coordinator.address.split(':').at(-1);
+  const session = connectHttp2(`https://localhost:${port}`, {
+    ...{ ca: installation.coordinator.authorities, cert, key },
+    settings: { initialWindowSize: 0 },
+  });
+  const stream = session.request({
+    ...{ ':method': 'POST', ':path': '/fairlead.v1.AgentService/NodeSession' },
+    ...{ 'content-type': 'application/grpc', te: 'trailers' },
+  });
+  const hello = NodeSessionRequest.encode(nodeHello).finish();
+  const frame = Buffer.alloc(5);
+  frame.writeUInt32BE(hello.length, 1);
+  stream.write(Buffer.concat([frame, hello]));
+  const closed = once(
+    stream.on('error', () => undefined),
+    'close',
+  );
+  const { control } = installation.client;
+  await eventually(async () => {
+    const { node } = await control.getNode({ node: 'deaf' });
+    expect(node?.state).toBe(NodeState.ENGINE_AWAY);
+  });
+  await control.removeNode({ node: 'deaf' });
+  await closed;
+  expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL);
+  session.destroy();
 });
 
 test('a proxy whose token is revoked before its hello is not let in by it', async () => {
