@@ -1,5 +1,12 @@
+import { Buffer } from 'node:buffer';
 import { setFlagsFromString } from 'node:v8';
 import type { Run } from '../shared/process.ts';
+
+/**
+ * Small buffers are slices of larger ones, which are there until the last slice is let go of. Node keeps one of three
+ * bytes with every connection, and with it, by default, 8 KiB.
+ */
+const sliceBytes = 1_024;
 
 /**
  * Loads the coordinator, in a process that stays small: what a young generation grows to while the program is
@@ -9,6 +16,7 @@ import type { Run } from '../shared/process.ts';
  * outlive a small young generation. It is given back once they are at rest.
  */
 export async function loadCoordinator(): Promise<Run> {
+  Buffer.poolSize = sliceBytes;
   setFlagsFromString('--semi-space-growth-factor=1');
   const { run } = await import('./main.ts');
   setFlagsFromString('--semi-space-growth-factor=2');
