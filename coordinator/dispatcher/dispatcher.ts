@@ -330,7 +330,8 @@ export class Dispatcher {
     const { description, advertiseAddress, publicAddress, certificate } = hello;
     const now = { ...node, description, advertiseAddress, publicAddress, certificate };
     if (JSON.stringify(now) === JSON.stringify(node)) return;
-    store.transact((tx) => {
+    // A fleet that has just joined says hello at once, and each says so again with every session.
+    store.transactSoon((tx) => {
       tx.nodes.put(now);
     });
   }

@@ -197,6 +197,29 @@ describe('a transaction', () => {
     expect(store.services.size).toBe(1);
   });
 
+  test('that waits for no disk is told, and stays, as any other; and fails as any other', () => {
+    const store = open();
+    const told: Change[] = [];
+    store.subscribe((changes) => told.push(...changes));
+    store.transactSoon((tx) => {
+      tx.nodes.put(aNode());
+    });
+    expect(told).toMatchObject([{ table: 'nodes' }]);
+    const failing = () =>
+      store.transactSoon((tx) => {
+        tx.services.put(aService());
+        throw new Error('no');
+      });
+    expect(failing).toThrow('no');
+    expect(store.services.size).toBe(0);
+    store.transact((tx) => {
+      tx.services.put(aService());
+    });
+    store[Symbol.dispose]();
+    using again = open();
+    expect([again.nodes.size, again.services.size]).toEqual([1, 1]);
+  });
+
   test('may not be opened within another', () => {
     using store = open();
     expect(() => {
