@@ -1,8 +1,13 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Connections } from './connections.ts';
 
-/** How often it is looked who was silent: so much sooner than asked a lease may end. */
-const lookMs = 250;
+/**
+ * How often it is looked who was silent: so much sooner than asked a lease may end. As often as the dispatcher looks,
+ * so that both wake the process at the same moment: at rest, waking is what costs.
+ */
+const lookMs = 500;
+/** So much of a longer while counts: while we were busy or frozen ourselves, nobody could be heard. */
+const countedMs = 750;
 
 /** Who holds a lease. */
 export interface LeaseHolder {
@@ -77,8 +82,7 @@ export class Leases {
   #look(): void {
     const nowMs = this.#clock.monotonic();
     const wallMs = this.#clock.now();
-    // While we were busy or frozen ourselves, nobody could be heard.
-    const passedMs = Math.min(nowMs - this.#lookedAtMs, 2 * lookMs);
+    const passedMs = Math.min(nowMs - this.#lookedAtMs, countedMs);
     const look = { sinceMs: this.#lookedAtMs, passedMs, wallMs };
     for (const lease of this.#held) lease.look(look);
     this.#lookedAtMs = nowMs;
@@ -136,12 +140,13 @@ class HeldLease implements Lease {
     const bytesRead = this.#connection?.bytesRead ?? 0;
     if (bytesRead !== this.#bytesRead) {
       this.#bytesRead = bytesRead;
-      this.#silentMs = 0;
+      // It may have been silent ever since, but for the first moment.
+      this.#silentMs = passedMs;
       this.#holder.heard(sinceMs);
       return;
     }
     this.#silentMs += passedMs;
-    if (this.#silentMs <= this.#leaseMs - lookMs) return;
+    if (this.#silentMs < this.#leaseMs) return;
     this[Symbol.dispose]();
     this.#holder.silent();
   }

@@ -1,13 +1,14 @@
 import type { Clock } from '../../shared/clock.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { Wakeup } from '../../shared/wakeup.ts';
 import type { Store } from '../store/store.ts';
 import type { ObservedState } from './observed-state.ts';
 
 /** How much of the picture a killed coordinator may lose. Agents report it anew when they are back. */
 const intervalMs = 250;
 
-/** Copies observed state to the store, off every path that anybody waits for. */
+/** Copies observed state to the store, off every path that anybody waits for. Sleeps while nothing changes. */
 export class WriteBehind {
   readonly #deps: {
     readonly observed: ObservedState;
@@ -15,6 +16,7 @@ export class WriteBehind {
     readonly clock: Clock;
     readonly log: Logger;
   };
+  readonly #wakeup = new Wakeup();
   #failing = false;
 
   constructor(deps: {
@@ -27,8 +29,14 @@ export class WriteBehind {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    const { observed, clock } = this.#deps;
+    using _observed = observed.subscribe(({ kind }) => {
+      if (kind === 'container') this.#wakeup.notify();
+    });
+    this.#wakeup.notify();
     while (!signal.aborted) {
-      await this.#deps.clock.sleep(intervalMs, signal);
+      await this.#wakeup.wait(signal);
+      await clock.sleep(intervalMs, signal);
       this.flush();
     }
   }
@@ -43,6 +51,7 @@ export class WriteBehind {
       this.#failing = false;
     } catch (error) {
       observed.returnUnsaved(unsaved.keys());
+      this.#wakeup.notify();
       if (!this.#failing) log.warn({ err: error }, `observed state not saved: ${messageOf(error)}`);
       this.#failing = true;
     }

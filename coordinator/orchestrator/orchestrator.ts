@@ -101,7 +101,7 @@ export class Orchestrator {
     while (!signal.aborted) {
       await this.#reconcileAll(signal);
       const busy = this.#dirty.size > 0;
-      if (!busy && !(await this.#wakeup.waitFor(this.#patienceMs(), clock, signal))) {
+      if (!busy && !(await this.#somethingHappened(signal))) {
         for (const id of this.#unfinished) this.#mark(id);
       }
       await clock.sleep(this.#pauseMs, signal);
@@ -166,6 +166,15 @@ export class Orchestrator {
       if (signal.aborted) return;
       restedAtMs = clock.monotonic();
     }
+  }
+
+  /** False: nothing did for as long as there is patience. While nothing is left to do, that is for ever. */
+  async #somethingHappened(signal: AbortSignal): Promise<boolean> {
+    if (this.#unfinished.size > 0 || this.#checks.size > 0) {
+      return await this.#wakeup.waitFor(this.#patienceMs(), this.#deps.clock, signal);
+    }
+    await this.#wakeup.wait(signal);
+    return true;
   }
 
   /** How long to wait for something to happen. */
