@@ -385,7 +385,8 @@ export class Dispatcher {
   #takeIn(nodeId: NodeId, { containerId, reported }: InventoryEntry): boolean {
     const container = this.#deps.store.containers.get(containerId);
     if (container?.nodeId !== nodeId) return false;
-    this.#deps.observed.report(containerId, reported);
+    // Under the id of its record: that of the report would be held as well.
+    this.#deps.observed.report(container.id, reported);
     return true;
   }
 

@@ -378,7 +378,8 @@ function sentenceOf(progress: Exclude<Progress, { kind: 'done' }>): string {
 
 /** What makes a line of a timeline, and an event, when it changes. */
 function whatIsSeen({ phase, ready }: ContainerView): string {
-  return `${phase} ${ready}`;
+  // Only what runs is ready. A word that is there anyway: one is held of every container.
+  return ready ? 'ready' : phase;
 }
 
 /** A line of a timeline. */

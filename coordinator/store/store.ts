@@ -264,7 +264,8 @@ export class Store implements Disposable {
     const observed = new Map<ContainerId, Observed>();
     for (const row of select.iterate()) {
       const [id, record] = row as [id: ContainerId, record: string];
-      observed.set(id, JSON.parse(record) as Observed);
+      // Its own text of the id need not be a second one.
+      observed.set(this.#containers.get(id)?.id ?? id, JSON.parse(record) as Observed);
     }
     return observed;
   }

@@ -93,7 +93,7 @@ export class Table<Id extends string, Row extends { readonly id: Id }> implement
     for (const texts of load.raw().iterate()) {
       const [record, text] = texts as [record: string, text: string | null | undefined];
       const held = this.#compact(this.#parse(record, text, common));
-      if (text != null) common?.remember(text, held);
+      if (text != null) common?.remember(held);
       this.#set(held);
     }
     common?.forgetTexts();
@@ -212,6 +212,8 @@ class CommonPart<Row> {
   readonly name: keyof Row & string;
   /** By their text, while rows are read. */
   readonly #parts = new Map<string, unknown>();
+  /** What was read last is nearly always the next as well: comparing long texts is cheaper than looking them up. */
+  #last: { readonly text: string; part: unknown } | undefined;
   /** Of each part that was written: most rows have the very part of another. */
   readonly #texts = new WeakMap<object, string>();
 
@@ -230,26 +232,34 @@ class CommonPart<Row> {
 
   /** The row with its part in its place. */
   join(row: Row, text: string): Row {
+    if (this.#last?.text !== text) this.#last = { text, part: this.#partOf(text) };
+    // In place: a copy of every row would cost as much again.
+    (row as Record<string, unknown>)[this.name] = this.#last.part;
+    return row;
+  }
+
+  /** The row that was joined last is held with a part that is equal: the next with its text get that very part. */
+  remember(held: Row): void {
+    const part = held[this.name];
+    if (this.#last === undefined || this.#last.part === part) return;
+    this.#last.part = part;
+    this.#parts.set(this.#last.text, part);
+  }
+
+  /** All rows have been read. */
+  forgetTexts(): void {
+    this.#parts.clear();
+    this.#last = undefined;
+  }
+
+  #partOf(text: string): unknown {
     let part = this.#parts.get(text);
     if (part === undefined) {
       part = JSON.parse(text);
       if (this.#parts.size >= maxTexts) this.#parts.clear();
       this.#parts.set(text, part);
     }
-    // In place: a copy of every row would cost as much again.
-    (row as Record<string, unknown>)[this.name] = part;
-    return row;
-  }
-
-  /** A row is held with a part that is equal: the next with the same text get that very part. */
-  remember(text: string, held: Row): void {
-    const part = held[this.name];
-    if (this.#parts.get(text) !== part) this.#parts.set(text, part);
-  }
-
-  /** All rows have been read. */
-  forgetTexts(): void {
-    this.#parts.clear();
+    return part;
   }
 
   #textOf(part: object): string {
