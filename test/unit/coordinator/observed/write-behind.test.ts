@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ObservedState } from '../../../../coordinator/observed/observed-state.ts';
 import { WriteBehind } from '../../../../coordinator/observed/write-behind.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
@@ -55,6 +55,17 @@ test('saves what agents report within a quarter of a second', async () => {
   expect(saved()).toEqual([]);
   await clock.advance(1);
   expect(saved()).toEqual([[web1, 'running']]);
+  observed.forget(web1);
+  await clock.advance(250);
+  expect(saved()).toEqual([]);
+});
+
+test('does not look again and again while nothing changes', async () => {
+  observed.report(web1, aReport());
+  await clock.advance(1_000);
+  const sleep = vi.spyOn(clock, 'sleep');
+  await clock.advance(60_000);
+  expect(sleep).not.toHaveBeenCalled();
   observed.forget(web1);
   await clock.advance(250);
   expect(saved()).toEqual([]);
