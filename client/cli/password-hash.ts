@@ -5,8 +5,12 @@ const rounds = 5_000;
 const alphabet = './0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 /**
- * Hash of a password in the form of crypt(3) with SHA-512, as `openssl passwd -6` makes it: Node has none, and
- * HAProxy checks no other. The password must not be empty. See https://www.akkadia.org/drepper/SHA-crypt.txt for the steps.
+ * Hash of a password in the form of crypt(3) with SHA-512, as `openssl passwd -6` makes it. The password must not be
+ * empty. See https://www.akkadia.org/drepper/SHA-crypt.txt for the steps, of which each is Node's SHA-512.
+ *
+ * Node has no such hash, and no library that was found makes it right: one is wrong for passwords of 64
+ * bytes and of multiples of it (unixcrypt 3.0.4), the others for letters that are not ASCII. HAProxy checks nothing
+ * better: bcrypt, where its C library knows that, is slower by far, at each request and in the thread that serves.
  */
 export function hashPassword(password: string, salt = newSalt()): string {
   const word = Buffer.from(password);
