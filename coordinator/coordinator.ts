@@ -260,7 +260,7 @@ function answersTo(agents: AgentApiDeps, proxies: ProxyApiDeps, gate: SessionGat
 
 /** What a scrape is told, and whether it is. */
 function metricsOf(sources: FigureSources, doors: Parameters<typeof metricsGate>[0]) {
-  return { admit: metricsGate(doors), page: () => metricsText(takeFigures(sources)) };
+  return { admit: metricsGate(doors), page: async () => metricsText(await takeFigures(sources)) };
 }
 
 /** What follows certificates: their ends, and a folder if there is one. */

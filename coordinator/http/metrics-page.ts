@@ -7,7 +7,7 @@ export interface MetricsPageOptions {
   /** Throws if who sent this header, from this address (`HOST:PORT`), may not read them. */
   readonly admit: (authorization: string | undefined, peer: string) => void;
   /** The page of now. */
-  readonly page: () => string;
+  readonly page: () => Promise<string>;
   readonly toError: ToError;
   readonly log: Logger;
 }
@@ -28,16 +28,17 @@ export function createMetricsPage({ admit, page, toError, log }: MetricsPageOpti
       answer(405, 'only GET and HEAD are answered here\n', { allow: 'GET, HEAD' });
       return true;
     }
-    try {
+    const tell = async () => {
       admit(request.headers.authorization, peerOf(request.socket));
-      answer(200, page());
-    } catch (error) {
+      answer(200, await page());
+    };
+    tell().catch((error: unknown) => {
       const { code, message, reason, expected } = toError(error);
       if (expected === false) log.error({ err: error }, 'metrics could not be told');
       const status = httpStatusOf(code);
       const challenge = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
       answer(status, `${message}\n`, { 'error-reason': reason, ...challenge });
-    }
+    });
     return true;
   };
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../shared/clock.ts';
 import type { NodeId, ServiceId } from '../../shared/ids.ts';
 import type { ActionState, Container, NodeState, Observed, Service } from '../model.ts';
@@ -18,15 +19,19 @@ export interface FigureSources {
   readonly clock: Clock;
 }
 
-/** Takes all figures of now: goes once through what there is, and keeps nothing. */
-export function takeFigures(sources: FigureSources): Figures {
+/** After so much work in one go others have their turn: reports, and what goes to the proxies. */
+const pieceMs = 5;
+
+/** Takes all figures: goes once through what there is, piece by piece, and keeps nothing. */
+export async function takeFigures(sources: FigureSources): Promise<Figures> {
   const { store, routing } = sources;
+  const counted = await countContainers(sources);
   const proxies = [...routing.proxies()];
   const nodes = [...store.nodes.values()];
   return {
     version,
     nodes: countNodes(sources),
-    ...countContainers(sources),
+    ...counted,
     actions: countActions(store),
     sessions: {
       node: nodes.filter(({ id }) => sources.dispatcher.isConnected(id)).length,
@@ -65,28 +70,57 @@ function countActions(store: Store): Figures['actions'] {
   return counts;
 }
 
-function countContainers(sources: FigureSources): Pick<Figures, 'containers' | 'services'> {
-  const { store, observed } = sources;
+async function countContainers(
+  sources: FigureSources,
+): Promise<Pick<Figures, 'containers' | 'services'>> {
+  const { store, observed, clock } = sources;
   const containers: Record<ShownPhase, number> = {
     ...{ pending: 0, pulling: 0, starting: 0, running: 0, draining: 0 },
     ...{ stopping: 0, stopped: 0, failed: 0, removed: 0 },
   };
   const counts = new Map<ServiceId, { running: number; ready: number }>();
+  const rest = new Rest(clock);
   for (const container of store.containers.values()) {
     const seen = observed.container(container.id);
     const phase = shownPhase(container, seen);
     containers[phase]++;
-    if (phase !== 'running') continue;
-    const count = counts.get(container.serviceId) ?? { running: 0, ready: 0 };
-    counts.set(container.serviceId, count);
-    count.running++;
-    if (seen?.ready === true) count.ready++;
+    if (phase === 'running') {
+      const count = counts.get(container.serviceId) ?? { running: 0, ready: 0 };
+      counts.set(container.serviceId, count);
+      count.running++;
+      if (seen?.ready === true) count.ready++;
+    }
+    if (rest.isDue()) await rest.take();
   }
-  const services = [...store.services.values()].map((service): ServiceFigures => ({
-    ...{ name: service.name, desired: desiredOf(service, sources) },
-    ...(counts.get(service.id) ?? { running: 0, ready: 0 }),
-  }));
+  const services: ServiceFigures[] = [];
+  for (const service of store.services.values()) {
+    services.push({
+      ...{ name: service.name, desired: desiredOf(service, sources) },
+      ...(counts.get(service.id) ?? { running: 0, ready: 0 }),
+    });
+    if (rest.isDue()) await rest.take();
+  }
   return { containers, services };
+}
+
+/** Says when it is the others' turn. */
+class Rest {
+  readonly #clock: Clock;
+  #sinceMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#sinceMs = clock.monotonic();
+  }
+
+  isDue(): boolean {
+    return this.#clock.monotonic() - this.#sinceMs >= pieceMs;
+  }
+
+  async take(): Promise<void> {
+    await nextTurn();
+    this.#sinceMs = this.#clock.monotonic();
+  }
 }
 
 /** What runs and is on its way out is shown as that. */

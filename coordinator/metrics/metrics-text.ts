@@ -3,7 +3,7 @@ import type { ActionState, NodeState, ObservedPhase } from '../model.ts';
 /** Where a container is, as users are shown it. */
 export type ShownPhase = ObservedPhase | 'pending' | 'draining';
 
-/** All that a scrape tells, at one moment. */
+/** All that a scrape tells. */
 export interface Figures {
   readonly version: string;
   /** What is not there counts 0, so that a rule finds it. */
