@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request, type Server, type ServerResponse } from 'node:http';
@@ -26,6 +26,13 @@ const never = new AbortController().signal;
 /** Which HAProxy the tests drive: that of the system, or another version (see CONTRIBUTING.md). */
 export const haproxyProgram = process.env['FAIRLEAD_TEST_HAPROXY'] ?? 'haproxy';
 const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Whether a frontend may be called as a backend is: HAProxy 3.3 and later refuse the file. */
+export function takesOneNameTwice(): boolean {
+  const said = execFileSync(haproxyProgram, ['-v'], { encoding: 'utf8' });
+  const [, major = '0', minor = '0'] = /version (\d+)\.(\d+)/.exec(said) ?? [];
+  return Number(major) * 1_000 + Number(minor) < 3_003;
+}
 
 /** A TCP port of the loopback address that nobody has at the moment. */
 export async function freePort(): Promise<number> {
