@@ -8,12 +8,13 @@ import {
 import type { Logger } from '../shared/logger.ts';
 import type { Random } from '../shared/random.ts';
 import { agentService, nodeSessions, type AgentApiDeps } from './api/agent-session.ts';
-import { Authenticator, type Credentials } from './api/authentication.ts';
+import { Authenticator, type AuthenticatorDeps, type Credentials } from './api/authentication.ts';
 import { settleRotations } from './api/authorities.ts';
 import type { CallRecordContext } from './api/call-log.ts';
 import { ChangeLog } from './api/change-log.ts';
 import { Connections } from './api/connections.ts';
 import { controlHandlers } from './api/control-service.ts';
+import { ContainerTokens, type ContainerTokensDeps } from './api/container-tokens.ts';
 import { carryObjects } from './api/event-objects.ts';
 import {
   agentDefinition,
@@ -203,7 +204,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const reconciling = { store, observed, routing, settling, placement, clock, random };
   const orchestrator = new Orchestrator({ ...reconciling, ...child('orchestrator') });
   const writeBehind = new WriteBehind({ store, observed, clock, ...child('store') });
-  const authenticator = new Authenticator({ store, clock, installationId, authority, observed });
+  const authenticator = authenticatorOf({ ...reconciling, dispatcher, installationId, authority });
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
   const downloads = Downloads.open(config.packages, child('http').log);
@@ -256,6 +257,23 @@ function answersTo(agents: AgentApiDeps, proxies: ProxyApiDeps, gate: SessionGat
     proxies: proxyService(proxies),
     sessions: { methods, gate, leases, leaseMs },
   };
+}
+
+/** Finds out who calls; that containers still run is vouched for by their nodes, and by themselves as proxies. */
+function authenticatorOf({
+  dispatcher,
+  routing,
+  ...deps
+}: Omit<AuthenticatorDeps, 'containerTokens'> &
+  Pick<ContainerTokensDeps, 'observed'> & {
+    readonly dispatcher: Dispatcher;
+    readonly routing: Routing;
+  }) {
+  const witnesses = { nodes: dispatcher, proxies: routing };
+  return new Authenticator({
+    ...deps,
+    containerTokens: new ContainerTokens({ ...deps, ...witnesses }),
+  });
 }
 
 /** What a scrape is told, and whether it is. */

@@ -5,10 +5,10 @@ import { parseAgentUri } from '../identity/agent-identity.ts';
 import type { Authority } from '../identity/authority.ts';
 import { parseAuthorization, secretMatches } from '../identity/tokens.ts';
 import type { Token } from '../model.ts';
-import type { ObservedState } from '../observed/observed-state.ts';
 import type { Store } from '../store/store.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
+import type { ContainerTokens } from './container-tokens.ts';
 import type { PeerCertificate } from './peer.ts';
 
 /** What a caller shows of itself. */
@@ -28,7 +28,7 @@ export interface AuthenticatorDeps {
   readonly clock: Clock;
   readonly installationId: string;
   readonly authority: Pick<Authority, 'trusts'>;
-  readonly observed: Pick<ObservedState, 'container'>;
+  readonly containerTokens: Pick<ContainerTokens, 'leftMs' | 'endsAtMs'>;
 }
 
 /**
@@ -40,15 +40,16 @@ export class Authenticator {
   readonly #clock: Clock;
   readonly #installationId: string;
   readonly #authority: Pick<Authority, 'trusts'>;
-  readonly #observed: Pick<ObservedState, 'container'>;
+  readonly #containerTokens: AuthenticatorDeps['containerTokens'];
   readonly #lastUsed = new Map<TokenId, number>();
 
-  constructor({ store, clock, installationId, authority, observed }: AuthenticatorDeps) {
+  constructor(deps: AuthenticatorDeps) {
+    const { store, clock, installationId, authority, containerTokens } = deps;
     this.#store = store;
     this.#clock = clock;
     this.#installationId = installationId;
     this.#authority = authority;
-    this.#observed = observed;
+    this.#containerTokens = containerTokens;
   }
 
   /** Whose token a call has, else whose certificate its connection. Throws 'unauthenticated'. */
@@ -137,11 +138,14 @@ export class Authenticator {
     return atMs === undefined ? null : Math.floor(atMs / 60_000) * 60_000;
   }
 
-  /** It has expired, or the container that it was made for has ended: whoever has it now is somebody else. */
+  /** When a token stops working, that of a container if nothing more is heard of it; null: never. */
+  expiresAtMs({ containerId, expiresAtMs }: Token): number | null {
+    return containerId === null ? expiresAtMs : this.#containerTokens.endsAtMs(containerId);
+  }
+
   #isOver({ expiresAtMs, containerId }: Token): boolean {
-    if (expiresAtMs !== null && this.#clock.now() >= expiresAtMs) return true;
-    const phase = containerId === null ? undefined : this.#observed.container(containerId)?.phase;
-    return phase === 'stopped' || phase === 'failed' || phase === 'removed';
+    if (containerId !== null) return this.#containerTokens.leftMs(containerId) === 0;
+    return expiresAtMs !== null && this.#clock.now() >= expiresAtMs;
   }
 
   /** A container's token reaches its service and what that is linked to at the moment. */

@@ -189,7 +189,12 @@ export function reasonToProto({ node, filter, reason }: PlacementReason): NodeRe
   return { node, filter, reason };
 }
 
-export function tokenToProto(token: Token, lastUsedAtMs: number | null): ProtoToken {
+/** A token, when it was last used, and when it stops working where that is not a time of its own. */
+export function tokenToProto(
+  token: Token,
+  lastUsedAtMs: number | null,
+  expiresAtMs = token.expiresAtMs,
+): ProtoToken {
   return {
     id: token.id,
     name: token.name,
@@ -201,7 +206,7 @@ export function tokenToProto(token: Token, lastUsedAtMs: number | null): ProtoTo
     maxUses: token.maxUses,
     uses: token.uses,
     createdAt: new Date(token.createdAtMs),
-    expiresAt: dateOf(token.expiresAtMs),
+    expiresAt: dateOf(expiresAtMs),
     lastUsedAt: dateOf(lastUsedAtMs),
   };
 }

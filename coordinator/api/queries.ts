@@ -144,7 +144,9 @@ export class QueryApi {
     const wanted = roleFromProto(role);
     const tokens = [...store.tokens.values()]
       .filter((token) => wanted === undefined || token.role === wanted)
-      .map((token) => tokenToProto(token, authenticator.lastUsedAtMs(token.id)))
+      .map((token) =>
+        tokenToProto(token, authenticator.lastUsedAtMs(token.id), authenticator.expiresAtMs(token)),
+      )
       .sort((a, b) => byName(a.name, b.name));
     return { tokens };
   }

@@ -122,7 +122,12 @@ export class TokenApi {
   }
 
   #present(token: Token) {
-    return tokenToProto(token, this.#deps.authenticator.lastUsedAtMs(token.id));
+    const { authenticator } = this.#deps;
+    return tokenToProto(
+      token,
+      authenticator.lastUsedAtMs(token.id),
+      authenticator.expiresAtMs(token),
+    );
   }
 
   #replay(action: Action) {

@@ -256,6 +256,12 @@ export class Dispatcher {
     return Math.round(this.#deps.clock.now() - (this.#deps.clock.monotonic() - liveness.heardAtMs));
   }
 
+  /** For how long a node was not heard of, since the start at most; 0 while its agent has a session. */
+  silentMs(nodeId: NodeId): number {
+    const { link = null, heardAtMs = this.#startedAtMs } = this.#nodes.get(nodeId) ?? {};
+    return link === null ? this.#deps.clock.monotonic() - heardAtMs : 0;
+  }
+
   #changed(id: string): void {
     const containerId = id as ContainerId;
     const nodeId = this.#deps.store.containers.get(containerId)?.nodeId;

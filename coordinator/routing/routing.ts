@@ -96,6 +96,13 @@ export class Routing {
     return record;
   }
 
+  /** For how long a proxy was away; 0 while it has a session, Infinity if it had none yet. */
+  silentMs(id: ProxyId): number {
+    const record = this.#proxies.get(id);
+    if (record === undefined) return Infinity;
+    return record.session === null ? this.#deps.clock.monotonic() - record.awaySinceMs : 0;
+  }
+
   detached(record: ProxyRecord): void {
     record.session = null;
     record.awaySinceMs = this.#deps.clock.monotonic();

@@ -113,6 +113,8 @@ test('nor when somebody revokes it', async () => {
   const { tokens } = await installation.client.control.listTokens({});
   const own = tokens.find(({ name }) => name.startsWith('container:job-1:'));
   expect(own).toBeDefined();
+  // Its node is there: it has a whole day.
+  expect(own!.expiresAt!.getTime() - Date.now()).toBeCloseTo(24 * 3_600_000, -6);
   await installation.client.control.revokeToken({ token: own!.id });
   await eventually(() => isRefused(program));
 });

@@ -99,7 +99,10 @@ export interface Token {
   createdAt:
     | Date
     | undefined;
-  /** When it stops working; not set: never. */
+  /**
+   * When it stops working; not set: never. That of a container is put off for as long as its node, or its own
+   * session as a proxy, is there.
+   */
   expiresAt:
     | Date
     | undefined;

@@ -3,6 +3,7 @@ import type { Call } from '../../../../../coordinator/api/call.ts';
 import { Authenticator } from '../../../../../coordinator/api/authentication.ts';
 import { ChangeLog } from '../../../../../coordinator/api/change-log.ts';
 import { controlHandlers } from '../../../../../coordinator/api/control-service.ts';
+import { ContainerTokens } from '../../../../../coordinator/api/container-tokens.ts';
 import { carryObjects } from '../../../../../coordinator/api/event-objects.ts';
 import type { Handlers } from '../../../../../coordinator/api/guard.ts';
 import { Presenter } from '../../../../../coordinator/api/present.ts';
@@ -240,7 +241,9 @@ export class ModelFleet implements AsyncDisposable {
         clock,
         installationId: '',
         authority: fixedAuthority,
-        observed: deps.observed,
+        containerTokens: new ContainerTokens({
+          ...{ store, observed, clock, nodes: dispatcher, proxies: routing },
+        }),
       }),
       authority: fixedAuthority,
       tokens,
