@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createServer, ServerError, type CallContext, Status, type Server } from 'nice-grpc';
 import { systemClock } from '../../shared/clock.ts';
 import {
@@ -19,6 +20,7 @@ import {
 import { TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import { peerOf, tellPeer } from '../../coordinator/api/peer.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
+import { eventually } from './eventually.ts';
 import type { Site } from './site-certificates.ts';
 import { testAuthority, testInstallation } from './test-authority.ts';
 
@@ -208,6 +210,15 @@ export class FakeProxyCoordinator implements AsyncDisposable {
   /** The last version that a proxy said is in effect; 0: none. */
   get appliedVersion(): number {
     return this.applied.at(-1)?.version ?? 0;
+  }
+
+  /** Waits until a version is in effect, and all of it. */
+  async untilApplied(version: number): Promise<void> {
+    await eventually(() => {
+      assert.equal(this.status?.message, '');
+      assert.deepEqual([...this.errors], []);
+      assert.equal(this.appliedVersion, version);
+    });
   }
 
   /** Words on refused targets of the last version in effect. */

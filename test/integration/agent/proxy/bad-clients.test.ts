@@ -2,20 +2,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../../shared/clock.ts';
-import { eventually } from '../../../support/eventually.ts';
-import {
-  aSnapshot,
-  aTarget,
-  FakeProxyCoordinator,
-} from '../../../support/fake-proxy-coordinator.ts';
-import {
-  freePort,
-  HaproxyDirectory,
-  Load,
-  proxyConfig,
-  RunningProxyAgent,
-  TestBackend,
-} from '../../../support/haproxy.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
+import { aSnapshot, aTarget } from '../../../support/fake-proxy-coordinator.ts';
+import { freePort, Load, TestBackend } from '../../../support/haproxy.ts';
 
 /** Later than any limit. */
 const tooLateMs = 45_000;
@@ -52,15 +41,9 @@ async function answerTo(port: number, words: Buffer | string, everyMs = 0): Prom
 test('who talks garbage, too much, too slowly or not at all is told so or cut, and the others are served', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
-  await using directory = new HaproxyDirectory();
   const targets = [aTarget({ id: 'web-1.a', port: web.port })];
-  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await eventually(() => {
-    expect(coordinator.appliedVersion).toBe(1);
-  });
+  await using driven = await DrivenProxy.start(aSnapshot(port, { targets }));
+  const { directory } = driven;
   const { pid } = await directory.info();
   const load = new Load(port, { keepAlive: 2, fresh: 2 });
 

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { expect, test } from 'vitest';
 import { TargetHealth } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import {
@@ -9,6 +7,7 @@ import {
   type DeepPartial,
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { Readiness } from '../../../../shared/gen/fairlead/v1/service.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -23,34 +22,21 @@ import {
   proxyConfig,
   RunningProxyAgent,
 } from '../../../support/haproxy.ts';
+import { LocalServer } from '../../../support/local-server.ts';
 
 /** Answers with its name, and at paths of health with the status that it is told. */
-class SickServer implements AsyncDisposable {
+class SickServer extends LocalServer {
   status = 200;
   readonly checks: IncomingMessage[] = [];
-  readonly #server = createServer();
 
-  static async start(name: string): Promise<SickServer> {
-    const server = new SickServer();
-    server.#server.on('request', (incoming: IncomingMessage, response) => {
+  constructor(name: string) {
+    super(createServer());
+    this.server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
       const isCheck = incoming.url?.startsWith('/health') === true;
-      if (isCheck) server.checks.push(incoming);
-      response.statusCode = isCheck ? server.status : 200;
+      if (isCheck) this.checks.push(incoming);
+      response.statusCode = isCheck ? this.status : 200;
       response.end(name);
     });
-    server.#server.listen(0, '127.0.0.1');
-    await once(server.#server, 'listening');
-    return server;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await once(this.#server, 'close');
   }
 }
 
@@ -62,13 +48,6 @@ function asked(http: Partial<Http>): Readiness {
   return Readiness.fromPartial({ check: { $case: 'http', value: http }, ...times });
 }
 
-async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  await eventually(() => {
-    expect(coordinator.status?.message).toBe('');
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 const health = (coordinator: FakeProxyCoordinator, id: string, wanted: TargetHealth) =>
   eventually(() => {
     expect(coordinator.target(id)?.health).toBe(wanted);
@@ -76,8 +55,8 @@ const health = (coordinator: FakeProxyCoordinator, id: string, wanted: TargetHea
 
 test('L2 takes a server out that says it is ill, by itself, and back when it is well', async () => {
   const port = await freePort();
-  await using one = await SickServer.start('one');
-  await using two = await SickServer.start('two');
+  await using one = await new SickServer('one').listen();
+  await using two = await new SickServer('two').listen();
   await using directory = new HaproxyDirectory();
   const list = (version: number, path: string): BackendSnapshot => {
     const readiness = asked({
@@ -95,9 +74,9 @@ test('L2 takes a server out that says it is ill, by itself, and back when it is 
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
   );
   await using _agent = agent;
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   // One of them comes at run time.
-  await applied(coordinator, coordinator.change([aTarget({ id: 'web-2.b', port: two.port })]));
+  await coordinator.untilApplied(coordinator.change([aTarget({ id: 'web-2.b', port: two.port })]));
   const { pid } = await directory.info();
   await eventually(() => {
     for (const { checks } of [one, two]) {
@@ -122,7 +101,7 @@ test('L2 takes a server out that says it is ill, by itself, and back when it is 
 
   // All are asked for something else from now on, by one reload.
   coordinator.replace({ ...list(3, '/health/2'), targets: coordinator.list?.targets ?? [] });
-  await applied(coordinator, 3);
+  await coordinator.untilApplied(3);
   await eventually(() => {
     expect([one.checks.at(-1)?.url, two.checks.at(-1)?.url]).toEqual(['/health/2', '/health/2']);
     expect(coordinator.status?.history).toMatchObject({
@@ -144,15 +123,14 @@ test('L2 takes a server out that says it is ill, by itself, and back when it is 
 
 test('asks at the port of the check, in HTTP/1, whatever a server speaks else', async () => {
   const [bytesPort, port] = [await freePort(), await freePort()];
-  await using server = await SickServer.start('web');
-  await using checked = await SickServer.start('health');
-  await using directory = new HaproxyDirectory();
+  await using server = await new SickServer('web').listen();
+  await using checked = await new SickServer('health').listen();
   const readiness = asked({ path: '/health' });
   const frontends: DeepPartial<BackendSnapshot>['frontends'] = [
     { name: 'tcp', port: bytesPort, mode: FrontendMode.TCP, defaultBackend: 'bytes' },
     { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'h2' },
   ];
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using driven = await DrivenProxy.start(
     aSnapshot(port, {
       frontends,
       backends: [
@@ -161,16 +139,13 @@ test('asks at the port of the check, in HTTP/1, whatever a server speaks else', 
       ],
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  const { coordinator } = driven;
   const at = { port: server.port, checkPort: checked.port };
   const targets = [
     aTarget({ id: 'web-1.a', backend: 'bytes', ...at }),
     aTarget({ id: 'web-1.h2', backend: 'h2', http2: true, ...at }),
   ];
-  await applied(coordinator, coordinator.change(targets));
+  await coordinator.untilApplied(coordinator.change(targets));
   checked.status = 503;
   await health(coordinator, 'web-1.a', TargetHealth.DOWN);
   await health(coordinator, 'web-1.h2', TargetHealth.DOWN);

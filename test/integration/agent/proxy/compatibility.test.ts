@@ -89,13 +89,7 @@ describeOtherVersions('HAProxy', (program) => {
     coordinator.hand({ site });
     const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
     await using _agent = new RunningProxyAgent({ ...config, haproxy: program });
-    const applied = (version: number) =>
-      eventually(() => {
-        expect(coordinator.status?.message).toBe('');
-        expect(coordinator.errors.size).toBe(0);
-        expect(coordinator.appliedVersion).toBe(version);
-      });
-    await applied(1);
+    await coordinator.untilApplied(1);
     const { pid } = await directory.info();
     const load = new Load(port);
     await load.more(30);
@@ -104,19 +98,19 @@ describeOtherVersions('HAProxy', (program) => {
     coordinator.replace(
       aList([port, securePort], { version: 2, to: 'api', targets: [first, third] }),
     );
-    await applied(2);
+    await coordinator.untilApplied(2);
     const toApi = { headers: { host: 'api.test' } };
     expect(await get(port, '/api/x', toApi)).toEqual({ status: 200, body: 'api' });
     expect(api.urls).toContain('/x');
-    await applied(coordinator.change([second]));
+    await coordinator.untilApplied(coordinator.change([second]));
     await load.more(40);
     expect(two.requests).toBeGreaterThan(0);
-    await applied(coordinator.change([{ ...first, mode: TargetMode.DRAIN }]));
+    await coordinator.untilApplied(coordinator.change([{ ...first, mode: TargetMode.DRAIN }]));
     await eventually(() => {
       expect(coordinator.target(first.id)).toMatchObject({ drained: true, inFlight: 0 });
     });
     const begun = one.requests;
-    await applied(coordinator.change([], [first.id]));
+    await coordinator.untilApplied(coordinator.change([], [first.id]));
     await load.more(40);
     expect(one.requests).toBe(begun);
     await eventually(() => {
@@ -137,7 +131,7 @@ describeOtherVersions('HAProxy', (program) => {
         ...{ version: version + 1, to: 'api', targets: [second, third], otherPort },
       }),
     );
-    await applied(version + 1);
+    await coordinator.untilApplied(version + 1);
     expect((await get(otherPort)).body).toBe('two');
     await load.more(40);
     expect((await load.stop()).failures).toEqual([]);

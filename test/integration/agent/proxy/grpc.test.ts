@@ -24,6 +24,7 @@ import {
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { ClientCertificates, TlsPolicy } from '../../../../shared/gen/fairlead/v1/tls.ts';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -161,13 +162,6 @@ class Stream {
   }
 }
 
-async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  await eventually(() => {
-    expect(coordinator.status?.message).toBe('');
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 function aList(
   port: number,
   one: TestGrpcServer,
@@ -201,12 +195,8 @@ test('carries calls and streams of gRPC to containers, with trailers, while cont
   const port = await freePort();
   await using one = await TestGrpcServer.start('one');
   await using two = await TestGrpcServer.start('two');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(aList(port, one));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using driven = await DrivenProxy.start(aList(port, one));
+  const { coordinator } = driven;
   using dialled = dial(port);
   const { client } = dialled;
   expect(await unary(client, 'echo', 'hello')).toBe('one: hello');
@@ -240,15 +230,14 @@ test('carries calls and streams of gRPC to containers, with trailers, while cont
     expect(cut.end?.code ?? status.OK).not.toBe(status.OK);
   });
   await says('after another was silent for too long');
-  await applied(
-    coordinator,
+  await coordinator.untilApplied(
     coordinator.change([aTarget({ id: 'web-2.b', port: two.port, http2: true })]),
   );
   await says('beside another');
   const answers = [await unary(client, 'echo', '1'), await unary(client, 'echo', '2')];
   expect(answers.map((answer) => answer.slice(0, 3)).sort()).toEqual(['one', 'two']);
   const drain = aTarget({ id: 'web-1.a', port: one.port, http2: true, mode: TargetMode.DRAIN });
-  await applied(coordinator, coordinator.change([drain]));
+  await coordinator.untilApplied(coordinator.change([drain]));
   expect(await unary(client, 'echo', '3')).toBe('two: 3');
   await says('in drain');
   expect(coordinator.target('web-1.a')?.drained ?? false).toBe(false);
@@ -263,12 +252,8 @@ test('ends a stream at the deadline of a drain, and leaves streams and calls alo
   const [port, other] = [await freePort(), await freePort()];
   await using one = await TestGrpcServer.start('one');
   await using two = await TestGrpcServer.start('two');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(aList(port, one));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using driven = await DrivenProxy.start(aList(port, one));
+  const { coordinator, directory } = driven;
   using dialled = dial(port);
   const { client } = dialled;
   const { pid } = await directory.info();
@@ -280,7 +265,7 @@ test('ends a stream at the deadline of a drain, and leaves streams and calls alo
   });
   const more = { name: 'more', port: other, mode: FrontendMode.HTTP, defaultBackend: 'web' };
   coordinator.replace(aList(port, one, { version: 2, frontends: [more] }));
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   expect((await directory.info()).pid).not.toBe(pid);
   call.write('2');
   // The connection is the old worker's, and so is every call on it until the client dials anew.
@@ -296,7 +281,7 @@ test('ends a stream at the deadline of a drain, and leaves streams and calls alo
     aTarget({ id: 'web-1.a', port: one.port, http2: true, ...drain }),
     aTarget({ id: 'web-2.b', port: two.port, http2: true }),
   ];
-  await applied(coordinator, coordinator.change(targets));
+  await coordinator.untilApplied(coordinator.change(targets));
   await eventually(() => {
     expect(talk.end?.code).not.toBe(undefined);
     expect(talk.end?.code).not.toBe(status.OK);
@@ -310,14 +295,14 @@ test('carries calls and streams of gRPC that come in TLS, by certificate and nam
   const authority = await SiteAuthority.make();
   const site = await authority.site('api.example.com');
   await using one = await TestGrpcServer.start('one');
-  await using directory = new HaproxyDirectory();
   const tls = { policy: TlsPolicy.MODERN, clientCertificates: ClientCertificates.NONE };
+  await using directory = new HaproxyDirectory();
   await using coordinator = await FakeProxyCoordinator.start(aList(port, one, { tls }));
   coordinator.hand({ site });
   await using _agent = new RunningProxyAgent(
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
   );
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   await eventually(() => {
     expect(coordinator.serving).toEqual({ site: site.serialNumber });
   });

@@ -8,6 +8,7 @@ import {
   type BackendSnapshot,
   type DeepPartial,
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -89,13 +90,6 @@ function aList(
   });
 }
 
-async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  await eventually(() => {
-    expect(coordinator.status?.message).toBe('');
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 /** Requests that HAProxy has from clients. */
 async function untilHeld(directory: HaproxyDirectory, count: number): Promise<void> {
   await eventually(async () => {
@@ -108,16 +102,12 @@ test('holds what comes by a route that is paused, and lets all of it go on at on
   const port = await freePort();
   await using web = await TestBackend.start('web');
   await using api = await TestBackend.start('api');
-  await using directory = new HaproxyDirectory();
   const list = (changes: Parameters<typeof aList>[2]) => aList(port, [web, api], changes);
-  await using coordinator = await FakeProxyCoordinator.start(list({ version: 1 }));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using driven = await DrivenProxy.start(list({ version: 1 }));
+  const { coordinator, directory } = driven;
   const { pid } = await directory.info();
   coordinator.replace(list({ version: 2, route: 60_000 }));
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   const big = 'x'.repeat(200_000);
   const held = [ask(port, 'web.test'), ask(port, 'web.test'), ask(port, 'web.test', big)];
   const text = (method: string) => `${method} / HTTP/1.1\r\nHost: web.test\r\n`;
@@ -138,7 +128,7 @@ test('holds what comes by a route that is paused, and lets all of it go on at on
   expect([web.requests, api.requests]).toEqual([0, 1]);
   // Blue and green while nobody is served: what waited goes to where the route leads when it may go on.
   coordinator.replace(list({ version: 3, route: 60_000, to: 'api' }));
-  await applied(coordinator, 3);
+  await coordinator.untilApplied(3);
   coordinator.replace(list({ version: 4, to: 'api' }));
   expect(await Promise.all(held)).toEqual(Array(3).fill({ status: 200, body: 'api' }));
   expect(web.requests).toBe(0);
@@ -157,14 +147,9 @@ test('gives up on what it held for as long as it may, and pauses a service whate
   const port = await freePort();
   await using web = await TestBackend.start('web');
   await using api = await TestBackend.start('api');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using _driven = await DrivenProxy.start(
     aList(port, [web, api], { version: 1, route: 1_000, api: 2_000 }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
   const [first, second] = await Promise.all([ask(port, 'web.test'), ask(port, 'any.test')]);
   expect(first).toEqual({ status: 503, body: 'paused\n' });
   expect(second).toEqual({ status: 503, body: 'soon\n' });
@@ -181,12 +166,12 @@ test('lets requests go on that the worker before a reload holds, and those that 
   await using coordinator = await FakeProxyCoordinator.start(list({ version: 1, route: 60_000 }));
   const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
   const first = new RunningProxyAgent(config);
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   const { pid } = await directory.info();
   const before = ask(port, 'web.test');
   await untilHeld(directory, 1);
   coordinator.replace(list({ version: 2, route: 60_000, frontends: [more] }));
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   expect((await directory.info()).pid).not.toBe(pid);
   await first[Symbol.asyncDispose]();
   const meanwhile = ask(port, 'web.test');

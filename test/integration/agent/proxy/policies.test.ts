@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { request, type IncomingHttpHeaders } from 'node:http';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { BalanceAlgorithm, type DeepPartial } from '../../../../shared/gen/fairlead/v1/route.ts';
 import {
@@ -10,6 +10,7 @@ import {
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -23,6 +24,7 @@ import {
   RunningProxyAgent,
   TestBackend,
 } from '../../../support/haproxy.ts';
+import { LocalServer } from '../../../support/local-server.ts';
 import { aProtoRoute } from '../../../support/routes.ts';
 
 interface Answer {
@@ -56,13 +58,6 @@ async function ask(
   });
 }
 
-async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  await eventually(() => {
-    expect(coordinator.status?.message).toBe('');
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 /** A route for each host of that name. */
 function routesOf(routes: Record<string, Partial<Route>>, to = 'web') {
   return Object.entries(routes).map(([name, route]) => ({
@@ -80,7 +75,6 @@ function hashOf(password: string, kind = '-6'): string {
 test('does with the requests of each route what it says', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
-  await using directory = new HaproxyDirectory();
   const page = {
     body: '<h1>"back\' %[src] soon</h1>\n',
     contentType: 'text/html; charset=utf-8',
@@ -122,16 +116,12 @@ test('does with the requests of each route what it says', async () => {
     quiet: { maintenance: { body: '', contentType: '', retryAfterS: 0 } },
     hurried: { responseTimeoutMs: 300 },
   });
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using _driven = await DrivenProxy.start(
     aSnapshot(port, {
       frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web', routes }],
       targets: [aTarget({ id: 'web-1.a.1', port: web.port })],
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
 
   expect((await ask(port, 'brief.test')).status).toBe(200);
   await eventually(async () => {
@@ -211,7 +201,6 @@ test('does with the requests of each route what it says', async () => {
 test('believes what trusted upstreams say of clients, and nobody else', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
-  await using directory = new HaproxyDirectory();
   const trusted = {
     ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
     trustedUpstreams: ['127.0.0.3'],
@@ -221,16 +210,12 @@ test('believes what trusted upstreams say of clients, and nobody else', async ()
       secure: { forceHttps: true, strictTransport: { maxAgeS: 9, includeSubdomains: false } },
     }),
   };
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using _driven = await DrivenProxy.start(
     aSnapshot(port, {
       frontends: [trusted],
       targets: [aTarget({ id: 'web-1.a.1', port: web.port })],
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
   const headers = { 'x-forwarded-for': '1.1.1.1, 10.1.1.1', 'x-forwarded-proto': 'https' };
   expect((await ask(port, 'inside.test', { from: '127.0.0.3', headers })).status).toBe(200);
   expect(web.headers.at(-1)).toMatchObject({
@@ -285,7 +270,7 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   await using coordinator = await FakeProxyCoordinator.start(balanced(port, [one, two], balancing));
   const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
   await using _agent = new RunningProxyAgent(config);
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   const cookieOf = ({ headers }: Answer) => headers['set-cookie']?.[0]?.split(';')[0] ?? '';
   let first = await ask(port, 'a.test');
   while (first.body !== 'one') first = await ask(port, 'a.test');
@@ -297,9 +282,8 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   // A container in place of another has its slot, and so its clients.
   await using next = await TestBackend.start('next');
   const successor = aTarget({ id: 'web-1.b.2', port: next.port });
-  await applied(coordinator, coordinator.change([successor]));
-  await applied(
-    coordinator,
+  await coordinator.untilApplied(coordinator.change([successor]));
+  await coordinator.untilApplied(
     coordinator.change([aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN })]),
   );
   const others = { headers: { cookie: `a=1; ${cookie}; b=2` } };
@@ -309,8 +293,7 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   }
   expect(next.headers.at(-1)?.['cookie']).toBe('a=1;b=2');
   // It failed, and the one before is back.
-  await applied(
-    coordinator,
+  await coordinator.untilApplied(
     coordinator.change([
       aTarget({ id: 'web-1.a.1', port: one.port }),
       aTarget({ id: 'web-1.b.2', port: next.port, mode: TargetMode.DRAIN }),
@@ -318,7 +301,7 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   );
   expect((await ask(port, 'a.test', { headers: { cookie } })).body).toBe('one');
   const drain = aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN });
-  await applied(coordinator, coordinator.change([drain]));
+  await coordinator.untilApplied(coordinator.change([drain]));
   const moved = await ask(port, 'a.test', { headers: { cookie } });
   expect(moved.body).toBe('two');
   await eventually(() => {
@@ -326,7 +309,7 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   });
   // A server that was added at run time has a cookie of its own too, and the others keep theirs.
   const third = aTarget({ id: 'web-3.a.1', port: one.port });
-  await applied(coordinator, coordinator.change([third], ['web-1.a.1']));
+  await coordinator.untilApplied(coordinator.change([third], ['web-1.a.1']));
   const kept = cookieOf(moved);
   expect((await ask(port, 'a.test', { headers: { cookie: kept } })).body).toBe('two');
   let fresh = await ask(port, 'a.test');
@@ -339,7 +322,7 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   expect(await encoding('/text', gzip)).toBe('gzip');
   expect(await encoding('/text', {})).toBeUndefined();
   expect(await encoding('/', gzip)).toBeUndefined();
-  await applied(coordinator, coordinator.change([], ['web-3.a.1', 'web-2.a.1']));
+  await coordinator.untilApplied(coordinator.change([], ['web-3.a.1', 'web-2.a.1']));
   const nobody = await ask(port, 'a.test');
   expect([nobody.status, nobody.body, nobody.headers['retry-after']]).toEqual([
     503,
@@ -352,14 +335,10 @@ test('balances as it is told, and gives backups requests only when nothing else 
   const port = await freePort();
   await using one = await TestBackend.start('one');
   await using two = await TestBackend.start('two');
-  await using directory = new HaproxyDirectory();
   const by = (algorithm: BalanceAlgorithm, version: number, backup = false) =>
     balanced(port, [one, two], { algorithm }, { version, backup });
-  await using coordinator = await FakeProxyCoordinator.start(by(BalanceAlgorithm.URI, 1));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using driven = await DrivenProxy.start(by(BalanceAlgorithm.URI, 1));
+  const { coordinator } = driven;
   const answers = async (paths: readonly string[], from = '127.0.0.1') => {
     const bodies: string[] = [];
     for (const path of paths) bodies.push((await ask(port, 'a.test', { path, from })).body);
@@ -369,7 +348,7 @@ test('balances as it is told, and gives backups requests only when nothing else 
   const different = (count: number) => Array.from({ length: count }, (_, n) => `/${n}`);
   const follow = async (algorithm: BalanceAlgorithm, version: number, backup = false) => {
     coordinator.replace(by(algorithm, version, backup));
-    await applied(coordinator, version);
+    await coordinator.untilApplied(version);
   };
   expect((await bodies(Array(6).fill('/same'))).size).toBe(1);
   expect((await bodies(different(40))).size).toBe(2);
@@ -407,7 +386,7 @@ test('balances as it is told, and gives backups requests only when nothing else 
   await follow(BalanceAlgorithm.LEAST_CONNECTIONS, 6, true);
   expect(await bodies(Array(6).fill('/'))).toEqual(new Set(['one']));
   const drain = aTarget({ id: 'web-1.a.1', port: one.port, mode: TargetMode.DRAIN });
-  await applied(coordinator, coordinator.change([drain]));
+  await coordinator.untilApplied(coordinator.change([drain]));
   expect(await bodies(Array(3).fill('/'))).toEqual(new Set(['two']));
 });
 
@@ -415,7 +394,6 @@ test('splits the requests of a route, and changes the parts without a reload', a
   const port = await freePort();
   await using blue = await TestBackend.start('blue');
   await using green = await TestBackend.start('green');
-  await using directory = new HaproxyDirectory();
   const list = (version: number, percent: number) =>
     aSnapshot(port, {
       version,
@@ -439,11 +417,8 @@ test('splits the requests of a route, and changes the parts without a reload', a
         aTarget({ id: 'green-1', backend: 'green', port: green.port }),
       ],
     });
-  await using coordinator = await FakeProxyCoordinator.start(list(1, 0));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using driven = await DrivenProxy.start(list(1, 0));
+  const { coordinator, directory } = driven;
   const { pid } = await directory.info();
   const shareOfGreen = async () => {
     const before = green.requests;
@@ -452,25 +427,24 @@ test('splits the requests of a route, and changes the parts without a reload', a
   };
   expect(await shareOfGreen()).toBe(0);
   coordinator.replace(list(2, 30));
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   const some = await shareOfGreen();
   expect(some).toBeGreaterThan(20);
   expect(some).toBeLessThan(120);
   coordinator.replace(list(3, 100));
-  await applied(coordinator, 3);
+  await coordinator.untilApplied(3);
   expect(await shareOfGreen()).toBe(200);
   expect((await directory.info()).pid).toBe(pid);
 });
 
 test('passes connections on as they are, by port and by the name in TLS, with the PROXY protocol', async () => {
   const [port, tlsPort] = [await freePort(), await freePort()];
-  await using plain = await ByteServer.start('plain');
-  await using shop = await ByteServer.start('shop');
-  await using rest = await ByteServer.start('rest');
-  await using directory = new HaproxyDirectory();
+  await using plain = await new ByteServer('plain').listen();
+  await using shop = await new ByteServer('shop').listen();
+  await using rest = await new ByteServer('rest').listen();
   const passed = { kind: 30 as const, port: tlsPort };
   const tcp = FrontendMode.TCP;
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using _driven = await DrivenProxy.start(
     aSnapshot(port, {
       frontends: [
         {
@@ -506,10 +480,6 @@ test('passes connections on as they are, by port and by the name in TLS, with th
       ],
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
   const header = (from: string) => `PROXY TCP4 ${from} 192.0.2.1 1234 80\r\n`;
   expect(await talk(port, Buffer.from(`${header('192.0.2.7')}hello`))).toBe('plain');
   expect(plain.received.subarray(0, 12).toString('latin1')).toBe('\r\n\r\n\0\r\nQUIT\n');
@@ -530,31 +500,17 @@ test('passes connections on as they are, by port and by the name in TLS, with th
 });
 
 /** Answers the first bytes of every connection with its name, and ends it. */
-class ByteServer implements AsyncDisposable {
+class ByteServer extends LocalServer {
   received: Buffer = Buffer.alloc(0);
-  readonly #server = createServer();
 
-  static async start(name: string): Promise<ByteServer> {
-    const server = new ByteServer();
-    server.#server.on('connection', (socket) => {
-      socket.on('error', () => socket.destroy());
+  constructor(name: string) {
+    super(createServer());
+    this.server.on('connection', (socket) => {
       socket.once('data', (data: Buffer) => {
-        server.received = data;
+        this.received = data;
         socket.end(name);
       });
     });
-    server.#server.listen(0, '127.0.0.1');
-    await once(server.#server, 'listening');
-    return server;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    await once(this.#server, 'close');
   }
 }
 

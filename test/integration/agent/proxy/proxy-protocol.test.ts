@@ -1,98 +1,60 @@
-import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
-import {
-  aSnapshot,
-  aTarget,
-  FakeProxyCoordinator,
-} from '../../../support/fake-proxy-coordinator.ts';
-import {
-  freePort,
-  get,
-  HaproxyDirectory,
-  Load,
-  proxyConfig,
-  RunningProxyAgent,
-  TestBackend,
-} from '../../../support/haproxy.ts';
+import { aSnapshot, aTarget } from '../../../support/fake-proxy-coordinator.ts';
+import { freePort, get, Load, TestBackend } from '../../../support/haproxy.ts';
+import { LocalServer } from '../../../support/local-server.ts';
 import { aProtoRoute } from '../../../support/routes.ts';
 
 const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 
 /** A web server that answers with the client as the PROXY protocol tells it; `none` where it does not. */
-class ProxiedServer implements AsyncDisposable {
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer();
+class ProxiedServer extends LocalServer {
   readonly #clients = new WeakMap<Socket, string>();
 
-  static async start(): Promise<ProxiedServer> {
-    const proxied = new ProxiedServer();
+  constructor() {
+    super(createServer());
     const http = createHttpServer({ keepAliveTimeout: 60_000 }, ({ socket }, response) => {
-      response.end(proxied.#clients.get(socket) ?? 'none');
+      response.end(this.#clients.get(socket) ?? 'none');
     });
-    proxied.#server.on('connection', (socket) => {
-      proxied.#sockets.add(socket);
-      socket.on('error', () => socket.destroy());
+    this.server.on('connection', (socket) => {
       socket.once('readable', () => {
         const bytes = (socket.read() as Buffer | null) ?? Buffer.alloc(0);
         const isTold = bytes.subarray(0, 12).equals(signature);
-        if (isTold) proxied.#clients.set(socket, [...bytes.subarray(16, 20)].join('.'));
+        if (isTold) this.#clients.set(socket, [...bytes.subarray(16, 20)].join('.'));
         socket.unshift(isTold ? bytes.subarray(16 + bytes.readUInt16BE(14)) : bytes);
         http.emit('connection', socket);
       });
     });
-    proxied.#server.listen(0, '127.0.0.1');
-    await once(proxied.#server, 'listening');
-    return proxied;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await once(this.#server, 'close');
   }
 }
 
 test('L12 begins to tell containers of clients by the PROXY protocol, and stops, while they run', async () => {
   const port = await freePort();
-  await using server = await ProxiedServer.start();
-  await using directory = new HaproxyDirectory();
+  await using server = await new ProxiedServer().listen();
   const plain = aTarget({ id: 'web-1.a.80', port: server.port, sendProxy: false });
   const told = aTarget({ id: 'web-1.a.80.pp', port: server.port, sendProxy: true });
-  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets: [plain] }));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  const applied = async (version: number) => {
-    await eventually(() => {
-      expect(coordinator.appliedVersion).toBe(version);
-      expect(coordinator.errors.size).toBe(0);
-    });
-  };
+  await using driven = await DrivenProxy.start(aSnapshot(port, { targets: [plain] }));
+  const { coordinator, directory } = driven;
   const drained = (id: string) =>
     eventually(() => {
       expect(coordinator.target(id)).toMatchObject({ drained: true });
     });
-  await applied(1);
   expect((await get(port)).body).toBe('none');
   const { pid } = await directory.info();
   const load = new Load(port);
   await load.more(30);
-  await applied(coordinator.change([told, { ...plain, mode: TargetMode.DRAIN }]));
+  await coordinator.untilApplied(coordinator.change([told, { ...plain, mode: TargetMode.DRAIN }]));
   expect((await get(port)).body).toBe('127.0.0.1');
   await drained(plain.id);
-  await applied(coordinator.change([], [plain.id]));
+  await coordinator.untilApplied(coordinator.change([], [plain.id]));
   await load.more(30);
   // Under another name: that of before may be in HAProxy still, waiting to be deleted.
-  await applied(
+  await coordinator.untilApplied(
     coordinator.change([
       { ...plain, id: 'web-1.a.80.2' },
       { ...told, mode: TargetMode.DRAIN },
@@ -107,22 +69,15 @@ test('L12 begins to tell containers of clients by the PROXY protocol, and stops,
 test('takes the client that the PROXY protocol names for the one who asks, and hears nobody without it', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
-  await using directory = new HaproxyDirectory();
   const inside = { id: 'web.1', backend: 'web', split: [] };
   const route = aProtoRoute({ hosts: ['inside.test'], allow: ['192.0.2.0/24', '2001:db8::/32'] });
   const frontend = { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' };
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using _driven = await DrivenProxy.start(
     aSnapshot(port, {
       frontends: [{ ...frontend, acceptProxy: true, routes: [{ ...inside, route }] }],
       targets: [aTarget({ id: 'web-1.a.80', port: web.port })],
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await eventually(() => {
-    expect(coordinator.appliedVersion).toBe(1);
-  });
   const ask = async (header: Buffer | string) => {
     const socket = connect(port, '127.0.0.1');
     let answer = '';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseCounters } from '../../../../agent/proxy/server-state.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -23,12 +24,6 @@ import {
 /** HAProxy is read every 5 s. */
 const mended = { timeoutMs: 30_000, intervalMs: 100 };
 
-function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  return eventually(() => {
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 function frontends(...ports: readonly number[]) {
   return ports.map((port) => ({
     ...{ name: `http-${port}`, port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
@@ -38,9 +33,8 @@ function frontends(...ports: readonly number[]) {
 test('mends what somebody else did to servers, slots and frontends of HAProxy, without a reload', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
-  await using directory = new HaproxyDirectory();
   const ids = [1, 2, 3, 4, 5].map((slot) => `web-${slot}.a.80`);
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using driven = await DrivenProxy.start(
     aSnapshot(port, {
       backends: [
         {
@@ -51,10 +45,7 @@ test('mends what somebody else did to servers, slots and frontends of HAProxy, w
       targets: ids.map((id) => aTarget({ id, port: one.port })),
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  const { coordinator, directory } = driven;
   const { pid } = await directory.info();
   const slots = async () => {
     const lines = (await directory.ask(`show map ${directory.path}/maps/slots.map`)).split('\n');
@@ -93,17 +84,13 @@ test('mends what somebody else did to servers, slots and frontends of HAProxy, w
 test('opens what somebody shut for good by a reload, and takes up a worker that somebody else made serve', async () => {
   const [port, otherPort] = [await freePort(), await freePort()];
   await using one = await TestBackend.start('one');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using driven = await DrivenProxy.start(
     aSnapshot(port, {
       frontends: frontends(port, otherPort),
       targets: [aTarget({ id: 'web-1.a.80', port: one.port })],
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  const { coordinator, directory } = driven;
   const load = new Load(port, { keepAlive: 3, fresh: 2 });
   await load.more(20);
   await directory.ask(`shutdown frontend http-${otherPort}`);
@@ -154,7 +141,7 @@ test('a reload carries the states of servers over, and the worker before it ends
   await using _agent = new RunningProxyAgent(
     proxyConfig({ coordinator: coordinator.address, stateDir: directory.path, haproxy: hasty }),
   );
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   const healths = async () => {
     const { servers } = parseCounters(await directory.ask('show stat web 4 -1'));
     return servers.map(({ id, health }) => [id, health]);
@@ -181,7 +168,7 @@ test('a reload carries the states of servers over, and the worker before it ends
   coordinator.replace(
     aSnapshot(port, { version: 2, targets, frontends: frontends(port, otherPort) }),
   );
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   // Nobody would know so soon but by what the worker before knew.
   expect(await healths()).toEqual(known);
   expect(await slow).not.toBe(200);

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -46,19 +47,12 @@ function aRoutedList(
   });
 }
 
-async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  await eventually(() => {
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 test('sends each request by host, path, method and header to the service whose route counts', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
   await using two = await TestBackend.start('two');
   await using three = await TestBackend.start('three');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using driven = await DrivenProxy.start(
     aRoutedList(
       port,
       [one, two, three],
@@ -92,10 +86,7 @@ test('sends each request by host, path, method and header to the service whose r
       ],
     ),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  const { coordinator } = driven;
   expect(coordinator.status?.message).toBe('');
   const answer = async (
     host: string,
@@ -142,8 +133,7 @@ test('finds the route by what a container may take the path for, and nothing get
   const port = await freePort();
   await using open = await TestBackend.start('open');
   await using guarded = await TestBackend.start('guarded');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using driven = await DrivenProxy.start(
     aRoutedList(
       port,
       [open, guarded],
@@ -154,10 +144,7 @@ test('finds the route by what a container may take the path for, and nothing get
       ],
     ),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  const { coordinator } = driven;
   expect(coordinator.status?.message).toBe('');
   const answer = async (path: string, host = 'shop.test') => {
     const { status, body } = await get(port, path, { headers: { host } });
@@ -195,7 +182,7 @@ test('takes another host, path or backend without a reload, and mends what was c
   );
   const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
   const agent = new RunningProxyAgent(config);
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   const { pid } = await directory.info();
   const load = new Load(port, { host: 'a.test' });
   await load.more(20);
@@ -207,7 +194,7 @@ test('takes another host, path or backend without a reload, and mends what was c
       ['two', { hosts: ['a.test'] }],
     ),
   );
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   expect((await get(port, '/x/1', { headers: { host: 'b.test' } })).body).toBe('one');
   expect((await get(port, '/x', { headers: { host: 'd.c.test' } })).body).toBe('one');
   expect((await get(port, '/', { headers: { host: 'b.test' } })).status).toBe(404);
@@ -231,7 +218,6 @@ test('takes another host, path or backend without a reload, and mends what was c
 test('fails no request when a service that shared the default pool gets routes of its own', async () => {
   const port = await freePort();
   await using one = await TestBackend.start('one');
-  await using directory = new HaproxyDirectory();
   const pooled = { id: 'one-1.a.1', port: one.port, backend: 'default', containerId: 'c1' };
   const before = aSnapshot(port, {
     frontends: [
@@ -240,11 +226,8 @@ test('fails no request when a service that shared the default pool gets routes o
     backends: [{ name: 'default', mode: http }],
     targets: [aTarget(pooled)],
   });
-  await using coordinator = await FakeProxyCoordinator.start(before);
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using driven = await DrivenProxy.start(before);
+  const { coordinator } = driven;
   const load = new Load(port, { host: 'one.test' });
   await load.more(30);
   const route = { id: 'one.1', route: aProtoRoute({ hosts: ['one.test'] }), backend: 'one.80' };
@@ -268,7 +251,7 @@ test('fails no request when a service that shared the default pool gets routes o
       ],
     }),
   );
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   await eventually(() => {
     expect(coordinator.target('one-1.a.1')).toMatchObject({ drained: true });
   });

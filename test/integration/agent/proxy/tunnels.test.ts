@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { createServer, request, type ServerResponse } from 'node:http';
-import { connect, type AddressInfo, type Socket } from 'node:net';
+import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { expect, test } from 'vitest';
 import {
@@ -9,6 +9,7 @@ import {
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -20,54 +21,37 @@ import {
   get,
   HaproxyDirectory,
   proxyConfig,
-  RunningProxyAgent,
   SpawnedProxyAgent,
   TestBackend,
 } from '../../../support/haproxy.ts';
+import { LocalServer } from '../../../support/local-server.ts';
 import { withoutIpv6 } from '../../../support/no-ipv6.ts';
 import { aProtoRoute } from '../../../support/routes.ts';
 
 /** Takes upgrades, and says everything back; answers requests for `/live` with no end. */
-class LiveServer implements AsyncDisposable {
+class LiveServer extends LocalServer {
   readonly live: ServerResponse[] = [];
   requests = 0;
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer();
 
-  static async start(name: string): Promise<LiveServer> {
-    const server = new LiveServer();
-    server.#server.on('connection', (socket) => server.#sockets.add(socket));
-    server.#server.on('upgrade', (_incoming, socket) => {
-      socket.on('error', () => socket.destroy());
+  constructor(name: string) {
+    super(createServer());
+    this.server.on('upgrade', (_incoming: IncomingMessage, socket: Socket) => {
       socket.write(
         'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
       );
       socket.on('data', (bytes) => socket.write(bytes));
       socket.on('end', () => socket.end());
     });
-    server.#server.on('request', (incoming, response) => {
-      server.requests++;
+    this.server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
+      this.requests++;
       if (incoming.url !== '/live') response.end(name);
-      else server.live.push(response);
+      else this.live.push(response);
     });
-    server.#server.listen(0, '127.0.0.1');
-    await once(server.#server, 'listening');
-    return server;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   /** Sends a piece of every answer that has no end. */
   say(text: string): void {
     for (const response of this.live) response.write(text);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await once(this.#server, 'close');
   }
 }
 
@@ -108,13 +92,6 @@ class Tunnel implements Disposable {
   }
 }
 
-async function applied(coordinator: FakeProxyCoordinator, version: number): Promise<void> {
-  await eventually(() => {
-    expect(coordinator.status?.message).toBe('');
-    expect(coordinator.appliedVersion).toBe(version);
-  });
-}
-
 function aList(
   port: number,
   one: LiveServer,
@@ -136,19 +113,15 @@ function aList(
 
 test('keeps websockets open by the timeout of tunnels, and not by that of answers', async () => {
   const port = await freePort();
-  await using one = await LiveServer.start('one');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using one = await new LiveServer('one').listen();
+  await using driven = await DrivenProxy.start(
     aList(port, one, {
       short: { tunnelTimeoutMs: 1_500 },
       long: { tunnelTimeoutMs: 600_000, responseTimeoutMs: 100 },
       plain: { responseTimeoutMs: 100 },
     }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  const { directory } = driven;
   using long = await Tunnel.open(port, 'long.test');
   using plain = await Tunnel.open(port, 'plain.test');
   using short = await Tunnel.open(port, 'short.test');
@@ -166,14 +139,10 @@ test('keeps websockets open by the timeout of tunnels, and not by that of answer
 
 test('L10 a drain lets websockets and live streams go on until its deadline, and says what it cut', async () => {
   const port = await freePort();
-  await using one = await LiveServer.start('one');
-  await using two = await LiveServer.start('two');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(aList(port, one));
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
+  await using one = await new LiveServer('one').listen();
+  await using two = await new LiveServer('two').listen();
+  await using driven = await DrivenProxy.start(aList(port, one));
+  const { coordinator } = driven;
   using tunnel = await Tunnel.open(port);
   let stream = '';
   let ended = false;
@@ -192,7 +161,7 @@ test('L10 a drain lets websockets and live streams go on until its deadline, and
       aTarget({ id: 'web-1.a', port: one.port, mode: TargetMode.DRAIN, drainTimeoutMs }),
       aTarget({ id: 'web-2.b', port: two.port }),
     ]);
-  await applied(coordinator, drain(600_000));
+  await coordinator.untilApplied(drain(600_000));
   const before = one.requests;
   expect(await Promise.all([get(port), get(port)])).toEqual(
     Array(2).fill({ status: 200, body: 'two' }),
@@ -205,7 +174,7 @@ test('L10 a drain lets websockets and live streams go on until its deadline, and
   });
   expect(coordinator.target('web-1.a')?.drained ?? false).toBe(false);
   expect([one.requests, tunnel.closed, ended]).toEqual([before, false, false]);
-  await applied(coordinator, drain(0));
+  await coordinator.untilApplied(drain(0));
   await eventually(() => {
     expect([tunnel.closed, ended]).toEqual([true, true]);
     expect(coordinator.target('web-1.a')).toMatchObject({ drained: true, inFlight: 0 });
@@ -229,14 +198,9 @@ async function askFrom(host: string, port: number, web: TestBackend): Promise<un
 test('is reached by IPv4 and, where the host has it, by IPv6, and tells the client as it is', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
-  await using directory = new HaproxyDirectory();
-  await using coordinator = await FakeProxyCoordinator.start(
+  await using _driven = await DrivenProxy.start(
     aSnapshot(port, { targets: [aTarget({ id: 'web-1.a', port: web.port })] }),
   );
-  await using _agent = new RunningProxyAgent(
-    proxyConfig({ coordinator: coordinator.address, stateDir: directory.path }),
-  );
-  await applied(coordinator, 1);
   expect(await askFrom('127.0.0.1', port, web)).toEqual([200, '127.0.0.1']);
   if (hasIpv6) expect(await askFrom('::1', port, web)).toEqual([200, '::1']);
   else await expect(askFrom('::1', port, web)).rejects.toThrow();
@@ -250,7 +214,7 @@ test('serves, and takes ports by a reload, on a host whose kernel has no IPv6', 
   await using coordinator = await FakeProxyCoordinator.start(aSnapshot(port, { targets }));
   const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
   await using _agent = new SpawnedProxyAgent(config, withoutIpv6());
-  await applied(coordinator, 1);
+  await coordinator.untilApplied(1);
   expect(await askFrom('127.0.0.1', port, web)).toEqual([200, '127.0.0.1']);
   await expect(askFrom('::1', port, web)).rejects.toThrow();
   expect(directory.read('haproxy.cfg')).not.toContain(':::');
@@ -259,7 +223,7 @@ test('serves, and takes ports by a reload, on a host whose kernel has no IPv6', 
     name: `http-${each}`,
   }));
   coordinator.replace(aSnapshot(port, { version: 2, targets, frontends }));
-  await applied(coordinator, 2);
+  await coordinator.untilApplied(2);
   expect(await askFrom('127.0.0.1', otherPort, web)).toEqual([200, '127.0.0.1']);
   expect(coordinator.status?.message).toBe('');
 });
