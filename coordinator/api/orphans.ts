@@ -2,6 +2,7 @@ import type {
   AdoptOrphanRequest,
   DiscardOrphanRequest,
 } from '../../shared/gen/fairlead/v1/control_service.ts';
+import { PlanStepKind, type PlanStep } from '../../shared/gen/fairlead/v1/action.ts';
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
@@ -32,6 +33,8 @@ export interface OrphanApiDeps {
 interface Adoption {
   readonly container: Container;
   readonly service: Service;
+  /** What was made anew in its slot since; it goes when the one that is adopted serves. */
+  readonly replaced: readonly Container[];
 }
 
 /** The API's methods on engine containers without a record, as an older backup leaves them behind. */
@@ -49,9 +52,11 @@ export class OrphanApi {
     if (replayed !== undefined) return this.#replay(replayed);
     const node = lookup.node(call, request.node);
     const orphan = this.#orphan(node, request.orphan);
-    const { container, service } = this.#adoption(node, orphan);
-    const none = { container: undefined, action: undefined, plan: { steps: [] } };
-    if (options.dryRun) return none;
+    const { container, service, replaced } = this.#adoption(node, orphan);
+    if (options.dryRun) {
+      const steps = replaced.map((other) => this.#removal(other));
+      return { container: undefined, action: undefined, plan: { steps } };
+    }
     const { action } = mutations.perform(
       call,
       options,
@@ -64,6 +69,7 @@ export class OrphanApi {
       (tx) => {
         const definition = placement.define(tx, service, container, node);
         tx.containers.put({ ...container, definition });
+        for (const other of replaced) tx.containers.put({ ...other, outdated: true });
         tx.services.put(service);
       },
     );
@@ -145,7 +151,7 @@ export class OrphanApi {
       throw notAdoptable(`${name} does not run: discard it, and its service makes another`);
     }
     requireReady(service, name);
-    this.#requireFreeSlot({ id: containerId, slot }, service, node);
+    const replaced = this.#replacedBy({ id: containerId, slot }, service, node);
     const followsNodes = service.spec.strategy === 'every-node';
     const replicas = followsNodes ? service.spec.replicas : Math.max(service.spec.replicas, slot);
     const grown = {
@@ -155,6 +161,7 @@ export class OrphanApi {
       updatedAtMs: clock.now(),
     };
     return {
+      replaced,
       service: replicas === service.spec.replicas ? service : grown,
       container: {
         ...{ id: containerId, serviceId: service.id, name, slot, attempt: 1 },
@@ -166,27 +173,35 @@ export class OrphanApi {
     };
   }
 
-  #requireFreeSlot(
+  /** What runs in its slot, and is to. Refuses where that is somebody's wish for another. */
+  #replacedBy(
     { id, slot }: { readonly id: ContainerId; readonly slot: number },
     service: Service,
     node: Node,
-  ): void {
+  ): readonly Container[] {
     const followsNodes = service.spec.strategy === 'every-node';
     const { store } = this.#deps;
-    const there =
+    const there = store
+      .containersOf(service.id)
+      .filter((other) => other.wanted !== 'removed')
+      .filter((other) =>
+        followsNodes ? (other.pinnedTo ?? other.nodeId) === node.id : other.slot === slot,
+      );
+    const inTheWay =
       store.containers.get(id) ??
-      store
-        .containersOf(service.id)
-        .filter(({ wanted }) => wanted !== 'removed')
-        .find((other) =>
-          followsNodes ? (other.pinnedTo ?? other.nodeId) === node.id : other.slot === slot,
-        );
-    if (there === undefined) return;
+      there.find((other) => other.wanted !== 'running' || other.slot !== slot);
+    if (inTheWay === undefined) return there;
     throw new DomainError(
       'precondition',
-      `${there.name} has a container already (${there.id}): discard the orphan, or remove that one first`,
+      `${inTheWay.name} has a container already (${inTheWay.id}), which is stopped, on its way out or of another slot: discard the orphan, or remove that one first`,
       { reason: 'SLOT_TAKEN' },
     );
+  }
+
+  #removal({ name, nodeId }: Container): PlanStep {
+    const node = nodeId === null ? undefined : this.#deps.store.nodes.get(nodeId)?.name;
+    const reason = 'was made anew; goes when the orphan serves';
+    return { kind: PlanStepKind.REMOVE, container: name, node: node ?? '', reason, placement: [] };
   }
 
   #replay(action: Action) {

@@ -96,15 +96,29 @@ describeWithLab('a coordinator that goes back to an older backup', () => {
     await expect(run('node', 'adopt', 'host-1', 'late-1')).rejects.toThrow(
       'no service is there for late-1',
     );
-    await run('service', 'scale', 'web', '4');
-    await expect(run('node', 'adopt', 'host-1', 'web-4')).rejects.toThrow(
-      'web-4 has a container already',
-    );
     await expect(run('node', 'adopt', 'host-1', 'web-9')).rejects.toThrow('has no orphan "web-9"');
   });
 
+  test('one whose slot was filled meanwhile takes the place of what was made anew', async () => {
+    const before = await running();
+    await run('service', 'scale', 'web', '4');
+    const made = (await tour.containers('web')).find(({ name }) => name === 'web-4');
+    expect(made?.engineId).not.toBe(before['web-4']);
+    await run('node', 'adopt', 'host-1', 'web-4');
+    await eventually(async () => {
+      const containers = await tour.containers('web');
+      expect(containers.map(({ name, ready }) => `${name} ${ready}`).sort()).toEqual([
+        ...['web-1 true', 'web-2 true', 'web-3 true', 'web-4 true'],
+      ]);
+      const kept = containers.find(({ name }) => name === 'web-4');
+      expect(kept?.engineId).toBe(before['web-4']);
+    });
+    expect((await running())['web-4']).toBe(before['web-4']);
+    expect(await orphans()).toEqual(['late-1 runs']);
+  });
+
   test('an orphan is stopped and removed when that is asked, and nothing else', async () => {
-    await run('node', 'discard', 'host-1', 'late-1', 'web-4');
+    await run('node', 'discard', 'host-1', 'late-1');
     await eventually(async () => {
       expect(await orphans()).toEqual([]);
     });

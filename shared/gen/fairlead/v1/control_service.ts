@@ -15986,9 +15986,10 @@ export const ControlServiceDefinition = {
     },
     /**
      * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
-     * definition and the revision that the service has now. A service with fewer replicas gets as many.
-     * FAILED_PRECONDITION if that slot is not free, the service is not started, the orphan does not run, or
-     * it had a token of its own.
+     * definition and the revision that the service has now. A service with fewer replicas gets as many. What was
+     * made anew in that slot is replaced by it: it goes when the orphan serves. FAILED_PRECONDITION if what has the
+     * slot is stopped or on its way out, the service is not started, the orphan does not run, or it had a token of
+     * its own.
      */
     adoptOrphan: {
       name: "AdoptOrphan",
@@ -16500,9 +16501,10 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
   ): Promise<DeepPartial<RemoveNodeClusterResponse>>;
   /**
    * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
-   * definition and the revision that the service has now. A service with fewer replicas gets as many.
-   * FAILED_PRECONDITION if that slot is not free, the service is not started, the orphan does not run, or
-   * it had a token of its own.
+   * definition and the revision that the service has now. A service with fewer replicas gets as many. What was
+   * made anew in that slot is replaced by it: it goes when the orphan serves. FAILED_PRECONDITION if what has the
+   * slot is stopped or on its way out, the service is not started, the orphan does not run, or it had a token of
+   * its own.
    */
   adoptOrphan(
     request: AdoptOrphanRequest,
@@ -16904,9 +16906,10 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
   ): Promise<RemoveNodeClusterResponse>;
   /**
    * Gives an orphan of a node its record back: in the service and the slot that its name tells, with the
-   * definition and the revision that the service has now. A service with fewer replicas gets as many.
-   * FAILED_PRECONDITION if that slot is not free, the service is not started, the orphan does not run, or
-   * it had a token of its own.
+   * definition and the revision that the service has now. A service with fewer replicas gets as many. What was
+   * made anew in that slot is replaced by it: it goes when the orphan serves. FAILED_PRECONDITION if what has the
+   * slot is stopped or on its way out, the service is not started, the orphan does not run, or it had a token of
+   * its own.
    */
   adoptOrphan(
     request: DeepPartial<AdoptOrphanRequest>,
