@@ -71,14 +71,16 @@ export class Drainer {
         continue;
       }
       const startedAt = clock.monotonic();
+      let pauseMs = readEveryMs;
       try {
         await this.#look(signal);
+        pauseMs = Math.max(readEveryMs, (clock.monotonic() - startedAt) / readingShare);
       } catch (error) {
+        // That no answer came took HAProxy no time: an old worker that ends may owe one, and is gone the next time.
         if (!signal.aborted)
           log.debug({ err: messageOf(error) }, 'could not read what is in flight');
       }
-      const tookMs = clock.monotonic() - startedAt;
-      await clock.sleep(Math.max(readEveryMs, tookMs / readingShare), signal);
+      await clock.sleep(pauseMs, signal);
     }
   }
 

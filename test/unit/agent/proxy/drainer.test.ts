@@ -9,14 +9,18 @@ function setUp() {
   const stop = new AbortController();
   const inFlight = new Map<string, number>();
   const events: string[] = [];
-  const state = { canRead: true };
+  const state = { canRead: true, answerLostAfterMs: 0 };
   const drainer = new Drainer({
     clock,
     log: pino({ level: 'silent' }),
-    read: (paths) =>
-      Promise.resolve(
-        state.canRead ? new Map(paths.map((path) => [path, inFlight.get(path) ?? 0])) : undefined,
-      ),
+    read: async (paths, signal) => {
+      if (state.answerLostAfterMs > 0) {
+        await clock.sleep(state.answerLostAfterMs, signal);
+        throw new Error('no answer in time');
+      }
+      if (!state.canRead) return undefined;
+      return new Map(paths.map((path) => [path, inFlight.get(path) ?? 0]));
+    },
     cut: (paths) => {
       events.push(`cut ${paths.join()}`);
       return Promise.resolve();
@@ -66,6 +70,19 @@ test('takes no reading for what cannot be read, nor for what was forgotten', asy
   state.canRead = true;
   await clock.advance(1_000);
   expect(events).toEqual([]);
+});
+
+test('reads again at once when no answer came in time', async () => {
+  await using setup = setUp();
+  const { clock, drainer, events, state } = setup;
+  drainer.watch('web/a', clock.monotonic() + 10_000);
+  state.answerLostAfterMs = 2_000;
+  await clock.advance(100);
+  state.answerLostAfterMs = 0;
+  await clock.advance(1_890);
+  expect(events).toEqual([]);
+  await clock.advance(100);
+  expect(events).toContain('drained web/a');
 });
 
 test('cuts what outlives its time', async () => {
