@@ -1,11 +1,12 @@
 import { BalanceAlgorithm, type Balancing } from '../../shared/gen/fairlead/v1/route.ts';
+import { socketAddress } from './addresses.ts';
 import type { Backend, Target } from './backend-list.ts';
 import { ownPrefix } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { checkLines } from './health-checks.ts';
 import { pageAnswer } from './route-policies.ts';
 import type { MapPath } from './route-rules.ts';
-import { parametersOf, socketAddress } from './server-commands.ts';
+import { parametersOf } from './server-commands.ts';
 import { slotsMap, slotValueRules, stickyOf, type Sticky } from './slots.ts';
 
 /** What a backend is rendered with. */

@@ -1,3 +1,4 @@
+import { socketAddress } from './addresses.ts';
 import type { Frontend, FrontendRoute, Structure, Target } from './backend-list.ts';
 import { backendSection, serverLines } from './backend-section.ts';
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
@@ -5,7 +6,6 @@ import { section } from './config-words.ts';
 import { frontendSection } from './frontend-section.ts';
 import { holdsRequests, resolversName } from './pause-rules.ts';
 import { resolverLines } from './pauses.ts';
-import { socketAddress } from './server-commands.ts';
 import { countsAnswer, countsSection } from './route-counts.ts';
 import { policySections } from './route-policies.ts';
 

@@ -12,8 +12,10 @@ import type { ListFile } from './list-file.ts';
 import { type LiveHaproxy } from './live-haproxy.ts';
 import type { Outbox } from './outbox.ts';
 import { Restructurer } from './restructurer.ts';
+import type { ServerCounters } from './server-state.ts';
 import { TargetApplier } from './target-applier.ts';
 import { TargetReports } from './target-reports.ts';
+import { VanishedHosts } from './vanished-hosts.ts';
 
 /** How often HAProxy's own state is read and differences are mended. */
 const reconcileEveryMs = 5_000;
@@ -56,6 +58,7 @@ export class HaproxyDriver {
   readonly #reports: TargetReports;
   readonly #applier: TargetApplier;
   readonly #restructurer: Restructurer;
+  readonly #vanished: VanishedHosts;
   #list: BackendList | undefined;
   #live: LiveHaproxy | undefined;
   /** Counts the workers: a reading that began on an earlier one does not count. */
@@ -92,6 +95,7 @@ export class HaproxyDriver {
       reports: this.#reports,
     });
     this.#restructurer = new Restructurer(deps);
+    this.#vanished = new VanishedHosts({ log });
   }
 
   /** The list to serve; undefined until one is known. */
@@ -142,15 +146,18 @@ export class HaproxyDriver {
     );
   }
 
-  /** Reads health and counters of all servers; false while there is no HAProxy to read from. */
+  /** Reads health and counters of all servers, and ends what hangs on hosts that vanished; false while there is no HAProxy to read from. */
   async report(): Promise<boolean> {
     const live = this.#live;
     if (live === undefined) return false;
     const isCurrent = () => live === this.#live;
+    const down: ServerCounters[] = [];
     const frontends = await live.readCounters((counters) => {
       if (isCurrent()) this.#reports.observeServer(counters);
+      if (counters.health === 'down' && counters.inFlight > 0) down.push(counters);
     });
     if (isCurrent()) this.#reports.observeFrontends(frontends);
+    if (down.length > 0 && isCurrent()) await this.#vanished.look(live, down);
     return true;
   }
 

@@ -7,6 +7,7 @@ import { commandsOf } from './server-commands.ts';
 import { slotKey, slotOf, stickyOf } from './slots.ts';
 import {
   CountersReader,
+  localAddressOf,
   parseBackends,
   parseCounters,
   parseInfo,
@@ -35,6 +36,8 @@ const maxSteps = 512;
 export class LiveHaproxy implements ServerHost {
   /** Else servers go with the worker that read them from its file. */
   readonly dynamicServers: boolean;
+  /** Else a request whose stream is ended fails. */
+  readonly repeatsEnded: boolean;
   readonly #connection: WorkerConnection;
   readonly #haproxy: HaproxyProcess;
   readonly #servers = new Map<string, KnownServer>();
@@ -53,7 +56,9 @@ export class LiveHaproxy implements ServerHost {
     haproxy: HaproxyProcess,
     oldWorkers: Iterable<number>,
   ) {
-    this.dynamicServers = haproxy.capabilitiesOf(connection.info.version).dynamicServers;
+    const { dynamicServers, repeatsEnded } = haproxy.capabilitiesOf(connection.info.version);
+    this.dynamicServers = dynamicServers;
+    this.repeatsEnded = repeatsEnded;
     this.#connection = connection;
     this.#haproxy = haproxy;
     this.#oldWorkers = new Set(oldWorkers);
@@ -283,6 +288,19 @@ export class LiveHaproxy implements ServerHost {
         }
       }
     }
+  }
+
+  /** Ends what is in flight on a server over connections from these addresses; returns how much that was. */
+  async endStreams(
+    { backend, id }: Pick<KnownServer, 'backend' | 'id'>,
+    local: ReadonlySet<string>,
+  ): Promise<number> {
+    const { client } = this.#connection;
+    const streams = parseStreams(await client.query('show sess'), backend, id);
+    const details = await client.sendAll(streams.map((stream) => `show sess ${stream}`));
+    const ended = streams.filter((_, at) => local.has(localAddressOf(details[at]?.text ?? '')));
+    await client.sendAll(ended.map((stream) => `shutdown session ${stream}`));
+    return ended.length;
   }
 
   /** After this a stop does not wait for a successor that never comes. */

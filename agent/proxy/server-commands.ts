@@ -1,3 +1,4 @@
+import { socketAddress } from './addresses.ts';
 import type { Backend, Target } from './backend-list.ts';
 import { checkParameters } from './health-checks.ts';
 import type { ServerStep } from './plan-servers.ts';
@@ -29,11 +30,6 @@ export function parametersOf(target: Target, backend: Backend | undefined): stri
       ? serverParameters
       : `${checkParameters(target, backend.readiness)} ${commonParameters}`;
   return `${own}${target.backup === true ? ' backup' : ''}${proxied}${http2}`;
-}
-
-/** `203.0.113.7:80`, and `[2001:db8::7]:80` for IPv6. */
-export function socketAddress(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /**

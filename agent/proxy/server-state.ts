@@ -1,3 +1,5 @@
+import { socketAddress } from './addresses.ts';
+
 /** What HAProxy does with new requests for a server. */
 export type ServerMode = 'ready' | 'drain' | 'maint';
 
@@ -241,6 +243,12 @@ export function parseStreams(text: string, backend: string, id: string): string[
     .split('\n')
     .filter((line) => line.includes(wanted))
     .map((line) => line.slice(0, line.indexOf(':')));
+}
+
+/** The address from which a stream is connected to its server, as `show sess` with its id says it; empty: it is not. */
+export function localAddressOf(text: string): string {
+  const [, address, port] = /^ *backend=.* addr=(\S+):(\d+)$/m.exec(text) ?? [];
+  return address === undefined ? '' : socketAddress(address, Number(port));
 }
 
 function modeOf(adminState: number): ServerMode {

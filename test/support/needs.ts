@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { cachedVersions } from './haproxy-versions/cache.ts';
 import { reasonsAgainstMachines } from './machine/requirements.ts';
-import { reasonsAgainst, requirements } from './lab/requirements.ts';
+import { networkRequirements, reasonsAgainst, requirements } from './lab/requirements.ts';
 import { reasonsAgainstMounts } from './small-disk.ts';
 
 /**
@@ -10,6 +10,11 @@ import { reasonsAgainstMounts } from './small-disk.ts';
  */
 export function describeWithLab(name: string, define: () => void): void {
   describeUnless(reasonsAgainst(requirements()), name, define);
+}
+
+/** The same for tests whose hosts have a network of their own, and no engine. */
+export function describeWithNetworks(name: string, define: () => void): void {
+  describeUnless(reasonsAgainst(networkRequirements()), name, define);
 }
 
 /** The same for tests that besides boot machines of their own, and install packages on them. */

@@ -55,6 +55,15 @@ export function requirements(): Requirements {
   };
 }
 
+/** The same for hosts that have a network of their own, and nothing else. */
+export function networkRequirements(): Requirements {
+  const { missing } = requirements();
+  return {
+    missing: missing.filter(({ command }) => command === 'ip'),
+    unsuitable: unsuitableSystem(),
+  };
+}
+
 /** The reasons why no lab can run here, in words; none if it can. */
 export function reasonsAgainst({ missing, unsuitable }: Requirements): string[] {
   return [

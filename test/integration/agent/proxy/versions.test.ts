@@ -26,7 +26,7 @@ test('reloads for new servers where HAProxy takes none at run time, and fails no
     aSnapshot(port, { targets: [aTarget({ id: 'web-1.a.80', port: one.port })] }),
   );
   const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
-  const capabilities = () => ({ dynamicServers: false });
+  const capabilities = () => ({ dynamicServers: false, repeatsEnded: true });
   await using _agent = new RunningProxyAgent(config, capabilities);
   /** In effect as a whole: HAProxy serves every target of it. */
   const admitted = (version: number) =>
@@ -84,7 +84,10 @@ test('where servers come by reloads alone, they come, drain, come back, move and
       aSnapshot(port, { targets: [first.target] }),
     );
     const config = proxyConfig({ coordinator: coordinator.address, stateDir: directory.path });
-    await using _agent = new RunningProxyAgent(config, () => ({ dynamicServers: false }));
+    await using _agent = new RunningProxyAgent(config, () => ({
+      dynamicServers: false,
+      repeatsEnded: true,
+    }));
     const admitted = (version: number) =>
       eventually(
         () => {

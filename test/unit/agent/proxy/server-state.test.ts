@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import {
+  localAddressOf,
   parseBackends,
   parseCounters,
   parseInfo,
@@ -192,4 +193,18 @@ test('finds the streams of one server', () => {
     '0x77: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00',
   ].join('\n');
   expect(parseStreams(text, 'web', 'web-1')).toEqual(['0x55']);
+});
+
+test('reads from where a stream is connected to its server', () => {
+  const details = (address: string) =>
+    [
+      '0x55: [23/Nov/2026:08:08:03.383301] id=1 proto=tcpv4 source=127.0.0.1:57040',
+      '  frontend=http-80 (id=2 mode=http), listener=? (id=1) addr=127.0.0.1:8080',
+      `  backend=web (id=3 mode=http) ${address}`,
+      '  server=web-1.a (id=1) addr=10.231.0.3:8000',
+    ].join('\n');
+  expect(localAddressOf(details('addr=10.231.0.1:57436'))).toBe('10.231.0.1:57436');
+  expect(localAddressOf(details('addr=2001:db8::1:57436'))).toBe('[2001:db8::1]:57436');
+  expect(localAddressOf(details(''))).toBe('');
+  expect(localAddressOf('')).toBe('');
 });

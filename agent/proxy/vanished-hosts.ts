@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import type { Logger } from '../../shared/logger.ts';
+import { socketAddress } from './addresses.ts';
+import { pathOf } from './backend-list.ts';
+import type { LiveHaproxy } from './live-haproxy.ts';
+import type { ServerCounters } from './server-state.ts';
+import { silentConnections } from './tcp-table.ts';
+
+/** Of a network where answers take less than 200 ms, three seconds after it was sent first. */
+const repeatsBeforeRetry = 4;
+/** And that is thirteen. */
+const repeatsBeforeError = 6;
+
+export interface VanishedHostsDeps {
+  readonly log: Logger;
+}
+
+/**
+ * Ends what was sent to a host that vanished before it could acknowledge that.
+ *
+ * What waits for an answer is ended by the kernel, which asks whether the peer is there (`srvtcpka`); but not while
+ * there is something to acknowledge: that is sent again for a quarter of an hour, unless `tcp-ut` says otherwise, which
+ * no HAProxy takes for servers that come at run time. So the agent looks at what the kernel tells of connections to
+ * servers that HAProxy finds down. Where HAProxy repeats a request whose stream was ended, as 2.6 does, that is
+ * soon; else a kernel that was told to give up sooner (`net.ipv4.tcp_retries2`) is left the time for it, as what it
+ * ends is repeated by all of them.
+ */
+export class VanishedHosts {
+  readonly #deps: VanishedHostsDeps;
+
+  constructor(deps: VanishedHostsDeps) {
+    this.#deps = deps;
+  }
+
+  /** To be called again and again with servers that are down and have something in flight. */
+  async look(
+    live: Pick<LiveHaproxy, 'servers' | 'repeatsEnded' | 'endStreams'>,
+    down: readonly ServerCounters[],
+  ): Promise<void> {
+    const enough = live.repeatsEnded ? repeatsBeforeRetry : repeatsBeforeError;
+    const silent = (await silentByPeer()).filter(({ repeats }) => repeats >= enough);
+    if (silent.length === 0) return;
+    for (const row of down) {
+      const server = live.servers.get(pathOf(row));
+      if (server === undefined) continue;
+      const remote = socketAddress(server.address, server.port);
+      const here = silent.filter((each) => each.remote === remote).map(({ local }) => local);
+      if (here.length === 0) continue;
+      const ended = await live.endStreams(server, new Set(here));
+      if (ended > 0)
+        this.#deps.log.warn(
+          { target: pathOf(row), ended },
+          'ended what a host that vanished has not acknowledged',
+        );
+    }
+  }
+}
+
+async function silentByPeer() {
+  const tables = await Promise.all(
+    // A kernel without IPv6 has no such table.
+    ['tcp', 'tcp6'].map((name) => readFile(`/proc/self/net/${name}`, 'utf8').catch(() => '')),
+  );
+  return tables.flatMap(silentConnections);
+}
