@@ -78,17 +78,23 @@ function tcpFrontend(
 }
 
 /**
+ * Headers by which containers may be told of clients, also in the ways in which many of them read the same name: what
+ * goes by CGI makes no difference between a dash and an underscore. `Proxy` is a setting to some (CVE-2016-5385).
+ */
+const toldByProxies = "'^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|proxy)$'";
+
+/**
  * What containers are told of the client. What the client itself says of that is dropped, unless it is an
  * upstream that is trusted.
  */
 function forwardingRules({ trustedUpstreams = [], tls }: Frontend): string[] {
   const scheme = tls === undefined ? 'http' : 'https';
-  const dropped = ['X-Forwarded-Host', 'X-Forwarded-Port', 'Forwarded'];
+  const drop = `http-request del-header ${toldByProxies} -m reg`;
   if (trustedUpstreams.length === 0) {
     return [
+      drop,
       `http-request set-header X-Forwarded-Proto ${scheme}`,
       'http-request set-header X-Forwarded-For %[src]',
-      ...dropped.map((name) => `http-request del-header ${name}`),
     ];
   }
   const lists = [];
@@ -100,9 +106,9 @@ function forwardingRules({ trustedUpstreams = [], tls }: Frontend): string[] {
     ...lists,
     'http-request set-var(txn.client) src',
     `http-request set-var(txn.client) ${last} if ${trusted} { ${last} -m found }`,
+    `${drop} unless ${trusted}`,
     `http-request set-header X-Forwarded-Proto ${scheme} unless ${trusted} { req.hdr(X-Forwarded-Proto) -m found }`,
     `http-request set-header X-Forwarded-For %[src] unless ${trusted}`,
-    ...dropped.map((name) => `http-request del-header ${name} unless ${trusted}`),
   ];
 }
 

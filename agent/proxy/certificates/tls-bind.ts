@@ -52,10 +52,9 @@ export function clientCertificateRules(tls: FrontendTls | undefined, trusted?: s
   // An old worker hands requests over with these headers already set, on a connection without TLS.
   const fromClient = `unless { so_name ${handoffName} }`;
   const hasOne = `if { ssl_c_used } !{ so_name ${handoffName} }`;
-  const dropped = (unless: string) => [
-    `http-request del-header X-SSL-Client-Verify ${unless}`,
-    `http-request del-header X-SSL-Client-DN ${unless}`,
-  ];
+  // With an underscore for a dash it is the same to what goes by CGI.
+  const names = "'^x[-_]ssl[-_]client[-_](verify|dn)$'";
+  const dropped = (unless: string) => [`http-request del-header ${names} -m reg ${unless}`];
   if (tls === undefined || tls.clientCertificates === 'none') {
     return dropped(trusted === undefined ? fromClient : `${fromClient} || ${trusted}`);
   }

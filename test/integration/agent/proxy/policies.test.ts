@@ -181,13 +181,15 @@ test('does with the requests of each route what it says', async () => {
 
   const spoofed = {
     ...{ 'x-forwarded-for': '1.1.1.1', 'x-forwarded-proto': 'https' },
-    ...{ 'x-forwarded-host': 'a.test', forwarded: 'for=1.1.1.1' },
+    ...{ 'x-forwarded-host': 'a.test', forwarded: 'for=1.1.1.1', 'X-REAL-IP': '1.1.1.1' },
+    // What goes by CGI reads these as the same; some take the last for a setting of their own.
+    ...{ X_Forwarded_For: '1.1.1.1', 'x-forwarded_prefix': '/a', x_real_ip: '1.1.1.1' },
+    ...{ proxy: 'http://a.test', 'x-forwarder': 'kept' },
   };
   expect((await ask(port, 'other.test', { headers: spoofed })).status).toBe(200);
   const seen = web.headers.at(-1);
-  expect(seen).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' });
-  expect(Object.keys(seen ?? {})).not.toEqual(expect.arrayContaining(['forwarded']));
-  expect(seen).not.toHaveProperty('x-forwarded-host');
+  const rest = { host: 'other.test', 'x-forwarder': 'kept' };
+  expect(seen).toEqual({ ...rest, 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' });
 
   // Whoever was too quick is let in again; those that are refused count too.
   await eventually(

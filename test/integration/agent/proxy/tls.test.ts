@@ -286,7 +286,11 @@ test('asks clients for certificates, and tells backends what they showed', async
   const person = await authority.site('ann', { usage: 'clients' });
   const stranger = await (await SiteAuthority.make()).site('eve', { usage: 'clients' });
   const shown = { cert: person.chain, key: person.key };
-  const lies = { 'x-ssl-client-verify': '0', 'x-ssl-client-dn': '/CN=root' };
+  const lies = {
+    ...{ 'x-ssl-client-verify': '0', 'x-ssl-client-dn': '/CN=root' },
+    // What goes by CGI reads it as the same.
+    x_ssl_client_dn: '/CN=root',
+  };
 
   expect(await getTls(port, 'a.example.com', { ...shown, headers: lies })).toMatchObject({
     status: 200,
@@ -296,6 +300,7 @@ test('asks clients for certificates, and tells backends what they showed', async
     'x-ssl-client-verify': '0',
     'x-ssl-client-dn': '/CN=ann',
   });
+  expect(headers.at(-1)).not.toHaveProperty('x_ssl_client_dn');
   await expect(getTls(port, 'a.example.com')).rejects.toThrow();
   const strange = { cert: stranger.chain, key: stranger.key };
   await expect(getTls(port, 'a.example.com', strange)).rejects.toThrow();
@@ -308,6 +313,7 @@ test('asks clients for certificates, and tells backends what they showed', async
   expect(await getTls(port, 'a.example.com', { headers: lies })).toMatchObject({ status: 200 });
   expect(headers.at(-1)).not.toHaveProperty('x-ssl-client-verify');
   expect(headers.at(-1)).not.toHaveProperty('x-ssl-client-dn');
+  expect(headers.at(-1)).not.toHaveProperty('x_ssl_client_dn');
   await expect(getTls(port, 'a.example.com', strange)).rejects.toThrow();
   // What was replaced at run time asks as well.
   coordinator.hand({ a: nextA });

@@ -25,8 +25,7 @@ test('a port without TLS has none of it', () => {
 test('where nobody is asked for a certificate only an upstream that is trusted tells of one', () => {
   for (const rules of [clientCertificateRules(undefined), clientCertificateRules(tls)]) {
     expect(rules).toEqual([
-      'http-request del-header X-SSL-Client-Verify unless { so_name handoff }',
-      'http-request del-header X-SSL-Client-DN unless { so_name handoff }',
+      "http-request del-header '^x[-_]ssl[-_]client[-_](verify|dn)$' -m reg unless { so_name handoff }",
     ]);
   }
   expect(clientCertificateRules(tls, 'trusted')[0]).toMatch(
@@ -48,7 +47,7 @@ test('clients are verified by the authorities that were given', () => {
   const asked = { clientCertificates: 'optional' as const, clientCaPem: 'pem' };
   expect(parameters(asked)).toMatch(/ ca-file \/c\/clients.crt verify optional$/);
   expect(parameters({ ...asked, clientCertificates: 'required' })).toMatch(/ verify required$/);
-  expect(clientCertificateRules({ ...tls, ...asked })).toHaveLength(4);
+  expect(clientCertificateRules({ ...tls, ...asked })).toHaveLength(3);
 });
 
 test('authorities that cannot be read leave the port out; what is not known is the strictest', () => {
