@@ -109,9 +109,12 @@ export function pageAnswer(page: Page, filePath: MapPath, words: string): string
 
 const isHttps = '{ req.hdr(X-Forwarded-Proto) -m str -i https }';
 
+/** Without the port of the request, where nobody speaks TLS. */
+const httpsHost = "'https://%[req.fhdr(host),regsub(:[0-9]*$,)]'";
+
 function httpsRules(route: FrontendRoute): string[] {
   if (!route.route.forceHttps) return [];
-  return [`http-request redirect scheme https code 308 if ${goesBy(route)} !${isHttps}`];
+  return [`http-request redirect prefix ${httpsHost} code 308 if ${goesBy(route)} !${isHttps}`];
 }
 
 /** Before anything that answers a request itself: those answers say it too. */

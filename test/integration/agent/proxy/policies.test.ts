@@ -136,7 +136,7 @@ test('does with the requests of each route what it says', async () => {
   expect([plain.status, plain.headers.location]).toEqual([302, '/login']);
   const moved = await ask(port, 'moved.test', { path: '/a?b' });
   expect([moved.status, moved.headers.location]).toEqual([308, '/v2/a?b']);
-  const secure = await ask(port, 'secure.test', {
+  const secure = await ask(port, `secure.test:${port}`, {
     path: '/x?y',
     headers: { 'x-forwarded-proto': 'https' },
   });
