@@ -99,6 +99,11 @@ test('sends each request by host, path, method and header to the service whose r
   };
   expect(await answer('shop.test', '/')).toBe('one');
   expect(await answer(`SHOP.test:${port}`, '/apix')).toBe('one');
+  // A whole name is the same; several are none.
+  expect(await answer('www.shop.test.', '/')).toBe('two');
+  expect(await answer(`shop.test.:${port}`, '/')).toBe('one');
+  expect(await answer('none,shop.test', '/')).toBe(400);
+  expect(two.urls.splice(0)).toEqual(['/']);
   expect(await answer('shop.test', '/api/x?y=/z')).toBe('two');
   expect(await answer('shop.test', '/api')).toBe('two');
   expect(await answer('shop.test', '/exact')).toBe('two');
