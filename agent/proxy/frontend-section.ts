@@ -99,10 +99,11 @@ function forwardingRules({ trustedUpstreams = [], tls }: Frontend): string[] {
   }
   const lists = [];
   for (let at = 0; at < trustedUpstreams.length; at += 40) {
-    lists.push(`acl ${trusted} src ${trustedUpstreams.slice(at, at + 40).join(' ')}`);
+    lists.push(`acl ${trusted} ${peer} -m ip ${trustedUpstreams.slice(at, at + 40).join(' ')}`);
   }
   const last = 'req.hdr_ip(X-Forwarded-For,-1)';
   return [
+    'tcp-request session set-var(sess.peer) src',
     ...lists,
     'http-request set-var(txn.client) src',
     `http-request set-var(txn.client) ${last} if ${trusted} { ${last} -m found }`,
@@ -115,8 +116,17 @@ function forwardingRules({ trustedUpstreams = [], tls }: Frontend): string[] {
 /** Name of the list of upstreams that are believed. */
 const trusted = `${ownPrefix}trusted`;
 
-/** A request that is handed on comes by here twice, and nothing is said twice. */
-const upstreamLine = `http-request add-header X-Forwarded-For %[src] if ${trusted} !${wasHanded}`;
+/** Who is connected. `src` is the client of its request later on, and where HAProxy keeps that of the next one too. */
+const peer = 'var(sess.peer)';
+
+/**
+ * From here on the client is who asks: to what spreads requests by it, to containers that are told by the PROXY
+ * protocol, and in the log. A request that is handed on comes by here twice, and nothing is said twice.
+ */
+const upstreamLines: readonly string[] = [
+  `http-request add-header X-Forwarded-For %[${peer}] if ${trusted} !${wasHanded}`,
+  `http-request set-src var(txn.client) if ${trusted} !${wasHanded}`,
+];
 
 /** The defaults would cut a client that waits for a slow answer as one that says nothing. */
 function clientTimeout({ routes }: Frontend): string[] {
@@ -166,7 +176,7 @@ function httpFrontend(
     }),
     // What was held may be for another worker by now, or lead elsewhere.
     `http-request set-var(txn.handed) bool(true) if ${wasHeld} ${isHanded}`,
-    ...(client === 'src' ? [] : [upstreamLine]),
+    ...(client === 'src' ? [] : upstreamLines),
     ...(isRouted ? [`http-request unset-var(txn.route) if ${wasHanded}`] : []),
     ...(isRouted ? backendRules(mapPath, wasHeld) : []),
     ...routes.flatMap(changeRules),

@@ -1,8 +1,9 @@
-import { createServer as createHttpServer } from 'node:http';
+import { Agent, createServer as createHttpServer } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { BalanceAlgorithm } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { aSnapshot, aTarget } from '../../../support/fake-proxy-coordinator.ts';
@@ -64,6 +65,53 @@ test('L12 begins to tell containers of clients by the PROXY protocol, and stops,
   await drained(told.id);
   expect((await load.stop()).failures).toEqual([]);
   expect((await directory.info()).pid).toBe(pid);
+});
+
+test('tells containers of the client that a trusted upstream names, and spreads requests by it', async () => {
+  const port = await freePort();
+  await using server = await new ProxiedServer().listen();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  const frontend = { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+  const route = aProtoRoute({ hosts: ['told.test'] });
+  await using _driven = await DrivenProxy.start(
+    aSnapshot(port, {
+      frontends: [
+        {
+          ...{ ...frontend, trustedUpstreams: ['127.0.0.1'] },
+          routes: [{ id: 'told.1', backend: 'told', split: [], route }],
+        },
+      ],
+      backends: [
+        { name: 'web', mode: FrontendMode.HTTP, balancing: { algorithm: BalanceAlgorithm.SOURCE } },
+        { name: 'told', mode: FrontendMode.HTTP },
+      ],
+      targets: [
+        aTarget({ id: 'web-1.a.80', port: one.port }),
+        aTarget({ id: 'web-2.a.80', port: two.port }),
+        aTarget({ id: 'told-1.a.80', backend: 'told', port: server.port, sendProxy: true }),
+      ],
+    }),
+  );
+  // An upstream keeps its connections, and each request on them may be somebody else's.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = async (host: string, client: string) => {
+    const headers = { host, ...(client === '' ? {} : { 'x-forwarded-for': client }) };
+    return (await get(port, '/', { agent, headers })).body;
+  };
+  expect(await ask('told.test', '192.0.2.7')).toBe('192.0.2.7');
+  expect(await ask('told.test', '192.0.2.8')).toBe('192.0.2.8');
+  expect(await ask('told.test', '')).toBe('127.0.0.1');
+  const answers = [];
+  for (let client = 1; client <= 20; client++) {
+    const first = await ask('web.test', `192.0.2.${client}`);
+    expect(await ask('web.test', `192.0.2.${client}`)).toBe(first);
+    answers.push(first);
+  }
+  expect(new Set(answers)).toEqual(new Set(['one', 'two']));
+  const told = [...one.headers, ...two.headers].map((fields) => fields['x-forwarded-for']);
+  expect(told.toSorted()[0]).toBe('192.0.2.1, 127.0.0.1');
+  agent.destroy();
 });
 
 test('takes the client that the PROXY protocol names for the one who asks, and hears nobody without it', async () => {
