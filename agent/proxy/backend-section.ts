@@ -95,9 +95,11 @@ function stickyLines({ name }: Backend, sticky: Sticky, slotsPath: string): stri
   const same = '{ var(txn.slot),strcmp(txn.stick) eq 0 }';
   return [
     `http-request set-var(txn.stick) req.cook(${cookie})`,
-    // Containers are not told of it.
-    `http-request replace-header Cookie '^(.*;)? *${cookie}=[^;]*(?:; *(.*))?$' '\\1\\2' if ${has}`,
-    `http-request del-header Cookie if ${has} { req.fhdr(Cookie) -m len 0 }`,
+    // Containers are not told of it: as the first in a line, and as another.
+    `http-request replace-header Cookie '^ *${cookie}=[^;]*(?:; *)?(.*)$' '\\1' if ${has}`,
+    `http-request replace-header Cookie '^(.*); *${cookie}=[^;]*(.*)$' '\\1\\2' if ${has}`,
+    // There may be a line for each cookie, and all of them would go.
+    `http-request del-header Cookie if ${has} { req.fhdr_cnt(Cookie) eq 1 } { req.fhdr(Cookie) -m len 0 }`,
     `http-request set-var(txn.server) str(${name}/),concat(,txn.stick),map_str(${slotsPath}) if ${has}`,
     'use-server %[var(txn.server)] if { var(txn.server) -m found }',
     ...slotValueRules(sticky),
