@@ -102,7 +102,7 @@ ${scriptLines(settings)}  server-state-file ${settings.serverStatePath}
  * so that of HTTP is as long as `server`. `idle-close-on-response` lets a client finish its kept connection after a
  * reload; without it a reload breaks some requests. `abortonclose` of frontends has it noticed that a client leaves
  * while its request is held; one that ends its side of the connection with a request that is not is served all the
- * same, as backends have no such option.
+ * same, as backends have no such option. Since 3.3 they would have, unless they are told.
  */
 const defaultsSections = `defaults ${ownPrefix}http
   mode http
@@ -113,6 +113,7 @@ const defaultsSections = `defaults ${ownPrefix}http
   srvtcpka-intvl 1s
   srvtcpka-cnt 3
   option idle-close-on-response
+  no option abortonclose
   retries 3
   retry-on conn-failure empty-response
   timeout connect 500ms

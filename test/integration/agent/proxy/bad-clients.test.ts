@@ -1,8 +1,10 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../../shared/clock.ts';
 import { DrivenProxy } from '../../../support/driven-proxy.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { aSnapshot, aTarget } from '../../../support/fake-proxy-coordinator.ts';
 import { freePort, Load, TestBackend } from '../../../support/haproxy.ts';
 
@@ -37,6 +39,29 @@ async function answerTo(port: number, words: Buffer | string, everyMs = 0): Prom
   if (!closed.signal.aborted) throw new Error('it was not cut');
   return told;
 }
+
+test('who has said all that it has to say, and shows it, is answered', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  const targets = [aTarget({ id: 'web-1.a', port: web.port })];
+  await using _driven = await DrivenProxy.start(aSnapshot(port, { targets }));
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  let answer = '';
+  socket.on('data', (bytes: Buffer) => (answer += bytes.toString('latin1')));
+  socket.end('GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  await eventually(() => {
+    expect(web.waiting).toBe(1);
+  });
+  // HAProxy has seen the end of it as well.
+  await eventually(async () => {
+    const table = await readFile('/proc/net/tcp', 'utf8');
+    const mine = `:${socket.localPort!.toString(16).toUpperCase().padStart(4, '0')} 08 `;
+    expect(table).toContain(mine);
+  });
+  web.finishSlow();
+  await once(socket, 'end');
+  expect(answer).toMatch(/^HTTP\/1.1 200 [^]*web$/);
+});
 
 test('who talks garbage, too much, too slowly or not at all is told so or cut, and the others are served', async () => {
   const port = await freePort();
