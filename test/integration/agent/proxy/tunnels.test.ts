@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { expect, test } from 'vitest';
@@ -35,9 +37,11 @@ class LiveServer extends LocalServer {
 
   constructor(name: string) {
     super(createServer());
-    this.server.on('upgrade', (_incoming: IncomingMessage, socket: Socket) => {
+    this.server.on('upgrade', ({ headers }: IncomingMessage, socket: Socket) => {
+      const key = `${headers['sec-websocket-key'] ?? ''}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+      const accept = createHash('sha1').update(key).digest('base64');
       socket.write(
-        'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
+        `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
       );
       socket.on('data', (bytes) => socket.write(bytes));
       socket.on('end', () => socket.end());
@@ -135,6 +139,36 @@ test('keeps websockets open by the timeout of tunnels, and not by that of answer
   await plain.echoes('here too');
   expect([long.closed, plain.closed]).toEqual([false, false]);
   expect((await directory.info()).pid).toBe(pid);
+});
+
+test('carries websockets that come in HTTP/2, by routes for GET too', async () => {
+  const port = await freePort();
+  await using one = await new LiveServer('one').listen();
+  await using _driven = await DrivenProxy.start(
+    aList(port, one, { any: {}, get: { methods: ['GET'] } }),
+  );
+  const client = connectHttp2(`http://127.0.0.1:${port}`);
+  await once(client, 'remoteSettings');
+  const answer = async (host: string) => {
+    const stream = client.request({
+      ...{ ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'http', ':path': '/live' },
+      ...{ ':authority': host, 'sec-websocket-version': '13' },
+    });
+    let heard = '';
+    stream.on('data', (bytes: Buffer) => (heard += bytes.toString()));
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+    if (headers[':status'] === 200) {
+      stream.write('hello');
+      await eventually(() => {
+        expect(heard).toBe('hello');
+      });
+    }
+    stream.close();
+    return headers[':status'];
+  };
+  expect(await answer('any.test')).toBe(200);
+  expect(await answer('get.test')).toBe(200);
+  client.close();
 });
 
 test('L10 a drain lets websockets and live streams go on until its deadline, and says what it cut', async () => {
