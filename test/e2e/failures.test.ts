@@ -19,8 +19,6 @@ import { named, Tour } from '../tutorial/tour.ts';
 
 /** How long DNS lets its answers be kept, by default. */
 const ttlMs = 5_000;
-/** How long a load balancer may take to find out by itself that a host has vanished. */
-const vanishedMs = 4_000;
 
 /** Failures other than to wait in vain for what had been given to a host before it was known to have vanished. */
 function unexplained(load: Load, knownAtMs: number): readonly Entry[] {
@@ -235,11 +233,10 @@ describeWithLab('a fleet whose parts fail under load', () => {
       return sum(servers.filter(({ address }) => address.startsWith(`${host.address}:`)));
     });
     expect(inFlightThere).toBeGreaterThan(0);
-    await using load = new Load(url, { workers: 6, pauseMs: 10, timeoutMs: 3_000 }, signal);
+    await using load = new Load(url, { workers: 6, pauseMs: 10, timeoutMs: 30_000 }, signal);
     await loaded(load);
     expect(load.failures).toEqual([]);
     await host.kill(signal);
-    const goneAtMs = systemClock.now();
     await eventually(
       async () => {
         expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
@@ -261,8 +258,8 @@ describeWithLab('a fleet whose parts fail under load', () => {
     );
     expect((await tour.service('web')).state).toBe(ServiceState.RUNNING);
     await load[Symbol.asyncDispose]();
-    // No peer hears that it is gone, so what it is given waits in vain; soon it is given nothing more.
-    expect(unexplained(load, goneAtMs + vanishedMs)).toEqual([]);
+    // What was given to it meanwhile waits in vain, is ended, and asked again elsewhere.
+    expect(load.failures).toEqual([]);
     // The kernel noticed that its peer is gone, and HAProxy may repeat what only asks.
     expect(await Promise.all(slow)).toEqual(slow.map(() => true));
   });
