@@ -41,6 +41,8 @@ const sizes = [
   { servers: 10_000, singles: 2 },
 ].filter(({ servers }) => servers <= (numberArgument('--up-to') ?? Infinity));
 const bursts = { count: 6, changes: 200 };
+/** An agent runs for weeks. What runs for the first time is compiled meanwhile, for a thousand changes and more. */
+const warmUp = { servers: 10, bursts: 20 };
 const load = {
   rounds: numberArgument('--rounds') ?? 10,
   ...{ seconds: 4, servers: 10, changesPerSecond: 50 },
@@ -76,6 +78,7 @@ async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   await using directory = new TemporaryDirectory();
   await using _sink = await startSink(directory.path);
   const results: SizeResult[] = [];
+  if (sizes.length > 0) await warmBothUp(join(directory.path, 'warm'), signal);
   for (const size of sizes) {
     say(`changes among ${size.servers} servers`);
     results.push(await measureChanges(join(directory.path, String(size.servers)), size, signal));
@@ -85,6 +88,16 @@ async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   say(`memory with ${crowd.servers} servers`);
   const memoryMiB = await measureMemory(signal);
   return evaluate(results, underLoad, memoryMiB);
+}
+
+/** Both sides are in this process, and each comes to compiled code alike. */
+async function warmBothUp(directory: string, signal: AbortSignal): Promise<void> {
+  await using fairlead = await FairleadSide.start(`${directory}f`, listen.fairlead, warmUp.servers);
+  await using floor = await FloorSide.start(`${directory}r`, listen.floor, fairlead);
+  for (let i = 0; i < warmUp.bursts; i++) {
+    signal.throwIfAborted();
+    for (const side of [fairlead, floor]) await burst(side);
+  }
 }
 
 async function measureChanges(
