@@ -351,6 +351,7 @@ export class HaproxyDriver {
       this.#live = undefined;
       this.#generation++;
       this.#drainer.startOver();
+      live.forgetReadings();
     };
     try {
       const next = await this.#restructurer.restructure(live, list, onSwap, signal);

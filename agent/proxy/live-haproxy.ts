@@ -29,6 +29,16 @@ const partReadSingly = 1 / 2;
 const firstSteps = 8;
 const maxSteps = 512;
 
+/** What a step is to HAProxy. */
+interface Order {
+  readonly step: ServerStep;
+  /** Of a server that it adds. */
+  readonly numbers: ServerNumbers | undefined;
+  readonly commands: readonly string[];
+  /** The last command reads what is in flight. */
+  readonly reads: boolean;
+}
+
 /**
  * The HAProxy that runs, over one connection to the worker that serves: a model of its servers, which
  * follows every command and is read anew now and then, and the workers before it that still finish.
@@ -48,6 +58,8 @@ export class LiveHaproxy implements ServerHost {
   #settings: ReadonlyMap<string, Backend> = new Map();
   #settingsOf: readonly Backend[] = [];
   #oldWorkers: ReadonlySet<number>;
+  /** What was in flight in this worker when the order to drain had just taken effect; taken by the first to ask. */
+  readonly #firstReadings = new Map<string, number>();
   /** The server that each slot of sticky backends leads to; undefined: to be read. */
   #slots: Map<string, string> | undefined;
 
@@ -99,6 +111,7 @@ export class LiveHaproxy implements ServerHost {
   /** Reads the servers anew; what is as it was stays the same object. */
   async refresh(): Promise<void> {
     this.#slots = undefined;
+    this.forgetReadings();
     const reader = new ServersStateReader();
     const found = new Set<KnownServer>();
     await this.#connection.client.readLines('show servers state', (line) => {
@@ -162,27 +175,46 @@ export class LiveHaproxy implements ServerHost {
     }
     const refusals = new Map<string, string>();
     const sent: Promise<void>[] = [];
+    const reads = steps.filter(({ kind }) => kind === 'drain').length <= maxSingleReadings;
     for (let from = 0, count = firstSteps; from < steps.length; from += count) {
       if (from > 0) count = Math.min(count * 4, maxSteps);
-      sent.push(this.#carryOutSome(steps.slice(from, from + count), refusals));
+      const orders = steps.slice(from, from + count).map((step) => this.#orderOf(step, reads));
+      sent.push(this.#carryOutSome(orders, refusals));
     }
     await Promise.all(sent);
     if (refusals.size > 0) this.#slots = undefined;
     return refusals;
   }
 
-  async #carryOutSome(steps: readonly ServerStep[], refusals: Map<string, string>): Promise<void> {
-    const numbers = steps.map((step) => this.#numberFor(step));
-    const commands = steps.map((step, index) => this.#commandsOf(step, numbers[index]?.server));
-    const replies = await this.#connection.client.sendAll(commands.flat());
+  async #carryOutSome(orders: readonly Order[], refusals: Map<string, string>): Promise<void> {
+    const replies = await this.#connection.client.sendAll(orders.flatMap((each) => each.commands));
     let next = 0;
-    for (const [index, step] of steps.entries()) {
-      const end = next + (commands[index]?.length ?? 0);
+    for (const { step, numbers, commands, reads } of orders) {
+      const end = next + commands.length;
       const refusal = refusalIn(replies, next, end);
       next = end;
-      if (refusal === undefined) this.#follow(step, numbers[index]);
-      else refusals.set(pathOfStep(step), refusal);
+      if (refusal === undefined) {
+        this.#follow(step, numbers);
+        if (reads) this.#noteFirstReading(pathOfStep(step), replies[end - 1]);
+      } else {
+        refusals.set(pathOfStep(step), refusal);
+      }
     }
+  }
+
+  /** What drains is read at once: in the same write it wakes neither HAProxy nor us once more. */
+  #orderOf(step: ServerStep, withReading: boolean): Order {
+    const numbers = this.#numberFor(step);
+    const commands = this.#commandsOf(step, numbers?.server);
+    const known =
+      withReading && step.kind === 'drain' ? this.#servers.get(pathOfStep(step)) : undefined;
+    if (known?.numbers === undefined) return { step, numbers, commands, reads: false };
+    return { step, numbers, commands: [...commands, readingCommand(known.numbers)], reads: true };
+  }
+
+  #noteFirstReading(path: string, reply: Reply | undefined): void {
+    const [row] = parseCounters(reply?.text ?? '').servers;
+    if (row !== undefined && pathOf(row) === path) this.#firstReadings.set(path, row.inFlight);
   }
 
   async #readSlots(): Promise<Map<string, string>> {
@@ -254,13 +286,14 @@ export class LiveHaproxy implements ServerHost {
    * counted and was not is left out: nothing is known of it, and that is not zero.
    */
   async readInFlight(paths: readonly string[], signal: AbortSignal): Promise<Map<string, number>> {
-    const known = paths.flatMap((path) => this.#servers.get(path) ?? []);
-    const replies = await this.#connection.client.sendAll(this.#readingCommands(known));
-    const counters = new Map(
-      replies
-        .flatMap(({ text }) => parseCounters(text).servers)
-        .map((row) => [pathOf(row), row.inFlight]),
+    const counters = this.#takeFirstReadings(paths);
+    const known = paths.flatMap((path) =>
+      counters.has(path) ? [] : (this.#servers.get(path) ?? []),
     );
+    const replies = await this.#connection.client.sendAll(this.#readingCommands(known));
+    for (const row of replies.flatMap(({ text }) => parseCounters(text).servers)) {
+      counters.set(pathOf(row), row.inFlight);
+    }
     const unknown = new Set(known.map(pathOf).filter((path) => !counters.has(path)));
     const sums = new Map(
       paths.filter((path) => !unknown.has(path)).map((path) => [path, counters.get(path) ?? 0]),
@@ -272,6 +305,21 @@ export class LiveHaproxy implements ServerHost {
       }
     }
     return sums;
+  }
+
+  /** To be called when readings from before do not count any more. */
+  forgetReadings(): void {
+    this.#firstReadings.clear();
+  }
+
+  #takeFirstReadings(paths: readonly string[]): Map<string, number> {
+    const taken = new Map<string, number>();
+    for (const path of paths) {
+      const inFlight = this.#firstReadings.get(path);
+      if (inFlight !== undefined) taken.set(path, inFlight);
+    }
+    this.forgetReadings();
+    return taken;
   }
 
   /** Ends what is in flight on each path, in all workers. */
@@ -329,7 +377,7 @@ export class LiveHaproxy implements ServerHost {
       servers.length <= Math.max(maxSingleReadings, this.#servers.size * partReadSingly);
     const commands = servers.map(({ backend, numbers }) =>
       single && numbers !== undefined
-        ? `show stat ${numbers.backend} 4 ${numbers.server}`
+        ? readingCommand(numbers)
         : `show stat ${this.#backendNumbers.get(backend) ?? -1} 4 -1`,
     );
     return [...new Set(commands)];
@@ -361,6 +409,7 @@ export class LiveHaproxy implements ServerHost {
 
   #follow(step: ServerStep, numbers: ServerNumbers | undefined): void {
     const path = pathOfStep(step);
+    this.#firstReadings.delete(path);
     if (step.kind === 'delete') {
       this.#servers.delete(path);
     } else if (step.kind === 'add') {
@@ -396,6 +445,10 @@ function detached(server: KnownServer): KnownServer {
     id: copy(server.id),
     address: copy(server.address),
   };
+}
+
+function readingCommand({ backend, server }: ServerNumbers): string {
+  return `show stat ${backend} 4 ${server}`;
 }
 
 function backendOf(step: ServerStep): string {
