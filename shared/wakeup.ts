@@ -69,7 +69,8 @@ class Alarm {
   set(ms: number, clock: Clock, listener: () => void): void {
     this.#listener = listener;
     this.#dueAtMs = clock.monotonic() + ms;
-    if (this.#timer !== undefined && this.#firesAtMs <= this.#dueAtMs) return;
+    // The same moment once more is told by another reading of the clock, and may seem to be earlier.
+    if (this.#timer !== undefined && this.#firesAtMs <= this.#dueAtMs + coarsenessMs) return;
     this.#timer?.[Symbol.dispose]();
     this.#start(ms, clock);
   }

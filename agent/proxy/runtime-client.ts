@@ -37,7 +37,6 @@ interface Batch {
   readonly replies: Reply[];
   readonly resolve: (replies: Reply[]) => void;
   readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
 }
 
 /**
@@ -50,6 +49,8 @@ export class RuntimeClient implements Disposable {
   readonly #socket: Socket;
   readonly #options: RuntimeClientOptions;
   readonly #batches: Batch[] = [];
+  /** One for all answers, and left to run when there is none to wait for: to set and clear it is not for nothing. */
+  readonly #timer: NodeJS.Timeout;
   #received = '';
   /** The end of it, which may be the beginning of a prompt. */
   #tail = '';
@@ -59,6 +60,9 @@ export class RuntimeClient implements Disposable {
   private constructor(socket: Socket, options: RuntimeClientOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#timer = setTimeout(() => {
+      this.#giveUp();
+    }, options.timeoutMs);
     socket.on('error', (error) => {
       this.#fail(error);
     });
@@ -148,14 +152,8 @@ export class RuntimeClient implements Disposable {
   ): Promise<readonly Reply[]> {
     if (this.#failure !== undefined) throw this.#failure;
     const replies = new Promise<Reply[]>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#socket.destroy(
-          new Error(
-            `HAProxy did not answer "${nameOf(commands[0] ?? '')}" within ${this.#options.timeoutMs} ms`,
-          ),
-        );
-      }, this.#options.timeoutMs);
-      this.#batches.push({ commands, onLine, replies: [], resolve, reject, timer });
+      if (this.#batches.length === 0) this.#timer.refresh();
+      this.#batches.push({ commands, onLine, replies: [], resolve, reject });
     });
     this.#socket.write(`${commands.join('\n')}\n`, 'latin1');
     return await replies;
@@ -186,7 +184,7 @@ export class RuntimeClient implements Disposable {
     }
     if (start > 0) this.#received = this.#received.slice(start);
     // Once for all that came: among hundreds of replies it takes longer than to read them.
-    this.#batches[0]?.timer.refresh();
+    if (this.#batches.length > 0) this.#timer.refresh();
   }
 
   /** Hands over the lines that are whole, and returns where the rest begins; a prompt settles the batch. */
@@ -209,7 +207,6 @@ export class RuntimeClient implements Disposable {
     if (batch === undefined) return;
     batch.replies.push(readReply(batch.commands[batch.replies.length] ?? '', text));
     if (batch.replies.length < batch.commands.length) return;
-    clearTimeout(batch.timer);
     this.#batches.shift();
     batch.resolve(batch.replies);
   }
@@ -217,11 +214,18 @@ export class RuntimeClient implements Disposable {
   #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    for (const batch of this.#batches.splice(0)) {
-      clearTimeout(batch.timer);
-      batch.reject(error);
-    }
+    clearTimeout(this.#timer);
+    for (const batch of this.#batches.splice(0)) batch.reject(error);
     this.#onClose?.();
+  }
+
+  #giveUp(): void {
+    const [batch] = this.#batches;
+    if (batch === undefined) return;
+    const waiting = nameOf(batch.commands[batch.replies.length] ?? '');
+    this.#socket.destroy(
+      new Error(`HAProxy did not answer "${waiting}" within ${this.#options.timeoutMs} ms`),
+    );
   }
 }
 
