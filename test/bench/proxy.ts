@@ -41,8 +41,11 @@ const sizes = [
   { servers: 10_000, singles: 2 },
 ].filter(({ servers }) => servers <= (numberArgument('--up-to') ?? Infinity));
 const bursts = { count: 6, changes: 200 };
-/** An agent runs for weeks. What runs for the first time is compiled meanwhile, for a thousand changes and more. */
-const warmUp = { servers: 10, bursts: 20 };
+/**
+ * An agent and a HAProxy run for weeks: each side has its code compiled and its memory in use before it is measured.
+ * What the bursts left behind is deleted five seconds later, and is to be gone by then.
+ */
+const warmUp = { bursts: 12, settleMs: 6_500 };
 const load = {
   rounds: numberArgument('--rounds') ?? 10,
   ...{ seconds: 4, servers: 10, changesPerSecond: 50 },
@@ -78,7 +81,6 @@ async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   await using directory = new TemporaryDirectory();
   await using _sink = await startSink(directory.path);
   const results: SizeResult[] = [];
-  if (sizes.length > 0) await warmBothUp(join(directory.path, 'warm'), signal);
   for (const size of sizes) {
     say(`changes among ${size.servers} servers`);
     results.push(await measureChanges(join(directory.path, String(size.servers)), size, signal));
@@ -90,14 +92,14 @@ async function measure(say: Say, signal: AbortSignal): Promise<Findings> {
   return evaluate(results, underLoad, memoryMiB);
 }
 
-/** Both sides are in this process, and each comes to compiled code alike. */
-async function warmBothUp(directory: string, signal: AbortSignal): Promise<void> {
-  await using fairlead = await FairleadSide.start(`${directory}f`, listen.fairlead, warmUp.servers);
-  await using floor = await FloorSide.start(`${directory}r`, listen.floor, fairlead);
+async function warmBothUp(sides: readonly Side[], signal: AbortSignal): Promise<void> {
   for (let i = 0; i < warmUp.bursts; i++) {
     signal.throwIfAborted();
-    for (const side of [fairlead, floor]) await burst(side);
+    for (const side of sides) await burst(side);
   }
+  await systemClock.sleep(warmUp.settleMs, signal);
+  // The floor deletes what is due when it takes away.
+  for (const side of sides) await side.remove([]);
 }
 
 async function measureChanges(
@@ -108,6 +110,7 @@ async function measureChanges(
   await using fairlead = await FairleadSide.start(`${directory}f`, listen.fairlead, servers);
   await using floor = await FloorSide.start(`${directory}r`, listen.floor, fairlead);
   const sides = [fairlead, floor];
+  await warmBothUp(sides, signal);
   const samples: Record<Side['name'], Samples> = {
     fairlead: { inEffectMs: [], firstMs: [], perSecond: [] },
     floor: { inEffectMs: [], firstMs: [], perSecond: [] },
