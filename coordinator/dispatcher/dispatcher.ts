@@ -10,7 +10,7 @@ import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import { explainClock } from './clock-skew.ts';
 import { NodeEvents } from './node-events.ts';
 import type { EngineReport, InventoryEntry, NodeHello } from './node-hello.ts';
-import { notConnected, tooOld } from './node-refusals.ts';
+import { identityShared, notConnected, tooOld } from './node-refusals.ts';
 import { NodeLink, type LinkLine, type NodeLinkDeps } from './node-link.ts';
 import {
   claimsOf,
@@ -299,11 +299,7 @@ export class Dispatcher {
     const { holder } = liveness.claims;
     liveness.claims = claims;
     if (verdict === 'take' || holder === null) return;
-    throw new DomainError(
-      'conflict',
-      `another host, ${nameOfHost(holder.run)}, speaks with this node's identity; if the disk of this host, ${nameOfHost(run)}, is a copy of that one's, stop the agent here, move its state directory away and let it join as a node of its own`,
-      { reason: 'IDENTITY_SHARED' },
-    );
+    throw identityShared(nameOfHost(holder.run), nameOfHost(run));
   }
 
   /** One that has a rival keeps its place over a short absence: the rival would take it at once. */

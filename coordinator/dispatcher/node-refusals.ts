@@ -17,3 +17,12 @@ export function tooOld(node: string, verb: string): DomainError {
     { reason: 'AGENT_TOO_OLD' },
   );
 }
+
+/** Two hosts speak with one identity, as of a disk that was cloned: both are named. */
+export function identityShared(holder: string, other: string): DomainError {
+  return new DomainError(
+    'conflict',
+    `another host, ${holder}, speaks with this node's identity; if the disk of this host, ${other}, is a copy of that one's, stop the agent here, move its state directory away and let it join as a node of its own`,
+    { reason: 'IDENTITY_SHARED' },
+  );
+}
