@@ -59,8 +59,8 @@ class CoordinatorsShare {
 }
 
 /**
- * An agent runs for weeks: it is measured when its code is compiled. After 1,600 changes V8 still compiles ten
- * functions a second, after 6,000 hardly any.
+ * An agent runs for weeks: it is measured when its code is compiled. After 1,600 changes V8 still compiles some
+ * functions every second, after 6,000 hardly any.
  */
 const warmUp = { changesPerSecond: 400, ms: 15_000 };
 /** Servers that went are deleted five seconds later: until then changes cost less than they do for good. */
