@@ -30,9 +30,11 @@ const { values: flags } = parseArgs({
 const sizes = String(flags.agents).split(',').map(Number);
 /**
  * Memory is counted from so many agents on, with their containers: what the first cost once, in code that is
- * loaded and compiled, is not theirs alone. Each time in a process that was killed and took all of them back.
+ * loaded and compiled, is not theirs alone. Each time in a process that was killed and took all of them back. The
+ * first ones hang up and dial again so many times, or less would be compiled than where more are.
  */
 const firstAgents = 10;
+const redials = 20;
 const containersEach = 20;
 /** More dials at once only queue: both sides share two processors. */
 const dialsAtOnce = 32;
@@ -100,6 +102,7 @@ async function measureFloor(
   await using server = await FloorServer.start(directory.path, tlsPath, signal);
   await open(crowd, server, firstAgents, signal);
   await recover(crowd, server, signal);
+  await comeAndGo(crowd, server, redials, signal);
   const baseKib = await heldKib(server, signal);
   const openedMs = await open(crowd, server, agents, signal);
   const back = await recover(crowd, server, signal);
@@ -117,11 +120,11 @@ async function measureFloor(
 
 async function measureFirst(signal: AbortSignal): Promise<number> {
   await using directory = new TemporaryDirectory();
-  return (await runFleet(firstAgents, directory.join('first'), signal)).kib;
+  return (await runFleet(firstAgents, directory.join('first'), signal, redials)).kib;
 }
 
-/** A coordinator with so many agents, from their joining to their return. */
-async function runFleet(agents: number, stateDir: string, signal: AbortSignal) {
+/** A coordinator with so many agents, from their joining to their return, and how often they return after that. */
+async function runFleet(agents: number, stateDir: string, signal: AbortSignal, returns = 0) {
   await using server = await CoordinatorServer.start(stateDir, signal);
   await using client = await connect({ address: server.address, token: server.token });
   const { secret: token } = await client.control.createToken({ name: 'join', role: Role.NODE });
@@ -135,6 +138,7 @@ async function runFleet(agents: number, stateDir: string, signal: AbortSignal) {
   for (let index = 0; index < containersEach; index++) await runEverywhere(client, index, signal);
   await allRun(client, agents, signal);
   const { ms: recoveryMs } = await recover(crowd, server, signal);
+  await comeAndGo(crowd, server, returns, signal);
   await allReady(client, agents, signal);
   await allRun(client, agents, signal);
   const cpuPercent = await cpuAtRest(server, signal);
@@ -161,6 +165,14 @@ async function recover(crowd: Crowd, server: Dialled, signal: AbortSignal) {
   await server.restart(signal);
   const startMs = systemClock.monotonic() - startedAt;
   return { ms: await returned, startMs };
+}
+
+/** What those left behind who hung up is collected each time, or it would be held for as long as the process lives. */
+async function comeAndGo(crowd: Crowd, server: Dialled, times: number, signal: AbortSignal) {
+  for (let time = 0; time < times; time++) {
+    await crowd.redial(signal);
+    server.collect();
+  }
 }
 
 async function allReady(client: FairleadClient, agents: number, signal: AbortSignal) {

@@ -68,6 +68,11 @@ export class Crowd implements AsyncDisposable {
     return systemClock.monotonic() - startedAt;
   }
 
+  /** Has every member hang up and dial again; resolves when all were welcomed. */
+  async redial(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#parts.map((part) => part.order({ kind: 'redial' }, signal)));
+  }
+
   /** Containers that were started or stopped since the return was awaited last. */
   async countChanges(signal: AbortSignal): Promise<number> {
     const answers = await Promise.all(

@@ -39,6 +39,9 @@ class Crowd {
       case 'await-return':
         await this.#awaitReturn();
         return;
+      case 'redial':
+        await this.#redial();
+        return;
       case 'count':
         return;
     }
@@ -77,6 +80,12 @@ class Crowd {
         this.#members.push(member);
       });
     });
+  }
+
+  async #redial(): Promise<void> {
+    const returned = this.#awaitReturn();
+    for (const member of this.#members) member.redial();
+    await returned;
   }
 
   async #awaitReturn(): Promise<void> {

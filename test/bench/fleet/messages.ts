@@ -25,6 +25,8 @@ export type CrowdOrder =
     }
   /** From now on every member is to be welcomed once more. */
   | { readonly kind: 'await-return' }
+  /** Every member hangs up, dials again and is welcomed. */
+  | { readonly kind: 'redial' }
   /** Nothing but to say what has changed. */
   | { readonly kind: 'count' };
 

@@ -72,6 +72,7 @@ export class SimulatedNode implements AsyncDisposable {
   readonly #wakeup = new Wakeup();
   readonly #life: ChildController;
   readonly #running: Promise<void>;
+  #session: ChildController | undefined;
   #sequence = 0;
 
   private constructor(
@@ -131,6 +132,11 @@ export class SimulatedNode implements AsyncDisposable {
     return new SimulatedNode(options, identity, { signal, listener });
   }
 
+  /** Hangs up, and dials again at once, as when its connection broke. */
+  redial(): void {
+    this.#session?.abort();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#life[Symbol.dispose]();
     await this.#running;
@@ -142,10 +148,12 @@ export class SimulatedNode implements AsyncDisposable {
     const channel = await openChannel({ address, trust, certificate }, dialing, signal);
     // What would be said on it ends with it, and takes no news from the next.
     using session = new ChildController(signal);
+    this.#session = session;
     try {
       const client = createClient(AgentServiceDefinition, channel);
       const pace = { heartbeatMs: 1_000 };
-      const responses = client.nodeSession(this.#requests(pace, session.signal), { signal });
+      const { signal: until } = session;
+      const responses = client.nodeSession(this.#requests(pace, until), { signal: until });
       const parts = new AssignmentParts();
       for await (const { message } of responses) {
         if (message?.$case === 'welcome') {
@@ -154,6 +162,8 @@ export class SimulatedNode implements AsyncDisposable {
         }
         if (message?.$case === 'assignments') this.#take(parts.take(message.value));
       }
+    } catch (error) {
+      if (!session.signal.aborted) throw error;
     } finally {
       channel.close();
     }
