@@ -107,15 +107,17 @@ export class Crowd implements AsyncDisposable {
 /** One process of the crowd. */
 class CrowdProcess implements AsyncDisposable {
   readonly #child: ChildProcess = fork(program, { execArgv: ['--import', 'tsx'] });
+  readonly #ended: Promise<unknown>;
 
   constructor() {
+    this.#ended = once(this.#child, 'exit');
     if (this.#child.pid !== undefined) setPriority(this.#child.pid, niceness);
   }
 
   /** Has an order carried out; throws if it could not be. */
   async order(order: CrowdOrder, signal: AbortSignal): Promise<CrowdAnswer> {
     this.#child.send(order);
-    const ended = once(this.#child, 'exit', { signal }).then(() => {
+    const ended = this.#ended.then(() => {
       throw new Error('the crowd ended');
     });
     const answered = once(this.#child, 'message', { signal });
@@ -127,6 +129,6 @@ class CrowdProcess implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#child.kill('SIGKILL');
-    await once(this.#child, 'exit');
+    await this.#ended;
   }
 }
