@@ -221,7 +221,10 @@ async function cpuAtRest({ pid }: Dialled, signal: AbortSignal): Promise<number>
   return percentile(percents, 0.5);
 }
 
-/** Resident memory when garbage was collected: what waits to be is a matter of chance, on both sides. */
+/**
+ * Resident memory when garbage was collected and malloc has given back what it keeps for later: how much waits for that
+ * is a matter of chance, on both sides, and with a hundred agents more than what they hold.
+ */
 async function heldKib(server: Dialled, signal: AbortSignal): Promise<number> {
   let leastMib = Infinity;
   for (let round = 0; round < collections; round++) {

@@ -40,7 +40,7 @@ const sizes = [
   { servers: 1_000, singles: 30 },
   { servers: 10_000, singles: 2 },
 ].filter(({ servers }) => servers <= (numberArgument('--up-to') ?? Infinity));
-const bursts = { count: 6, changes: 200 };
+const bursts = { count: 12, changes: 200 };
 /**
  * An agent and a HAProxy run for weeks: each side has its code compiled and its memory in use before it is measured.
  * What the bursts left behind is deleted five seconds later, and is to be gone by then.

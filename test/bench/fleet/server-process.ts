@@ -3,6 +3,15 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { onAbort } from '../../../shared/abort.ts';
 
+/** What is started, by Node. */
+export interface ServerProgram {
+  readonly args: readonly string[];
+  /** Besides that of the benchmark. */
+  readonly env: Readonly<Record<string, string>>;
+  /** What it writes when it listens, with its port. */
+  readonly listening: RegExp;
+}
+
 /** A server of the benchmark as a process of its own, and what it says on stdout. */
 export class ServerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -15,11 +24,13 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Starts it, and resolves with the first match in a line that it writes. */
   static async start(
-    args: readonly string[],
-    listening: RegExp,
+    { args, env, listening }: ServerProgram,
     signal: AbortSignal,
   ): Promise<readonly [ServerProcess, string]> {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
+    });
     const server = new ServerProcess(child);
     using _abort = onAbort(signal, () => child.kill('SIGKILL'));
     const lines = createInterface({ input: child.stdout });

@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 import { programs } from '../../support/fleet/programs.ts';
@@ -18,7 +19,15 @@ export interface Dialled {
 const collector = new URL('collect.js', import.meta.url).href;
 /** What the same is measured with on both sides. */
 const flags = ['--expose-gc', '--import', collector];
+const trimSource = fileURLToPath(new URL('trim.c', import.meta.url));
 const floorSource = fileURLToPath(new URL('floor-server.ts', import.meta.url));
+
+/** What both are started with: what the collector loads, compiled as any native part of a package is. */
+function environmentIn(directory: string): Readonly<Record<string, string>> {
+  const trim = join(directory, 'trim.node');
+  execFileSync('cc', ['-shared', '-fPIC', '-O1', '-o', trim, trimSource]);
+  return { FAIRLEAD_BENCH_TRIM: trim };
+}
 
 /** Starts it on a port, 0 for any free one. */
 type Launch = (port: string, signal: AbortSignal) => Promise<readonly [ServerProcess, string]>;
@@ -68,9 +77,10 @@ export class FloorServer extends RestartableServer {
       ...{ entryPoints: [floorSource], outfile: program, bundle: true, logLevel: 'error' },
       ...{ platform: 'node', target: 'node20', format: 'cjs' },
     });
+    const env = environmentIn(directory);
     const launch: Launch = (port, until) => {
       const args = [...flags, program, tlsPath, `127.0.0.1:${port}`];
-      return ServerProcess.start(args, /listening on (\d+)/, until);
+      return ServerProcess.start({ args, env, listening: /listening on (\d+)/ }, until);
     };
     return new FloorServer(launch, await launch('0', signal));
   }
@@ -86,6 +96,8 @@ export class CoordinatorServer extends RestartableServer {
   }
 
   static async start(stateDir: string, signal: AbortSignal): Promise<CoordinatorServer> {
+    const env = environmentIn(dirname(stateDir));
+    const listening = /"port":(\d+).*"msg":"coordinator started"/;
     const launch: Launch = (port, until) => {
       const listen = ['--listen', `127.0.0.1:${port}`, '--http-listen', '127.0.0.1:0'];
       const args = [
@@ -97,7 +109,7 @@ export class CoordinatorServer extends RestartableServer {
         stateDir,
         ...listen,
       ];
-      return ServerProcess.start(args, /"port":(\d+).*"msg":"coordinator started"/, until);
+      return ServerProcess.start({ args, env, listening }, until);
     };
     return new CoordinatorServer(launch, await launch('0', signal), stateDir);
   }
