@@ -25,10 +25,10 @@ const connectionOptions: ChannelOptions = {
   'grpc.keepalive_time_ms': 1_000,
   'grpc.keepalive_timeout_ms': 2_000,
   'grpc.keepalive_permit_without_calls': 1,
-  // A coordinator that restarts is away for half a second, and is looked for four times a second; gRPC would look
+  // A coordinator that restarts is away for half a second, and is looked for seven times a second; gRPC would look
   // again after one, and then 1.6. Whoever dials one that stays away pauses for longer between whole attempts.
   'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 250,
+  'grpc.max_reconnect_backoff_ms': 150,
   // Counts of every connection and call, which nobody asks for.
   'grpc.enable_channelz': 0,
 };
