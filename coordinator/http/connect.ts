@@ -10,6 +10,7 @@ import type { Logger } from '../../shared/logger.ts';
 import { CallLog, type CallEnd, type CallRecordContext } from '../api/call-log.ts';
 import type { Authenticator } from '../api/authentication.ts';
 import type { Gate, PrincipalContext } from '../api/gate.ts';
+import { shuttingDown } from '../api/status.ts';
 import { CallScope, type Cut } from './call-scope.ts';
 import { readOnlyFrame, readQuery, type ConnectError } from './connect-protocol.ts';
 import { contextOf, httpMethods, peerOf, type HttpMethod } from './http-method.ts';
@@ -242,9 +243,3 @@ const deadlineExceeded: ConnectError = {
   reason: 'DEADLINE_EXCEEDED',
   details: undefined,
 };
-
-function shuttingDown(): DomainError {
-  return new DomainError('unavailable', 'the coordinator is stopping; try again in a moment', {
-    reason: 'SHUTTING_DOWN',
-  });
-}
