@@ -84,6 +84,18 @@ function tcpFrontend(
 const toldByProxies = "'^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|proxy)$'";
 
 /**
+ * What is between two parties and nobody else. A container that hands requests on would drop what `Connection` names,
+ * and by that what it is told of the client (CVE-2022-31813). A connection that becomes HTTP/2, or a tunnel, carries
+ * requests whose routes nobody looks for; WebSockets in HTTP/2 come as GET.
+ */
+const hopRules: readonly string[] = [
+  'http-request deny deny_status 405 if { method CONNECT }',
+  'http-request del-header Upgrade if { req.hdr(Upgrade) -m beg -i h2c }',
+  'http-request del-header Connection unless { req.fhdr(Upgrade) -m found }',
+  'http-request set-header Connection Upgrade if { req.hdr(Connection) -m str -i upgrade }',
+];
+
+/**
  * What containers are told of the client. What the client itself says of that is dropped, unless it is an
  * upstream that is trusted.
  */
@@ -158,6 +170,7 @@ function httpFrontend(
     ...clientTimeout(frontend),
     'monitor-uri /_lb_ping',
     ...(settings.accessLog ? httpLogLines(isHanded) : []),
+    ...hopRules,
     ...forwardingRules(frontend),
     ...clientCertificateRules(
       tls,

@@ -18,17 +18,20 @@ export type MapPath = (name: string) => string;
 /**
  * The path and the host by which routes are looked up. Containers get the path as it came, and read it in
  * their own ways: what some of them take for another path than another would must not get by the guards of a
- * route. So routes are found by the decoded path, in which slashes that follow one another are one, and a path
- * that steps back, which no client sends that keeps to RFC 3986 (section 5.2.4), is refused. In a host a slash
- * would be looked up as part of the path, and a comma makes two of it to some. A dot at its end is no other host (RFC
- * 3986, section 3.2.2).
+ * route. So routes are found by the decoded path, in which slashes that follow one another are one, a backslash
+ * is a slash, as it is to readers of URLs by the rules of browsers, and what follows a semicolon in a part is left out,
+ * as servlets do. A path that steps back, which no client sends that keeps to RFC 3986 (section 5.2.4), is refused. In
+ * a host a slash would be looked up as part of the path, a comma makes two of it to some, and what stands before an `@`
+ * is none. A dot at its end is no other host (RFC 3986, section 3.2.2).
  */
 const addressLookup: readonly string[] = [
-  'http-request deny deny_status 400 if { req.fhdr(host) -m sub / ? , \\# }',
+  'http-request deny deny_status 400 if { req.fhdr(host) -m sub / ? , @ \\\\ \\# }',
   'http-request set-var(txn.path) path,url_dec',
   'http-request deny deny_status 400 if { path -m found } !{ var(txn.path) -m found }',
   'http-request deny deny_status 400 if { path -m sub %00 }',
-  'http-request deny deny_status 400 if { var(txn.path) -m sub /../ /./ /..; /.; }',
+  String.raw`http-request set-var(txn.path) var(txn.path),'regsub("[\\\\]",/,g)' if { var(txn.path) -m sub \\ }`,
+  "http-request set-var(txn.path) var(txn.path),'regsub(;[^/]*,,g)' if { var(txn.path) -m sub ; }",
+  'http-request deny deny_status 400 if { var(txn.path) -m sub /../ /./ }',
   'http-request deny deny_status 400 if { var(txn.path) -m end /.. /. }',
   'http-request set-var(txn.path) var(txn.path),regsub(//+,/,g) if { var(txn.path) -m sub // }',
   'http-request set-var(txn.host) req.fhdr(host),field(1,:),rtrim(.),lower',

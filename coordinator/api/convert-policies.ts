@@ -99,6 +99,10 @@ function redirectFromProto(
   if (to.length > 1_024 || !/^(https?:\/\/[!-~]+|\/[!-~]*)$/.test(to)) {
     const rule = `must be a URL or a path of at most 1024 printable characters without spaces, and is ${quote(to)}`;
     into.push({ field: `${field}.to`, rule });
+  } else if (!whole && /^\/+$/.test(to)) {
+    const rule =
+      'must be another path than "/", or a URL: path and query follow it, so that it leads back here';
+    into.push({ field: `${field}.to`, rule });
   }
   if (!redirectStatuses.includes(status)) {
     const rule = `must be one of ${redirectStatuses.join(', ')}, and is ${status}`;

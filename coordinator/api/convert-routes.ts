@@ -27,8 +27,9 @@ const maxPriority = 1_000;
 const hostPattern = /^(\*\.)?(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$/;
 const pathPattern = /^\/[!-~]*$/;
 /** Load balancers refuse such requests, and look up slashes that follow one another as one. */
-const stepsBack = /\/\/|\/\.{1,2}(\/|;|$)/;
-const methodPattern = /^[A-Z]{1,20}$/;
+const stepsBack = /\/\/|\/\.{1,2}(\/|$)/;
+/** Load balancers refuse what asks for a tunnel: nobody could say what goes by it. */
+const methodPattern = /^(?!CONNECT$)[A-Z]{1,20}$/;
 
 /** What a route that carries connections has; all else is of requests. */
 const ofConnections: ReadonlySet<string> = new Set([
@@ -117,7 +118,7 @@ function routeFromProto(route: ProtoRoute, field: string, into: FieldViolation[]
   validateUnique(methods, { field: `${field}.methods`, what: 'method' }, into);
   for (const [index, method] of methods.entries()) {
     if (methodPattern.test(method)) continue;
-    const rule = `must be upper-case letters like GET, and is ${quote(method)}`;
+    const rule = `must be upper-case letters like GET, not CONNECT, and is ${quote(method)}`;
     into.push({ field: `${field}.methods[${index}]`, rule });
   }
   if (replacePath !== '') {
@@ -193,6 +194,9 @@ function validatePath(path: string, field: string, into: FieldViolation[]): void
 function validateLookup(path: string, field: string, into: FieldViolation[]): void {
   if (!isDecodable(path)) {
     const rule = `must have "%" only before two digits that encode UTF-8, and no blank or control character, encoded or not: it is looked up decoded, and is ${quote(path)}`;
+    into.push({ field, rule });
+  } else if (/[;\\]/.test(decodeURIComponent(path))) {
+    const rule = `must not have ";" or a backslash, encoded or not: what is looked up never has, and it is ${quote(path)}`;
     into.push({ field, rule });
   } else if (stepsBack.test(decodeURIComponent(path))) {
     const rule = `must not have "." or ".." as a part, nor an empty one: what is looked up never has, and it is ${quote(path)}`;

@@ -226,10 +226,10 @@ export interface Route {
   hosts: string[];
   /**
    * Paths, at most 100, of 1,024 printable characters without spaces: `/about` is that path alone, `/api/*` is
-   * /api and all below it. Empty: any. With HTTP only.
+   * /api and all below it; without `;` and backslashes. Empty: any. With HTTP only.
    */
   paths: string[];
-  /** Methods, upper-case letters, at most 20. Empty: any. With HTTP only. */
+  /** Methods, upper-case letters, not CONNECT, at most 20. Empty: any. With HTTP only. */
   methods: string[];
   /** Header fields that a request must have, all of them, at most 20. With HTTP only. */
   headers: HeaderMatch[];
@@ -323,7 +323,7 @@ export interface Redirect {
    * required.
    */
   to: string;
-  /** True: `to` is the whole address. False: the path and query of the request follow it. */
+  /** True: `to` is the whole address. False: the path and query of the request follow it, and it is not `/` alone. */
   whole: boolean;
   /** 301, 302, 303, 307 or 308. 0: 302. */
   status: number;

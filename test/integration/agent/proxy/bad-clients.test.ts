@@ -1,12 +1,16 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../../../shared/clock.ts';
+import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { aSnapshot, aTarget } from '../../../support/fake-proxy-coordinator.ts';
 import { freePort, Load, TestBackend } from '../../../support/haproxy.ts';
+import { LocalServer } from '../../../support/local-server.ts';
+import { aProtoRoute } from '../../../support/routes.ts';
 
 /** Later than any limit. */
 const tooLateMs = 45_000;
@@ -99,3 +103,72 @@ test('who talks garbage, too much, too slowly or not at all is told so or cut, a
   expect(web.headers.some((fields) => 'x-slow' in fields || 'x-large' in fields)).toBe(false);
   expect((await directory.info()).pid).toBe(pid);
 });
+
+/** Takes every tunnel that it is asked for, and keeps what it is told by requests and inside of tunnels. */
+class Accepting extends LocalServer {
+  readonly told: IncomingMessage['headers'][] = [];
+  inTunnels = '';
+
+  constructor() {
+    super(createServer());
+    this.server.on('request', ({ headers }: IncomingMessage, response: ServerResponse) => {
+      this.told.push(headers);
+      response.end('web');
+    });
+    const accept = (answer: string) => (incoming: IncomingMessage, socket: Socket) => {
+      this.told.push(incoming.headers);
+      socket.on('error', () => undefined);
+      socket.on('data', (bytes: Buffer) => (this.inTunnels += bytes.toString('latin1')));
+      socket.write(answer);
+    };
+    this.server.on('connect', accept('HTTP/1.1 200 OK\r\n\r\n'));
+    const switching = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n';
+    this.server.on('upgrade', accept(`${switching}Upgrade: h2c\r\n\r\n`));
+  }
+}
+
+test.each(['routes', 'a pool alone'])(
+  'nobody gets by routes in a tunnel, or has what containers are told of him dropped: with %s',
+  async (what) => {
+    const port = await freePort();
+    await using web = await new Accepting().listen();
+    const closed = aProtoRoute({ paths: ['/admin/*'], deny: ['127.0.0.0/8'] });
+    const routes = [{ id: 'web.admin', backend: 'web', split: [], route: closed }];
+    const frontend = { name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' };
+    await using _driven = await DrivenProxy.start(
+      aSnapshot(port, {
+        frontends: [{ ...frontend, routes: what === 'routes' ? routes : [] }],
+        targets: [aTarget({ id: 'web-1.a', port: web.port })],
+      }),
+    );
+    const host = 'Host: a.test\r\n';
+    const last = `GET /last HTTP/1.1\r\n${host}Connection: close\r\n\r\n`;
+    const statuses = async (words: string) =>
+      (await answerTo(port, words + last)).match(/(?<=HTTP\/1\.1 )\d+/g);
+
+    expect(await statuses(`CONNECT a.test:80 HTTP/1.1\r\n${host}\r\n`)).toEqual(['405', '200']);
+    const h2c = `GET / HTTP/1.1\r\n${host}HTTP2-Settings: AAMAAABk\r\nUpgrade: h2c\r\n`;
+    const asked = 'Connection: Upgrade, HTTP2-Settings\r\n\r\n';
+    expect(await statuses(h2c + asked)).toEqual(['200', '200']);
+    expect(web.inTunnels).toBe('');
+    expect(web.told.at(-2)).not.toHaveProperty('upgrade');
+    expect(web.told.at(-2)?.connection ?? '').not.toMatch(/upgrade|settings/i);
+
+    const named = 'Connection: X-Forwarded-For, x-ssl-client-verify, close\r\n';
+    expect(await statuses(`GET / HTTP/1.1\r\n${host}${named}\r\n`)).toEqual(['200']);
+    expect(web.told.at(-1)).toMatchObject({ 'x-forwarded-for': '127.0.0.1' });
+    expect(web.told.at(-1)?.connection ?? '').not.toMatch(/x-/i);
+
+    const socket = await dial(port);
+    socket.write(`GET / HTTP/1.1\r\n${host}Upgrade: other\r\n`);
+    socket.write('Connection: upgrade, X-Forwarded-For\r\n\r\n');
+    await once(socket, 'data');
+    expect(web.told.at(-1)).toMatchObject({ upgrade: 'other' });
+    expect(web.told.at(-1)?.connection).toMatch(/^upgrade$/i);
+    socket.write('hello');
+    await eventually(() => {
+      expect(web.inTunnels).toBe('hello');
+    });
+    socket.destroy();
+  },
+);
