@@ -181,7 +181,7 @@ function httpFrontend(
   const { mapPath } = settings;
   const rules = [
     `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
-    ...(isRouted ? findingRules(frontend, settings) : []),
+    ...(isRouted ? findingRules(frontend, backends, settings) : []),
     ...routes.flatMap((route) => guardRules(route, client, mapPath)),
     ...pauseRules({
       ...{ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath },
@@ -191,7 +191,7 @@ function httpFrontend(
     `http-request set-var(txn.handed) bool(true) if ${wasHeld} ${isHanded}`,
     ...(client === 'src' ? [] : upstreamLines),
     ...(isRouted ? [`http-request unset-var(txn.route) if ${wasHanded}`] : []),
-    ...(isRouted ? backendRules(mapPath, wasHeld) : []),
+    ...(isRouted ? backendRules(backends, mapPath, wasHeld) : []),
     ...routes.flatMap(changeRules),
     ...routes.flatMap(pathRules),
     ...(isRouted ? refusal(frontend, backends) : []),
@@ -211,8 +211,12 @@ function httpFrontend(
 }
 
 /** Finds the route of a request, and counts it there: once, and what is refused too. */
-function findingRules(frontend: Frontend, { mapPath, routesScript }: ConfigSettings): string[] {
-  const rules = matchingRules(frontend, mapPath);
+function findingRules(
+  frontend: Frontend,
+  backends: readonly Backend[],
+  { mapPath, routesScript }: ConfigSettings,
+): string[] {
+  const rules = matchingRules(frontend, backends, mapPath);
   if (routesScript === undefined) return rules;
   return [...rules, countRule('http-request', ` !${wasHanded}`)];
 }

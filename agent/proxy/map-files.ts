@@ -51,11 +51,10 @@ export function mapText(entries: MapEntries): string {
 
 /** Maps of a structure by their name: of its routes, and last what is paused. */
 export function allMapsOf(structure: Structure): Map<string, MapEntries> {
-  const { frontends } = structure;
   const paused: readonly (readonly [string, MapEntries])[] = holdsRequests(structure)
     ? [[pausesMap, pausesOf(structure)]]
     : [];
-  return new Map([...mapsOf(frontends), ...paused]);
+  return new Map([...mapsOf(structure), ...paused]);
 }
 
 /** Every file that the configuration of a structure refers to, by its name. */

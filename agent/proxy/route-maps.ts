@@ -1,7 +1,8 @@
 import { RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
 import { conditionsOf } from '../../shared/routing.ts';
 import { hostRank, pathRank } from '../../shared/route-order.ts';
-import type { Frontend, FrontendRoute } from './backend-list.ts';
+import type { Backend, Frontend, FrontendRoute, Structure } from './backend-list.ts';
+import { serviceMark, stickyOf } from './slots.ts';
 
 /** Lines of a map: key and value. */
 export type MapEntries = readonly (readonly [key: string, value: string])[];
@@ -185,27 +186,38 @@ function keyOf(chain: readonly FrontendRoute[]): string {
 
 type Maps = ReadonlyMap<string, MapEntries>;
 
-const made = new WeakMap<readonly Frontend[], Maps>();
+const made = new WeakMap<
+  readonly Frontend[],
+  { readonly backends: readonly Backend[]; readonly maps: Maps }
+>();
 
 /**
  * Map files of a structure by their name: of each frontend with routes, and one for where routes lead. The same
- * frontends have the same maps.
+ * frontends and backends have the same maps.
  */
-export function mapsOf(frontends: readonly Frontend[]): Maps {
-  const known = made.get(frontends) ?? makeMaps(frontends);
-  made.set(frontends, known);
-  return known;
+export function mapsOf({ frontends, backends }: Structure): Maps {
+  const known = made.get(frontends);
+  if (known?.backends === backends) return known.maps;
+  const maps = makeMaps(frontends, backends);
+  made.set(frontends, { backends, maps });
+  return maps;
 }
 
-function makeMaps(frontends: readonly Frontend[]): Maps {
+function makeMaps(frontends: readonly Frontend[], all: readonly Backend[]): Maps {
   const maps = new Map<string, MapEntries>();
   const routed = frontends.filter(looksUp);
   if (routed.length === 0) return maps;
   // Where routes lead comes first: what can be looked up must be there before anything leads to it.
   const backends = new Map<string, string>();
+  const marks = new Map(
+    all.flatMap((backend) => {
+      const sticky = stickyOf(backend);
+      return sticky === undefined ? [] : [[backend.name, serviceMark(sticky)] as const];
+    }),
+  );
   for (const { routes } of routed) {
     for (const route of routes)
-      for (const [key, backend] of leadsTo(route)) backends.set(key, backend);
+      for (const [key, backend] of leadsTo(route, marks)) backends.set(key, backend);
   }
   maps.set(backendsMap, [...backends]);
   for (const frontend of routed) {
@@ -221,15 +233,25 @@ function looksUp({ routes }: Frontend): boolean {
   return routes.some(({ route }) => route.kind !== RouteKind.TCP);
 }
 
-/** Where a route leads: its backend, or for each of a hundred equal parts of its requests one. */
-function leadsTo({ id, backend, split = [] }: FrontendRoute): [string, string][] {
+/**
+ * Where a route leads: its backend, or for each of a hundred equal parts of its requests one. Clients that are kept
+ * by a cookie stay at the one of these that it is of: `serviceMarks` has what cookies of backends begin with.
+ */
+function leadsTo(
+  { id, backend, split = [] }: FrontendRoute,
+  serviceMarks: ReadonlyMap<string, string>,
+): [string, string][] {
   const others = split.flatMap((share) => Array<string>(share.percent).fill(share.backend));
   if (others.length === 0) return [[id, backend]];
   const parts = Array.from({ length: buckets }, (_, bucket): [string, string] => [
     `${id}:${bucket}`,
     others[bucket] ?? backend,
   ]);
-  return [...parts, [id, splitMark]];
+  const kept = [...new Set(parts.map(([, each]) => each))].flatMap((each): [string, string][] => {
+    const mark = serviceMarks.get(each);
+    return mark === undefined ? [] : [[`${id}@${mark}`, each]];
+  });
+  return [...parts, ...kept, [id, splitMark]];
 }
 
 /** Parts into which the requests of a route are split. */

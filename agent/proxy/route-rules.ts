@@ -1,6 +1,6 @@
 import { HeaderMatchKind, type HeaderMatch } from '../../shared/gen/fairlead/v1/route.ts';
 import { conditionsOf } from '../../shared/routing.ts';
-import type { Frontend, FrontendRoute } from './backend-list.ts';
+import type { Backend, Frontend, FrontendRoute } from './backend-list.ts';
 import { formatWord, word } from './config-words.ts';
 import {
   backendsMap,
@@ -11,6 +11,7 @@ import {
   splitMark,
   wildcardsMap,
 } from './route-maps.ts';
+import { cookiesOf, serviceMarkLength } from './slots.ts';
 
 /** Where a map is. */
 export type MapPath = (name: string) => string;
@@ -41,7 +42,11 @@ const addressLookup: readonly string[] = [
  * Lines that find the route of a request, in `txn.route`, and the backend that it leads to, in `txn.backend`.
  * A request that is handed to another worker (`txn.handed`) is not looked at: that worker does it.
  */
-export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
+export function matchingRules(
+  frontend: Frontend,
+  backends: readonly Backend[],
+  mapPath: MapPath,
+): string[] {
   const { chains } = compileRoutes(frontend);
   const paths = `map_beg(${mapPath(pathsMap(frontend))})`;
   const wildcards = `map_end(${mapPath(wildcardsMap(frontend))})`;
@@ -55,19 +60,31 @@ export function matchingRules(frontend: Frontend, mapPath: MapPath): string[] {
     find('str(*)'),
     'http-request set-var(txn.route) var(txn.match) if !{ var(txn.match) -m beg ~ }',
     ...chains.flatMap((chain, index) => chainRules(chain, `${frontend.name}.${index}`, index)),
-    ...backendRules(mapPath),
+    ...backendRules(backends, mapPath),
   ];
 }
 
-/** Lines that find the backend that the route of a request leads to, in `txn.backend`; for some requests alone. */
-export function backendRules(mapPath: MapPath, condition = ''): string[] {
-  const backends = mapPath(backendsMap);
+/**
+ * Lines that find the backend that the route of a request leads to, in `txn.backend`; for some requests alone. Of
+ * several a client stays at the one that its cookie is of: its session is there, and what its pages refer to.
+ */
+export function backendRules(
+  backends: readonly Backend[],
+  mapPath: MapPath,
+  condition = '',
+): string[] {
+  const map = `map_str(${mapPath(backendsMap)})`;
   const isSplit = `{ var(txn.backend) -m str ${splitMark} }`;
   const only = condition === '' ? '' : ` if ${condition}`;
+  const isKept = `${isSplit} { var(txn.kept) -m found }`;
   return [
-    `http-request set-var(txn.backend) var(txn.route),map_str(${backends})${only}`,
+    `http-request set-var(txn.backend) var(txn.route),${map}${only}`,
+    ...cookiesOf(backends).flatMap((cookie) => [
+      `http-request set-var(txn.kept) req.cook(${cookie}),bytes(0,${serviceMarkLength}) if ${isSplit}`,
+      `http-request set-var(txn.backend) var(txn.route),concat(@,txn.kept),${map} if ${isKept}`,
+    ]),
     `http-request set-var(txn.bucket) rand(${buckets}) if ${isSplit}`,
-    `http-request set-var(txn.backend) var(txn.route),concat(:,txn.bucket),map_str(${backends}) if ${isSplit}`,
+    `http-request set-var(txn.backend) var(txn.route),concat(:,txn.bucket),${map} if ${isSplit}`,
   ];
 }
 

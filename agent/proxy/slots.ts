@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { Backend, Target } from './backend-list.ts';
-import type { MapEntries } from './route-maps.ts';
 
 /** Name of the map from what cookies say to the servers that have their slots now. */
 export const slotsMap = 'slots.map';
@@ -23,31 +22,49 @@ export function slotOf(serverId: string): string {
   return serverId.split('.', 1)[0] ?? serverId;
 }
 
+/** So many characters of a cookie stand for the service, and the rest for the slot. */
+export const serviceMarkLength = 8;
+
+/** What cookies of a service begin with: by that its clients are known where a route leads to several. */
+export function serviceMark({ key }: Sticky): string {
+  return digest(key).slice(0, serviceMarkLength);
+}
+
+/** The names of all cookies by which clients are kept, each once. */
+export function cookiesOf(backends: readonly Backend[]): string[] {
+  return [...new Set(backends.flatMap((backend) => stickyOf(backend)?.cookie ?? []))].sort();
+}
+
 /**
  * By what a server of a slot is looked up: its backend, and what a cookie says. That stands for the slot and not
  * for a container, so that clients stay over a redeploy; and it says nothing that a client could read.
  */
 export function slotKey(
   server: { readonly backend: string; readonly id: string },
-  { key }: Sticky,
+  sticky: Sticky,
 ): string {
-  const value = createHash('sha1')
-    .update(`${key}-${slotOf(server.id)}`)
-    .digest('hex')
-    .slice(0, 16);
-  return `${server.backend}/${value}`;
+  const value = digest(`${sticky.key}-${slotOf(server.id)}`).slice(0, 16);
+  return `${server.backend}/${serviceMark(sticky)}${value}`;
+}
+
+function digest(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
 }
 
 /** Of the same form in HAProxy's words: the value for the server that answered. */
-export function slotValueRules({ key }: Sticky): string[] {
+export function slotValueRules(sticky: Sticky): string[] {
   return [
     'http-response set-var(txn.slot) srv_name,field(1,.)',
-    `http-response set-var(txn.slot) str(${key}-),concat(,txn.slot),sha1,hex,bytes(0,16),lower`,
+    `http-response set-var(txn.slot) str(${sticky.key}-),concat(,txn.slot),sha1,hex,bytes(0,16),lower`,
+    `http-response set-var(txn.slot) str(${serviceMark(sticky)}),concat(,txn.slot)`,
   ];
 }
 
 /** The servers of all slots of sticky backends; of two that are ready in one slot the last. */
-export function slotsIn(backends: readonly Backend[], targets: Iterable<Target>): MapEntries {
+export function slotsIn(
+  backends: readonly Backend[],
+  targets: Iterable<Target>,
+): (readonly [key: string, server: string])[] {
   const sticky = new Map(
     backends.flatMap((backend) => {
       const how = stickyOf(backend);

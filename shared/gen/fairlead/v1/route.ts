@@ -295,7 +295,7 @@ export interface Route {
   /**
    * Part of the requests goes to other services, which the load balancer has to link to too; the rest comes here. A
    * change takes effect at once, without a reload: 100 percent for another service is the switch of blue and
-   * green. At most 20.
+   * green. A client with the cookie of a sticky service stays there, as long as that is given any part. At most 20.
    */
   split: Share[];
   /**

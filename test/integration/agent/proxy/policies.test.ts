@@ -277,7 +277,7 @@ test('keeps a client at its server by a cookie, moves it when that goes, and com
   let first = await ask(port, 'a.test');
   while (first.body !== 'one') first = await ask(port, 'a.test');
   const cookie = cookieOf(first);
-  expect(cookie).toMatch(/^SRV=[0-9a-f]{16}$/);
+  expect(cookie).toMatch(/^SRV=[0-9a-f]{24}$/);
   for (let count = 0; count < 4; count++) {
     expect((await ask(port, 'a.test', { headers: { cookie } })).body).toBe('one');
   }
@@ -451,6 +451,80 @@ test('splits the requests of a route, and changes the parts without a reload', a
   await coordinator.untilApplied(3);
   expect(await shareOfGreen()).toBe(200);
   expect((await directory.info()).pid).toBe(pid);
+});
+
+test('keeps a client at the part of a split that its cookie is of, for as long as that is given any', async () => {
+  const port = await freePort();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  await using green = await TestBackend.start('green');
+  const sticky = (name: string, stickyCookie = 'SRV') => ({
+    ...{ name, mode: FrontendMode.HTTP, cookieKey: `key-of-${name}` },
+    balancing: { stickyCookie },
+  });
+  const list = (version: number, percent: number, cookie = 'SRV') =>
+    aSnapshot(port, {
+      version,
+      frontends: [
+        {
+          ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'default' },
+          routes: [
+            {
+              ...{ id: 'blue.1', backend: 'blue', route: aProtoRoute() },
+              split: percent === 0 ? [] : [{ backend: 'green', percent }],
+            },
+          ],
+        },
+      ],
+      backends: [sticky('blue'), sticky('green', cookie)],
+      targets: [
+        aTarget({ id: 'blue-1.a', backend: 'blue', port: one.port }),
+        aTarget({ id: 'blue-2.a', backend: 'blue', port: two.port }),
+        aTarget({ id: 'green-1.a', backend: 'green', port: green.port }),
+      ],
+    });
+  await using driven = await DrivenProxy.start(list(1, 50));
+  const { coordinator, directory } = driven;
+  const { pid } = await directory.info();
+  const follow = async (...args: Parameters<typeof list>) => {
+    coordinator.replace(list(...args));
+    await coordinator.untilApplied(args[0]);
+  };
+  const visit = async (cookie: string) => {
+    const { body, headers } = await ask(port, 'a.test', { headers: cookie ? { cookie } : {} });
+    return { body, cookie: headers['set-cookie']?.[0]?.split(';')[0] ?? '' };
+  };
+  const clients: { readonly body: string; readonly cookie: string }[] = [];
+  for (let count = 0; count < 40; count++) clients.push(await visit(''));
+  expect(new Set(clients.map(({ body }) => body))).toEqual(new Set(['one', 'two', 'green']));
+  const stays = async () => {
+    for (const { body, cookie } of clients) {
+      expect(await visit(`a=1; ${cookie}`)).toEqual({ body, cookie: '' });
+    }
+  };
+  await stays();
+  await follow(2, 1);
+  await stays();
+  // In one switch, whatever cookie they have; and back.
+  await follow(3, 100);
+  for (const { cookie } of clients) expect((await visit(cookie)).body).toBe('green');
+  await follow(4, 0);
+  for (const { cookie } of clients) expect((await visit(cookie)).body).not.toBe('green');
+  await follow(5, 50);
+  await stays();
+  expect((await directory.info()).pid).toBe(pid);
+  // Others' cookies, and what was made up, say nothing.
+  for (const cookie of ['SRV=', 'SRV=x', 'SRV=%', `SRV=${'a'.repeat(3_000)}`]) {
+    expect(['one', 'two', 'green']).toContain((await visit(cookie)).body);
+  }
+  // Each by a cookie of its own.
+  await follow(6, 50, 'OTHER');
+  let other = await visit('');
+  while (other.body !== 'green') other = await visit('');
+  expect(other.cookie).toMatch(/^OTHER=/);
+  for (let count = 0; count < 10; count++) {
+    expect(await visit(other.cookie)).toEqual({ body: 'green', cookie: '' });
+  }
 });
 
 test('passes connections on as they are, by port and by the name in TLS, with the PROXY protocol', async () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { FrontendRoute } from '../../../../agent/proxy/backend-list.ts';
 import { chainMark, compileRoutes, mapsOf } from '../../../../agent/proxy/route-maps.ts';
+import { Balancing } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { hostRank, pathRank } from '../../../../shared/route-order.ts';
 import { conditionsOf } from '../../../../shared/routing.ts';
 import { aProtoRoute } from '../../../support/routes.ts';
@@ -87,11 +88,33 @@ test('maps lead every request to the route that counts by the stated order', () 
 });
 
 test('maps of frontends without routes are not there at all', () => {
-  expect(mapsOf([aFrontend([])]).size).toBe(0);
+  expect(mapsOf({ frontends: [aFrontend([])], backends: [] }).size).toBe(0);
   const route = { id: 'web.1', backend: 'web.80', route: aProtoRoute() };
-  expect([...mapsOf([aFrontend([route])])]).toEqual([
+  expect([...mapsOf({ frontends: [aFrontend([route])], backends: [] })]).toEqual([
     ['backends.map', [['web.1', 'web.80']]],
     ['http_80.paths.map', [['*/', 'web.1']]],
     ['http_80.wildcards.map', []],
   ]);
+});
+
+test('of a split route the map says also where clients stay that a cookie keeps, at parts that are given any', () => {
+  const route = { id: 'web.1', backend: 'web.80', route: aProtoRoute() };
+  const split = [
+    { backend: 'green.80', percent: 98 },
+    { backend: 'idle.80', percent: 0 },
+    { backend: 'free.80', percent: 2 },
+  ];
+  const sticky = (name: string) => ({
+    ...{ name, protocol: 'http' as const, cookieKey: name },
+    balancing: Balancing.fromPartial({ stickyCookie: 'SRV' }),
+  });
+  const backends = ['web.80', 'green.80', 'idle.80'].map(sticky);
+  const frontends = [aFrontend([{ ...route, split }])];
+  const map = new Map(mapsOf({ frontends, backends }).get('backends.map'));
+  const kept = [...map].filter(([key]) => key.includes('@')).map(([, backend]) => backend);
+  expect(kept).toEqual(['green.80']);
+  expect(new Set([map.get('web.1:97'), map.get('web.1:98'), map.get('web.1:99')])).toEqual(
+    new Set(['green.80', 'free.80']),
+  );
+  expect(new Map(mapsOf({ frontends, backends: [] }).get('backends.map')).size).toBe(101);
 });
