@@ -85,7 +85,8 @@ function rateRules(route: FrontendRoute, client: ClientAddress): string[] {
   const table = tableOf(route);
   const above = `{ sc_http_req_rate(0,${table}) gt ${rateLimit.requests} }`;
   return [
-    `http-request track-sc0 ${client} table ${table} if ${goesBy(route)}`,
+    // Who has an IPv6 address has all of its network, and could come from another one each time.
+    `http-request track-sc0 ${client},ipmask(32,64) table ${table} if ${goesBy(route)}`,
     `http-request deny deny_status 429 if ${goesBy(route)} ${above}`,
   ];
 }

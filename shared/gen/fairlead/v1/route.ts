@@ -384,7 +384,7 @@ export interface BasicUser {
   passwordHash: string;
 }
 
-/** How often one client may ask. */
+/** How often one client may ask: an address, or of IPv6 its network of 64 bits. */
 export interface RateLimit {
   /** Requests in the period, 1 to 1,000,000; those above get 429. */
   requests: number;

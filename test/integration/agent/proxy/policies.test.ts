@@ -230,6 +230,9 @@ test('believes what trusted upstreams say of clients, and nobody else', async ()
   expect(await limited('127.0.0.3', '10.1.1.1')).toBe(200);
   expect(await limited('127.0.0.3', '10.1.1.1')).toBe(429);
   expect(await limited('127.0.0.3', '10.1.1.2')).toBe(200);
+  expect(await limited('127.0.0.3', '2001:db8::1')).toBe(200);
+  expect(await limited('127.0.0.3', '2001:db8::ffff:0:0:2')).toBe(429);
+  expect(await limited('127.0.0.3', '2001:db8:0:1::1')).toBe(200);
   expect(await limited('127.0.0.1', '10.1.1.3')).toBe(200);
   expect(await limited('127.0.0.1', '10.1.1.4')).toBe(429);
   const secure = await ask(port, 'secure.test', { from: '127.0.0.3', headers });
