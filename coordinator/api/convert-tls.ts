@@ -5,11 +5,11 @@ import {
   TlsPolicy,
   type TlsSettings as ProtoTlsSettings,
 } from '../../shared/gen/fairlead/v1/tls.ts';
-import { kindOf, pemBlocks } from '../certificates/pem.ts';
+import { kindOf, pemBlocks, type PemBlock } from '../certificates/pem.ts';
 import type { Port, ServiceSpec } from '../model.ts';
 import type { FrontendTls, TlsSettings } from '../tls-model.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
-import { validateCount, validateText, validateUnique } from './validate.ts';
+import { quote, validateCount, validateText, validateUnique } from './validate.ts';
 
 const maxPorts = 100;
 const maxAuthorities = 20;
@@ -99,17 +99,32 @@ function authoritiesFromProto(
   validateText(text, { maxBytes: maxAuthorityBytes, field, line: false }, into);
   if (blocks.length === 0)
     into.push({ field, rule: 'is required: certificates of authorities, PEM' });
-  for (const [index, block] of blocks.slice(0, maxAuthorities).entries()) {
-    if (kindOf(block) === 'certificate' && isAuthority(block.text)) continue;
-    into.push({ field, rule: `must be certificates of authorities: number ${index + 1} is none` });
+  const authorities = blocks.slice(0, maxAuthorities).map(authorityOf);
+  const names = new Set(authorities.map((each) => each?.subject));
+  for (const [index, authority] of authorities.entries()) {
+    if (authority === undefined) {
+      const rule = `must be certificates of authorities: number ${index + 1} is none`;
+      into.push({ field, rule });
+    } else if (!names.has(authority.issuer)) {
+      const rule = `must have the authorities above each of them too, up to the root, or no client is let in: number ${index + 1} is issued by ${quote(nameOf(authority.issuer))}`;
+      into.push({ field, rule });
+    }
   }
   return blocks.map((block) => block.text).join('');
 }
 
-function isAuthority(pem: string): boolean {
+/** Undefined for what is no certificate of an authority. */
+function authorityOf(block: PemBlock): X509Certificate | undefined {
+  if (kindOf(block) !== 'certificate') return undefined;
   try {
-    return new X509Certificate(pem).ca;
+    const certificate = new X509Certificate(block.text);
+    return certificate.ca ? certificate : undefined;
   } catch {
-    return false;
+    return undefined;
   }
+}
+
+/** A distinguished name in one line. */
+function nameOf(distinguished: string): string {
+  return distinguished.replaceAll('\n', ', ');
 }

@@ -231,8 +231,8 @@ export interface TlsSettings {
   /** Whether clients have to show certificates. Default NONE. */
   clientCertificates: ClientCertificates;
   /**
-   * Authorities that those are to be issued by, PEM, at most 20 certificates and 100,000 bytes; required with
-   * OPTIONAL and REQUIRED, must be empty with NONE.
+   * Authorities that those are to be issued by, up to their roots, PEM, at most 20 certificates and 100,000 bytes;
+   * required with OPTIONAL and REQUIRED, must be empty with NONE. Lists of what was revoked are not read.
    */
   clientCaPem: string;
 }

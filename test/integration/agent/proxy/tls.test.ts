@@ -304,6 +304,14 @@ test('asks clients for certificates, and tells backends what they showed', async
   await expect(getTls(port, 'a.example.com')).rejects.toThrow();
   const strange = { cert: stranger.chain, key: stranger.key };
   await expect(getTls(port, 'a.example.com', strange)).rejects.toThrow();
+  // Of the same authorities: not any more, not yet, and that of a site.
+  const times = { expired: { fromDays: -9, toDays: -1 }, early: { fromDays: 1, toDays: 9 } };
+  for (const time of [times.expired, times.early]) {
+    const { chain, key } = await authority.site('old', { usage: 'clients', ...time });
+    await expect(getTls(port, 'a.example.com', { cert: chain, key })).rejects.toThrow();
+  }
+  const site = { cert: a.chain, key: a.key };
+  await expect(getTls(port, 'a.example.com', site)).rejects.toThrow();
   expect(backend.requests).toBe(1);
 
   coordinator.replace({ ...asking(ClientCertificates.OPTIONAL), version: 2 });

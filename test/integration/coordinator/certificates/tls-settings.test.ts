@@ -7,6 +7,7 @@ import {
   TlsSettings,
 } from '../../../../shared/gen/fairlead/v1/tls.ts';
 import { aPort } from '../../../support/builders.ts';
+import { SiteAuthority } from '../../../support/site-certificates.ts';
 import { testAuthority } from '../../../support/test-authority.ts';
 
 const ports = [aPort({ containerPort: 443 }), aPort({ containerPort: 53, protocol: 'udp' })];
@@ -55,6 +56,22 @@ test.each([
   ],
 ])('%j is refused with its field', (tls, rule) => {
   expect(read(tls).violations).toEqual([expect.stringMatching(rule)]);
+});
+
+test('authorities are taken with all that is above them, in any order, and else refused: HAProxy would let nobody in', async () => {
+  const { root, intermediate } = await SiteAuthority.make();
+  const asked = { clientCertificates: ClientCertificates.REQUIRED };
+  for (const clientCaPem of [root.pem, root.pem + intermediate.pem, intermediate.pem + root.pem]) {
+    expect(read({ ...asked, clientCaPem }).violations).toEqual([]);
+  }
+  for (const [clientCaPem, number] of [
+    [intermediate.pem, 1],
+    [testAuthority.bundle + intermediate.pem, 2],
+  ] as const) {
+    expect(read({ ...asked, clientCaPem }).violations).toEqual([
+      `spec.tls.client_ca_pem must have the authorities above each of them too, up to the root, or no client is let in: number ${number} is issued by "CN=Test root"`,
+    ]);
+  }
 });
 
 test('only load balancers have it', () => {
