@@ -20,6 +20,7 @@ import {
 import {
   freePort,
   HaproxyDirectory,
+  Load,
   proxyConfig,
   RunningProxyAgent,
   TestBackend,
@@ -454,6 +455,52 @@ test('splits the requests of a route, and changes the parts without a reload', a
   await coordinator.untilApplied(3);
   expect(await shareOfGreen()).toBe(200);
   expect((await directory.info()).pid).toBe(pid);
+});
+
+test('switches from blue to green and back at once under load, and fails and mixes nothing', async () => {
+  const port = await freePort();
+  await using blue = await TestBackend.start('blue');
+  await using green = await TestBackend.start('green');
+  const pool = (name: string) => ({ name, mode: FrontendMode.HTTP });
+  const list = (version: number, to: 'blue' | 'green', known: readonly TestBackend[]) =>
+    aSnapshot(port, {
+      version,
+      frontends: [
+        {
+          ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'default' },
+          routes: [
+            {
+              ...{ id: 'blue.1', backend: 'blue', route: aProtoRoute() },
+              split: to === 'blue' ? [] : [{ backend: 'green', percent: 100 }],
+            },
+          ],
+        },
+      ],
+      backends: known.map(({ name }) => pool(name)),
+      targets: known.map((each) =>
+        aTarget({ id: `${each.name}-1.a`, backend: each.name, port: each.port }),
+      ),
+    });
+  await using driven = await DrivenProxy.start(list(1, 'blue', [blue]));
+  const { coordinator } = driven;
+  const load = new Load(port);
+  await load.more(30);
+  // The first time by a reload, with clients that keep their connections to the worker before it.
+  for (const [version, to, from] of [
+    [2, green, blue],
+    [3, blue, green],
+    [4, green, blue],
+  ] as const) {
+    coordinator.replace(list(version, to === blue ? 'blue' : 'green', [blue, green]));
+    await coordinator.untilApplied(version);
+    // What was on its way is answered, whoever had it.
+    await load.more(60);
+    const [stays, grows] = [from.requests, to.requests];
+    await load.more(60);
+    expect(from.requests).toBe(stays);
+    expect(to.requests).toBeGreaterThan(grows);
+  }
+  expect((await load.stop()).failures).toEqual([]);
 });
 
 test('keeps a client at the part of a split that its cookie is of, for as long as that is given any', async () => {
