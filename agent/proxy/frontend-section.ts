@@ -91,8 +91,8 @@ const toldByProxies = "'^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|prox
 const hopRules: readonly string[] = [
   'http-request deny deny_status 405 if { method CONNECT }',
   'http-request del-header Upgrade if { req.hdr(Upgrade) -m beg -i h2c }',
-  'http-request del-header Connection unless { req.fhdr(Upgrade) -m found }',
-  'http-request set-header Connection Upgrade if { req.hdr(Connection) -m str -i upgrade }',
+  'http-request del-header Connection unless { req.fhdr(Upgrade) -m found } { req.hdr(Connection) -m str -i upgrade }',
+  'http-request set-header Connection Upgrade if { req.fhdr(Connection) -m found }',
 ];
 
 /**

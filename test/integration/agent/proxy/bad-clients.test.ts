@@ -155,13 +155,16 @@ test.each(['routes', 'a pool alone'])(
     expect(web.told.at(-2)?.connection ?? '').not.toMatch(/upgrade|settings/i);
 
     const named = 'Connection: X-Forwarded-For, x-ssl-client-verify, close\r\n';
-    expect(await statuses(`GET / HTTP/1.1\r\n${host}${named}\r\n`)).toEqual(['200']);
-    expect(web.told.at(-1)).toMatchObject({ 'x-forwarded-for': '127.0.0.1' });
-    expect(web.told.at(-1)?.connection ?? '').not.toMatch(/x-/i);
+    for (const upgrade of ['', 'Upgrade: other\r\n']) {
+      const words = `GET / HTTP/1.1\r\n${host}${upgrade}${named}\r\n`;
+      expect(await statuses(words)).toEqual(['200']);
+      expect(web.told.at(-1)).toMatchObject({ 'x-forwarded-for': '127.0.0.1' });
+      expect(web.told.at(-1)?.connection ?? '').not.toMatch(/x-/i);
+    }
 
     const socket = await dial(port);
     socket.write(`GET / HTTP/1.1\r\n${host}Upgrade: other\r\n`);
-    socket.write('Connection: upgrade, X-Forwarded-For\r\n\r\n');
+    socket.write('Connection: keep-alive, upgrade, X-Forwarded-For\r\n\r\n');
     await once(socket, 'data');
     expect(web.told.at(-1)).toMatchObject({ upgrade: 'other' });
     expect(web.told.at(-1)?.connection).toMatch(/^upgrade$/i);
