@@ -276,9 +276,21 @@ export class LiveHaproxy implements ServerHost {
     return frontends;
   }
 
-  /** For the next worker: which servers are down, or in drain. */
-  async dumpState(): Promise<string> {
-    return await this.#connection.client.query('show servers state');
+  /**
+   * For the next worker: which servers are down, or in drain. Those that have moved are left out: they would go back
+   * to the port of before.
+   */
+  async dumpState(targets: ReadonlyMap<string, Target>): Promise<string> {
+    const reader = new ServersStateReader();
+    const lines: string[] = [];
+    await this.#connection.client.readLines('show servers state', (line) => {
+      const server = reader.read(line);
+      const target = server === undefined ? undefined : targets.get(pathOf(server));
+      const stays = target?.port === server?.port && target?.address === server?.address;
+      if (target === undefined || stays) lines.push(line);
+    });
+    // Of a last line without an end HAProxy says that it is corrupted, and its server is as if nothing was known.
+    return `${lines.join('\n')}\n`;
   }
 
   /**

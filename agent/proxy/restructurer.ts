@@ -231,7 +231,7 @@ export class Restructurer {
     const { configStore, haproxy } = this.#deps;
     const connection = await configStore.exclusively(async (write) => {
       await write({ configuration: wanted, targets: list.targets.values() });
-      await haproxy.writeServerState(await live.dumpState());
+      await haproxy.writeServerState(await live.dumpState(list.targets));
       try {
         const loaded = await haproxy.reload(live.connection, signal);
         this.#noteLoaded(wanted);
