@@ -7,6 +7,7 @@ import { checkLines } from './health-checks.ts';
 import { pageAnswer } from './route-policies.ts';
 import type { MapPath } from './route-rules.ts';
 import { parametersOf } from './server-commands.ts';
+import { successorLine, successorName } from './successor.ts';
 import { slotsMap, slotValueRules, stickyOf, type Sticky } from './slots.ts';
 
 /** What a backend is rendered with. */
@@ -15,10 +16,15 @@ export interface BackendContext {
   readonly filePath: MapPath;
   /** True: routes may have timeouts of their own. */
   readonly timeouts: boolean;
+  /** Where requests are repeated after a reload; undefined: at the servers of before. */
+  readonly successorSocket?: string | undefined;
 }
 
 /** A pool; the servers that it has from the start come after it. */
-export function backendSection(backend: Backend, { filePath, timeouts }: BackendContext): string {
+export function backendSection(
+  backend: Backend,
+  { filePath, timeouts, successorSocket }: BackendContext,
+): string {
   const { name, protocol, balancing } = backend;
   if (protocol === 'tcp') {
     return section(`backend ${name} from ${ownPrefix}tcp`, [
@@ -32,6 +38,7 @@ export function backendSection(backend: Backend, { filePath, timeouts }: Backend
     'http-request disable-l7-retry unless METH_GET !{ req.fhdr(Upgrade) -m found } or { method HEAD OPTIONS PUT DELETE }',
     ...(timeouts ? timeoutLines : []),
     ...checkLines(backend.readiness),
+    ...(successorSocket === undefined ? [] : [successorLine(successorSocket)]),
   ]);
 }
 
@@ -93,6 +100,8 @@ function stickyLines({ name }: Backend, sticky: Sticky, slotsPath: string): stri
   const { cookie } = sticky;
   const has = '{ var(txn.stick) -m found }';
   const same = '{ var(txn.slot),strcmp(txn.stick) eq 0 }';
+  // It has said itself what there is to say.
+  const bySuccessor = `{ srv_name ${successorName} }`;
   return [
     `http-request set-var(txn.stick) req.cook(${cookie})`,
     // Containers are not told of it: as the first in a line, and as another.
@@ -103,8 +112,8 @@ function stickyLines({ name }: Backend, sticky: Sticky, slotsPath: string): stri
     `http-request set-var(txn.server) str(${name}/),concat(,txn.stick),map_str(${slotsPath}) if ${has}`,
     'use-server %[var(txn.server)] if { var(txn.server) -m found }',
     ...slotValueRules(sticky),
-    `http-response add-header Set-Cookie "${cookie}=%[var(txn.slot)]; path=/; HttpOnly" unless ${same}`,
-    `http-response add-header Cache-Control private unless ${same}`,
+    `http-response add-header Set-Cookie "${cookie}=%[var(txn.slot)]; path=/; HttpOnly" if !${same} !${bySuccessor}`,
+    `http-response add-header Cache-Control private if !${same} !${bySuccessor}`,
   ];
 }
 

@@ -8,6 +8,7 @@ import { holdsRequests, resolversName } from './pause-rules.ts';
 import { resolverLines } from './pauses.ts';
 import { countsAnswer, countsSection } from './route-counts.ts';
 import { policySections } from './route-policies.ts';
+import { successorSection } from './successor.ts';
 
 /** All that a file is made from. */
 export interface ConfigInput extends Structure {
@@ -40,6 +41,8 @@ function* partsOf(
   settings: ConfigSettings,
 ): Generator<string> {
   const timeouts = frontends.some(({ routes }) => routes.some(hasTimeouts));
+  const successorSocket =
+    settings.successorScript === undefined ? undefined : settings.successorSocketPath;
   yield [
     globalSection(description, settings),
     defaultsSections,
@@ -48,9 +51,10 @@ function* partsOf(
       : []),
     ...frontends.map((frontend) => frontendSection(frontend, backends, settings)),
     ...sectionsOfRoutes(frontends),
+    ...(successorSocket === undefined ? [] : [successorSection(successorSocket, timeouts)]),
   ].join('\n');
   for (const backend of backends) {
-    yield `\n${backendSection(backend, { filePath: settings.mapPath, timeouts })}`;
+    yield `\n${backendSection(backend, { filePath: settings.mapPath, timeouts, successorSocket })}`;
     yield* serverLines(backend, targets.get(backend.name) ?? []);
   }
   const own = [
@@ -76,8 +80,8 @@ function hasTimeouts({ route }: FrontendRoute): boolean {
   return route.responseTimeoutMs > 0 || route.tunnelTimeoutMs > 0;
 }
 
-function scriptLines({ goneScript, routesScript }: ConfigSettings): string {
-  return [goneScript, routesScript]
+function scriptLines({ goneScript, routesScript, successorScript }: ConfigSettings): string {
+  return [goneScript, routesScript, successorScript]
     .flatMap((path) => (path === undefined ? [] : [`  lua-load ${path}\n`]))
     .join('');
 }

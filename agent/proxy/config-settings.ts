@@ -32,5 +32,9 @@ export interface ConfigSettings {
   readonly goneScript?: string | undefined;
   /** Script by which HAProxy gives metrics of routes; undefined: it does not, and counts none. */
   readonly routesScript?: string | undefined;
+  /** Script by which a worker that was replaced repeats requests at its successor; undefined: it repeats them itself. */
+  readonly successorScript?: string | undefined;
+  /** Path of the socket where it does. */
+  readonly successorSocketPath?: string;
   readonly tls: TlsPaths;
 }

@@ -44,6 +44,7 @@ export type FixedSettings = Pick<
   | 'pausePort'
   | 'goneScript'
   | 'routesScript'
+  | 'successorScript'
 >;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */
@@ -148,6 +149,7 @@ export class ConfigStore {
         adminSocketPath: this.#paths.adminSocket,
         serverStatePath: this.#paths.serverState,
         handoffSocketPath: this.#paths.handoffSocket,
+        successorSocketPath: this.#paths.successorSocket,
         mapPath: (name) => maps.pathOf(name),
         tls: {
           certificateList: certificateListIn(this.#paths.certificates),

@@ -8,6 +8,7 @@ import { pauseRules, wasHanded, wasHeld } from './pause-rules.ts';
 import { addressRules, changeRules, guardRules, type ClientAddress } from './route-policies.ts';
 import { countRule } from './route-counts.ts';
 import { backendsMap } from './route-maps.ts';
+import { originLine } from './successor.ts';
 import { backendRules, matchingRules, passthroughRules, pathRules } from './route-rules.ts';
 
 /** A port that HAProxy listens on, and what it does with what comes in. */
@@ -169,7 +170,7 @@ function httpFrontend(
     `bind unix@${socketPath} mode 600 accept-proxy name ${handoffName}`,
     ...clientTimeout(frontend),
     'monitor-uri /_lb_ping',
-    ...(settings.accessLog ? httpLogLines(isHanded) : []),
+    ...settingLines(settings, isHanded),
     ...hopRules,
     ...forwardingRules(frontend),
     ...clientCertificateRules(
@@ -208,6 +209,14 @@ function httpFrontend(
       `server next unix@${socketPath} send-proxy-v2`,
     ]),
   ].join('\n');
+}
+
+/** What all frontends have by settings of the agent. */
+function settingLines({ successorScript, accessLog }: ConfigSettings, isHanded: string): string[] {
+  return [
+    ...(successorScript === undefined ? [] : [originLine]),
+    ...(accessLog ? httpLogLines(isHanded) : []),
+  ];
 }
 
 /** Finds the route of a request, and counts it there: once, and what is refused too. */

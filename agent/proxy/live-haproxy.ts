@@ -17,6 +17,7 @@ import {
   type ServerCounters,
   type ServerNumbers,
 } from './server-state.ts';
+import { handOverCommand, successorName } from './successor.ts';
 import type { ServerHost } from './target-applier.ts';
 
 /** Up to so many servers are asked for one by one, and more while that is a part of all; else by backends. */
@@ -370,6 +371,11 @@ export class LiveHaproxy implements ServerHost {
     );
   }
 
+  /** Has it, once it was replaced, repeat requests at its successor. One without the script does not know how. */
+  async handOver(): Promise<void> {
+    await this.#connection.client.sendAll([handOverCommand]);
+  }
+
   close(): void {
     this.#connection.client.close();
   }
@@ -407,6 +413,7 @@ export class LiveHaproxy implements ServerHost {
   #keep(server: KnownServer): KnownServer {
     if (server.numbers !== undefined) {
       this.#backendNumbers.set(server.backend, server.numbers.backend);
+      if (server.id === successorName) return server;
       const { server: number } = server.numbers;
       const last = this.#lastNumbers.get(server.backend) ?? 0;
       if (number > last) this.#lastNumbers.set(server.backend, number);

@@ -16,6 +16,7 @@ import { Outbox } from './outbox.ts';
 import { PauseKeeper } from './pause-keeper.ts';
 import { goneScript } from './pause-rules.ts';
 import { routesScript } from './route-counts.ts';
+import { successorScript } from './successor.ts';
 import { hasIpv6 } from './ports.ts';
 import { ProxySession } from './session.ts';
 import { TrustFile } from './trust-file.ts';
@@ -169,6 +170,7 @@ async function writtenScripts(paths: StatePaths, metricsPort: number) {
   const counts = metricsPort !== 0;
   return {
     goneScript: await writtenScript(paths.goneScript, goneScript),
+    successorScript: await writtenScript(paths.successorScript, successorScript),
     routesScript: counts ? await writtenScript(paths.routesScript, routesScript) : undefined,
   };
 }

@@ -246,8 +246,19 @@ export class Restructurer {
       }
     });
     if (connection === undefined) return undefined;
+    await this.#handOver(live);
     live.close();
     return await this.#attach(connection, signal);
+  }
+
+  /** Without that it repeats requests at the servers that it had, of which most are there. */
+  async #handOver(live: LiveHaproxy): Promise<void> {
+    try {
+      await live.handOver();
+    } catch (error) {
+      // It had nothing left to do, and ended.
+      this.#deps.log.debug({ err: error }, 'the old worker takes no orders');
+    }
   }
 
   async #attach(connection: WorkerConnection, signal: AbortSignal): Promise<LiveHaproxy> {

@@ -31,6 +31,9 @@ export interface StatePaths {
   readonly goneScript: string;
   /** What HAProxy gives metrics of routes by. */
   readonly routesScript: string;
+  /** What an old worker is told by to repeat requests at its successor, and where it does. */
+  readonly successorScript: string;
+  readonly successorSocket: string;
   /** Whom to trust as the coordinator. */
   readonly trust: string;
   /** Directory of certificates and their keys. */
@@ -67,6 +70,8 @@ export function statePaths(stateDir: string): StatePaths {
     pausePort: join(directory, 'pause-port'),
     goneScript: join(directory, 'gone.lua'),
     routesScript: join(directory, 'routes.lua'),
+    successorScript: join(directory, 'successor.lua'),
+    successorSocket: join(directory, 'next.sock'),
     trust: join(directory, 'trust.json'),
     certificates: join(directory, 'certificates'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),

@@ -134,7 +134,7 @@ export class HaproxyDirectory implements AsyncDisposable {
     const servers = parseServersState(await this.ask('show servers state'));
     return new Map(
       servers
-        .filter(({ backend }) => !backend.startsWith('fairlead-'))
+        .filter(({ backend, id }) => !`${backend} ${id}`.includes('fairlead-'))
         .map((each) => [each.id, each]),
     );
   }

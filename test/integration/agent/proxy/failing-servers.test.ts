@@ -1,6 +1,8 @@
+import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { DrivenProxy } from '../../../support/driven-proxy.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { aSnapshot, aTarget } from '../../../support/fake-proxy-coordinator.ts';
 import { freePort, get, Load, TestBackend } from '../../../support/haproxy.ts';
 import { LocalServer } from '../../../support/local-server.ts';
@@ -62,6 +64,59 @@ test('L5 repeats what a server may not have done, and nothing else: no POST, no 
     posted.push((await get(port, '/', { method: 'POST' })).body);
   }
   expect(posted).toEqual(Array(4).fill('well'));
+});
+
+/** Its status, and the cookies that it sets. */
+async function cookiesOf(port: number, path: string): Promise<[number | undefined, ...string[]]> {
+  return await new Promise((resolve, reject) => {
+    request({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+      response.resume();
+      resolve([response.statusCode, ...(response.headers['set-cookie'] ?? [])]);
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+test('repeats what was in flight over a reload at servers of now, none of which the old worker knows', async () => {
+  const [port, otherPort] = [await freePort(), await freePort()];
+  const before = [await TestBackend.start('one'), await TestBackend.start('two')];
+  await using well = await TestBackend.start('well');
+  const list = (version: number, ports: readonly number[]) =>
+    aSnapshot(port, {
+      version,
+      frontends: ports.map((each) => ({ ...aSnapshot(each).frontends[0]!, name: `http-${each}` })),
+      backends: [
+        { ...aSnapshot(port).backends[0]!, balancing: { stickyCookie: 'SLOT' }, cookieKey: 'key' },
+      ],
+      targets: before.map(({ name, port: at }) => aTarget({ id: `web-1.${name}`, port: at })),
+    });
+  await using driven = await DrivenProxy.start(list(1, [port]));
+  const { coordinator, directory } = driven;
+  const { pid } = await directory.info();
+  const answers = Promise.all(Array.from({ length: 8 }, () => cookiesOf(port, '/slow')));
+  await eventually(() => {
+    expect(before.map(({ waiting }) => waiting)).toEqual([4, 4]);
+  });
+  coordinator.replace(list(2, [port, otherPort]));
+  await coordinator.untilApplied(2);
+  expect((await directory.info()).pid).not.toBe(pid);
+  await coordinator.untilApplied(
+    coordinator.change(
+      [aTarget({ id: 'web-2.well', port: well.port })],
+      ['web-1.one', 'web-1.two'],
+    ),
+  );
+  for (const each of before) await each[Symbol.asyncDispose]();
+  await eventually(() => {
+    expect(well.waiting).toBe(8);
+  });
+  well.finishSlow();
+  const cookies = await answers;
+  expect(new Set(cookies.map((each) => each.join()))).toEqual(new Set([cookies[0]?.join()]));
+  expect(cookies[0]).toEqual([200, expect.stringMatching(/^SLOT=/)]);
+  // Nothing was done to them twice.
+  expect(well.headers.map((each) => each['x-forwarded-for'])).toEqual(Array(8).fill('127.0.0.1'));
 });
 
 test('L7 answers 503 at once while nothing is there, and 200 as soon as something is', async () => {
