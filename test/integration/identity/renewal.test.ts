@@ -123,17 +123,16 @@ test('renewal goes on trying while the coordinator is away', async () => {
   expect(pair.kept().nodeId).toBe(first.nodeId);
 });
 
-test('a node that is removed is cut at once, and keeps its files', async () => {
+// How soon it is cut: revocation.test.ts.
+test('a node that is removed is told so, and keeps its files', async () => {
   await using pair = await Pair.start(3_600);
   const identity = readFileSync(pair.identityPath, 'utf8');
-  const removedAt = performance.now();
   await pair.client.control.removeNode({ node: 'host-1' });
   await eventually(() => {
     expect(pair.agent.logged('session refused')).toMatchObject([
       { reason: 'this node was removed' },
     ]);
   });
-  expect(performance.now() - removedAt).toBeLessThan(2_000);
   expect(readFileSync(pair.identityPath, 'utf8')).toBe(identity);
 });
 

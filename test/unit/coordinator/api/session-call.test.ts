@@ -1,3 +1,4 @@
+import { constants } from 'node:http2';
 import { Metadata, status, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { SessionGate } from '../../../../coordinator/api/gate.ts';
@@ -30,6 +31,15 @@ class FakeCall {
   #taken: (() => void)[] = [];
   /** Whether it takes what is said at once. */
   takes = true;
+  /** How its stream was reset, if it was. */
+  resetWith: number | undefined;
+  /** What grpc-js has it on. */
+  readonly stream = {
+    close: (code: number) => {
+      this.resetWith = code;
+    },
+    once: () => undefined,
+  };
 
   /** Has it answered, from its metadata on. */
   open(calls: SessionCalls): this {
@@ -269,6 +279,17 @@ describe('a session', () => {
     const call = await opened();
     endToken?.(new DomainError('unauthenticated', 'revoked', { reason: 'TOKEN_INVALID' }));
     expect(call.end).toMatchObject({ code: status.UNAUTHENTICATED, reason: 'TOKEN_INVALID' });
+  });
+
+  test('that is cut is reset within a second if its peer does not take the word', async () => {
+    const call = await opened();
+    call.say('alive');
+    lines.get('one')?.close('NODE_REMOVED');
+    await clock.settle();
+    expect(call.end).toMatchObject({ code: status.UNAUTHENTICATED, reason: 'NODE_REMOVED' });
+    expect(call.resetWith).toBeUndefined();
+    await clock.advance(500);
+    expect(call.resetWith).toBe(constants.NGHTTP2_CANCEL);
   });
 
   test('ends with the certificate that it was opened with', async () => {
