@@ -46,6 +46,7 @@ import { CertificateFolder } from './certificates/certificate-folder.ts';
 import { sealedKeys } from './certificates/certificate-records.ts';
 import { ExpiryWatch } from './certificates/expiry-watch.ts';
 import { SealingKey } from './certificates/sealing-key.ts';
+import { ClockSteps } from './clock-steps.ts';
 import type { CoordinatorConfig, HostPort } from './config.ts';
 import { Dispatcher, leaseMs } from './dispatcher/dispatcher.ts';
 import type { Lookup } from './dns/answer.ts';
@@ -233,6 +234,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     loops: [
       ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
       ...certificates.loops,
+      new ClockSteps({ clock, ...child('clock') }),
     ],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({

@@ -1,5 +1,6 @@
 import { ClientError, Status, type Channel } from 'nice-grpc';
 import { ChildController } from '../../shared/abort.ts';
+import { explainClock } from '../../shared/clock-skew.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import {
@@ -197,13 +198,14 @@ export class NodeSession {
         this.#heed(message, sets);
         return;
       }
-      const { leaseMs, heartbeatMs, sessionId, trust } = message.value;
+      const { leaseMs, heartbeatMs, sessionId, trust, clock: theirs } = message.value;
       // Then the connection notices by its own pings that the other side is silent.
       if (heartbeatMs === 0) patience.end();
       else patience.change(leaseMs);
       pace.heartbeatMs = heartbeatMs;
       this.#lastFailure = '';
       log.info({ sessionId, coordinator, leaseMs }, 'session begins');
+      this.#compareClocks(theirs);
       onWelcome();
       if (trust !== undefined) this.#deps.keeper.trust(trust);
     };
@@ -214,6 +216,14 @@ export class NodeSession {
     throw new DomainError('unavailable', 'the coordinator ended the session', {
       reason: 'SESSION_ENDED',
     });
+  }
+
+  /** Nothing depends on it here; whoever reads the log is to know, as whoever looks at the node does. */
+  #compareClocks(theirs: Date | undefined): void {
+    if (theirs === undefined) return;
+    const { clock, log } = this.#deps;
+    const words = explainClock(clock.now() - theirs.getTime(), 'the clock of this host');
+    if (words !== '') log.warn({ reason: words }, 'clocks differ');
   }
 
   #heed(message: NodeSessionResponse['message'], sets: Sets): void {

@@ -127,8 +127,9 @@ class NodeSession implements Session<NodeSessionRequest, NodeSessionResponse> {
     const { sessionId } = this.#link;
     const trust = this.#trust.told();
     const { heartbeatMs: pace } = this;
+    const clock = new Date(this.#deps.clock.now());
     return {
-      message: { $case: 'welcome', value: { sessionId, leaseMs, heartbeatMs: pace, trust } },
+      message: { $case: 'welcome', value: { sessionId, leaseMs, heartbeatMs: pace, trust, clock } },
     };
   }
 

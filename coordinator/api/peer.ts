@@ -82,6 +82,14 @@ export function certificateOf(
   return authority === undefined ? null : { uri, validToMs, authority };
 }
 
+/** Whether the connection of a call was opened with a certificate that is of ours, and has expired. */
+export function showsExpired(call: object): boolean {
+  const socket = streamOf(call)?.session?.socket;
+  if (!(socket instanceof TLSSocket) || socket.authorized) return false;
+  // Of Node's types it is an error, and it is the code of one.
+  return String(socket.authorizationError) === 'CERT_HAS_EXPIRED';
+}
+
 /**
  * What grpc-js has of it takes longer to put together than all else about a call: it is asked only where its
  * stream cannot be had.

@@ -7,7 +7,13 @@ import { CallLog, type CallEnd } from './call-log.ts';
 import type { Principal } from './call.ts';
 import type { SessionGate } from './gate.ts';
 import type { Lease, LeaseHolder, Leases } from './leases.ts';
-import { certificateOf, refuseExcess, streamOf, type CertificateSigners } from './peer.ts';
+import {
+  certificateOf,
+  refuseExcess,
+  showsExpired,
+  streamOf,
+  type CertificateSigners,
+} from './peer.ts';
 import { letGo } from './session-codec.ts';
 import {
   cut,
@@ -174,7 +180,11 @@ export class SessionCall implements SessionLine, LeaseHolder {
     const { gate, signers, stopping } = this.#deps;
     if (stopping.aborted) throw shuttingDown();
     const authorization = metadata.get('authorization')[0]?.toString();
-    const credentials = { authorization, peer: certificateOf(this.#call, signers) };
+    const peer = certificateOf(this.#call, signers);
+    if (peer === null && authorization === undefined && showsExpired(this.#call)) {
+      throw cut('CERTIFICATE_EXPIRED');
+    }
+    const credentials = { authorization, peer };
     const { path } = this.#method;
     return gate.admit({ path, peer: this.#call.getPeer(), credentials }, this.#log.record);
   }

@@ -61,13 +61,18 @@ export function silent(leaseMs: number): DomainError {
   });
 }
 
+/** What is said of a certificate that has expired: a clock may have. */
+const expiredWords =
+  "the certificate has expired, by the coordinator's clock: if that is wrong, set it; else the agent was away for " +
+  'longer than certificates are good, and its host joins anew';
+
 /** Why a session was cut, as its peer is told. */
 export function cut(reason: string): DomainError {
   switch (reason) {
     case 'SESSION_REPLACED':
       return new DomainError('conflict', 'another session took the place of this one', { reason });
     case 'CERTIFICATE_EXPIRED':
-      return new DomainError('unauthenticated', 'the certificate has expired', { reason });
+      return new DomainError('unauthenticated', expiredWords, { reason });
     case 'AUTHORITY_RETIRED':
       return new DomainError(
         'unauthenticated',

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
+import { explainClock, isClockWrong } from '../../shared/clock-skew.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
@@ -7,7 +8,6 @@ import type { ObservedState } from '../observed/observed-state.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
-import { explainClock } from './clock-skew.ts';
 import { NodeEvents } from './node-events.ts';
 import type { EngineReport, InventoryEntry, NodeHello } from './node-hello.ts';
 import { identityShared, notConnected, tooOld } from './node-refusals.ts';
@@ -447,9 +447,13 @@ export class Dispatcher {
       if (!areSame(warnings, before.warnings)) {
         observed.reportNode(node.id, { ...before, warnings });
       }
-      const rivalry = this.#rivalry(this.#liveness(node.id));
-      if (this.#events.isTold(node.id, { state: before.state, rivalry })) continue;
-      news.push({ node, seen: { ...before, warnings }, rivalry });
+      const liveness = this.#liveness(node.id);
+      const rivalry = this.#rivalry(liveness);
+      const skewMs = this.#skewMs(liveness);
+      const clock = isClockWrong(skewMs) ? explainClock(skewMs) : '';
+      const now = { state: before.state, rivalry, clockIsWrong: clock !== '' };
+      if (this.#events.isTold(node.id, now)) continue;
+      news.push({ node, seen: { ...before, warnings }, rivalry, clock });
     }
     this.#events.tell(news);
   }

@@ -8,9 +8,18 @@ interface Told {
   readonly state: NodeState;
   /** What is odd about it, of that which makes an event. */
   readonly rivalry: string;
+  readonly clockIsWrong: boolean;
 }
 
-/** Puts on record when a node comes, goes, or shares its identity: off the path of its messages. */
+interface News {
+  readonly node: Node;
+  readonly seen: NodeObservation;
+  readonly rivalry: string;
+  /** What is to be said of its clock, if that is wrong. */
+  readonly clock: string;
+}
+
+/** Puts on record when a node comes, goes, shares its identity or has a wrong clock: off the path of its messages. */
 export class NodeEvents {
   readonly #store: Store;
   readonly #log: Logger;
@@ -24,7 +33,7 @@ export class NodeEvents {
 
   /** A node that joined just now: that is on record already. */
   joined(id: NodeId): void {
-    this.#told.set(id, { state: 'joining', rivalry: '' });
+    this.#told.set(id, { state: 'joining', rivalry: '', clockIsWrong: false });
   }
 
   forget(id: NodeId): void {
@@ -32,17 +41,18 @@ export class NodeEvents {
   }
 
   /** Whether this was told of a node already, so that there is nothing to tell. */
-  isTold(id: NodeId, { state, rivalry }: Told): boolean {
+  isTold(id: NodeId, { state, rivalry, clockIsWrong }: Told): boolean {
     const told = this.#told.get(id);
-    return told?.state === state && told.rivalry === rivalry;
+    if (told?.state !== state || told.rivalry !== rivalry) return false;
+    return told.clockIsWrong === clockIsWrong;
   }
 
   /** Writes what is news of these nodes. What cannot be written is tried again with the next call. */
-  tell(nodes: readonly { node: Node; seen: NodeObservation; rivalry: string }[]): void {
-    const news = nodes.flatMap(({ node, seen, rivalry }) => {
-      const now = { state: seen.state, rivalry };
+  tell(nodes: readonly News[]): void {
+    const news = nodes.flatMap(({ node, seen, rivalry, clock }) => {
+      const now = { state: seen.state, rivalry, clockIsWrong: clock !== '' };
       const before = this.#told.get(node.id);
-      const events = eventsOf(before, now, seen.message);
+      const events = eventsOf(before, now, { message: seen.message, clock });
       // The state that a coordinator which restarted finds is no news if all is well.
       if (events.length === 0) this.#told.set(node.id, now);
       return events.length === 0 ? [] : [{ node, now, events }];
@@ -57,7 +67,11 @@ export class NodeEvents {
           }
         }
       });
-      for (const { node, now } of news) this.#told.set(node.id, now);
+      for (const { node, now, events } of news) {
+        this.#told.set(node.id, now);
+        const clock = events.find(({ type }) => type === clockWrong);
+        if (clock !== undefined) this.#log.warn({ node: node.name }, clock.message);
+      }
       this.#failing = false;
     } catch (error) {
       const reason = messageOf(error);
@@ -67,12 +81,20 @@ export class NodeEvents {
   }
 }
 
-function eventsOf(before: Told | undefined, now: Told, message: string) {
+const clockWrong = 'node.clock-wrong';
+
+function eventsOf(
+  before: Told | undefined,
+  now: Told,
+  { message, clock }: { readonly message: string; readonly clock: string },
+) {
   const type = eventOf(before?.state, now.state);
   const shared = now.rivalry !== '' && now.rivalry !== before?.rivalry;
+  const wrong = now.clockIsWrong && before?.clockIsWrong !== true;
   return [
     ...(type === null ? [] : [{ type, message }]),
     ...(shared ? [{ type: 'node.identity-shared', message: now.rivalry }] : []),
+    ...(wrong ? [{ type: clockWrong, message: clock }] : []),
   ];
 }
 

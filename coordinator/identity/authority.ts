@@ -348,9 +348,9 @@ export class Authority {
   async #sign(spki: Buffer, holder: Holder, signer: Signer, untilMs: number): Promise<string> {
     const { issueCertificate } = await import('./certificates.ts');
     const sinceMs = this.#deps.clock.now() - clockToleranceMs;
-    // Agents show theirs to us alone. If our clock was ahead, it is to be good when that is set right.
-    const notBeforeMs =
-      holder.kind === 'client' ? Math.min(sinceMs, startOf(signer.certificatePem)) : sinceMs;
+    // As old as its authority, so that it is good as well if our clock was ahead and is set right, and for hosts
+    // whose clock is days behind: those are named when they are here. Only the end of a certificate limits its use.
+    const notBeforeMs = Math.min(sinceMs, startOf(signer.certificatePem));
     return await issueCertificate(spki, holder, signer, { notBeforeMs, notAfterMs: untilMs });
   }
 

@@ -201,7 +201,8 @@ export class FakeCoordinator implements AsyncDisposable {
     const { heartbeatMs, leaseMs } = this.#options;
     const sessionId = `session-${this.sessions.length}`;
     try {
-      const welcome = { sessionId, leaseMs, heartbeatMs, trust: testAuthority.trust };
+      const { trust } = testAuthority;
+      const welcome = { sessionId, leaseMs, heartbeatMs, trust, clock: undefined };
       yield { message: { $case: 'welcome', value: welcome } };
       while (!controller.signal.aborted) {
         const message = session.outbox.shift();

@@ -35,7 +35,8 @@ server.addService(
       call.on('error', () => undefined);
       call.on('data', ({ message }: NodeSessionRequest) => {
         if (message?.$case !== 'hello') return;
-        const value = { sessionId: 'floor', leaseMs: 3_000, heartbeatMs: 0, trust: undefined };
+        const pace = { leaseMs: 3_000, heartbeatMs: 0 };
+        const value = { sessionId: 'floor', ...pace, trust: undefined, clock: new Date() };
         call.write({ message: { $case: 'welcome', value } });
       });
     },

@@ -150,6 +150,9 @@ test('a clock that is minutes off is said, and does no harm', async () => {
   await eventually(async () => {
     expect((await node()).message).toContain("its clock is 10 minutes ahead of the coordinator's");
   });
+  expect(agent.logged('clocks differ')).toMatchObject([
+    { reason: "the clock of this host is 10 minutes ahead of the coordinator's" },
+  ]);
   expect(agent.logged('session begins')).toHaveLength(1);
   expect(agent.logged('session lost')).toEqual([]);
 });
@@ -161,11 +164,21 @@ test('a clock that is days off is named; set right, that is told without a resta
   await using agent = await startAgent('first', { clock });
   await connected(agent);
   expect((await node()).message).toMatch(/ITS CLOCK IS WRONG.*3 days ahead/);
+  expect(agent.logged('clocks differ')).toMatchObject([
+    { reason: expect.stringMatching(/^THE CLOCK OF THIS HOST IS WRONG.*timedatectl/) as string },
+  ]);
+  await eventually(async () => {
+    expect(await eventsOf('node.clock-wrong')).toEqual([
+      expect.stringContaining('3 days ahead') as string,
+    ]);
+  });
+  expect(installation.coordinator.log()).toMatch(/"node":"host-1","msg":"ITS CLOCK IS WRONG/);
   wrongByMs = 0;
   await eventually(async () => {
     expect((await node()).message).not.toContain('CLOCK');
   });
   expect(agent.logged('session begins')).toHaveLength(2);
+  expect(agent.logged('clocks differ')).toHaveLength(1);
 });
 
 test('a node that was removed is refused, told what to do, and may join anew', async () => {

@@ -96,6 +96,16 @@ test('what was made while the clock was days ahead is good when that is set righ
   expect(Date.parse(new X509Certificate(certificatePem).validFrom)).toBeLessThan(Date.now());
 });
 
+test('hosts whose clock is weeks behind or days ahead take what a new coordinator shows', async () => {
+  const authority = await open();
+  using server = await serve(authority);
+  const { certificateChain: certificate } = authority.serverIdentity;
+  const { validFrom, validTo } = new X509Certificate(certificate);
+  expect(Date.parse(validFrom)).toBeLessThan(Date.now() - 300 * 86_400_000);
+  expect(Date.parse(validTo)).toBeLessThan(Date.now() + 31 * 86_400_000);
+  expect(await verifies(server.port, authority.bundle)).toBe(true);
+});
+
 test('certificates are known by the key that signed them, and until their authority is over', async () => {
   const authority = await open();
   const issue = async () => {

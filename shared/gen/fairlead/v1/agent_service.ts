@@ -479,7 +479,14 @@ export interface NodeWelcome {
    */
   heartbeatMs: number;
   /** Whom to trust from now on. */
-  trust: TrustBundle | undefined;
+  trust:
+    | TrustBundle
+    | undefined;
+  /**
+   * The coordinator's time when it said this. Only compared with the host's to tell people of a clock that is
+   * wrong; not set: not compared.
+   */
+  clock: Date | undefined;
 }
 
 /** Wanted states: complete, or what changed. */
@@ -3007,7 +3014,7 @@ export const StreamClosed: MessageFns<StreamClosed> = {
 };
 
 function createBaseNodeWelcome(): NodeWelcome {
-  return { sessionId: "", leaseMs: 0, heartbeatMs: 0, trust: undefined };
+  return { sessionId: "", leaseMs: 0, heartbeatMs: 0, trust: undefined, clock: undefined };
 }
 
 export const NodeWelcome: MessageFns<NodeWelcome> = {
@@ -3023,6 +3030,9 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
     }
     if (message.trust !== undefined) {
       TrustBundle.encode(message.trust, writer.uint32(34).fork()).join();
+    }
+    if (message.clock !== undefined) {
+      Timestamp.encode(toTimestamp(message.clock), writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -3072,6 +3082,14 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
             message.trust = TrustBundle.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.clock = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3102,6 +3120,7 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
         ? globalThis.Number(object.heartbeat_ms)
         : 0,
       trust: isSet(object.trust) ? TrustBundle.fromJSON(object.trust) : undefined,
+      clock: isSet(object.clock) ? fromJsonTimestamp(object.clock) : undefined,
     };
   },
 
@@ -3119,6 +3138,9 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
     if (message.trust !== undefined) {
       obj.trust = TrustBundle.toJSON(message.trust);
     }
+    if (message.clock !== undefined) {
+      obj.clock = message.clock.toISOString();
+    }
     return obj;
   },
 
@@ -3133,6 +3155,7 @@ export const NodeWelcome: MessageFns<NodeWelcome> = {
     message.trust = (object.trust !== undefined && object.trust !== null)
       ? TrustBundle.fromPartial(object.trust)
       : undefined;
+    message.clock = object.clock ?? undefined;
     return message;
   },
 };

@@ -600,6 +600,8 @@ describe('a clock', () => {
     clock.setWallClock(3 * 86_400_000);
     await clock.advance(1_000);
     expect(messageOf()).toContain('it is 3 days behind');
+    await clock.advance(1_000);
+    expect(eventTypes()).toEqual(['node.clock-wrong']);
     clock.setWallClock(-3 * 86_400_000);
     await clock.advance(1_000);
     expect(messageOf()).toBe('');

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { explainClock } from '../../../../coordinator/dispatcher/clock-skew.ts';
+import { explainClock, isClockWrong } from '../../../shared/clock-skew.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -21,4 +21,18 @@ test.each([
 ])('a clock that differs by more than a day is named strongly: %d ms', (skewMs, words) => {
   expect(explainClock(skewMs)).toMatch(/^ITS CLOCK IS WRONG.*certificates.*timedatectl/);
   expect(explainClock(skewMs)).toContain(words);
+});
+
+test('a host says it of its own clock', () => {
+  const its = 'the clock of this host';
+  expect(explainClock(6 * minute, its)).toMatch(/^the clock of this host is 6 minutes ahead/);
+  expect(explainClock(72 * hour, its)).toMatch(/^THE CLOCK OF THIS HOST IS WRONG, or the coord/);
+});
+
+test.each([
+  [24 * hour, false],
+  [25 * hour, true],
+  [-25 * hour, true],
+])('who has to set a clock that differs by %d ms: %j', (skewMs, wrong) => {
+  expect(isClockWrong(skewMs)).toBe(wrong);
 });
