@@ -19,3 +19,8 @@ export function countBy<T, K>(values: Iterable<T>, keyOf: (value: T) => K): Map<
   }
   return counts;
 }
+
+/** Whether two lists have the same values in the same order. */
+export function areSame<T>(a: readonly T[], b: readonly T[]): boolean {
+  return a.length === b.length && a.every((each, at) => each === b[at]);
+}

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
+import { areSame } from '../../shared/collections.ts';
 import { explainClock, isClockWrong } from '../../shared/clock-skew.ts';
 import { DomainError } from '../../shared/errors.ts';
 import type { ContainerId, NodeId, SessionId } from '../../shared/ids.ts';
@@ -448,12 +449,11 @@ export class Dispatcher {
         observed.reportNode(node.id, { ...before, warnings });
       }
       const liveness = this.#liveness(node.id);
-      const rivalry = this.#rivalry(liveness);
       const skewMs = this.#skewMs(liveness);
-      const clock = isClockWrong(skewMs) ? explainClock(skewMs) : '';
-      const now = { state: before.state, rivalry, clockIsWrong: clock !== '' };
+      const odd = { rivalry: this.#rivalry(liveness), clockIsWrong: isClockWrong(skewMs) };
+      const now = { state: before.state, ...odd };
       if (this.#events.isTold(node.id, now)) continue;
-      news.push({ node, seen: { ...before, warnings }, rivalry, clock });
+      news.push({ node, now, message: before.message, clock: explainClock(skewMs) });
     }
     this.#events.tell(news);
   }
@@ -487,7 +487,3 @@ export class Dispatcher {
 }
 
 const none: readonly never[] = [];
-
-function areSame(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((each, at) => each === b[at]);
-}

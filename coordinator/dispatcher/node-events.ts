@@ -1,7 +1,7 @@
 import { messageOf } from '../../shared/errors.ts';
 import type { NodeId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Node, NodeObservation, NodeState } from '../model.ts';
+import type { Node, NodeState } from '../model.ts';
 import type { Store } from '../store/store.ts';
 
 interface Told {
@@ -13,9 +13,10 @@ interface Told {
 
 interface News {
   readonly node: Node;
-  readonly seen: NodeObservation;
-  readonly rivalry: string;
-  /** What is to be said of its clock, if that is wrong. */
+  readonly now: Told;
+  /** What is said of its state. */
+  readonly message: string;
+  /** What is said of its clock. */
   readonly clock: string;
 }
 
@@ -49,10 +50,9 @@ export class NodeEvents {
 
   /** Writes what is news of these nodes. What cannot be written is tried again with the next call. */
   tell(nodes: readonly News[]): void {
-    const news = nodes.flatMap(({ node, seen, rivalry, clock }) => {
-      const now = { state: seen.state, rivalry, clockIsWrong: clock !== '' };
+    const news = nodes.flatMap(({ node, now, ...words }) => {
       const before = this.#told.get(node.id);
-      const events = eventsOf(before, now, { message: seen.message, clock });
+      const events = eventsOf(before, now, words);
       // The state that a coordinator which restarted finds is no news if all is well.
       if (events.length === 0) this.#told.set(node.id, now);
       return events.length === 0 ? [] : [{ node, now, events }];

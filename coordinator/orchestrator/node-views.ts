@@ -1,3 +1,4 @@
+import { areSame } from '../../shared/collections.ts';
 import type { Node, NodeCluster, NodeObservation } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import { tagsOf } from '../scheduler/node-tags.ts';
@@ -55,7 +56,7 @@ export class NodeViews {
       const sources = this.#sourcesOf(stored, change);
       return known !== undefined && isOf(known, sources) ? known : makeOf(sources);
     });
-    if (made.length === before.length && made.every((each, at) => each === before[at])) return;
+    if (areSame(made, before)) return;
     this.#made = made;
     this.#views = made.map(({ view }) => view);
   }

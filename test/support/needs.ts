@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { missingForClocks } from './false-clock.ts';
 import { cachedVersions } from './haproxy-versions/cache.ts';
 import { reasonsAgainstMachines } from './machine/requirements.ts';
 import { networkRequirements, reasonsAgainst, requirements } from './lab/requirements.ts';
@@ -20,6 +21,13 @@ export function describeWithNetworks(name: string, define: () => void): void {
 /** The same for tests that besides boot machines of their own, and install packages on them. */
 export function describeWithMachines(name: string, define: () => void): void {
   const reasons = [...reasonsAgainst(requirements()), ...reasonsAgainstMachines()];
+  describeUnless(reasons, name, define);
+}
+
+/** The same for tests whose hosts differ in what time they take it to be. */
+export function describeWithClocks(name: string, define: () => void): void {
+  const { missing, unsuitable } = requirements();
+  const reasons = reasonsAgainst({ missing: [...missing, ...missingForClocks()], unsuitable });
   describeUnless(reasons, name, define);
 }
 

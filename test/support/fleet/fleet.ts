@@ -18,6 +18,8 @@ export interface FleetOptions {
   readonly packagesDir?: string;
   /** After so long a silent node is down. */
   readonly nodeGraceSeconds?: number;
+  /** Added to the environment of the coordinator. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface NodePlan {
@@ -25,6 +27,8 @@ export interface NodePlan {
   readonly tags: readonly string[];
   /** What it joins with; by default a token that anybody here may join with. */
   readonly token?: string;
+  /** Added to the environment of the agent. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A coordinator and agents as processes of their own, and how to talk to them. */
@@ -38,6 +42,7 @@ export class Fleet implements AsyncDisposable {
   /** What a coordinator that starts serves to hosts. */
   packagesDir: string | undefined;
   readonly #nodeGraceSeconds: number;
+  readonly #env: Readonly<Record<string, string>>;
   #coordinator: LabProcess | undefined;
   readonly #agents = new Map<string, LabProcess>();
   #token = '';
@@ -45,11 +50,12 @@ export class Fleet implements AsyncDisposable {
   #client: FairleadClient | undefined;
 
   constructor(site: Site, options: FleetOptions = {}) {
-    const { packagesDir, nodeGraceSeconds = patientGraceSeconds } = options;
+    const { packagesDir, nodeGraceSeconds = patientGraceSeconds, env = {} } = options;
     requireBuild();
     this.site = site;
     this.packagesDir = packagesDir;
     this.#nodeGraceSeconds = nodeGraceSeconds;
+    this.#env = env;
     this.address = `${site.gateway}:${grpcPort}`;
     this.httpUrl = `https://${site.gateway}:${httpPort}`;
     this.dnsAddress = `${site.gateway}:${dnsPort}`;
@@ -112,7 +118,7 @@ export class Fleet implements AsyncDisposable {
         ...['--node-grace-seconds', String(this.#nodeGraceSeconds)],
         ...(this.packagesDir === undefined ? [] : ['--packages-dir', this.packagesDir]),
       ],
-      { name: 'coordinator' },
+      { name: 'coordinator', env: this.#env },
     );
     const coordinator = this.#coordinator;
     await eventually(
@@ -140,7 +146,7 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts the agent of a host, as its user would: one command with a token. */
   async startAgent(
-    { name, tags, token }: NodePlan,
+    { name, tags, token, env = {} }: NodePlan,
     _signal: AbortSignal,
     coordinator = this.address,
   ): Promise<LabProcess> {
@@ -156,7 +162,7 @@ export class Fleet implements AsyncDisposable {
         ...['--advertise-address', host.address, ...publish],
         ...tags.flatMap((tag) => ['--tag', tag]),
       ],
-      { name: 'agent', env: { FAIRLEAD_TOKEN: token ?? (await this.joinToken()) } },
+      { name: 'agent', env: { ...env, FAIRLEAD_TOKEN: token ?? (await this.joinToken()) } },
     );
     this.#agents.set(name, agent);
     return agent;

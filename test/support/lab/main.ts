@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { onAbort } from '../../../shared/abort.ts';
 import { messageOf } from '../../../shared/errors.ts';
+import { missingForClocks } from '../false-clock.ts';
 import { fetchVersions, missingForVersions } from '../haproxy-versions/fetch.ts';
 import { missingForMachines } from '../machine/requirements.ts';
 import { installMissing } from './install.ts';
@@ -52,7 +53,10 @@ async function main(signal: AbortSignal): Promise<void> {
 }
 
 async function install(signal: AbortSignal): Promise<void> {
-  const missing = [...requirements().missing, ...missingForMachines(), ...missingForVersions()];
+  const missing = [
+    ...[...requirements().missing, ...missingForMachines()],
+    ...[...missingForVersions(), ...missingForClocks()],
+  ];
   await installMissing(missing, { log }, signal);
   try {
     await fetchVersions({ log }, signal);
