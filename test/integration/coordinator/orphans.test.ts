@@ -1,5 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ContainerPhase, PlanStepKind, type FairleadClient } from '../../../client/index.ts';
+import {
+  ContainerPhase,
+  PlacementStrategy,
+  PlanStepKind,
+  type FairleadClient,
+} from '../../../client/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { Installation } from '../../support/installation.ts';
 import { assignmentIn, joinOld, type OldNode } from '../../support/old-node.ts';
@@ -86,4 +91,51 @@ test('not where somebody stopped what has its slot', async () => {
     'web-1 has a container already',
   );
   expect(await ids()).toEqual([anew]);
+});
+
+test('an orphan of a service on every node is adopted on its own node, which keeps one alone', async () => {
+  sequence = 1;
+  const spec = { image: 'web:1', strategy: PlacementStrategy.EVERY_NODE };
+  await control.createService({ name: 'web', spec, start: true });
+  const { containerId: anew } = await assignmentIn(node.session, 'WANTED_PHASE_RUNNING');
+  report(orphan, running);
+  report({ containerId: anew }, running);
+  await eventually(async () => {
+    expect((await control.listContainers({})).containers).toMatchObject([
+      { id: anew, ready: true },
+    ]);
+    expect((await control.getNode({ node: 'old' })).node?.orphaned).toHaveLength(1);
+  });
+  const { replicas } = (await control.getService({ service: 'web' })).service!.spec!;
+  await control.adoptOrphan({ node: 'old', orphan: 'web-1' });
+  expect(await assignmentIn(node.session, 'WANTED_PHASE_REMOVED')).toMatchObject({
+    containerId: anew,
+  });
+  report({ containerId: anew }, { phase: 'CONTAINER_PHASE_REMOVED' });
+  await eventually(async () => {
+    const { containers } = await control.listContainers({});
+    expect(containers).toMatchObject([{ id: orphan.containerId, node: 'old', ready: true }]);
+  });
+  // It is there for its node: the service asks for no more than before.
+  const { service } = await control.getService({ service: 'web' });
+  expect(service?.spec?.replicas).toBe(replicas);
+  expect((await control.getNode({ node: 'old' })).node?.orphaned).toEqual([]);
+});
+
+test('an orphan of another slot than that of its node is not adopted beside it', async () => {
+  sequence = 1;
+  const spec = { image: 'web:1', strategy: PlacementStrategy.EVERY_NODE };
+  await control.createService({ name: 'web', spec, start: true });
+  const { containerId } = await assignmentIn(node.session, 'WANTED_PHASE_RUNNING');
+  report({ containerId }, running);
+  report({ ...orphan, name: 'web-7' }, running);
+  await eventually(async () => {
+    expect((await control.getNode({ node: 'old' })).node?.orphaned).toMatchObject([
+      { name: 'web-7', running: true },
+    ]);
+  });
+  await expect(control.adoptOrphan({ node: 'old', orphan: 'web-7' })).rejects.toThrow(
+    'has a container already',
+  );
+  expect(await ids()).toEqual([containerId]);
 });
