@@ -161,6 +161,7 @@ install_all() {
     *) put_program ;;
   esac
   systemd_runs || write_launcher
+  relabel
   if has_service; then
     start_service
   else
@@ -329,8 +330,18 @@ stage_unit() {
 
 # It may be for another C library, or lie on a disk that runs nothing.
 try_program() {
-  said=$("$@" --version 2>&1) || fail "what was downloaded does not run on this host ($said): install Node 20.11 or later, then try again with --form bundle"
+  said=$("$@" --version 2>&1) || fail "what was downloaded does not run on this host ($said): $(why_not)install Node 20.11 or later, then try again with --form bundle"
   [ "$said" = "$version" ] || fail "what was downloaded says that it is version $said, not $version"
+}
+
+# Where there is another C library, what is missing is the loader, or a library, or something in one.
+why_not() {
+  case $said in
+    *GLIBC_* | *GLIBCXX_*) echo 'it needs glibc 2.28 and libstdc++ 8 or later, and what this host has is older; ' ;;
+    *'not found'* | *'o such file'*) for loader in /lib/ld-musl-*; do
+      [ ! -e "$loader" ] || echo 'it needs glibc, and this host has the C library musl; '
+    done ;;
+  esac
 }
 
 # Nobody needs to be trusted on the way: the hash says whether it is the right thing.
@@ -445,6 +456,15 @@ put_program() {
   done
   if systemd_runs; then put "$staging/unit" "$unit" 644; fi
   prepare_settings
+}
+
+# Where SELinux rules, a file that was moved keeps the label of where it was made. What cannot be labelled is no reason to
+# change all back: whether the agent runs shows.
+relabel() {
+  have restorecon || return 0
+  for path in "$own" "$unit" "${settings%/*}"; do
+    [ ! -e "$path" ] || restorecon -R "$path" || say "warning: restorecon could not label $path"
+  done
 }
 
 write_launcher() {

@@ -352,11 +352,26 @@ describeWithMachines('installing', () => {
     const foreign = await failureOf(tiny.paste(line, signal));
     expect(foreign).toContain('what was downloaded does not run on this host');
     expect(foreign).toContain('install Node 20.11 or later, then try again with --form bundle');
+    expect(foreign).not.toContain('musl');
+    await tiny.paste('touch /lib/ld-musl-x86_64.so.1', signal);
+    const musl = await failureOf(tiny.paste(line, signal));
+    expect(musl).toContain('it needs glibc, and this host has the C library musl; install Node');
+    await tiny.paste('rm /lib/ld-musl-x86_64.so.1', signal);
     await tiny.paste(`mv /run/libstdc++* ${library}`, signal);
     expect(await everything()).toBe(before);
 
+    // As where SELinux rules, and its policy has no word for one of them.
+    const relabels = '/usr/bin/restorecon';
+    const words = '#!/bin/sh\necho "$@" >> /run/labelled; [ "$2" != /etc/fairlead ]\n';
+    await tiny.paste(`printf '${words}' > ${relabels} && chmod 755 ${relabels}`, signal);
     const said = await tiny.paste(line, signal);
     expect(said).toContain('/usr/local/libexec/fairlead/run-agent');
+    expect(said).toContain('warning: restorecon could not label /etc/fairlead');
+    const labelled = await tiny.paste('cat /run/labelled', signal);
+    expect(labelled.trim().split('\n')).toEqual([
+      '-R /usr/local/libexec/fairlead',
+      '-R /etc/fairlead',
+    ]);
     await tiny.paste('/usr/local/libexec/fairlead/run-agent > /run/agent.log 2>&1 &', signal);
     await readyNode('tiny');
     const secret = /FAIRLEAD_TOKEN=(\S+)/.exec(line)?.[1] ?? 'no token';
