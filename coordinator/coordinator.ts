@@ -103,12 +103,16 @@ export async function runCoordinator(
   const { log } = deps;
   prepareStateDirectory(config.stateDir);
   refuseHalfRestored(config.stateDir);
-  const tokenKey = readOrCreateTokenKey(config.stateDir);
   using store = new Store(join(config.stateDir, 'fairlead.db'), deps);
+  const hasDerived = [...store.tokens.values()].some(({ containerId }) => containerId !== null);
+  const tokenKey = readOrCreateTokenKey(config.stateDir, { isExpected: hasDerived });
   const installationId = store.installationId(() => deps.random.id());
   const authority = await Authority.open(
     { clock: deps.clock, log: log.child({ component: 'identity' }) },
-    { ...config, installationId, names: serverNames(config) },
+    {
+      ...{ ...config, installationId, names: serverNames(config) },
+      isExpected: store.tokens.size + store.nodes.size > 0,
+    },
   );
   const tokens = new TokenIssuer(tokenKey, authority);
   const sealing = SealingKey.open(config.stateDir, sealedKeys(store.certificates.values()));

@@ -38,6 +38,10 @@ export async function serveBackups(
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
+    // Whoever goes away while he is served must not take the coordinator with him.
+    socket.on('error', (err) => {
+      log.info({ reason: err.message }, 'backup not taken');
+    });
     sendBackup(stateDir, deps, socket).then(
       () => {
         log.info({}, 'backup made');
@@ -61,6 +65,9 @@ export async function serveBackups(
     return;
   }
   chmodSync(path, 0o600);
+  server.removeAllListeners('error').on('error', (err) => {
+    log.warn({ err }, 'backup connection refused');
+  });
   await new Promise<void>((resolve) => {
     server.once('close', resolve);
     onAbort(signal, () => {

@@ -40,7 +40,10 @@ async function receive(stateDir: string, path: string, signal: AbortSignal): Pro
   const failed = (error: unknown): never => {
     throw notWritten(path, error);
   };
-  const target = await open(path, 'wx', 0o600).catch(failed);
+  const target = await open(path, 'wx', 0o600).catch((error: unknown) => {
+    socket.destroy();
+    return failed(error);
+  });
   try {
     for await (const chunk of socket) await target.appendFile(chunk as Buffer).catch(failed);
     await target.sync().catch(failed);

@@ -35,6 +35,14 @@ export class AuthorityFile {
     }
   }
 
+  /** The refusal of one that is gone, with all who trust it still there. */
+  missing(): Error {
+    return damaged(
+      this.#path,
+      new Error('it is missing, and the tokens and certificates of this coordinator are of it'),
+    );
+  }
+
   write(record: AuthorityRecord): void {
     const content = JSON.stringify({ formatVersion, ...record }, null, 2);
     writeSecretFile(this.#path, `${content}\n`);

@@ -47,6 +47,8 @@ export interface AuthorityOptions {
   readonly names: readonly string[];
   /** How long a certificate is valid; each is renewed at half of it. */
   readonly certificateLifeMs: number;
+  /** True: there are those who trust it, so that one which is missing was lost. */
+  readonly isExpected?: boolean;
 }
 
 /** A certificate for an agent, and when it is to ask for the next one. */
@@ -111,10 +113,14 @@ export class Authority {
     this.#known = knownOf(record);
   }
 
-  /** The authority of a state directory; made if there is none. */
+  /**
+   * The authority of a state directory; made if there is none. Refuses to make one where people and nodes trust
+   * another.
+   */
   static async open(deps: AuthorityDeps, options: AuthorityOptions): Promise<Authority> {
     const file = new AuthorityFile(options.stateDir);
     const known = file.read();
+    if (known === null && options.isExpected === true) throw file.missing();
     const record = known ?? (await newRecord(deps));
     const authority = new Authority(deps, options, { file, record });
     if (known === null) {

@@ -20,14 +20,23 @@ export function prepareStateDirectory(path: string): void {
   }
 }
 
-/** The key that containers' tokens are derived from; made once. A damaged one is refused, never replaced. */
-export function readOrCreateTokenKey(stateDir: string): Buffer {
+/**
+ * The key that containers' tokens are derived from; made once. One that is damaged, or missing where there are such
+ * tokens, is refused, never replaced.
+ */
+export function readOrCreateTokenKey(
+  stateDir: string,
+  { isExpected }: { readonly isExpected: boolean },
+): Buffer {
   const path = join(stateDir, 'token.key');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw damaged(path, error);
+    if (isExpected) {
+      throw damaged(path, new Error('it is missing, and tokens of containers are made with it'));
+    }
     const key = randomBytes(keyBytes);
     writeSecretFile(path, `${key.toString('hex')}\n`);
     return key;

@@ -1,10 +1,13 @@
-import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import SqliteDatabase from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect, type FairleadClient } from '../../../../client/index.ts';
 import { takeBackup } from '../../../../coordinator/backup/backup.ts';
 import { restoreBackup } from '../../../../coordinator/backup/restore.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { CoordinatorInProcess } from '../../../support/coordinator-in-process.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const { signal } = new AbortController();
@@ -110,6 +113,22 @@ describe('a backup', () => {
     expect(coordinator.log()).not.toContain('"level":"error"');
   });
 
+  test('that nobody reads to its end costs the coordinator nothing', async () => {
+    await using coordinator = await CoordinatorInProcess.start(stateDir);
+    await using client = await clientOf(coordinator);
+    const socket = createConnection({ path: `${stateDir}/backup.sock` });
+    // All of it lies in the kernel when its reader goes away.
+    await eventually(() => {
+      expect(coordinator.log()).toContain('backup made');
+    });
+    socket.destroy();
+    await eventually(() => {
+      expect(coordinator.log()).toContain('backup not taken');
+    });
+    await takeBackup({ stateDir, file }, signal);
+    expect(await names(client)).toEqual([]);
+  });
+
   test('can be read by its owner alone, as all files of a coordinator', async () => {
     await backedUp();
     await restoreBackup({ stateDir: other, file, force: false }, deps);
@@ -213,6 +232,20 @@ describe('a file of the coordinator that is damaged is named, and not replaced',
     await writeFile(path, 'x'.repeat(65_536));
     await expect(CoordinatorInProcess.start(stateDir)).rejects.toThrow(path);
     expect(await readFile(path, 'utf8')).toBe('x'.repeat(65_536));
+  });
+
+  test.each(['token.key', 'authority.json'])('%s that is missing', async (name) => {
+    await backedUp();
+    const database = new SqliteDatabase(`${stateDir}/fairlead.db`);
+    // As of a load balancer that runs.
+    database.exec("UPDATE tokens SET record = json_set(record, '$.containerId', 'lb-1')");
+    database.close();
+    const path = `${stateDir}/${name}`;
+    await rm(path);
+    await expect(CoordinatorInProcess.start(stateDir)).rejects.toThrow(
+      `${path} cannot be used: it is missing`,
+    );
+    await expect(stat(path)).rejects.toThrow('ENOENT');
   });
 
   test.each(files)('%s that is a directory', async (name) => {
