@@ -175,12 +175,18 @@ function programOf(): Command {
 
 async function runCli(argv: readonly string[]): Promise<number> {
   try {
-    await programOf().parseAsync([...argv], { from: 'user' });
+    await programOf().parseAsync(helpAsOption(argv), { from: 'user' });
     return exitStatus.done;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitStatus.usage;
     return await report(error);
   }
+}
+
+/** `help node ls` as `node ls --help`: commands are loaded when they are used, and help for them uses none. */
+function helpAsOption(argv: readonly string[]): string[] {
+  const [first, ...rest] = argv;
+  return first === 'help' && rest.length > 0 ? [...rest, '--help'] : [...argv];
 }
 
 async function report(error: unknown): Promise<number> {

@@ -66,6 +66,19 @@ describe('without a coordinator', () => {
     expect(stderr).not.toContain('grpc');
   });
 
+  test.each([
+    { command: ['token'], words: 'Commands:' },
+    { command: ['node', 'ls'], words: '--watch' },
+  ])('help for a command is as its --help: $command', async ({ command, words }) => {
+    const [asked, said] = await Promise.all([
+      runCli(['help', ...command]),
+      runCli([...command, '--help']),
+    ]);
+    expect(asked).toEqual(said);
+    expect(asked).toMatchObject({ status: 0, stderr: '' });
+    expect(asked.stdout).toContain(words);
+  });
+
   test('prints its version', async () => {
     const { status, stdout } = await runCli(['--version']);
     expect(status).toBe(0);
