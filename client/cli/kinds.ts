@@ -345,7 +345,7 @@ export const tokenKind: Kind<Token> = {
     { title: 'NAME', cell: ({ name }) => name },
     { title: 'ROLE', cell: ({ role }) => roleWords(role) },
     { title: 'SERVICES', cell: servicesOf },
-    { title: 'CLUSTERS', cell: ({ clusterIds }) => clusterIds.join(' '), optional: true },
+    { title: 'CLUSTERS', cell: clustersOf, optional: true },
     { title: 'TAGS', cell: ({ tags }) => tags.join(' '), optional: true },
     { title: 'JOINED', cell: joinsOf, optional: true },
     { title: 'AGE', cell: ({ createdAt }, nowMs) => age(createdAt, nowMs) },
@@ -356,8 +356,18 @@ export const tokenKind: Kind<Token> = {
 };
 
 /** Who is limited to node clusters reaches no service that is not named. */
-function servicesOf({ serviceIds, clusterIds }: Token): string {
-  return serviceIds.join(' ') || (clusterIds.length === 0 ? 'all' : 'none');
+function servicesOf({ services, serviceIds, clusterIds }: Token): string {
+  return namesOr(services, serviceIds) || (clusterIds.length === 0 ? 'all' : 'none');
+}
+
+/** Those that a token is limited to, or that a host joins with it. */
+function clustersOf({ clusters, clusterIds, cluster, clusterId }: Token): string {
+  return namesOr(clusters, clusterIds) || cluster || clusterId;
+}
+
+/** A coordinator of before names were told has ids alone. */
+function namesOr(names: readonly string[], ids: readonly string[]): string {
+  return (names.length === 0 ? ids : names).join(' ');
 }
 
 /** How many nodes joined with it, and of how many. */

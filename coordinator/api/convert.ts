@@ -36,6 +36,7 @@ import type {
 import type { ContainerView } from '../orchestrator/views.ts';
 import type { ServiceState } from '../orchestrator/service-state.ts';
 import type { NodeClusterState } from '../scheduler/cluster-state.ts';
+import type { Store } from '../store/store.ts';
 import { undoingOf } from './cancellable.ts';
 
 // Words of the model in the contract's numbers. `satisfies` keeps each table complete.
@@ -191,6 +192,7 @@ export function reasonToProto({ node, filter, reason }: PlacementReason): NodeRe
 
 /** A token, when it was last used, and when it stops working where that is not a time of its own. */
 export function tokenToProto(
+  store: Pick<Store, 'services' | 'clusters'>,
   token: Token,
   lastUsedAtMs: number | null,
   expiresAtMs = token.expiresAtMs,
@@ -203,6 +205,10 @@ export function tokenToProto(
     clusterIds: [...token.clusterIds],
     tags: [...token.tags],
     clusterId: token.clusterId ?? '',
+    services: token.serviceIds.map((id) => store.services.get(id)?.name ?? id),
+    clusters: token.clusterIds.map((id) => store.clusters.get(id)?.name ?? id),
+    cluster:
+      (token.clusterId && store.clusters.get(token.clusterId)?.name) ?? token.clusterId ?? '',
     maxUses: token.maxUses,
     uses: token.uses,
     createdAt: new Date(token.createdAtMs),

@@ -93,7 +93,7 @@ function rareObject(
     case 'token':
       return shown(store.tokens.get(objectId as TokenId), (token) => ({
         $case: 'token',
-        value: tokenToProto(token, null),
+        value: tokenToProto(store, token, null),
       }));
     case 'certificate':
       return shown(store.certificates.get(objectId as CertificateId), (certificate) => ({

@@ -145,7 +145,12 @@ export class QueryApi {
     const tokens = [...store.tokens.values()]
       .filter((token) => wanted === undefined || token.role === wanted)
       .map((token) =>
-        tokenToProto(token, authenticator.lastUsedAtMs(token.id), authenticator.expiresAtMs(token)),
+        tokenToProto(
+          store,
+          token,
+          authenticator.lastUsedAtMs(token.id),
+          authenticator.expiresAtMs(token),
+        ),
       )
       .sort((a, b) => byName(a.name, b.name));
     return { tokens };

@@ -67,7 +67,7 @@ export class TokenApi {
     };
     if (options.dryRun) {
       return {
-        token: tokenToProto(token, null),
+        token: tokenToProto(store, token, null),
         secret: '',
         action: undefined,
         plan: { steps: [] },
@@ -87,7 +87,7 @@ export class TokenApi {
       },
     );
     return {
-      token: tokenToProto(token, null),
+      token: tokenToProto(store, token, null),
       secret: tokens.format(token.id, secret),
       action: actionToProto(action),
       plan: undefined,
@@ -122,8 +122,9 @@ export class TokenApi {
   }
 
   #present(token: Token) {
-    const { authenticator } = this.#deps;
+    const { store, authenticator } = this.#deps;
     return tokenToProto(
+      store,
       token,
       authenticator.lastUsedAtMs(token.id),
       authenticator.expiresAtMs(token),

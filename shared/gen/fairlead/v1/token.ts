@@ -124,6 +124,12 @@ export interface Token {
    * no service but those in service_ids. Empty: all.
    */
   clusterIds: string[];
+  /** Names of the services in service_ids, in their order; the id of one that is gone. */
+  services: string[];
+  /** Names of the node clusters in cluster_ids, in their order; the id of one that is gone. */
+  clusters: string[];
+  /** Name of the node cluster in cluster_id; its id if it is gone. */
+  cluster: string;
 }
 
 function createBaseToken(): Token {
@@ -140,6 +146,9 @@ function createBaseToken(): Token {
     maxUses: 0,
     uses: 0,
     clusterIds: [],
+    services: [],
+    clusters: [],
+    cluster: "",
   };
 }
 
@@ -180,6 +189,15 @@ export const Token: MessageFns<Token> = {
     }
     for (const v of message.clusterIds) {
       writer.uint32(98).string(v!);
+    }
+    for (const v of message.services) {
+      writer.uint32(106).string(v!);
+    }
+    for (const v of message.clusters) {
+      writer.uint32(114).string(v!);
+    }
+    if (message.cluster !== "") {
+      writer.uint32(122).string(message.cluster);
     }
     return writer;
   },
@@ -293,6 +311,30 @@ export const Token: MessageFns<Token> = {
             message.clusterIds.push(reader.string());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.services.push(reader.string());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.clusters.push(reader.string());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -347,6 +389,11 @@ export const Token: MessageFns<Token> = {
         : globalThis.Array.isArray(object?.cluster_ids)
         ? object.cluster_ids.map((e: any) => globalThis.String(e))
         : [],
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => globalThis.String(e))
+        : [],
+      clusters: globalThis.Array.isArray(object?.clusters) ? object.clusters.map((e: any) => globalThis.String(e)) : [],
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
     };
   },
 
@@ -388,6 +435,15 @@ export const Token: MessageFns<Token> = {
     if (message.clusterIds?.length) {
       obj.clusterIds = message.clusterIds;
     }
+    if (message.services?.length) {
+      obj.services = message.services;
+    }
+    if (message.clusters?.length) {
+      obj.clusters = message.clusters;
+    }
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
     return obj;
   },
 
@@ -408,6 +464,9 @@ export const Token: MessageFns<Token> = {
     message.maxUses = object.maxUses ?? 0;
     message.uses = object.uses ?? 0;
     message.clusterIds = object.clusterIds?.map((e) => e) || [];
+    message.services = object.services?.map((e) => e) || [];
+    message.clusters = object.clusters?.map((e) => e) || [];
+    message.cluster = object.cluster ?? "";
     return message;
   },
 };
