@@ -31,6 +31,16 @@ z.config(en());
 
 const address = z.string().check(z.refine((text) => isIP(text) !== 0, 'must be an IP address'));
 
+/** It stands in addresses that users open. */
+const hostOrAddress = z
+  .string()
+  .check(
+    z.refine(
+      (text) => isIP(text) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,252})$/.test(text),
+      'must be an IP address or a host name',
+    ),
+  );
+
 const tags = z.pipe(
   z.pipe(
     z._default(z.union([z.string(), z.array(z.string())]), []),
@@ -85,7 +95,7 @@ const schema = z.object({
   ),
   containerdSocket: z.optional(z.string()),
   advertiseAddress: z.optional(address),
-  publicAddress: z.optional(z.string()),
+  publicAddress: z.optional(hostOrAddress),
   publishAddress: z._default(address, '0.0.0.0'),
   logLevel: z._default(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info'),
 });

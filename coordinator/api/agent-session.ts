@@ -22,6 +22,7 @@ import type { Authenticator } from './authentication.ts';
 import type { NodePrincipal, Principal } from './call.ts';
 import {
   assignmentsToProto,
+  engineFromProto,
   failureFromProto,
   helloFromProto,
   statusFromProto,
@@ -195,7 +196,8 @@ function receive(
   switch (message?.$case) {
     case 'report': {
       const { sequence, containers, engine } = message.value;
-      dispatcher.report(link, sequence, containers.flatMap(statusFromProto), engine ?? null);
+      const health = engine === undefined ? null : engineFromProto(engine);
+      dispatcher.report(link, sequence, containers.flatMap(statusFromProto), health);
       return;
     }
     case 'volumes':

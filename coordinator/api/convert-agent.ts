@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type * as proto from '../../shared/gen/fairlead/v1/agent_service.ts';
 import { ReadinessState, WantedPhase } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import {
@@ -8,10 +9,11 @@ import { NodeDescription } from '../../shared/gen/fairlead/v1/node.ts';
 import { PortProtocol } from '../../shared/gen/fairlead/v1/service.ts';
 import type { ContainerId } from '../../shared/ids.ts';
 import type { Assignment } from '../dispatcher/assignments.ts';
-import type { InventoryEntry, NodeHello } from '../dispatcher/node-hello.ts';
+import type { EngineReport, InventoryEntry, NodeHello } from '../dispatcher/node-hello.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ContainerFailure, ObservedPhase } from '../model.ts';
 import type { Placement } from '../orchestrator/placement.ts';
+import { isDiallable, momentOf, named, words } from './agent-words.ts';
 import type { AssignmentPart } from './assignment-parts.ts';
 import { optionsToProto } from './convert-options.ts';
 import { volumeToProto } from './convert-volumes.ts';
@@ -20,32 +22,63 @@ import type { PeerCertificate } from './peer.ts';
 import type { UpgradeFailure, UpgradeHello } from '../upgrades/node-upgrades.ts';
 import { portToProto } from './spec-parts.ts';
 import { restartToProto } from './convert-spec.ts';
+import { quote, throwIfInvalid } from './validate.ts';
 
-/** What an agent says first, as the dispatcher takes it. */
+/** More than an agent knows. */
+const maxVerbs = 64;
+
+/** What an agent says first, as the dispatcher takes it. Throws 'invalid' if others could not reach the node. */
 export function helloFromProto(
   hello: proto.NodeHello,
   { authority, validToMs }: PeerCertificate,
 ): NodeHello {
-  const { engine } = hello;
+  requireAddress(hello.advertiseAddress);
   return {
-    verbs: hello.verbs,
-    bootId: hello.bootId,
+    verbs: hello.verbs.slice(0, maxVerbs).map(named),
+    bootId: named(hello.bootId),
     sequence: hello.sequence,
-    description: { ...NodeDescription.create(), ...hello.description },
+    description: descriptionFromProto(hello.description),
     advertiseAddress: hello.advertiseAddress,
-    publicAddress: hello.publicAddress,
-    engine: { reachable: engine?.reachable ?? false, message: engine?.message ?? '' },
+    publicAddress: named(hello.publicAddress),
+    engine: engineFromProto(hello.engine),
     inventory: hello.inventory.flatMap(statusFromProto),
-    clockMs: hello.clock?.getTime() ?? null,
+    clockMs: momentOf(hello.clock),
     certificate: { authority, untilMs: validToMs },
   };
+}
+
+/** Balancers dial it, and it gets into the hosts files of containers on other nodes. */
+function requireAddress(address: string): void {
+  if (isIP(address) !== 0) return;
+  const rule = `must be an IP address, and is ${quote(address)}; the agent's --advertise-address names one`;
+  throwIfInvalid([{ field: 'hello.advertise_address', rule }]);
+}
+
+function descriptionFromProto(
+  description: NodeDescription = NodeDescription.create(),
+): NodeDescription {
+  return {
+    ...{ cpus: description.cpus, memoryBytes: description.memoryBytes },
+    hostname: named(description.hostname),
+    operatingSystem: named(description.operatingSystem),
+    architecture: named(description.architecture),
+    engineVersion: named(description.engineVersion),
+    engineApiVersion: named(description.engineApiVersion),
+    agentVersion: named(description.agentVersion),
+    os: named(description.os),
+  };
+}
+
+/** Whether the node's engine answers. */
+export function engineFromProto(engine: proto.EngineStatus | undefined): EngineReport {
+  return { reachable: engine?.reachable ?? false, message: words(engine?.message ?? '') };
 }
 
 /** What an agent says first of upgrades. */
 export function upgradeHelloFromProto(hello: proto.NodeHello): UpgradeHello {
   const { verbs, upgradeObstacle, upgradeFailure } = hello;
   return {
-    package: verbs.includes('upgrade') ? hello.package : '',
+    package: verbs.includes('upgrade') ? named(hello.package) : '',
     obstacle: words(upgradeObstacle),
     failure: upgradeFailure === undefined ? null : upgradeFailureFromProto(upgradeFailure),
     isOnTrial: hello.onTrial,
@@ -55,13 +88,7 @@ export function upgradeHelloFromProto(hello: proto.NodeHello): UpgradeHello {
 /** Why a host did not take an upgrade; people read it. */
 export function upgradeFailureFromProto(failure: proto.UpgradeFailure): UpgradeFailure {
   const { attempt, version, reason } = failure;
-  return { attempt, version: words(version), reason: words(reason) };
-}
-
-const maxWordsLength = 1_000;
-
-function words(text: string): string {
-  return text.slice(0, maxWordsLength);
+  return { attempt: named(attempt), version: named(version), reason: words(reason) };
 }
 
 /** One container as its agent sees it; empty if this version does not know its phase. */
@@ -70,22 +97,22 @@ export function statusFromProto(status: proto.ContainerStatus): InventoryEntry[]
   if (phase === undefined) return [];
   return [
     {
-      containerId: status.containerId as ContainerId,
-      name: status.name,
+      containerId: named(status.containerId) as ContainerId,
+      name: named(status.name),
       reported: {
         phase,
         ready: readinessFromProto(status.readiness),
-        ports: status.ports.map(({ protocol, ...rest }) => ({
+        ports: status.ports.filter(isDiallable).map(({ protocol, ...rest }) => ({
           ...rest,
           protocol: protocol === PortProtocol.UDP ? 'udp' : 'tcp',
         })),
         exitCode: status.exitCode ?? null,
-        message: status.message,
-        engineId: status.engineId,
+        message: words(status.message),
+        engineId: named(status.engineId),
         restarts: status.restarts,
         awaitsDrain: status.awaitsDrain,
-        startedAtMs: status.startedAt?.getTime() ?? null,
-        endedAtMs: status.endedAt?.getTime() ?? null,
+        startedAtMs: momentOf(status.startedAt),
+        endedAtMs: momentOf(status.endedAt),
       },
     },
   ];
@@ -99,7 +126,7 @@ const maxFailureCharacters = 500;
 export function failureFromProto(failure: ProtoContainerFailure | undefined): ContainerFailure {
   return {
     exitCode: failure?.exitCode ?? null,
-    endedAtMs: failure?.endedAt?.getTime() ?? null,
+    endedAtMs: momentOf(failure?.endedAt),
     lines: (failure?.lines ?? [])
       .slice(-maxFailureLines)
       .map((line) => line.slice(0, maxFailureCharacters)),

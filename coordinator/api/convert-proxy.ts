@@ -3,6 +3,7 @@ import {
   type ProxyHistory as ProtoHistory,
 } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { ProxyHistory } from '../routing/proxy-record.ts';
+import { momentOf, words } from './agent-words.ts';
 
 /** More than an agent keeps. */
 const maxLoadings = 32;
@@ -18,10 +19,12 @@ const kinds = {
 export function historyFromProto(history: ProtoHistory): ProxyHistory {
   const { reloads, restarts, loadings, lastError, lastErrorAt } = history;
   return {
-    ...{ reloads, restarts, lastError, lastErrorAt },
-    loadings: loadings
-      .slice(0, maxLoadings)
-      .map(({ at, kind, reason }) => ({ at: at ?? new Date(0), kind: kindOf(kind), reason })),
+    ...{ reloads, restarts, lastError: words(lastError), lastErrorAt: dateOf(lastErrorAt) },
+    loadings: loadings.slice(0, maxLoadings).map(({ at, kind, reason }) => ({
+      at: dateOf(at) ?? new Date(0),
+      kind: kindOf(kind),
+      reason: words(reason),
+    })),
   };
 }
 
@@ -31,6 +34,11 @@ export function historyToProto(history: ProxyHistory): ProtoHistory {
     ...history,
     loadings: history.loadings.map(({ kind, ...loading }) => ({ ...loading, kind: kinds[kind] })),
   };
+}
+
+/** Undefined: none, or none that a calendar has. */
+function dateOf(date: Date | undefined): Date | undefined {
+  return momentOf(date) === null ? undefined : date;
 }
 
 function kindOf(kind: ProxyLoadingKind): ProxyHistory['loadings'][number]['kind'] {

@@ -23,6 +23,7 @@ import type { Routing } from '../routing/routing.ts';
 import { securedHosts } from '../routing/tls-ports.ts';
 import type { Store } from '../store/store.ts';
 import type { Authenticator } from './authentication.ts';
+import { named, words } from './agent-words.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
 import { balancingToProto } from './convert-balancing.ts';
@@ -97,6 +98,7 @@ class AttachedProxy implements Session<ProxySessionRequest, ProxySessionResponse
 
   constructor(deps: ProxyApiDeps, { principal, hello, line }: ProxyOpening) {
     const service = loadBalancer(deps.store, principal, hello);
+    requireOwnId(deps, service, hello.proxyId);
     this.id = deps.random.id() as SessionId;
     this.#deps = deps;
     this.#line = line;
@@ -178,7 +180,7 @@ function attach(
 ) {
   const inContainer = store.containers.get(hello.proxyId as ContainerId)?.serviceId === service.id;
   const record = routing.attach(
-    { id: hello.proxyId as ProxyId, name: hello.name, serviceId: service.id },
+    { id: hello.proxyId as ProxyId, name: named(hello.name), serviceId: service.id },
     inContainer ? 'container' : 'host',
   );
   record.session?.close('SESSION_REPLACED');
@@ -240,6 +242,21 @@ function loadBalancer(
     });
   }
   return service;
+}
+
+/**
+ * Throws 'forbidden' if the id that a proxy gives itself is that of a container, or of a connected proxy, of another
+ * service: drains of that service would wait for this one instead.
+ */
+function requireOwnId({ store, routing }: ProxyApiDeps, { id, name }: Service, proxyId: string) {
+  const container = store.containers.get(proxyId as ContainerId);
+  const owner = container?.serviceId ?? routing.serviceOf(proxyId as ProxyId) ?? id;
+  if (owner === id) return;
+  throw new DomainError(
+    'forbidden',
+    `the proxy id ${named(proxyId)} is that of a proxy of another service than ${name}; leave it out, or give each proxy one of its own`,
+    { reason: 'PROXY_ID_TAKEN' },
+  );
 }
 
 function nextMessage(
@@ -329,7 +346,7 @@ function receive(
     case 'applied': {
       const { version, errors } = message.value;
       if (message.value.epoch !== epoch) return;
-      record.applied(version, new Map(errors.map((e) => [e.targetId, e.message])));
+      record.applied(version, new Map(errors.map((e) => [named(e.targetId), words(e.message)])));
       routing.acknowledged(record);
       return;
     }
@@ -346,7 +363,9 @@ function receive(
       record.resync();
       return;
     case 'certificates':
-      record.certificates = message.value.certificates;
+      record.certificates = message.value.certificates.map((held) => {
+        return { ...held, message: words(held.message) };
+      });
       routing.acknowledged(record);
       return;
     case 'hello':
@@ -364,7 +383,8 @@ function observeTargets(
 ): void {
   for (const { targetId, health, ...rest } of targets) {
     if (list?.has(targetId) === false) continue;
-    record.observe(targetId, { ...rest, health: healthOf(health) });
+    const healthMessage = words(rest.healthMessage);
+    record.observe(targetId, { ...rest, healthMessage, health: healthOf(health) });
   }
 }
 
@@ -385,7 +405,7 @@ function takeStatus(record: ProxyRecord, status: ProxyHello['status']): void {
   const { haproxyVersion, haproxyPid, message, history } = status;
   // An agent of an earlier version says nothing of it.
   record.status = {
-    ...{ haproxyVersion, haproxyPid, message },
+    ...{ haproxyVersion: named(haproxyVersion), haproxyPid, message: words(message) },
     history: history === undefined ? record.status.history : historyFromProto(history),
   };
 }

@@ -33,8 +33,11 @@ const returnGraceMs = 60_000;
 /** How long the host that is served keeps its place while another speaks with its identity. */
 const rivalryMs = 60_000;
 
-/** Names of volumes that are kept of a node. */
+/** Names of volumes that are kept of a node, and how long the engine lets one be. */
 const maxVolumes = 10_000;
+const maxVolumeNameLength = 255;
+/** Containers without a record that are kept of a node: more than an engine runs. */
+const maxOrphans = 10_000;
 
 export interface DispatcherDeps {
   readonly store: Store;
@@ -175,7 +178,8 @@ export class Dispatcher {
     const { store } = this.#deps;
     const node = store.nodes.get(link.nodeId);
     if (node === undefined || this.#liveness(link.nodeId).link !== link) return;
-    const volumes = names.slice(0, maxVolumes).sort();
+    const possible = names.filter(({ length }) => length <= maxVolumeNameLength);
+    const volumes = possible.slice(0, maxVolumes).sort();
     if (JSON.stringify(volumes) === JSON.stringify(node.volumes)) return;
     store.transact((tx) => {
       tx.nodes.put({ ...node, volumes });
@@ -345,7 +349,7 @@ export class Dispatcher {
     const { orphans } = this.#liveness(nodeId);
     orphans.clear();
     for (const entry of inventory) {
-      if (!this.#takeIn(nodeId, entry)) orphans.set(entry.containerId, entry);
+      if (!this.#takeIn(nodeId, entry)) keepOrphan(orphans, entry);
     }
     if (engine.reachable) {
       for (const { id } of store.containersOn(nodeId)) {
@@ -366,7 +370,7 @@ export class Dispatcher {
   #noteOrphan(link: NodeLink, entry: InventoryEntry): void {
     const { orphans } = this.#liveness(link.nodeId);
     if (entry.reported.phase !== 'removed') {
-      orphans.set(entry.containerId, entry);
+      keepOrphan(orphans, entry);
     } else if (orphans.delete(entry.containerId)) {
       link.changed(entry.containerId);
     }
@@ -487,3 +491,9 @@ export class Dispatcher {
 }
 
 const none: readonly never[] = [];
+
+/** A host that somebody has broken into could name new ones for ever. */
+function keepOrphan(orphans: Map<ContainerId, InventoryEntry>, entry: InventoryEntry): void {
+  if (orphans.size >= maxOrphans && !orphans.has(entry.containerId)) return;
+  orphans.set(entry.containerId, entry);
+}

@@ -96,6 +96,12 @@ export class Routing {
     return record;
   }
 
+  /** The service whose proxy is connected under an id; undefined: none is. */
+  serviceOf(id: ProxyId): ServiceId | undefined {
+    const record = this.#proxies.get(id);
+    return record === undefined || record.session === null ? undefined : record.identity.serviceId;
+  }
+
   /** For how long a proxy was away; 0 while it has a session, Infinity if it had none yet. */
   silentMs(id: ProxyId): number {
     const record = this.#proxies.get(id);

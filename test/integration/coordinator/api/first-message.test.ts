@@ -123,7 +123,10 @@ async function hasArrived(channel: Channel): Promise<void> {
 }
 
 const nodeHello = NodeSessionRequest.fromPartial({
-  message: { $case: 'hello', value: { protocolVersion: 1, bootId: 'boot', sequence: 1 } },
+  message: {
+    $case: 'hello',
+    value: { protocolVersion: 1, bootId: 'boot', sequence: 1, advertiseAddress: '127.0.0.1' },
+  },
 });
 const proxyHello: ProxySessionRequest = { message: undefined };
 

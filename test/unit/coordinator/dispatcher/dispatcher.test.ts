@@ -371,6 +371,17 @@ describe('an orphan', () => {
     expect(dispatcher.orphans(node1)).toEqual([]);
   });
 
+  test('is one of ten thousand at the most', () => {
+    const many = Array.from({ length: 12_000 }, (_, at) => entry({}, containerId(`unknown-${at}`)));
+    const link = attach({ inventory: many });
+    expect(orphans()).toHaveLength(10_000);
+    dispatcher.report(link, 2, [entry({}, unknown)], null);
+    expect(orphans()).toHaveLength(10_000);
+    dispatcher.report(link, 3, [entry({ phase: 'removed' }, containerId('unknown-0'))], null);
+    dispatcher.report(link, 4, [entry({}, unknown)], null);
+    expect(orphans().at(-1)).toMatchObject({ containerId: 'unknown' });
+  });
+
   test('that gets a record is what was last reported of it', () => {
     attach({ inventory: [entry({}, unknown)] });
     store.transact((tx) => {
