@@ -132,6 +132,12 @@ const trusted = `${ownPrefix}trusted`;
 /** Who is connected. `src` is the client of its request later on, and where HAProxy keeps that of the next one too. */
 const peer = 'var(sess.peer)';
 
+/** Who is connected; undefined: what is said of that by the PROXY protocol is of another connection. */
+function peerOf({ acceptProxy, trustedUpstreams = [] }: Frontend): string | undefined {
+  if (acceptProxy === true) return undefined;
+  return trustedUpstreams.length === 0 ? 'src' : peer;
+}
+
 /**
  * From here on the client is who asks: to what spreads requests by it, to containers that are told by the PROXY
  * protocol, and in the log. A request that is handed on comes by here twice, and nothing is said twice.
@@ -187,6 +193,7 @@ function httpFrontend(
     ...pauseRules({
       ...{ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath },
       noticesGone: settings.goneScript !== undefined,
+      peer: peerOf(frontend),
     }),
     // What was held may be for another worker by now, or lead elsewhere.
     `http-request set-var(txn.handed) bool(true) if ${wasHeld} ${isHanded}`,

@@ -76,6 +76,7 @@ test('hands requests of a replaced worker to its successor, also those that it h
     ...{ isRouted: false, defaultBackend: 'web', backends: [] },
     mapPath: settings.mapPath,
     noticesGone: false,
+    peer: undefined,
   });
   expect(section(config, 'frontend http from fairlead-front')).toEqual([
     'bind :80',
