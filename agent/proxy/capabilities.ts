@@ -18,8 +18,17 @@ export const oldestVersion = '2.4';
  * an error, as those between them may.
  */
 export function capabilitiesOf(version: string): Capabilities | undefined {
-  const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(version) ?? [];
-  const number = Number(major) * 1_000 + Number(minor);
+  const number = numberOf(version);
   if (number < 2_004) return undefined;
   return { dynamicServers: number >= 2_006, repeatsEnded: number < 2_007 };
+}
+
+/** Reads a version as `capabilitiesOf` does. */
+export function setsClientTimeout(version: string): boolean {
+  return numberOf(version) >= 2_009;
+}
+
+function numberOf(version: string): number {
+  const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(version) ?? [];
+  return Number(major) * 1_000 + Number(minor);
 }

@@ -28,6 +28,8 @@ export interface ConfigSettings {
   readonly accessLog: boolean;
   /** Port of the loopback address where the agent says when requests that are held may go on. */
   readonly pausePort: number;
+  /** True: each request may have its own time for which its client may be silent. */
+  readonly clientTimeouts?: boolean;
   /** Script by which HAProxy tells whether the client of a request that was held is gone; undefined: it cannot. */
   readonly goneScript?: string | undefined;
   /** Script by which HAProxy gives metrics of routes; undefined: it does not, and counts none. */

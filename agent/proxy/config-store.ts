@@ -42,6 +42,7 @@ export type FixedSettings = Pick<
   | 'accessLog'
   | 'ipv6'
   | 'pausePort'
+  | 'clientTimeouts'
   | 'goneScript'
   | 'routesScript'
   | 'successorScript'

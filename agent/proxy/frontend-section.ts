@@ -156,6 +156,21 @@ function clientTimeout({ routes }: Frontend): string[] {
 const defaultTimeoutMs = 50_000;
 
 /**
+ * A stream of gRPC is as silent as both of its sides. While the client may say more, HAProxy from 3.0 on waits for it
+ * alone, by a time that is the longest of all routes: such a stream has the time of its own route. Others keep theirs,
+ * as how long an answer may take says nothing of a client that sends slowly.
+ */
+function streamTimeoutRules({ routes }: Frontend, { clientTimeouts }: ConfigSettings): string[] {
+  if (clientTimeouts !== true || !routes.some(({ route }) => route.responseTimeoutMs > 0))
+    return [];
+  const isGrpc = `!${wasHanded} { req.fhdr(content-type) -m beg application/grpc }`;
+  return [
+    `http-request set-timeout client ${defaultTimeoutMs}ms if ${isGrpc} !{ var(txn.response_ms) -m found }`,
+    `http-request set-timeout client var(txn.response_ms) if ${isGrpc} { var(txn.response_ms) -m found }`,
+  ];
+}
+
+/**
  * A worker that was replaced cannot be told of changes any more ("Proxy is disabled"), but still gets requests
  * on connections that clients keep. It hands them to its successor, so that they go by the list of now. When
  * HAProxy ends for good, `stop` puts `next` in maintenance first.
@@ -201,6 +216,7 @@ function httpFrontend(
     ...(isRouted ? [`http-request unset-var(txn.route) if ${wasHanded}`] : []),
     ...(isRouted ? backendRules(backends, mapPath, wasHeld) : []),
     ...routes.flatMap(changeRules),
+    ...streamTimeoutRules(frontend, settings),
     ...routes.flatMap(pathRules),
     ...(isRouted ? refusal(frontend, backends) : []),
     `use_backend ${handoff} if ${wasHanded}`,

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { oldestVersion, type Capabilities } from './capabilities.ts';
+import { oldestVersion, setsClientTimeout, type Capabilities } from './capabilities.ts';
 import { askMaster, RuntimeClient } from './runtime-client.ts';
 import { parseInfo, parseProcesses, type ProcessList, type WorkerInfo } from './server-state.ts';
 import { slotsMap } from './slots.ts';
@@ -33,6 +33,14 @@ const maxLogBytes = 1024 * 1024;
 const pollMs = 5;
 /** All that HAProxy learns of ours; a check must find what a start would. */
 const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
+
+/** What a HAProxy can do by its build and its version. */
+export interface Features {
+  readonly exporter: boolean;
+  readonly lua: boolean;
+  /** Each request may have its own time for which its client may be silent. */
+  readonly clientTimeouts: boolean;
+}
 
 /**
  * The one HAProxy of a state directory: a master, which outlives the agent, and its workers.
@@ -140,14 +148,15 @@ export class HaproxyProcess {
     });
   }
 
-  /** What HAProxy was built with. One that cannot be asked is taken to have its exporter, and no Lua. */
-  async features(): Promise<{ readonly exporter: boolean; readonly lua: boolean }> {
+  /** What HAProxy has to offer. One that cannot be asked is taken to have its exporter, and nothing else. */
+  async features(): Promise<Features> {
     const { binary, commandTimeoutMs: timeout } = this.#options;
     return await new Promise((resolve) => {
       execFile(binary, ['-vv'], { env: environment, timeout }, (error, stdout) => {
         resolve({
           exporter: error !== null || stdout.includes('prometheus-exporter'),
           lua: stdout.includes('Built with Lua version'),
+          clientTimeouts: setsClientTimeout(/^HAProxy version (\S+)/m.exec(stdout)?.[1] ?? ''),
         });
       });
     });

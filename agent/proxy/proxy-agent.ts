@@ -102,10 +102,10 @@ async function build(
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
   const haproxy = haproxyOf(config, { clock, log, capabilitiesOf }, paths);
   const outbox = new Outbox(clock);
-  const { lua, exporter } = await haproxy.features();
+  const { lua, exporter, clientTimeouts } = await haproxy.features();
   const metricsPort = usableMetricsPort(config, { exporter }, outbox);
   const settings = {
-    ...{ ...config, ipv6: await hasIpv6(), pausePort: pauses.port, metricsPort },
+    ...{ ...config, ipv6: await hasIpv6(), pausePort: pauses.port, metricsPort, clientTimeouts },
     ...(lua ? await writtenScripts(paths, metricsPort) : {}),
   };
   const configStore = new ConfigStore(paths, settings, haproxy);

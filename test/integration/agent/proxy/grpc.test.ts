@@ -226,8 +226,16 @@ test('carries calls and streams of gRPC to containers, with trailers, while cont
   await eventually(() => {
     expect(cut.received).toEqual(['one: once']);
   });
+  // Its client may say more, or not.
+  const open = impatient.client.talk();
+  const both = new Stream(open);
+  open.write('once');
+  await eventually(() => {
+    expect(both.received).toEqual(['one: once']);
+  });
   await eventually(() => {
     expect(cut.end?.code ?? status.OK).not.toBe(status.OK);
+    expect(both.end?.code ?? status.OK).not.toBe(status.OK);
   });
   await says('after another was silent for too long');
   await coordinator.untilApplied(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { capabilitiesOf } from '../../../../agent/proxy/capabilities.ts';
+import { capabilitiesOf, setsClientTimeout } from '../../../../agent/proxy/capabilities.ts';
 
 test.each([
   ['', undefined],
@@ -13,4 +13,14 @@ test.each([
   ['3.3-dev2', { dynamicServers: true, repeatsEnded: false }],
 ])('knows what HAProxy %s can do', (version, expected) => {
   expect(capabilitiesOf(version)).toEqual(expected);
+});
+
+test.each([
+  ['', false],
+  ['2.6.12-1+deb12u4', false],
+  ['2.8.0', false],
+  ['2.10.1', true],
+  ['3.0.11-1+deb13u3', true],
+])('knows whether HAProxy %s sets timeouts of clients by request', (version, expected) => {
+  expect(setsClientTimeout(version)).toBe(expected);
 });
