@@ -114,12 +114,13 @@ function forwardingRules({ trustedUpstreams = [], tls }: Frontend): string[] {
   for (let at = 0; at < trustedUpstreams.length; at += 40) {
     lists.push(`acl ${trusted} ${peer} -m ip ${trustedUpstreams.slice(at, at + 40).join(' ')}`);
   }
-  const last = 'req.hdr_ip(X-Forwarded-For,-1)';
+  const last = 'req.hdr(X-Forwarded-For,-1)';
   return [
     'tcp-request session set-var(sess.peer) src',
     ...lists,
     'http-request set-var(txn.client) src',
-    `http-request set-var(txn.client) ${last} if ${trusted} { ${last} -m found }`,
+    // Of IPv6 there may be brackets around it, and a port behind them, as Azure's say it; behind IPv4 it does no harm.
+    `http-request set-var(txn.client) ${last},ltrim([),field(1,]),ipmask(32,128) if ${trusted}`,
     `${drop} unless ${trusted}`,
     `http-request set-header X-Forwarded-Proto ${scheme} unless ${trusted} { req.hdr(X-Forwarded-Proto) -m found }`,
     `http-request set-header X-Forwarded-For %[src] unless ${trusted}`,

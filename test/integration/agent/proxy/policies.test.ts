@@ -208,7 +208,7 @@ test('believes what trusted upstreams say of clients, and nobody else', async ()
     ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
     trustedUpstreams: ['127.0.0.3'],
     routes: routesOf({
-      inside: { allow: ['10.0.0.0/8'] },
+      inside: { allow: ['10.0.0.0/8', 'fd00::/8'] },
       limited: { rateLimit: { requests: 1, periodMs: 10_000 } },
       secure: { forceHttps: true, strictTransport: { maxAgeS: 9, includeSubdomains: false } },
     }),
@@ -230,12 +230,33 @@ test('believes what trusted upstreams say of clients, and nobody else', async ()
     (await ask(port, 'limited.test', { from, headers: { 'x-forwarded-for': client } })).status;
   expect(await limited('127.0.0.3', '10.1.1.1')).toBe(200);
   expect(await limited('127.0.0.3', '10.1.1.1')).toBe(429);
+  expect(await limited('127.0.0.3', '10.1.1.1:50123')).toBe(429);
   expect(await limited('127.0.0.3', '10.1.1.2')).toBe(200);
   expect(await limited('127.0.0.3', '2001:db8::1')).toBe(200);
   expect(await limited('127.0.0.3', '2001:db8::ffff:0:0:2')).toBe(429);
   expect(await limited('127.0.0.3', '2001:db8:0:1::1')).toBe(200);
   expect(await limited('127.0.0.1', '10.1.1.3')).toBe(200);
   expect(await limited('127.0.0.1', '10.1.1.4')).toBe(429);
+  // With a port behind it, and in brackets, as other load balancers say it; of what is no address the upstream counts.
+  const said: readonly (readonly [string, number])[] = [
+    ['10.1.1.1:50123', 200],
+    ['1.1.1.1:1, 10.1.1.1:2', 200],
+    ['11.1.1.1:50123', 403],
+    ['fd00::1', 200],
+    ['[fd00::1]', 200],
+    ['[fd00::1]:50123', 200],
+    ['10.1.1.1, [2001:db8::1]:50123', 403],
+    ['10.1.1.1, unknown', 403],
+    ['10.1.1.1, _hidden:7', 403],
+    ['', 403],
+  ];
+  const answers = await Promise.all(
+    said.map(async ([client]) => {
+      const told = { 'x-forwarded-for': client };
+      return (await ask(port, 'inside.test', { from: '127.0.0.3', headers: told })).status;
+    }),
+  );
+  expect(said.map(([client], at) => [client, answers[at]])).toEqual(said);
   const secure = await ask(port, 'secure.test', { from: '127.0.0.3', headers });
   expect(secure.status).toBe(200);
   expect(secure.headers['strict-transport-security']).toBe('max-age=9');
