@@ -147,17 +147,18 @@ export class HaproxyDriver {
   }
 
   /** Reads health and counters of all servers, and ends what hangs on hosts that vanished; false while there is no HAProxy to read from. */
-  async report(): Promise<boolean> {
+  async report(signal: AbortSignal): Promise<boolean> {
     const live = this.#live;
     if (live === undefined) return false;
     const isCurrent = () => live === this.#live;
     const down: ServerCounters[] = [];
     const frontends = await live.readCounters((counters) => {
       if (isCurrent()) this.#reports.observeServer(counters);
-      if (counters.health === 'down' && counters.inFlight > 0) down.push(counters);
+      const mayHang = counters.inFlight > 0 || live.hasOldWorkers;
+      if (counters.health === 'down' && mayHang) down.push(counters);
     });
     if (isCurrent()) this.#reports.observeFrontends(frontends);
-    if (down.length > 0 && isCurrent()) await this.#vanished.look(live, down);
+    if (down.length > 0 && isCurrent()) await this.#vanished.look(live, down, signal);
     return true;
   }
 

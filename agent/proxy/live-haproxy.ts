@@ -160,6 +160,11 @@ export class LiveHaproxy implements ServerHost {
     await this.#connection.client.sendAll(commands);
   }
 
+  /** Whether there are workers that were replaced and have not ended, as far as is known. */
+  get hasOldWorkers(): boolean {
+    return this.#oldWorkers.size > 0;
+  }
+
   async refreshOldWorkers(signal: AbortSignal): Promise<void> {
     const { oldWorkers } = await this.#haproxy.processes(signal);
     this.#oldWorkers = new Set(oldWorkers);
@@ -355,13 +360,23 @@ export class LiveHaproxy implements ServerHost {
   async endStreams(
     { backend, id }: Pick<KnownServer, 'backend' | 'id'>,
     local: ReadonlySet<string>,
+    signal: AbortSignal,
   ): Promise<number> {
     const { client } = this.#connection;
     const streams = parseStreams(await client.query('show sess'), backend, id);
     const details = await client.sendAll(streams.map((stream) => `show sess ${stream}`));
     const ended = streams.filter((_, at) => local.has(localAddressOf(details[at]?.text ?? '')));
     await client.sendAll(ended.map((stream) => `shutdown session ${stream}`));
-    return ended.length;
+    let count = ended.length;
+    for (const pid of this.#oldWorkers) {
+      const ask = (command: string) => this.#haproxy.askMaster(`@!${pid} ${command}`, signal);
+      for (const stream of parseStreams(await ask('show sess'), backend, id)) {
+        if (!local.has(localAddressOf(await ask(`show sess ${stream}`)))) continue;
+        await ask(`shutdown session ${stream}`);
+        count++;
+      }
+    }
+    return count;
   }
 
   /** After this a stop does not wait for a successor that never comes. */

@@ -246,7 +246,7 @@ async function reportRegularly(
   while (!signal.aborted) {
     const startedAt = clock.monotonic();
     try {
-      await driver.report();
+      await driver.report(signal);
     } catch (error) {
       log.debug({ err: messageOf(error) }, 'could not read the counters of HAProxy');
     }

@@ -1,8 +1,10 @@
 import { Agent } from 'node:http';
 import { expect, test } from 'vitest';
+import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { capabilitiesOf } from '../../../../agent/proxy/capabilities.ts';
 import { parseCounters } from '../../../../agent/proxy/server-state.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import {
   aSnapshot,
   aTarget,
@@ -70,5 +72,38 @@ describeWithNetworks('a host that vanished', () => {
     // The time for which servers may be silent is 50 s.
     expect(performance.now() - startedAt).toBeLessThan(25_000);
     for (const each of clients) each.destroy();
+  });
+
+  test('what the worker before a reload sent there is ended too', async () => {
+    const [port, other] = [await freePort(), await freePort()];
+    await using host = await VanishingHost.start();
+    const list = (version: number, ports: readonly number[]) =>
+      aSnapshot(port, {
+        version,
+        frontends: ports.map((each) => ({
+          ...{ name: `http_${each}`, port: each, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+        })),
+        targets: [aTarget({ id: 'web-1.a', address: host.address, port: host.port })],
+      });
+    await using driven = await DrivenProxy.start(list(1, [port]));
+    const { coordinator, directory } = driven;
+    const { pid } = await directory.info();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    await get(port, '/100', { agent });
+    await host.vanish();
+    const startedAt = performance.now();
+    const sent = get(port, '/30000', { method: 'POST', agent }).then(
+      ({ status }) => String(status),
+      (error: unknown) => (error as NodeJS.ErrnoException).code,
+    );
+    await eventually(async () => {
+      expect(await directory.ask('show sess')).toMatch(/ be=web srv=web-1.a /);
+    });
+    coordinator.replace(list(2, [port, other]));
+    await coordinator.untilApplied(2);
+    expect((await directory.info()).pid).not.toBe(pid);
+    expect(await sent).toBe('ECONNRESET');
+    expect(performance.now() - startedAt).toBeLessThan(25_000);
+    agent.destroy();
   });
 });
