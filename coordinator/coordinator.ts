@@ -32,6 +32,7 @@ import {
   type SessionGate,
 } from './api/gate.ts';
 import { guard } from './api/guard.ts';
+import { Handshakes } from './api/handshakes.ts';
 import { Leases } from './api/leases.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
 import { Presenter } from './api/present.ts';
@@ -213,8 +214,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
   const downloads = Downloads.open(config.packages, child('http').log);
-  const packages = downloads;
-  const rolling = { store, observed, upgrades, packages, api, clock };
+  const rolling = { store, observed, upgrades, packages: downloads, api, clock };
   const roller = new Roller({ ...rolling, ...child('upgrades') });
   const failures = new Failures({ store, observed, ...child('orchestrator') });
   const streams = new NodeStreams({ dispatcher, clock, random });
@@ -226,14 +226,14 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     ...{ ...reconciling, orchestrator, dispatcher, authenticator, changes, presenter },
     ...{ installationId, tokens, sealing, authority, ...child('api') },
     inFolder: certificates.inFolder,
-    ...{ streams, api, roller, packages, installScriptSha256: downloads.scriptSha256 },
+    ...{ streams, api, roller, packages: downloads, installScriptSha256: downloads.scriptSha256 },
   });
-  const connections = new Connections();
-  const leases = new Leases({ connections, clock });
+  const { leases, ...doors } = doorsOf(clock);
+  const agentParts = { crowd: doors.handshakes, failures, dispatcher, upgrades, streams };
   const agents = { store, authenticator, authority, leases, clock, random };
   const logins = new LoginLimiter({ clock, ...child('access') });
   return {
-    ...{ observed, routing, changes, writeBehind, api, downloads, connections },
+    ...{ observed, routing, changes, writeBehind, api, downloads, ...doors },
     metrics: metricsOf({ ...reconciling, dispatcher }, { authenticator, logins }),
     loops: [
       ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
@@ -247,11 +247,18 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     }),
     control: guard(handlers, { authenticator, store }),
     ...answersTo(
-      { ...agents, failures, dispatcher, upgrades, streams, tokens, placement, ...child('agents') },
+      { ...agents, ...agentParts, tokens, placement, ...child('agents') },
       { ...agents, sealing, routing, epoch, ...child('proxies') },
       sessionGateOf({ authenticator, logins }),
     ),
   };
+}
+
+/** What is known of who is connected, and of who is about to be. */
+function doorsOf(clock: Clock) {
+  const connections = new Connections();
+  const handshakes = new Handshakes({ clock });
+  return { connections, handshakes, leases: new Leases({ connections, clock }) };
 }
 
 /** What answers agents: their calls, and their sessions. */
@@ -306,6 +313,7 @@ interface Served {
   readonly sessions: SessionsOptions;
   readonly knows: Authenticator['knows'];
   readonly connections: Connections;
+  readonly handshakes: Handshakes;
   readonly downloads: Downloads;
   readonly metrics: Pick<MetricsPageOptions, 'admit' | 'page'>;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
@@ -320,7 +328,7 @@ async function listen(
   signal: AbortSignal,
 ) {
   const { clock, authority, gate, sessions, knows, connections, control } = deps;
-  const { agents, proxies, downloads } = deps;
+  const { agents, proxies, downloads, handshakes } = deps;
   const grpc = await serveGrpc(
     {
       ...config.listen,
@@ -330,7 +338,7 @@ async function listen(
       knows,
       connections,
       log: deps.log.child({ component: 'grpc' }),
-      credentials: new CoordinatorCredentials(authority, deps, signal),
+      credentials: new CoordinatorCredentials(authority, handshakes, signal),
       signers: authority,
       services: (server) => {
         server.add(ControlServiceDefinition, control);

@@ -30,6 +30,7 @@ import {
   upgradeHelloFromProto,
 } from './convert-agent.ts';
 import type { PrincipalContext } from './gate.ts';
+import type { Crowd } from './handshakes.ts';
 import type { Leases } from './leases.ts';
 import { renewNode } from './enrolment.ts';
 import { join } from './join.ts';
@@ -51,6 +52,8 @@ export interface AgentApiDeps {
   readonly authority: Authority;
   readonly dispatcher: Dispatcher;
   readonly leases: Leases;
+  /** Of those who dial. */
+  readonly crowd: Crowd;
   readonly upgrades: NodeUpgrades;
   readonly streams: NodeStreams;
   readonly failures: Failures;
@@ -80,7 +83,7 @@ export function nodeSessions(
 ): SessionMethod<NodeSessionRequest, NodeSessionResponse> {
   return {
     path: pathOf(agentDefinition, 'nodeSession'),
-    turns: new SessionTurns({ atOnce: setsAtOnce, clock: deps.clock }),
+    turns: new SessionTurns({ ...deps, atOnce: setsAtOnce }),
     heartbeat: () => ({ message: { $case: 'heartbeat', value: {} } }),
     open: (first, opening) => openSession(deps, first, opening),
   };

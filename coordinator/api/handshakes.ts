@@ -14,6 +14,14 @@ export interface Handshaking {
   off(event: 'secure' | 'close', listener: () => void): Handshaking;
 }
 
+/** Many who dial at once. */
+export interface Crowd {
+  /** Since one had to wait for the others, until the handshakes of all are over. */
+  readonly isThere: boolean;
+  /** Calls the listener when it is there no more. */
+  subscribe(listener: () => void): Disposable;
+}
+
 /**
  * Begins handshakes a few at a time.
  *
@@ -23,10 +31,12 @@ export interface Handshaking {
  * and none would ever keep one. Those in line have said all they can, so that there is nothing else of theirs to
  * look at, and who has a session is heard.
  */
-export class Handshakes {
+export class Handshakes implements Crowd {
   readonly #clock: Clock;
   readonly #waiting: { readonly start: () => void; readonly connection: Handshaking }[] = [];
+  readonly #listeners = new Set<() => void>();
   #inProgress = 0;
+  #isThere = false;
 
   constructor({ clock }: { readonly clock: Clock }) {
     this.#clock = clock;
@@ -34,8 +44,21 @@ export class Handshakes {
 
   /** Calls `start` when it is this connection's turn: at once if there is no crowd. */
   begin(connection: Handshaking, start: () => void): void {
-    if (this.#inProgress < atOnce) this.#start(connection, start);
-    else this.#waiting.push({ connection, start });
+    if (this.#inProgress < atOnce) {
+      this.#start(connection, start);
+      return;
+    }
+    this.#isThere = true;
+    this.#waiting.push({ connection, start });
+  }
+
+  get isThere(): boolean {
+    return this.#isThere;
+  }
+
+  subscribe(listener: () => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
   #start(connection: Handshaking, start: () => void): void {
@@ -58,5 +81,11 @@ export class Handshakes {
     let next = this.#waiting.shift();
     while (next?.connection.destroyed === true) next = this.#waiting.shift();
     if (next !== undefined) this.#start(next.connection, next.start);
+    else if (this.#inProgress === 0 && this.#isThere) this.#end();
+  }
+
+  #end(): void {
+    this.#isThere = false;
+    for (const listener of this.#listeners) listener();
   }
 }

@@ -1,9 +1,8 @@
 import { TLSSocket } from 'node:tls';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { onAbort } from '../../shared/abort.ts';
-import type { Clock } from '../../shared/clock.ts';
 import type { Authority } from '../identity/authority.ts';
-import { Handshakes } from './handshakes.ts';
+import type { Handshakes } from './handshakes.ts';
 
 /** Somebody who connects and does not get on with TLS is cut. In a crowd it takes as long until agents give up. */
 const handshakeTimeoutMs = 10_000;
@@ -19,13 +18,13 @@ export type TlsIdentity = Pick<Authority, 'serverIdentity' | 'subscribe'>;
  * Follows the authority until the signal aborts: a new certificate serves from the next connection on.
  */
 export class CoordinatorCredentials extends ServerCredentials {
-  constructor(authority: TlsIdentity, { clock }: { readonly clock: Clock }, signal: AbortSignal) {
+  constructor(authority: TlsIdentity, handshakes: Handshakes, signal: AbortSignal) {
     super(
       {
         requestCert: true,
         rejectUnauthorized: false,
         handshakeTimeout: handshakeTimeoutMs,
-        SNICallback: inTurn(new Handshakes({ clock })),
+        SNICallback: inTurn(handshakes),
       },
       contextOf(authority),
     );

@@ -54,6 +54,11 @@ export class FakeClock implements Clock {
     return { [Symbol.dispose]: remove };
   }
 
+  /** How many timers have not fired. */
+  get timers(): number {
+    return this.#sleepers.length;
+  }
+
   /** Lets everything run that waits for nothing but its turns. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < maxTurns; turn++) await setImmediate();

@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
 import { credentials, type ServerCredentials } from '@grpc/grpc-js';
 import { createChannel, type Channel } from 'nice-grpc';
+import { Handshakes } from '../../coordinator/api/handshakes.ts';
 import {
   CoordinatorCredentials,
   type TlsIdentity,
@@ -116,7 +117,8 @@ export class TestAuthority implements TlsIdentity {
   }
 
   serverCredentials(): ServerCredentials {
-    return new CoordinatorCredentials(this, { clock: systemClock }, new AbortController().signal);
+    const handshakes = new Handshakes({ clock: systemClock });
+    return new CoordinatorCredentials(this, handshakes, new AbortController().signal);
   }
 
   /** A connection to a server of this authority. */

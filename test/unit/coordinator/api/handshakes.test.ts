@@ -29,7 +29,7 @@ function setUp() {
   const dialAll = (count: number) => {
     for (let client = 0; client < count; client++) dial();
   };
-  return { clock, begun, connections, dialAll };
+  return { clock, handshakes, begun, connections, dialAll };
 }
 
 const upTo = (count: number) => Array.from({ length: count }, (_, client) => client);
@@ -70,6 +70,27 @@ describe('handshakes', () => {
     expect(begun.slice(atOnce)).toEqual([190]);
     for (const connection of connections.slice(1, atOnce)) connection.emit('secure');
     expect(begun.slice(atOnce)).toEqual([190, 191, 192, 193, 194, 195, 196, 197, 198, 199]);
+  });
+
+  test('are a crowd from when one has to wait until all are over', () => {
+    const { handshakes, connections, dialAll } = setUp();
+    let goings = 0;
+    handshakes.subscribe(() => {
+      expect(handshakes.isThere).toBe(false);
+      goings++;
+    });
+    dialAll(atOnce);
+    expect(handshakes.isThere).toBe(false);
+    dialAll(1);
+    for (const connection of connections.slice(0, atOnce)) {
+      connection.emit('secure');
+      expect(handshakes.isThere).toBe(true);
+    }
+    connections[atOnce]?.hangUp();
+    expect(handshakes.isThere).toBe(false);
+    dialAll(1);
+    connections.at(-1)?.emit('secure');
+    expect(goings).toBe(1);
   });
 
   test('that do not get on hold nobody up for long', async () => {

@@ -13,6 +13,7 @@ import type {
 import { DomainError } from '../../../../shared/errors.ts';
 import { nodeId } from '../../../support/builders.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { FakeCrowd } from './fake-crowd.ts';
 import { collectLog } from '../../../integration/coordinator/tiny-control.ts';
 
 const path = '/fairlead.v1.AgentService/NodeSession';
@@ -381,7 +382,7 @@ describe('heartbeats', () => {
 
 describe('in a crowd', () => {
   beforeEach(() => {
-    turns = new SessionTurns({ atOnce: 1, clock });
+    turns = new SessionTurns({ atOnce: 1, clock, crowd: new FakeCrowd() });
     for (const name of ['one', 'two']) news.set(name, [`set of ${name}`, `more of ${name}`]);
   });
 
