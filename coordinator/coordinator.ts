@@ -35,6 +35,7 @@ import { guard } from './api/guard.ts';
 import { Handshakes } from './api/handshakes.ts';
 import { Leases } from './api/leases.ts';
 import { LoginLimiter } from './api/login-limiter.ts';
+import type { CertificateSigners } from './api/peer.ts';
 import { Presenter } from './api/present.ts';
 import { proxyService, proxySessions, type ProxyApiDeps } from './api/proxy-session.ts';
 import type { SessionsOptions } from './api/session-calls.ts';
@@ -59,6 +60,7 @@ import { createMetricsPage, type MetricsPageOptions } from './http/metrics-page.
 import { serveHttp } from './http/server.ts';
 import { Authority } from './identity/authority.ts';
 import { tellRetired } from './identity/authority-events.ts';
+import { certificateSigners } from './identity/certificate-signers.ts';
 import { firstInvitation } from './identity/first-invitation.ts';
 import { createFirstToken, repinFirstToken } from './identity/first-token.ts';
 import { prepareStateDirectory, readOrCreateTokenKey } from './identity/key-files.ts';
@@ -234,6 +236,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const logins = new LoginLimiter({ clock, ...child('access') });
   return {
     ...{ observed, routing, changes, writeBehind, api, downloads, ...doors },
+    signers: certificateSigners(deps),
     metrics: metricsOf({ ...reconciling, dispatcher }, { authenticator, logins }),
     loops: [
       ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
@@ -314,6 +317,7 @@ interface Served {
   readonly knows: Authenticator['knows'];
   readonly connections: Connections;
   readonly handshakes: Handshakes;
+  readonly signers: CertificateSigners;
   readonly downloads: Downloads;
   readonly metrics: Pick<MetricsPageOptions, 'admit' | 'page'>;
   readonly control: ControlServiceImplementation<CallRecordContext & PrincipalContext>;
@@ -339,7 +343,7 @@ async function listen(
       connections,
       log: deps.log.child({ component: 'grpc' }),
       credentials: new CoordinatorCredentials(authority, handshakes, signal),
-      signers: authority,
+      signers: deps.signers,
       services: (server) => {
         server.add(ControlServiceDefinition, control);
         server.add(agentDefinition, agents);

@@ -263,6 +263,8 @@ export interface ShownCertificate {
   /** The pin of the authority that signed it. */
   readonly authority: string;
   readonly untilMs: number;
+  /** SHA-256 of it, as `XX:XX:…`; left out where it was not looked at. */
+  readonly fingerprint?: string;
 }
 
 /** How a node is emptied. */

@@ -30,7 +30,7 @@ const maxVerbs = 64;
 /** What an agent says first, as the dispatcher takes it. Throws 'invalid' if others could not reach the node. */
 export function helloFromProto(
   hello: proto.NodeHello,
-  { authority, validToMs }: PeerCertificate,
+  { authority, validToMs, fingerprint }: PeerCertificate,
 ): NodeHello {
   requireAddress(hello.advertiseAddress);
   return {
@@ -43,7 +43,11 @@ export function helloFromProto(
     engine: engineFromProto(hello.engine),
     inventory: hello.inventory.flatMap(statusFromProto),
     clockMs: momentOf(hello.clock),
-    certificate: { authority, untilMs: validToMs },
+    certificate: {
+      authority,
+      untilMs: validToMs,
+      ...(fingerprint !== undefined && { fingerprint }),
+    },
   };
 }
 

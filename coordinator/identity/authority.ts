@@ -197,6 +197,11 @@ export class Authority {
     return signer === undefined ? null : { pin: signer.pin, trusted: signer.trusted };
   }
 
+  /** Whether an authority is one of ours, if only one that is trusted no more. */
+  knows(pin: string): boolean {
+    return this.#known.some((known) => known.pin === pin);
+  }
+
   /** Whether certificates of an authority are good. */
   trusts(pin: string): boolean {
     return this.#known.some((known) => known.trusted && known.pin === pin);

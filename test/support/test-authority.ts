@@ -78,6 +78,11 @@ export class TestAuthority implements TlsIdentity {
     return { pin: this.pin, trusted: true };
   }
 
+  /** Every one is looked at anew. */
+  remembered(): null {
+    return null;
+  }
+
   /** Nothing changes here. */
   subscribe(): Disposable {
     return { [Symbol.dispose]: () => undefined };

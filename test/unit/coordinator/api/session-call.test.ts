@@ -138,7 +138,8 @@ beforeEach(() => {
   };
   calls = new SessionCalls(
     {
-      ...{ leases, leaseMs, clock, log: collected.log, signers: { signerOf: () => null } },
+      ...{ leases, leaseMs, clock, log: collected.log },
+      signers: { signerOf: () => null, remembered: () => null },
       gate: {
         admit: (...args) => admit(...args),
         follow: (_principal, end) => {
