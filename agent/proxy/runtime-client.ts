@@ -26,6 +26,14 @@ export interface RuntimeClientOptions {
 /** All answers are read into the same piece of memory, and past the machinery of streams: none waits to be read. */
 const readBytes = 64 * 1024;
 
+/**
+ * While more answers than this are due, each that HAProxy writes would wake us: that costs it twice the time of a short
+ * command. So they are left to come together for a moment, which is no longer than it takes to read so many one by one,
+ * and too short to fill the socket, where there is room for some 270 answers.
+ */
+const manyAnswers = 64;
+const gatherMs = 1;
+
 /** The prompt that ends each answer. It follows an empty line, or stands alone after a silent success. */
 const prompt = '> ';
 const promptMark = `\n${prompt}`;
@@ -51,6 +59,10 @@ export class RuntimeClient implements Disposable {
   readonly #batches: Batch[] = [];
   /** One for all answers, and left to run when there is none to wait for: to set and clear it is not for nothing. */
   readonly #timer: NodeJS.Timeout;
+  /** Answers that are still to come. */
+  #due = 0;
+  /** Runs while nothing is read. */
+  #gathering: NodeJS.Timeout | undefined;
   #received = '';
   /** The end of it, which may be the beginning of a prompt. */
   #tail = '';
@@ -77,7 +89,7 @@ export class RuntimeClient implements Disposable {
       buffer,
       callback: (count) => {
         client.#receive(buffer.toString('latin1', 0, count));
-        return true;
+        return !client.#gather();
       },
     };
     const client: RuntimeClient = new RuntimeClient(await dial(options, signal, onread), options);
@@ -154,6 +166,7 @@ export class RuntimeClient implements Disposable {
     const replies = new Promise<Reply[]>((resolve, reject) => {
       if (this.#batches.length === 0) this.#timer.refresh();
       this.#batches.push({ commands, onLine, replies: [], resolve, reject });
+      this.#due += commands.length;
     });
     this.#socket.write(`${commands.join('\n')}\n`, 'latin1');
     return await replies;
@@ -166,6 +179,15 @@ export class RuntimeClient implements Disposable {
     this.#received += chunk;
     if (this.#batches[0]?.onLine !== undefined || news.includes(promptMark)) this.#takeReplies();
     this.#tail = news.slice(1 - promptMark.length);
+  }
+
+  /** True: nothing is read until many answers have come. A long one, which is read line by line, is not waited for. */
+  #gather(): boolean {
+    if (this.#due < manyAnswers || this.#batches[0]?.onLine !== undefined) return false;
+    this.#gathering = setTimeout(() => {
+      this.#socket.resume();
+    }, gatherMs);
+    return true;
   }
 
   #takeReplies(): void {
@@ -205,6 +227,7 @@ export class RuntimeClient implements Disposable {
   #settle(text: string): void {
     const [batch] = this.#batches;
     if (batch === undefined) return;
+    this.#due--;
     batch.replies.push(readReply(batch.commands[batch.replies.length] ?? '', text));
     if (batch.replies.length < batch.commands.length) return;
     this.#batches.shift();
@@ -215,6 +238,7 @@ export class RuntimeClient implements Disposable {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     clearTimeout(this.#timer);
+    clearTimeout(this.#gathering);
     for (const batch of this.#batches.splice(0)) batch.reject(error);
     this.#onClose?.();
   }

@@ -253,6 +253,29 @@ test('puts together answers that come in pieces', async () => {
   ]);
 });
 
+test('takes hundreds of answers that come one by one, and hears of an end in the middle of them', async () => {
+  await using directory = new TemporaryDirectory();
+  const socketPath = directory.join('s');
+  const answer = async (socket: Socket, count: number) => {
+    for (let i = 0; i < count; i++) {
+      await new Promise((resolve) => socket.write(`${i}\n\n> `, resolve));
+    }
+  };
+  const turns = [
+    (socket: Socket) => socket.write('\n> \n> '),
+    (socket: Socket) => answer(socket, 600),
+    (socket: Socket) => answer(socket, 300).then(() => socket.end()),
+  ];
+  await using _eager = await listen(socketPath, (socket) => {
+    void turns.shift()?.(socket);
+  });
+  using client = await RuntimeClient.open({ socketPath, timeoutMs: 5_000 }, never);
+  const commands = Array.from({ length: 600 }, (_, index) => `command ${index}`);
+  const resolved = await client.sendAll(commands);
+  expect(resolved.map(({ text }) => text)).toEqual(commands.map((_, index) => String(index)));
+  await expect(client.sendAll(commands)).rejects.toThrow('HAProxy closed the connection');
+});
+
 test('fails at once where nobody listens, and when it is stopped', async () => {
   await using directory = new TemporaryDirectory();
   const socketPath = directory.join('s');
