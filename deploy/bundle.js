@@ -17,8 +17,17 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** The programs that are one file each, by name. */
 export const programs = {
-  agent: { entry: 'agent/node/entry.ts', file: 'fairlead-agent.cjs' },
-  proxy: { entry: 'agent/proxy/entry.ts', file: 'fairlead-proxy.cjs' },
+  agent: {
+    entry: 'agent/node/entry.ts',
+    file: 'fairlead-agent.cjs',
+    names: { minifyIdentifiers: true, keepNames: true },
+  },
+  proxy: {
+    entry: 'agent/proxy/entry.ts',
+    file: 'fairlead-proxy.cjs',
+    // To give its name to each function that is made takes 3 % of the time of a change.
+    names: { minifyIdentifiers: false },
+  },
 };
 
 /**
@@ -76,9 +85,10 @@ export async function bundle(names, directory, version) {
         platform: 'node',
         target: 'node20',
         format: 'cjs',
-        // The source is kept in memory while it runs; function names stay for readable traces.
-        minify: true,
-        keepNames: true,
+        // The source is kept in memory while it runs; names of functions stay for readable traces.
+        minifySyntax: true,
+        minifyWhitespace: true,
+        ...programs[name].names,
         legalComments: 'none',
         external: ['*.node'],
         plugins: [withoutUnused, ...(version === undefined ? [] : [saying(version)])],
