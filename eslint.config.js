@@ -35,7 +35,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/config.ts', 'client/cli/context.ts'],
+    files: ['**/config.ts', 'client/cli/environment.ts'],
     rules: { 'no-restricted-properties': 'off' },
   },
   {

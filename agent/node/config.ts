@@ -6,7 +6,7 @@ import en from 'zod/v4/locales/en.js';
 import { readConfig } from '../../shared/config.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import { maxNameLength, maxTagLength, namePattern, tagPattern } from '../../shared/ids.ts';
-import type { FlagNames } from '../../shared/process.ts';
+import type { FlagNames } from '../../shared/daemon.ts';
 
 /** Flags of the node agent; each is also the variable `FAIRLEAD_…` of the same name. */
 export const nodeAgentFlags = {

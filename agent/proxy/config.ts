@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 import en from 'zod/v4/locales/en.js';
 import { readConfig } from '../../shared/config.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
-import type { FlagNames } from '../../shared/process.ts';
+import type { FlagNames } from '../../shared/daemon.ts';
 
 /** Flags of the proxy agent; each is also the variable `FAIRLEAD_…` of the same name. */
 export const proxyAgentFlags = {

@@ -6,9 +6,6 @@ import { messageOf } from '../../shared/errors.ts';
 import { ContextFile } from './context-file.ts';
 import { CommandFailure, exitStatus } from './exit-status.ts';
 
-/** The variables of the process; the only place of the command line that reads them. */
-export const environment: Readonly<Record<string, string | undefined>> = process.env;
-
 /** The flags that every command takes. */
 export interface GlobalFlags {
   readonly coordinator?: string;

@@ -2,7 +2,7 @@ import { Option, type Command } from 'commander';
 import type { ExecContainerRequest } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { ExecOutput, type TerminalSize } from '../../shared/gen/fairlead/v1/exec.ts';
 import { FairleadError } from '../fairlead-error.ts';
-import { environment } from './context.ts';
+import { environment } from './environment.ts';
 import { ExecRequests } from './exec-requests.ts';
 import { CommandFailure } from './exit-status.ts';
 import { connected, type Invocation } from './invocation.ts';

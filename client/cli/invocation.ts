@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { FairleadClient } from '../index.ts';
 import { systemClock } from '../../shared/clock.ts';
-import { addressOf, environment, wantsColours, type GlobalFlags } from './context.ts';
+import { addressOf, wantsColours, type GlobalFlags } from './context.ts';
+import { environment } from './environment.ts';
 import { CommandFailure, exitStatus } from './exit-status.ts';
 import type { Output } from './output.ts';
 

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { messageOf } from '../../shared/errors.ts';
 import type { Link, PortSpec, Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 import { containerFlags } from './container-flags.ts';
-import { environment } from './context.ts';
+import { environment } from './environment.ts';
 import { addOptionFlags, listsOf, type FlagGroup } from './option-flags.ts';
 import { healthFlags } from './health-flags.ts';
 import { routeFlags } from './route-flags.ts';

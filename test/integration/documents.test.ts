@@ -15,7 +15,7 @@ import { DomainError, messageOf, type ErrorKind } from '../../shared/errors.ts';
 import { AgentServiceDefinition } from '../../shared/gen/fairlead/v1/agent_service.ts';
 import { ControlServiceDefinition } from '../../shared/gen/fairlead/v1/control_service.ts';
 import { ProxyServiceDefinition } from '../../shared/gen/fairlead/v1/proxy_service.ts';
-import { parseFlags } from '../../shared/process.ts';
+import { parseFlags } from '../../shared/daemon.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');

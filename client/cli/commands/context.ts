@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { contextFile, environment, type GlobalFlags } from '../context.ts';
+import { contextFile, type GlobalFlags } from '../context.ts';
+import { environment } from '../environment.ts';
 import type { Contexts } from '../context-file.ts';
 import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { openOutput } from '../invocation.ts';

@@ -1,7 +1,8 @@
 import { Option, type Command } from 'commander';
 import { systemClock } from '../../../shared/clock.ts';
-import { environment, type GlobalFlags } from '../context.ts';
+import type { GlobalFlags } from '../context.ts';
 import { coordinatorFiles } from '../daemons.ts';
+import { environment } from '../environment.ts';
 import { Interrupts, openOutput } from '../invocation.ts';
 import { configure as configureDaemon } from './daemon.ts';
 

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { untilSignalled } from '../../../shared/process.ts';
-import { environment } from '../context.ts';
 import { daemons, type Daemon } from '../daemons.ts';
+import { environment } from '../environment.ts';
 import { collect } from '../values.ts';
 
 /** Flags that every command takes; the daemon's own come from there. */

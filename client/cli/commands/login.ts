@@ -1,12 +1,7 @@
 import { Option, type Command } from 'commander';
 import { type Role } from '../../../shared/gen/fairlead/v1/token.ts';
-import {
-  contextFile,
-  environment,
-  givenAddress,
-  givenTokenFile,
-  type GlobalFlags,
-} from '../context.ts';
+import { contextFile, givenAddress, givenTokenFile, type GlobalFlags } from '../context.ts';
+import { environment } from '../environment.ts';
 import { CommandFailure, exitStatus } from '../exit-status.ts';
 import { Interrupts, loadConnect, openOutput } from '../invocation.ts';
 import { readSecret } from '../secret-input.ts';

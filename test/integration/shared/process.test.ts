@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 
 const module = new URL('../../../shared/process.ts', import.meta.url).pathname;
+const daemonModule = new URL('../../../shared/daemon.ts', import.meta.url).pathname;
 const errors = new URL('../../../shared/errors.ts', import.meta.url).pathname;
 
 /** A daemon of its own process whose body is this code; `signal` is what tells it to stop. */
@@ -18,7 +19,8 @@ class Daemon implements AsyncDisposable {
 
   static async start(body: string): Promise<Daemon> {
     const code = `
-      import { runDaemon, untilSignalled } from ${JSON.stringify(module)};
+      import { runDaemon } from ${JSON.stringify(daemonModule)};
+      import { untilSignalled } from ${JSON.stringify(module)};
       import { DomainError } from ${JSON.stringify(errors)};
       import { onAbort } from ${JSON.stringify(new URL('../../../shared/abort.ts', import.meta.url).pathname)};
       const stopped = (signal) => new Promise((resolve) => onAbort(signal, resolve));

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseFlags } from '../../../shared/process.ts';
+import { parseFlags } from '../../../shared/daemon.ts';
 
 const names = { coordinator: 'one', stateDir: 'one', tag: 'many' } as const;
 
