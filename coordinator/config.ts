@@ -4,6 +4,7 @@ import en from 'zod/v4/locales/en.js';
 import { readConfig, type ConfigSources } from '../shared/config.ts';
 import { DomainError } from '../shared/errors.ts';
 import type { LogLevel } from '../shared/logger.ts';
+import { defaultStateDirectory } from './state-directory.ts';
 
 z.config(en());
 
@@ -35,7 +36,7 @@ function seconds({ min, max, preset }: { min: number; max: number; preset: numbe
 }
 
 const schema = z.object({
-  stateDir: z._default(z.string(), '/var/lib/fairlead/coordinator'),
+  stateDir: z._default(z.string(), defaultStateDirectory),
   listen: z.prefault(hostPort, '127.0.0.1:7600'),
   httpListen: z.prefault(hostPort, '127.0.0.1:7601'),
   advertise: z.optional(hostPort),

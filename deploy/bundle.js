@@ -3,11 +3,11 @@
  *
  *   node deploy/bundle.js [--out DIRECTORY] [--as-version VERSION] [agent] [proxy]
  *
- * Without names both are made, and what the coordinator loads when it starts becomes one file in its place in
- * dist/; without a directory they go to dist/. With a version they say that they are that one, to try an upgrade
+ * Without names both are made, and what the coordinator loads becomes one file in dist/; without a directory they go to dist/. With a version they say that they are that one, to try an upgrade
  * with.
  */
-import { readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -99,34 +99,41 @@ export async function bundle(names, directory, version) {
 }
 
 /**
- * Makes one file of all that the coordinator loads when it starts: a thousand modules, each looked for and
- * compiled for itself, would be most of the time that it takes to start. What it seldom needs stays apart.
+ * Makes one file of all that the coordinator loads: a thousand modules, each looked for and compiled for itself, would
+ * be most of the time that it takes to start. It is a function for `coordinator/program.ts`, which keeps what V8
+ * compiled of it from one run to the next, as long as its first line is the same.
  */
 async function bundleCoordinator() {
-  const outdir = join(root, 'dist/coordinator');
-  // Those of the build before have other names.
-  const parts = readdirSync(outdir).filter((name) => /-[0-9A-Z]{8}\.js$/.test(name));
-  for (const name of parts) rmSync(join(outdir, name));
-  await build({
+  const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: ['coordinator/main.ts'],
-    outdir,
-    chunkNames: '[name]-[hash]',
-    splitting: true,
+    write: false,
     bundle: true,
     platform: 'node',
     target: 'node20',
-    format: 'esm',
+    format: 'cjs',
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    external: ['better-sqlite3'],
-    // Libraries that are no modules ask for Node's own by it.
-    banner: {
-      js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
-    },
+    // Two bytes a character, else, for all of it.
+    charset: 'ascii',
+    external: ['*.node'],
+    define: { 'import.meta.url': 'moduleUrl' },
+    banner: { js: '(function (module, require, moduleUrl) {' },
+    footer: { js: '})' },
     plugins: [
       withoutUnused,
+      {
+        name: 'sqlite',
+        setup(context) {
+          // It looks for its native part in a dozen places.
+          context.onResolve({ filter: /^bindings$/ }, () => ({ path: 'x', namespace: 'sqlite' }));
+          context.onLoad({ filter: /.*/, namespace: 'sqlite' }, () => ({
+            contents:
+              "module.exports = () => require('better-sqlite3/build/Release/better_sqlite3.node');",
+          }));
+        },
+      },
       {
         name: 'one-error',
         setup(context) {
@@ -141,6 +148,9 @@ async function bundleCoordinator() {
     ],
     logLevel: 'warning',
   });
+  const { text } = outputFiles[0];
+  const digest = createHash('sha256').update(text).digest('hex');
+  writeFileSync(join(root, 'dist/coordinator/program.cjs'), `// ${digest}\n${text}`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

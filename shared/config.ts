@@ -16,25 +16,19 @@ export interface ConfigSources {
  */
 export function readConfig<Shape extends z.core.$ZodShape>(
   schema: z.ZodMiniObject<Shape>,
-  { flags, env }: ConfigSources,
+  sources: ConfigSources,
 ): Readonly<z.infer<z.ZodMiniObject<Shape>>> {
   const violations: FieldViolation[] = [];
   const values: Record<string, unknown> = {};
   for (const key of Object.keys(schema.shape)) {
-    const variable = variableOf(key);
-    const file = env[`${variable}_FILE`];
-    const given = flags[key] ?? env[variable];
-    if (given !== undefined && given !== '') {
-      values[key] = given;
-    } else if (file !== undefined) {
-      try {
-        values[key] = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-      } catch (error) {
-        violations.push({
-          field: `${variable}_FILE`,
-          rule: `cannot be read: ${messageOf(error)}`,
-        });
-      }
+    try {
+      const given = givenValue(key, sources);
+      if (given !== undefined) values[key] = given;
+    } catch (error) {
+      violations.push({
+        field: `${variableOf(key)}_FILE`,
+        rule: `cannot be read: ${messageOf(error)}`,
+      });
     }
   }
   const parsed = schema.safeParse(values);
@@ -54,6 +48,15 @@ export function readConfig<Shape extends z.core.$ZodShape>(
     );
   }
   return Object.freeze(parsed.data);
+}
+
+/** What is given for one key, not looked at yet; undefined if nothing is. Throws if its file cannot be read. */
+export function givenValue(key: string, { flags, env }: ConfigSources): unknown {
+  const variable = variableOf(key);
+  const given = flags[key] ?? env[variable];
+  if (given !== undefined && given !== '') return given;
+  const file = env[`${variable}_FILE`];
+  return file === undefined ? undefined : readFileSync(file, 'utf8').replace(/\r?\n$/, '');
 }
 
 function variableOf(key: string): string {

@@ -14,15 +14,20 @@ import { dirname } from 'node:path';
 const ownerOnly = 0o600;
 
 /**
- * Writes a file of mode 0600: all of it or nothing, whatever happens in between, and for good. A long text
+ * Writes a file of mode 0600: all of it or nothing, whatever happens in between, and for good. What is long
  * may come in parts.
  */
-export async function writeDurably(path: string, text: string | Iterable<string>): Promise<void> {
+export async function writeDurably(
+  path: string,
+  content: string | Iterable<string | Uint8Array>,
+): Promise<void> {
   const temporary = `${path}.new`;
   try {
     await using file = await open(temporary, 'w', ownerOnly);
     // Each goes on where the one before ended.
-    for (const part of typeof text === 'string' ? [text] : text) await file.writeFile(part);
+    for (const part of typeof content === 'string' ? [content] : content) {
+      await file.writeFile(part);
+    }
     await file.chmod(ownerOnly);
     await file.sync();
     await rename(temporary, path);

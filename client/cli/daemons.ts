@@ -62,7 +62,7 @@ const coordinator: Daemon = {
     },
     logLevel,
   },
-  load: async () => await (await import('../../coordinator/entry.ts')).loadCoordinator(),
+  load: async () => (await import('../../coordinator/entry.ts')).run,
 };
 
 const agentFlags: Readonly<Record<keyof typeof nodeAgentFlags, DaemonFlag>> = {

@@ -1,7 +1,7 @@
 /** Starts a coordinator as its program does, on the state directory that is named, and says how long until it answers. */
 import { readCoordinatorConfig } from '../../../coordinator/config.ts';
 import { runCoordinator } from '../../../coordinator/coordinator.ts';
-import { loadCoordinator } from '../../../coordinator/entry.ts';
+import { prepareProcess } from '../../../coordinator/entry.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { createLogger } from '../../../shared/logger.ts';
 import { systemRandom } from '../../../shared/random.ts';
@@ -11,8 +11,7 @@ const anyPort = '127.0.0.1:0';
 const flags = { stateDir, listen: anyPort, httpListen: anyPort };
 
 async function main(): Promise<void> {
-  // It sets what the process of a coordinator runs with.
-  await loadCoordinator();
+  prepareProcess();
   const config = readCoordinatorConfig({ flags, env: {} });
   const stop = new AbortController();
   const startedAt = systemClock.monotonic();
