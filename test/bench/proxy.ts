@@ -40,7 +40,8 @@ const sizes = [
   { servers: 1_000, singles: 30 },
   { servers: 10_000, singles: 2 },
 ].filter(({ servers }) => servers <= (numberArgument('--up-to') ?? Infinity));
-const bursts = { count: 12, changes: 200 };
+/** Of the first ones in a row a single one may be twice as fast as its neighbour: many are needed. */
+const bursts = { rows: 4, inRow: 12, changes: 200 };
 /**
  * An agent and a HAProxy run for weeks: each side has its code compiled and its memory in use before it is measured.
  * What the bursts left behind is deleted five seconds later, and is to be gone by then.
@@ -65,6 +66,7 @@ interface SizeResult {
   readonly inEffect: Readonly<Record<Side['name'], Summary>>;
   readonly first: Readonly<Record<Side['name'], Summary>>;
   readonly rate: Readonly<Record<Side['name'], Summary>>;
+  readonly rateRatio: number;
 }
 
 let names = 0;
@@ -97,6 +99,11 @@ async function warmBothUp(sides: readonly Side[], signal: AbortSignal): Promise<
     signal.throwIfAborted();
     for (const side of sides) await burst(side);
   }
+  await settle(sides, signal);
+}
+
+/** Until what the bursts left behind is deleted. */
+async function settle(sides: readonly Side[], signal: AbortSignal): Promise<void> {
   await systemClock.sleep(warmUp.settleMs, signal);
   // The floor deletes what is due when it takes away.
   for (const side of sides) await side.remove([]);
@@ -115,6 +122,13 @@ async function measureChanges(
     fairlead: { inEffectMs: [], firstMs: [], perSecond: [] },
     floor: { inEffectMs: [], firstMs: [], perSecond: [] },
   };
+  for (let i = 0; i < bursts.rows * bursts.inRow; i++) {
+    signal.throwIfAborted();
+    for (const side of i % 2 === 0 ? sides : sides.toReversed()) {
+      samples[side.name].perSecond.push(await burst(side));
+    }
+    if ((i + 1) % bursts.inRow === 0) await settle(sides, signal);
+  }
   if (singles > 10) for (const side of sides) await single(side);
   for (let i = 0; i < singles; i++) {
     signal.throwIfAborted();
@@ -122,12 +136,6 @@ async function measureChanges(
       const { inEffectMs, firstMs } = await single(side);
       samples[side.name].inEffectMs.push(inEffectMs);
       samples[side.name].firstMs.push(firstMs);
-    }
-  }
-  for (let i = 0; i < bursts.count; i++) {
-    signal.throwIfAborted();
-    for (const side of i % 2 === 0 ? sides : sides.toReversed()) {
-      samples[side.name].perSecond.push(await burst(side));
     }
   }
   const both = (pick: (each: Samples) => number[]) => ({
@@ -139,6 +147,11 @@ async function measureChanges(
     inEffect: both((s) => s.inEffectMs),
     first: both((s) => s.firstMs),
     rate: both((s) => s.perSecond),
+    // Of neighbours: the more servers were taken away and are not deleted yet, the slower are both.
+    rateRatio: percentile(
+      samples.fairlead.perSecond.map((each, i) => each / (samples.floor.perSecond[i] ?? each)),
+      0.5,
+    ),
   };
 }
 
@@ -193,17 +206,13 @@ function evaluate(
       0.5,
     );
   const checks: Check[] = [
-    ...sizesFound.flatMap(({ servers, first, rate }) => [
+    ...sizesFound.flatMap(({ servers, first, rateRatio }) => [
       atMost(
         `p50 of change to first request over the floor's, ${servers} servers`,
         first.fairlead.p50 / first.floor.p50,
         limits.change,
       ),
-      atLeast(
-        `changes a second over the floor's, ${servers} servers`,
-        rate.fairlead.p50 / rate.floor.p50,
-        limits.rate,
-      ),
+      atLeast(`changes a second over the floor's, ${servers} servers`, rateRatio, limits.rate),
     ]),
     atLeast(
       'requests a second over the floor',
