@@ -510,6 +510,9 @@ export interface Frontend {
   readonly acceptProxy: boolean;
   /** Networks whose X-Forwarded-… headers are kept. */
   readonly trustedUpstreams: readonly string[];
+  /** Where clients reach https, and where they reach this one, if the former is not the usual port; else 0. */
+  readonly httpsPort: number;
+  readonly clientsPort: number;
 }
 
 /** A route of a service at one load balancer. */

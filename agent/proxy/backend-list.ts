@@ -17,6 +17,8 @@ export interface Frontend {
   readonly acceptProxy?: boolean;
   /** Networks whose X-Forwarded-… headers are kept. */
   readonly trustedUpstreams?: readonly string[];
+  /** Where clients who reach it at one port reach one with TLS; undefined: at the usual port. */
+  readonly https?: { readonly clientsPort: number; readonly httpsPort: number } | undefined;
   /** How it speaks TLS with clients; undefined: it does not. */
   readonly tls?: FrontendTls | undefined;
 }

@@ -228,8 +228,11 @@ function frontendOf(message: ProtoFrontend): Frontend | string {
   if (problem !== undefined) return problem;
   const unknown = trustedUpstreams.find((network) => !networkPattern.test(network));
   if (unknown !== undefined) return `"${unknown}" is no network`;
+  const { clientsPort, httpsPort } = message;
+  const https = isPort(httpsPort) && isPort(clientsPort) ? { clientsPort, httpsPort } : undefined;
   return {
     ...{ name, port, protocol, defaultBackend, acceptProxy, trustedUpstreams, tls },
+    ...(https === undefined ? {} : { https }),
     routes: routes.filter(isRoute),
   };
 }

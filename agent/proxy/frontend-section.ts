@@ -5,7 +5,13 @@ import { clientCertificateRules, handoffName, tlsParameters } from './certificat
 import { ownPrefix, type ConfigSettings } from './config-settings.ts';
 import { section } from './config-words.ts';
 import { pauseRules, wasHanded, wasHeld } from './pause-rules.ts';
-import { addressRules, changeRules, guardRules, type ClientAddress } from './route-policies.ts';
+import {
+  addressRules,
+  changeRules,
+  guardRules,
+  type ClientAddress,
+  type GuardContext,
+} from './route-policies.ts';
 import { countRule } from './route-counts.ts';
 import { backendsMap } from './route-maps.ts';
 import { originLine } from './successor.ts';
@@ -205,7 +211,9 @@ function httpFrontend(
   const rules = [
     `http-request set-var(txn.handed) bool(true) if ${isHanded}`,
     ...(isRouted ? findingRules(frontend, backends, settings) : []),
-    ...routes.flatMap((route) => guardRules(route, client, mapPath)),
+    ...routes.flatMap((route) =>
+      guardRules(route, client, { filePath: mapPath, https: httpsOf(frontend) }),
+    ),
     ...pauseRules({
       ...{ isRouted, defaultBackend: defaultOf(frontend, backends), backends, mapPath },
       noticesGone: settings.goneScript !== undefined,
@@ -241,6 +249,19 @@ function settingLines({ successorScript, accessLog }: ConfigSettings, isHanded: 
     ...(successorScript === undefined ? [] : [originLine]),
     ...(accessLog ? httpLogLines(isHanded) : []),
   ];
+}
+
+/**
+ * Where clients find https, if not at its usual port. Those that name another port than they would reach this one at
+ * come by a mapping that is not known here, or by an upstream that has ports of its own.
+ */
+function httpsOf({ https, trustedUpstreams = [] }: Frontend): GuardContext['https'] {
+  if (https === undefined) return undefined;
+  const { clientsPort, httpsPort } = https;
+  const named = `:${clientsPort}$`;
+  const pattern = clientsPort === 80 ? `${named} ^[^:]+$ ]$` : named;
+  const direct = trustedUpstreams.length === 0 ? '' : ` !${trusted}`;
+  return { port: httpsPort, condition: `{ req.fhdr(host) -m reg ${pattern} }${direct}` };
 }
 
 /** Finds the route of a request, and counts it there: once, and what is refused too. */

@@ -37,6 +37,7 @@ const listSchema = z.object({
       tls: z.optional(tls),
       acceptProxy: z._default(z.boolean(), false),
       trustedUpstreams: z._default(z.array(z.string()), []),
+      https: z.optional(z.object({ clientsPort: z.number(), httpsPort: z.number() })),
     }),
   ),
   backends: z.array(

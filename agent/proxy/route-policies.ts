@@ -11,18 +11,26 @@ const networksInLine = 40;
 /** How the client is told: `src`, or what a trusted upstream says. */
 export type ClientAddress = 'src' | 'var(txn.client)';
 
+/** What guards are rendered with. */
+export interface GuardContext {
+  /** Where pages are. */
+  readonly filePath: MapPath;
+  /** Where https is at another port than the usual one, for requests that meet a condition. */
+  readonly https?: { readonly port: number; readonly condition: string } | undefined;
+}
+
 /** Who is let in, and what is answered at once, in the order in which it counts. */
 export function guardRules(
   route: FrontendRoute,
   client: ClientAddress,
-  filePath: MapPath,
+  { filePath, https }: GuardContext,
 ): string[] {
   return [
     ...strictRules(route),
     ...addressRules(route, client, 'http-request deny deny_status 403'),
     ...rateRules(route, client),
     ...maintenanceRules(route, filePath),
-    ...httpsRules(route),
+    ...httpsRules(route, https),
     ...authRules(route),
     ...redirectRules(route),
   ];
@@ -111,11 +119,16 @@ export function pageAnswer(page: Page, filePath: MapPath, words: string): string
 const isHttps = '{ req.hdr(X-Forwarded-Proto) -m str -i https }';
 
 /** Without the port of the request, where nobody speaks TLS. */
-const httpsHost = "'https://%[req.fhdr(host),regsub(:[0-9]*$,)]'";
+const httpsHost = 'https://%[req.fhdr(host),regsub(:[0-9]*$,)]';
 
-function httpsRules(route: FrontendRoute): string[] {
+function httpsRules(route: FrontendRoute, https: GuardContext['https']): string[] {
   if (!route.route.forceHttps) return [];
-  return [`http-request redirect prefix ${httpsHost} code 308 if ${goesBy(route)} !${isHttps}`];
+  const lead = (port: string, condition: string) =>
+    `http-request redirect prefix '${httpsHost}${port}' code 308 if ${goesBy(route)} !${isHttps}${condition}`;
+  return [
+    ...(https === undefined ? [] : [lead(`:${https.port}`, ` ${https.condition}`)]),
+    lead('', ''),
+  ];
 }
 
 /** Before anything that answers a request itself: those answers say it too. */

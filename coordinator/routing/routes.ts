@@ -273,11 +273,28 @@ function compare(a: OwnedRoute, b: OwnedRoute): number {
 
 /** What a proxy of a load balancer listens on. */
 export function frontendsOf({ frontends }: RoutingPlan, place: ProxyPlace): Frontend[] {
+  // A port that is not fixed is another for each container.
+  const reachedAt = (own: Port) => (place === 'host' ? portOnHost(own) : own.hostPort);
+  const secured = frontends.filter(({ mode, tls }) => mode === 'http' && tls !== null);
+  const [only] = secured.length === 1 ? secured : [];
+  const https = only === undefined ? 0 : reachedAt(only.port);
   return frontends.map(({ port: own, ...rest }) => {
     const port = place === 'host' ? portOnHost(own) : own.containerPort;
-    return { name: `${rest.mode}_${port}`, port, ...rest };
+    const clientsPort = reachedAt(own);
+    const leads =
+      rest.mode === 'http' &&
+      rest.tls === null &&
+      clientsPort > 0 &&
+      ![0, usualPort].includes(https);
+    return {
+      ...{ name: `${rest.mode}_${port}`, port, ...rest },
+      ...(leads ? { clientsPort, httpsPort: https } : { clientsPort: 0, httpsPort: 0 }),
+    };
   });
 }
+
+/** The port of https. */
+const usualPort = 443;
 
 /** The port that a proxy on a plain host binds: the one that a container's node would have, if it is fixed. */
 export function portOnHost({ containerPort, hostPort }: Port): number {

@@ -362,7 +362,16 @@ export interface Frontend {
   /** Networks whose X-Forwarded-… headers are kept. */
   trustedUpstreams: string[];
   /** How it speaks TLS with clients, before all else. Not set: it does not. */
-  tls: FrontendTls | undefined;
+  tls:
+    | FrontendTls
+    | undefined;
+  /**
+   * Where clients who reach this one at `clients_port` reach one with TLS, for routes with `force_https`; what comes
+   * by another port, as by a mapping that is not known here, is led to 443. 0: all is led to 443.
+   */
+  httpsPort: number;
+  /** Port at which clients reach this one; 0 where `https_port` is. */
+  clientsPort: number;
 }
 
 /** How a frontend speaks TLS with clients. */
@@ -2829,6 +2838,8 @@ function createBaseFrontend(): Frontend {
     acceptProxy: false,
     trustedUpstreams: [],
     tls: undefined,
+    httpsPort: 0,
+    clientsPort: 0,
   };
 }
 
@@ -2857,6 +2868,12 @@ export const Frontend: MessageFns<Frontend> = {
     }
     if (message.tls !== undefined) {
       FrontendTls.encode(message.tls, writer.uint32(82).fork()).join();
+    }
+    if (message.httpsPort !== 0) {
+      writer.uint32(88).uint32(message.httpsPort);
+    }
+    if (message.clientsPort !== 0) {
+      writer.uint32(96).uint32(message.clientsPort);
     }
     return writer;
   },
@@ -2938,6 +2955,22 @@ export const Frontend: MessageFns<Frontend> = {
             message.tls = FrontendTls.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.httpsPort = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.clientsPort = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2972,6 +3005,16 @@ export const Frontend: MessageFns<Frontend> = {
         ? object.trusted_upstreams.map((e: any) => globalThis.String(e))
         : [],
       tls: isSet(object.tls) ? FrontendTls.fromJSON(object.tls) : undefined,
+      httpsPort: isSet(object.httpsPort)
+        ? globalThis.Number(object.httpsPort)
+        : isSet(object.https_port)
+        ? globalThis.Number(object.https_port)
+        : 0,
+      clientsPort: isSet(object.clientsPort)
+        ? globalThis.Number(object.clientsPort)
+        : isSet(object.clients_port)
+        ? globalThis.Number(object.clients_port)
+        : 0,
     };
   },
 
@@ -3001,6 +3044,12 @@ export const Frontend: MessageFns<Frontend> = {
     if (message.tls !== undefined) {
       obj.tls = FrontendTls.toJSON(message.tls);
     }
+    if (message.httpsPort !== 0) {
+      obj.httpsPort = Math.round(message.httpsPort);
+    }
+    if (message.clientsPort !== 0) {
+      obj.clientsPort = Math.round(message.clientsPort);
+    }
     return obj;
   },
 
@@ -3017,6 +3066,8 @@ export const Frontend: MessageFns<Frontend> = {
     message.acceptProxy = object.acceptProxy ?? false;
     message.trustedUpstreams = object.trustedUpstreams?.map((e) => e) || [];
     message.tls = (object.tls !== undefined && object.tls !== null) ? FrontendTls.fromPartial(object.tls) : undefined;
+    message.httpsPort = object.httpsPort ?? 0;
+    message.clientsPort = object.clientsPort ?? 0;
     return message;
   },
 };

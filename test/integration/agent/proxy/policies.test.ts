@@ -201,6 +201,30 @@ test('does with the requests of each route what it says', async () => {
   );
 });
 
+test('leads clients to the port at which they reach https, unless they come by a mapping or an upstream', async () => {
+  const [port, direct] = [await freePort(), await freePort()];
+  await using web = await TestBackend.start('web');
+  const frontend = (own: number, clientsPort: number) => ({
+    ...{ name: `http_${own}`, port: own, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+    ...{ clientsPort, httpsPort: 8443, trustedUpstreams: ['127.0.0.3'] },
+    routes: routesOf({ secure: { forceHttps: true } }),
+  });
+  await using _driven = await DrivenProxy.start(
+    aSnapshot(port, {
+      frontends: [frontend(port, 80), frontend(direct, 8080)],
+      targets: [aTarget({ id: 'web-1.a.1', port: web.port })],
+    }),
+  );
+  const led = async (at: number, host: string, from = '127.0.0.1') =>
+    (await ask(at, host, { from })).headers.location;
+  expect(await led(port, 'secure.test')).toBe('https://secure.test:8443/');
+  expect(await led(port, 'secure.test:80')).toBe('https://secure.test:8443/');
+  expect(await led(port, 'secure.test:8080')).toBe('https://secure.test/');
+  expect(await led(port, 'secure.test', '127.0.0.3')).toBe('https://secure.test/');
+  expect(await led(direct, 'secure.test:8080')).toBe('https://secure.test:8443/');
+  expect(await led(direct, 'secure.test')).toBe('https://secure.test/');
+});
+
 test('believes what trusted upstreams say of clients, and nobody else', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');

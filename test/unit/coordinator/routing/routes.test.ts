@@ -146,6 +146,26 @@ describe('a proxy listens', () => {
     ]);
   });
 
+  test('and says where clients find https, if that is one port that is known, and not the usual one', () => {
+    const https = (own: Parameters<typeof lb>[0], place: 'container' | 'host') =>
+      frontendsOf(planRoutes(lb(own), []), place).map((f) => [f.clientsPort, f.httpsPort]);
+    const http = aPort({ containerPort: 80, hostPort: 8080, published: true });
+    const tls = (hostPort: number) => aPort({ containerPort: 443, hostPort, published: true });
+    const led = [
+      [8080, 8443],
+      [0, 0],
+    ];
+    const usual = [
+      [0, 0],
+      [0, 0],
+    ];
+    expect(https([http, tls(8443)], 'container')).toEqual(led);
+    expect(https([http, tls(8443)], 'host')).toEqual(led);
+    expect(https([http, tls(443)], 'container')).toEqual(usual);
+    expect(https([http, tls(0)], 'container')).toEqual(usual);
+    expect(https([aPort({ containerPort: 80 }), tls(8443)], 'container')).toEqual(usual);
+  });
+
   test('on a plain host on the ports that the node would have', () => {
     const plan = planRoutes(lb(ports), []);
     expect(frontendsOf(plan, 'host').map(({ port }) => port)).toEqual([8080, 443]);
