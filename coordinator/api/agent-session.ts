@@ -17,6 +17,7 @@ import type { Placement } from '../orchestrator/placement.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import type { NodeStreams } from '../streams/node-streams.ts';
+import { named } from './agent-words.ts';
 import { AssignmentParts } from './assignment-parts.ts';
 import type { Authenticator } from './authentication.ts';
 import type { NodePrincipal, Principal } from './call.ts';
@@ -204,7 +205,7 @@ function receive(
       return;
     }
     case 'volumes':
-      dispatcher.volumes(link, message.value.names);
+      dispatcher.volumes(link, message.value.names.map(named));
       return;
     case 'assignmentsRequest':
       link.resync();

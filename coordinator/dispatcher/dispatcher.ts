@@ -11,6 +11,7 @@ import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
 import { NodeEvents } from './node-events.ts';
 import type { EngineReport, InventoryEntry, NodeHello } from './node-hello.ts';
+import { keepOrphan } from './orphans.ts';
 import { identityShared, notConnected, tooOld } from './node-refusals.ts';
 import { NodeLink, type LinkLine, type NodeLinkDeps } from './node-link.ts';
 import {
@@ -33,11 +34,8 @@ const returnGraceMs = 60_000;
 /** How long the host that is served keeps its place while another speaks with its identity. */
 const rivalryMs = 60_000;
 
-/** Names of volumes that are kept of a node, and how long the engine lets one be. */
+/** Names of volumes that are kept of a node. */
 const maxVolumes = 10_000;
-const maxVolumeNameLength = 255;
-/** Containers without a record that are kept of a node: more than an engine runs. */
-const maxOrphans = 10_000;
 
 export interface DispatcherDeps {
   readonly store: Store;
@@ -178,8 +176,7 @@ export class Dispatcher {
     const { store } = this.#deps;
     const node = store.nodes.get(link.nodeId);
     if (node === undefined || this.#liveness(link.nodeId).link !== link) return;
-    const possible = names.filter(({ length }) => length <= maxVolumeNameLength);
-    const volumes = possible.slice(0, maxVolumes).sort();
+    const volumes = names.slice(0, maxVolumes).sort();
     if (JSON.stringify(volumes) === JSON.stringify(node.volumes)) return;
     store.transact((tx) => {
       tx.nodes.put({ ...node, volumes });
@@ -491,9 +488,3 @@ export class Dispatcher {
 }
 
 const none: readonly never[] = [];
-
-/** A host that somebody has broken into could name new ones for ever. */
-function keepOrphan(orphans: Map<ContainerId, InventoryEntry>, entry: InventoryEntry): void {
-  if (orphans.size >= maxOrphans && !orphans.has(entry.containerId)) return;
-  orphans.set(entry.containerId, entry);
-}

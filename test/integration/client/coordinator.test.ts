@@ -236,7 +236,10 @@ async function tryClusters(
   const set = ['cluster', 'set', 'edge', '--nodes', '2', '--tag-add', 'eu', '--tag-rm', 'web'];
   expect(await json(...set)).toMatchObject({ targetNodes: 2, tags: ['eu'] });
   expect((await run('cluster', 'ls')).stdout).toMatch(/edge +empty +0\/2 +0 +eu .*waiting for 2/);
-  expect((await run('token', 'ls')).stdout).toContain('0/4');
+  await run('token', 'create', 'looks', '--role', 'viewer', '--cluster', 'edge');
+  const tokens = (await run('token', 'ls')).stdout;
+  expect(tokens).toMatch(/^edge-\S+ +node +all +edge +0\/4/m);
+  expect(tokens).toMatch(/^looks +viewer +none +edge /m);
   expect((await run('cluster', 'set', 'edge')).status).toBe(2);
   const automatic = await run('cluster', 'set', 'edge', '--tag-rm', 'os=linux');
   expect(automatic.stderr).toContain('nobody can take it away');

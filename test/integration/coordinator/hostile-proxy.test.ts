@@ -30,7 +30,8 @@ afterEach(async () => {
 async function enrolled(service: string): Promise<OldAgent> {
   const { address, authorities: trustPem } = installation.coordinator;
   const wish = { name: `proxy-of-${service}`, role: Role.PROXY, services: [service] };
-  const { secret } = await control.createToken(wish);
+  const { secret, token } = await control.createToken(wish);
+  expect(token?.services).toEqual([service]);
   using newcomer = new OldAgent('ProxyService', address, { trustPem });
   const privateKeyPem = makePrivateKey();
   const request = { signingRequestPem: signingRequest(privateKeyPem) };

@@ -48,16 +48,25 @@ describe('the configuration of a node agent', () => {
     expect(tags).toEqual(['web', 'eu', 'disk=ssd']);
   });
 
+  test.each(['198.51.100.7', '2001:db8::7', 'host-1.example.com'])(
+    'takes a public address that can stand in a URL: %s',
+    (publicAddress) => {
+      const config = readNodeAgentConfig({ coordinator, publicAddress }, {});
+      expect(config.publicAddress).toBe(publicAddress);
+    },
+  );
+
   test('names every mistake at once', () => {
     const flags = {
       coordinator: 'no-port',
       name: 'Not A Name',
       tag: ['-x'],
       advertiseAddress: 'host-1',
+      publicAddress: 'https://host-1/',
       logLevel: 'loud',
     };
-    const mistakes = ['--coordinator', '--name', '--tag', '--advertise-address', '--log-level'];
-    for (const mistake of mistakes) {
+    const addresses = ['--advertise-address', '--public-address'];
+    for (const mistake of ['--coordinator', '--name', '--tag', ...addresses, '--log-level']) {
       expect(() => readNodeAgentConfig(flags, {})).toThrow(mistake);
     }
     expect(() => readNodeAgentConfig({}, {})).toThrow(
