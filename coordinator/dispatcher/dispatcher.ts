@@ -475,9 +475,8 @@ export class Dispatcher {
   /** How far the clock of a node that is there is ahead of ours. */
   #skewMs({ link, clockOffsetMs }: Liveness): number {
     if (link === null || clockOffsetMs === null) return 0;
-    const { clock } = this.#deps;
     // Ours may be set meanwhile as well: both are compared with the one that never jumps.
-    return clockOffsetMs - (clock.now() - clock.monotonic());
+    return clockOffsetMs - (this.#deps.clock.now() - this.#deps.clock.monotonic());
   }
 
   #rivalry(liveness: Liveness): string {
