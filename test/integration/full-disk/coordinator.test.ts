@@ -88,10 +88,8 @@ describeWithMounts('while the disk is full', () => {
     const stateDir = disk.join('state');
     disk.fill();
     await expect(CoordinatorInProcess.start(stateDir)).rejects.toMatchObject({
-      reason: 'STATE_DIRECTORY_UNUSABLE',
-      message: expect.stringMatching(
-        /token\.key cannot be written: ENOSPC.*; free space/,
-      ) as string,
+      reason: 'STORE_FULL',
+      message: expect.stringMatching(/not stored: .*; free space on the disk of .*db/) as string,
     });
     disk.free();
     await using coordinator = await CoordinatorInProcess.start(stateDir);

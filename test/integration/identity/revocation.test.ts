@@ -105,7 +105,8 @@ describe('the session', () => {
     await open();
     await reopenAs(Role.NODE);
     const order: string[] = [];
-    const hello = { protocolVersion: 1, bootId: 'boot', sequence: 1 };
+    const advertiseAddress = '198.18.0.1';
+    const hello = { protocolVersion: 1, bootId: 'boot', sequence: 1, advertiseAddress };
     const requests = saying({ message: { $case: 'hello' as const, value: hello } });
     const agent = createClientFactory().create(AgentServiceDefinition, channel);
     const session = new Followed('session', agent.nodeSession(requests), order);

@@ -3,7 +3,6 @@ import type { Channel } from 'nice-grpc';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ActionState, connect, Role, type FairleadClient } from '../../../../client/index.ts';
 import { contractRegistry } from '../../../../coordinator/api/contract.ts';
-import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
 import { Store } from '../../../../coordinator/store/store.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { AgentServiceDefinition } from '../../../../shared/gen/fairlead/v1/agent_service.ts';
@@ -34,7 +33,8 @@ async function clientOf(name: string, token: { role: Role; services?: string[] }
 }
 
 beforeAll(async () => {
-  prepareStateDirectory(stateDir);
+  // It makes its keys before it knows anybody.
+  await (await CoordinatorInProcess.start(stateDir))[Symbol.asyncDispose]();
   {
     using store = new Store(`${stateDir}/fairlead.db`, { clock: systemClock });
     store.transact((tx) => {

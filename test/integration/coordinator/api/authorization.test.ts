@@ -5,7 +5,6 @@ import { accessOf } from '../../../../coordinator/api/authorization.ts';
 import { contractRegistry } from '../../../../coordinator/api/contract.ts';
 import { SealingKey } from '../../../../coordinator/certificates/sealing-key.ts';
 import { Authority } from '../../../../coordinator/identity/authority.ts';
-import { prepareStateDirectory } from '../../../../coordinator/identity/key-files.ts';
 import { formatToken, hashSecret } from '../../../../coordinator/identity/tokens.ts';
 import type { Role, Token } from '../../../../coordinator/model.ts';
 import type { Certificate } from '../../../../coordinator/tls-model.ts';
@@ -281,9 +280,9 @@ function certificateForWeb(stateDir: string): Certificate {
 
 /** What there is before the coordinator starts; returns the id of the installation. */
 function furnish(stateDir: string): string {
-  prepareStateDirectory(stateDir);
   using store = new Store(`${stateDir}/fairlead.db`, { clock: systemClock });
   store.transact((tx) => {
+    for (const { id } of store.tokens.values()) tx.tokens.delete(id);
     const links = [{ service: 'web', alias: 'web' }];
     tx.services.put(aService());
     tx.services.put(aService({ name: 'other' }));
@@ -340,7 +339,9 @@ function furnish(stateDir: string): string {
     }
     put('expired', { id: tokenId('eeeeeeeeeeeeeeee'), role: 'admin', expiresAtMs: 1 });
   });
-  return store.installationId(() => 'cd'.repeat(16));
+  return store.installationId(() => {
+    throw new Error('it has none yet');
+  });
 }
 
 function clusterId(name: string): NodeClusterId {
@@ -426,6 +427,8 @@ const channelOptions = { 'grpc.use_local_subchannel_pool': 1 };
 
 beforeAll(async () => {
   const stateDir = directory.join('state');
+  // It makes its keys before it knows anybody.
+  await (await CoordinatorInProcess.start(stateDir))[Symbol.asyncDispose]();
   const installationId = furnish(stateDir);
   coordinator = await CoordinatorInProcess.start(stateDir);
   await openClients(stateDir, installationId);
