@@ -75,9 +75,9 @@ describeWithLab('services whose containers end, on a real engine', () => {
     const removing = (await eventsOf(['service.removing'])).find((e) => e.objectName === 'good');
     expect(removing?.message).toBe('all of its containers have ended, and it removes itself then');
     const { actions } = await client.control.listActions({ target: 'good' });
-    expect(actions.map(({ method, message }) => [method, message])).toEqual([
-      ['CreateService', removing?.message],
-    ]);
+    expect(actions.map(({ method }) => method)).toEqual(['CreateService']);
+    // Of both, if they were seen to run before they ended, that was over by then.
+    expect(['', removing?.message]).toContain(actions[0]?.message);
     await eventually(async () => {
       const { container } = await client.control.getContainer({ container: 'bad-1' });
       expect(container?.exitCode).toBe(3);
