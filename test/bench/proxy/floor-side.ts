@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { serverParameters } from '../../../agent/proxy/server-commands.ts';
@@ -60,9 +60,9 @@ export class FloorSide implements Side, AsyncDisposable {
     );
     writeFileSync(join(directory, 'server.state'), '1\n');
     // All that the file names.
-    for (const name of ['maps', 'gone.lua']) {
-      const from = join(original.directory, name);
-      if (existsSync(from)) cpSync(from, join(directory, name), { recursive: true });
+    for (const name of readdirSync(original.directory)) {
+      if (name !== 'maps' && !name.endsWith('.lua')) continue;
+      cpSync(join(original.directory, name), join(directory, name), { recursive: true });
     }
     const child = spawn('haproxy', ['-W', '-f', config], {
       stdio: 'ignore',
