@@ -32,7 +32,11 @@ frontend new
   http-request return status 200 content-type text/plain string "new"
 `,
   );
-  const child = spawn('haproxy', ['-db', '-f', config], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn('haproxy', ['-db', '-f', config], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    // As those who send requests.
+    detached: true,
+  });
   await eventually(async () => {
     const socket = connect(ports.new, '127.0.0.1');
     await once(socket, 'connect');
