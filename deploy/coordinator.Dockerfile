@@ -14,8 +14,10 @@ USER node
 VOLUME /var/lib/fairlead/coordinator
 EXPOSE 7600 7601
 
+# Separate arenas of malloc keep 7 MiB that nobody uses.
 ENV FAIRLEAD_LISTEN=0.0.0.0:7600 \
-    FAIRLEAD_HTTP_LISTEN=0.0.0.0:7601
+    FAIRLEAD_HTTP_LISTEN=0.0.0.0:7601 \
+    MALLOC_ARENA_MAX=1
 
 ENTRYPOINT ["fairlead"]
 CMD ["coordinator", "run"]
