@@ -203,8 +203,9 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const settling = new Settling({ store, observed, clock });
   const routing = new Routing({ store, observed, settling, clock });
   const upgrades = new NodeUpgrades();
+  const dispatching = { store, observed, routing, settling, upgrades, clock };
   const dispatcher = new Dispatcher(
-    { store, observed, routing, upgrades, clock, newId: () => random.id(), ...child('dispatcher') },
+    { ...dispatching, newId: () => random.id(), ...child('dispatcher') },
     { downGraceMs: config.nodeGraceMs },
   );
   const api = addressesOf(config, { grpc: config.listen.port, http: config.httpListen.port });
@@ -216,8 +217,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
   const epoch = random.id();
   const changes = new ChangeLog(epoch, { store });
   const downloads = Downloads.open(config.packages, child('http').log);
-  const rolling = { store, observed, upgrades, packages: downloads, api, clock };
-  const roller = new Roller({ ...rolling, ...child('upgrades') });
+  const roller = new Roller({ ...dispatching, packages: downloads, api, ...child('upgrades') });
   const failures = new Failures({ store, observed, ...child('orchestrator') });
   const streams = new NodeStreams({ dispatcher, clock, random });
   const mover = new Mover({ ...reconciling, ...child('moves') });

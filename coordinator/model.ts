@@ -334,7 +334,7 @@ export interface Orphan {
   readonly containerId: ContainerId;
   /** From its label: SERVICE-SLOT. */
   readonly name: string;
-  readonly running: boolean;
+  readonly phase: ObservedPhase;
   readonly engineId: string;
 }
 
@@ -487,6 +487,7 @@ export type PlacementFilter =
   | 'NOT_ENOUGH_CPU'
   | 'NOT_ENOUGH_MEMORY'
   | 'FAILING_HERE'
+  | 'ORPHAN_RUNS'
   | 'PINNED_ELSEWHERE';
 
 export interface PlacementReason {

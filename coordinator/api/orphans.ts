@@ -8,6 +8,8 @@ import type { ContainerId } from '../../shared/ids.ts';
 import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { InventoryEntry } from '../dispatcher/node-hello.ts';
 import type { Action, Container, Node, Service } from '../model.ts';
+import type { ObservedState } from '../observed/observed-state.ts';
+import { orphanBeforeMaking } from '../observed/seen-orphans.ts';
 import type { Placement } from '../orchestrator/placement.ts';
 import type { Store } from '../store/store.ts';
 import type { Clock } from '../../shared/clock.ts';
@@ -21,6 +23,7 @@ import { throwIfInvalid } from './validate.ts';
 
 export interface OrphanApiDeps {
   readonly store: Store;
+  readonly observed: ObservedState;
   readonly dispatcher: Dispatcher;
   readonly placement: Placement;
   readonly lookup: Lookup;
@@ -33,7 +36,7 @@ export interface OrphanApiDeps {
 interface Adoption {
   readonly container: Container;
   readonly service: Service;
-  /** What was made anew in its slot since; it goes when the one that is adopted serves. */
+  /** What its slot has had since. It goes when the one that is adopted serves, or at once if it was never made. */
   readonly replaced: readonly Container[];
 }
 
@@ -53,6 +56,7 @@ export class OrphanApi {
     const node = lookup.node(call, request.node);
     const orphan = this.#orphan(node, request.orphan);
     const { container, service, replaced } = this.#adoption(node, orphan);
+    const waiting = new Set(replaced.filter((c) => this.#waits(c)).map(({ id }) => id));
     if (options.dryRun) {
       const steps = replaced.map((other) => this.#removal(other));
       return { container: undefined, action: undefined, plan: { steps } };
@@ -69,7 +73,11 @@ export class OrphanApi {
       (tx) => {
         const definition = placement.define(tx, service, container, node);
         tx.containers.put({ ...container, definition });
-        for (const other of replaced) tx.containers.put({ ...other, outdated: true });
+        for (const other of replaced) {
+          // Nothing holds up any more what waited for the orphan: it must not be made now.
+          const end = waiting.has(other.id) ? { wanted: 'removed' as const } : { outdated: true };
+          tx.containers.put({ ...other, ...end });
+        }
         tx.services.put(service);
       },
     );
@@ -189,7 +197,7 @@ export class OrphanApi {
       );
     const inTheWay =
       store.containers.get(id) ??
-      there.find((other) => other.wanted !== 'running' || other.slot !== slot);
+      there.find((c) => c.wanted !== 'running' || (c.slot !== slot && !this.#waits(c)));
     if (inTheWay === undefined) return there;
     throw new DomainError(
       'precondition',
@@ -198,9 +206,17 @@ export class OrphanApi {
     );
   }
 
-  #removal({ name, nodeId }: Container): PlanStep {
+  /** It was not made, for the orphan's sake or another's. */
+  #waits(container: Container): boolean {
+    return container.nodeId === null || orphanBeforeMaking(container, this.#deps) !== undefined;
+  }
+
+  #removal(container: Container): PlanStep {
+    const { name, nodeId } = container;
     const node = nodeId === null ? undefined : this.#deps.store.nodes.get(nodeId)?.name;
-    const reason = 'was made anew; goes when the orphan serves';
+    const reason = this.#waits(container)
+      ? 'waits in its slot, and was not made'
+      : 'was made anew; goes when the orphan serves';
     return { kind: PlanStepKind.REMOVE, container: name, node: node ?? '', reason, placement: [] };
   }
 

@@ -35,6 +35,7 @@ import type { Dispatcher } from '../dispatcher/dispatcher.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import { isCanary } from '../orchestrator/canary.ts';
 import type { Orchestrator } from '../orchestrator/orchestrator.ts';
+import type { ContainerView } from '../orchestrator/views.ts';
 import type { Placement } from '../orchestrator/placement.ts';
 import { viewOf } from '../orchestrator/view-of.ts';
 import { endpointsOf } from '../routing/endpoints.ts';
@@ -127,7 +128,7 @@ export class Presenter {
       createdAt: new Date(container.createdAtMs),
       ...observedPart(seen),
       failure: failureToProto(observed.failure(container.id)),
-      message: this.#messageOf(container, seen),
+      message: this.#messageOf(container, view, seen),
     };
   }
 
@@ -160,7 +161,10 @@ export class Presenter {
       version: node.version,
       joinedAt: new Date(node.joinedAtMs),
       lastSeenAt: dateOf(dispatcher.lastSeenAtMs(node.id)),
-      orphaned: [...orphans],
+      orphaned: orphans.map(({ phase, ...orphan }) => ({
+        ...orphan,
+        running: phase === 'running',
+      })),
       volumes: [...node.volumes],
       drain: drainOf(node, store.containersOn(node.id)),
     };
@@ -273,9 +277,10 @@ export class Presenter {
     });
   }
 
-  #messageOf(container: Container, seen: Observed | undefined): string {
+  #messageOf(container: Container, view: ContainerView, seen: Observed | undefined): string {
     const { observed, placement } = this.#deps;
     if (container.nodeId === null) return placement.unplaceable.get(container.id) ?? '';
+    if (view.phase === 'pending' && view.message !== '') return view.message;
     const node = observed.node(container.nodeId);
     if (node.state !== 'ready' && node.message !== '') return node.message;
     return seen?.message ?? '';

@@ -7,22 +7,22 @@ import type { Logger } from '../../shared/logger.ts';
 import type { Node, Orphan } from '../model.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
 import type { Routing } from '../routing/routing.ts';
+import type { Settling } from '../routing/settling.ts';
 import type { Store } from '../store/store.ts';
 import type { NodeUpgrades } from '../upgrades/node-upgrades.ts';
+import { HeldBack } from './held-back.ts';
+import { unheard, type Liveness } from './liveness.ts';
 import { NodeEvents } from './node-events.ts';
-import type { EngineReport, InventoryEntry, NodeHello } from './node-hello.ts';
-import { keepOrphan } from './orphans.ts';
+import {
+  whenMissing,
+  type EngineReport,
+  type InventoryEntry,
+  type NodeHello,
+} from './node-hello.ts';
+import { asOrphan, keepOrphan } from './orphans.ts';
 import { identityShared, notConnected, tooOld } from './node-refusals.ts';
 import { NodeLink, type LinkLine, type NodeLinkDeps } from './node-link.ts';
-import {
-  claimsOf,
-  explainRivals,
-  judge,
-  nameOfHost,
-  rivalsOf,
-  type AgentRun,
-  type Claims,
-} from './rivals.ts';
+import { explainRivals, judge, nameOfHost, rivalsOf, type AgentRun } from './rivals.ts';
 
 /** How long a node counts as alive without a message, and how often it is to say something. */
 export const leaseMs = 3_000;
@@ -43,22 +43,10 @@ export interface DispatcherDeps {
   readonly upgrades: Pick<NodeUpgrades, 'patienceMs' | 'warning' | 'forget'>;
   /** What the load balancers have of a container. */
   readonly routing: Pick<Routing, 'admissionOf' | 'subscribe'>;
+  readonly settling: Pick<Settling, 'settled'>;
   readonly clock: Clock;
   readonly newId: () => string;
   readonly log: Logger;
-}
-
-interface Liveness {
-  link: NodeLink | null;
-  bootId: string;
-  sequence: number;
-  /** On the monotonic clock. */
-  heardAtMs: number;
-  /** Engine containers of the node that nobody here knows, as last reported. */
-  readonly orphans: Map<ContainerId, InventoryEntry>;
-  /** The host's wall clock less our monotonic one; null: not told. */
-  clockOffsetMs: number | null;
-  claims: Claims;
 }
 
 /** Hands assignments to the nodes' sessions and takes their reports in; knows which nodes are alive. */
@@ -70,16 +58,19 @@ export class Dispatcher {
   readonly #startedAtMs: number;
   readonly #nodes = new Map<NodeId, Liveness>();
   readonly #awaitingDrain = new Set<ContainerId>();
+  readonly #heldBack: HeldBack;
   readonly #events: NodeEvents;
 
   constructor(deps: DispatcherDeps, { downGraceMs }: { readonly downGraceMs: number }) {
     const { store, observed, routing } = deps;
     this.#deps = deps;
+    this.#heldBack = new HeldBack(deps);
     this.#facts = {
       containersOn: (node) => store.containersOn(node),
       container: (id) => store.containers.get(id),
       observed: (id) => observed.container(id),
       isDrained: (container) => routing.admissionOf(container).drained,
+      isHeldBack: (container) => this.#heldBack.has(container),
     };
     this.#events = new NodeEvents(deps);
     this.#graceMs = downGraceMs;
@@ -97,6 +88,7 @@ export class Dispatcher {
     });
     using _observed = observed.subscribe((observation) => {
       if (observation.kind === 'container') this.#noticeDrain(observation.id);
+      else this.#release();
     });
     using _routing = routing.subscribe((services) => {
       for (const id of services) {
@@ -107,6 +99,7 @@ export class Dispatcher {
     while (!signal.aborted) {
       this.#noticeSilence();
       this.#noticeOddities();
+      this.#release();
       await clock.sleep(500, signal);
     }
   }
@@ -273,21 +266,14 @@ export class Dispatcher {
     else for (const { link } of this.#nodes.values()) link?.changed(containerId);
   }
 
+  #release(): void {
+    for (const id of this.#heldBack.takeReleased()) this.#changed(id);
+  }
+
   #liveness(nodeId: NodeId): Liveness {
     const known = this.#nodes.get(nodeId);
     if (known !== undefined) return known;
-    const { description, advertiseAddress = '' } = this.#deps.store.nodes.get(nodeId) ?? {};
-    const liveness: Liveness = {
-      link: null,
-      bootId: '',
-      sequence: 0,
-      heardAtMs: this.#startedAtMs,
-      orphans: new Map<ContainerId, InventoryEntry>(),
-      clockOffsetMs: null,
-      claims: claimsOf(
-        description == null ? null : { hostname: description.hostname, address: advertiseAddress },
-      ),
-    };
+    const liveness = unheard(this.#deps.store.nodes.get(nodeId), this.#startedAtMs);
     this.#nodes.set(nodeId, liveness);
     return liveness;
   }
@@ -344,22 +330,19 @@ export class Dispatcher {
     const { store, observed } = this.#deps;
     const present = new Set(inventory.map(({ containerId }) => containerId));
     const { orphans } = this.#liveness(nodeId);
-    orphans.clear();
+    // An engine that does not answer does not say that they are gone.
+    if (engine.reachable) orphans.clear();
     for (const entry of inventory) {
       if (!this.#takeIn(nodeId, entry)) keepOrphan(orphans, entry);
     }
+    // What is missing may be so because one of them has its place.
+    this.#reportOrphans(nodeId);
     if (engine.reachable) {
       for (const { id } of store.containersOn(nodeId)) {
         const before = observed.container(id);
         if (present.has(id) || before === undefined) continue;
-        if (before.phase !== 'running' && before.phase !== 'starting') continue;
-        observed.report(id, {
-          ...before,
-          phase: 'starting',
-          ready: false,
-          ports: [],
-          message: 'its engine container is gone; it is made again',
-        });
+        const now = whenMissing(before);
+        if (now !== null) observed.report(id, now);
       }
     }
   }
@@ -379,10 +362,7 @@ export class Dispatcher {
   }
 
   #orphansOf(nodeId: NodeId): Orphan[] {
-    return this.orphans(nodeId).map(({ containerId, name, reported }) => ({
-      ...{ containerId, name, engineId: reported.engineId },
-      running: reported.phase === 'running',
-    }));
+    return this.orphans(nodeId).map(asOrphan);
   }
 
   /** False: not a container of this node. */

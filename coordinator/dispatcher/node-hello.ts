@@ -1,5 +1,5 @@
 import type { ContainerId } from '../../shared/ids.ts';
-import type { NodeDescription, ShownCertificate } from '../model.ts';
+import type { NodeDescription, Observed, ShownCertificate } from '../model.ts';
 import type { ReportedContainer } from '../observed/observed-state.ts';
 
 /** Whether the node's engine answers, and what is wrong if it does not. */
@@ -29,4 +29,17 @@ export interface InventoryEntry {
   readonly containerId: ContainerId;
   readonly name: string;
   readonly reported: ReportedContainer;
+}
+
+/** What a container is whose engine container is not among those of its node; null: as it was. */
+export function whenMissing(before: Observed): ReportedContainer | null {
+  if (before.phase !== 'running' && before.phase !== 'starting') return null;
+  return {
+    ...before,
+    phase: 'starting',
+    ready: false,
+    ports: [],
+    engineId: '',
+    message: 'its engine container is gone; it is made again',
+  };
 }

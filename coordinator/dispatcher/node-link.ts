@@ -25,6 +25,8 @@ export interface NodeLinkDeps {
   readonly container: (id: ContainerId) => Container | undefined;
   readonly observed: (id: ContainerId) => Observed | undefined;
   readonly isDrained: (container: Container) => boolean;
+  /** It is not to be made yet. */
+  readonly isHeldBack: (container: Container) => boolean;
 }
 
 /** What a node was told of a container last. */
@@ -168,8 +170,10 @@ export class NodeLink {
   }
 
   #assignmentOf(container: Container): Assignment | null {
-    const { observed, isDrained } = this.#deps;
-    return assignmentOf(container, observed(container.id), isDrained);
+    const { observed, isDrained, isHeldBack } = this.#deps;
+    const assignment = assignmentOf(container, observed(container.id), isDrained);
+    // What is not mentioned is not made.
+    return assignment?.wanted === 'running' && isHeldBack(container) ? null : assignment;
   }
 
   /** Those that were adopted meanwhile are not to be removed. */

@@ -73,7 +73,9 @@ export class MoveViews {
     if (container === undefined || service === undefined) return null;
     const decision = placement.decideAgain(service, container);
     if (decision?.kind !== 'unplaceable') return null;
-    const reasons = decision.reasons.filter(({ nodeId }) => nodeId !== container.nodeId);
+    const reasons = decision.reasons.filter(
+      ({ nodeId, filter }) => nodeId !== container.nodeId || filter === 'ORPHAN_RUNS',
+    );
     return { message: explainUnplaceable(reasons, { pinnedTo: null }), reasons };
   }
 

@@ -29,6 +29,8 @@ export class ObservedState {
   readonly #containers: Map<ContainerId, Observed>;
   readonly #failures = new Map<ContainerId, ContainerFailure>();
   readonly #nodes = new Map<NodeId, NodeObservation>();
+  /** Those with orphans: hardly ever any. */
+  readonly #orphaned = new Set<NodeId>();
   readonly #listeners = new Set<(observation: Observation) => void>();
   #unsaved = new Set<ContainerId>();
   #nodeChanges = 0;
@@ -50,6 +52,11 @@ export class ObservedState {
 
   node(id: NodeId): NodeObservation {
     return this.#nodes.get(id) ?? unheardOf;
+  }
+
+  /** The nodes that have orphans. */
+  get orphaned(): ReadonlySet<NodeId> {
+    return this.#orphaned;
   }
 
   /** Grows with every change of a node that listeners are told of. */
@@ -84,6 +91,8 @@ export class ObservedState {
   reportNode(id: NodeId, observation: NodeObservation): void {
     const before = this.node(id);
     this.#nodes.set(id, observation);
+    if (observation.orphans.length > 0) this.#orphaned.add(id);
+    else this.#orphaned.delete(id);
     if (
       before.state === observation.state &&
       before.message === observation.message &&
@@ -96,6 +105,7 @@ export class ObservedState {
   }
 
   forgetNode(id: NodeId): void {
+    this.#orphaned.delete(id);
     if (this.#nodes.delete(id)) this.#publish({ kind: 'node', id });
   }
 

@@ -15,6 +15,7 @@ import type {
 } from '../model.ts';
 import type { TokenIssuer } from '../identity/tokens.ts';
 import type { ObservedState } from '../observed/observed-state.ts';
+import { orphanBefore } from '../observed/seen-orphans.ts';
 import {
   explainUnplaceable,
   indexPlaced,
@@ -42,6 +43,7 @@ import { noteAll } from './actions.ts';
 import { isCanary } from './canary.ts';
 import { NodeViews, type FleetChange } from './node-views.ts';
 import { placedView, PlacedIndex } from './placed-index.ts';
+import { reasonToWaitFor } from './slot-orphans.ts';
 import { hostnameOf } from './templates.ts';
 import { volumesOf } from './volumes.ts';
 
@@ -173,7 +175,8 @@ export class Placement implements Disposable {
       .flatMap((container) => {
         const { nodeId, pinnedTo } = container;
         if (nodeId === null || pinnedTo !== null) return [];
-        return [{ nodeId, needs: { ...this.#pendingView(service, container), avoid: [] } }];
+        const needs = this.#pendingView(service, container);
+        return needs.inTheWay === null ? [{ nodeId, needs: { ...needs, avoid: [] } }] : [];
       });
     return rebalance(movables, this.#nodes.all({}), this.#placed.occupancy, limit);
   }
@@ -318,7 +321,10 @@ export class Placement implements Disposable {
   }
 
   #pendingView(service: Service, container: Container): PendingView {
-    const { id: serviceId, spec } = this.#asOf(service, container.revision);
+    const then = this.#asOf(service, container.revision);
+    const { id: serviceId, spec } = then;
+    const volumes = this.#volumesOf(then, container);
+    const orphan = orphanBefore(container, then, volumes, this.#deps);
     return {
       id: container.id,
       serviceId,
@@ -329,9 +335,7 @@ export class Placement implements Disposable {
       spreadOver: spec.spreadOver,
       ports: portsOnNode(spec),
       pinnedTo: container.pinnedTo,
-      volumes: this.#volumesOf(service, container).flatMap(({ source }) =>
-        source.kind === 'named' ? [source] : [],
-      ),
+      volumes: volumes.flatMap(({ source }) => (source.kind === 'named' ? [source] : [])),
       reservation: spec.reservation,
       // Two of them with one hardware address would disturb each other.
       maxPerNode: spec.container.macAddress === '' ? spec.maxPerNode : 1,
@@ -339,6 +343,7 @@ export class Placement implements Disposable {
       cpus: cpusNeeded(spec.container.limits.cpus),
       avoid: this.#failedOn.get(slotKey(container)) ?? [],
       failing: failingNodes(service.failures, container.revision, this.#deps.clock.now()),
+      inTheWay: orphan === undefined ? null : reasonToWaitFor(orphan),
     };
   }
 }

@@ -40,10 +40,12 @@ function named(volume: Volume, { id, name }: Service, slot: number): Volume {
 
 /** Whether what containers of the service write would be written to by two of them at a time. */
 export function writesVolumes({ spec }: Service): boolean {
-  return (
-    spec.volumesFrom.length > 0 ||
-    spec.volumes.some(
-      ({ source, readOnly }) => !readOnly && (source.kind === 'named' || source.kind === 'bind'),
-    )
+  return spec.volumesFrom.length > 0 || areWritten(spec.volumes);
+}
+
+/** Whether two containers that have these volumes would write to the same one. */
+export function areWritten(volumes: readonly Volume[]): boolean {
+  return volumes.some(
+    ({ source, readOnly }) => !readOnly && (source.kind === 'named' || source.kind === 'bind'),
   );
 }

@@ -13,6 +13,8 @@ export function explainUnplaceable(
   reasons: readonly PlacementReason[],
   { pinnedTo }: Pick<PendingView, 'pinnedTo'>,
 ): string {
+  const inTheWay = reasons.find(({ filter }) => filter === 'ORPHAN_RUNS');
+  if (inTheWay !== undefined) return `${inTheWay.node} ${inTheWay.reason}`;
   if (pinnedTo !== null) {
     const own = reasons.find(({ nodeId }) => nodeId === pinnedTo);
     return own === undefined

@@ -3,7 +3,7 @@ import { fixedPortsOf, type FixedPort, type Occupancy } from './occupancy.ts';
 import type { NodeView, PendingView } from './views.ts';
 
 /** What a container asks of a node. */
-export type Requirements = Omit<PendingView, 'id' | 'slot' | 'avoid'>;
+export type Requirements = Omit<PendingView, 'id' | 'slot' | 'avoid' | 'inTheWay'>;
 
 /** Says why a node cannot have the container, as a predicate of the node; undefined if it can. */
 type Refuse = (container: Requirements, node: NodeView, occupancy: Occupancy) => string | undefined;

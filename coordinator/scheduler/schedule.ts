@@ -26,6 +26,9 @@ export function schedule(
   // service of a thousand containers that fit nowhere costs one list of reasons, not a thousand.
   const refused = new Map<string, readonly PlacementReason[]>();
   return pending.map((container) => {
+    if (container.inTheWay !== null) {
+      return { kind: 'unplaceable', containerId: container.id, reasons: [container.inTheWay] };
+    }
     const key = requirementsOf(container);
     const known = refused.get(key);
     if (known !== undefined) {

@@ -75,6 +75,8 @@ export interface PendingView {
   readonly avoid: readonly NodeId[];
   /** Nodes where its revision keeps failing: not taken until then, whatever else there is. */
   readonly failing: readonly FailingNode[];
+  /** What has to be gone from a node before it may be placed anywhere; null: nothing. */
+  readonly inTheWay: PlacementReason | null;
 }
 
 /** What became of one pending container. */

@@ -39,7 +39,7 @@ export async function joinOld(installation: Installation, hello: object = {}): P
   };
 }
 
-interface OldAssignments {
+export interface OldAssignments {
   readonly assignments?: readonly {
     readonly containerId: string;
     readonly wanted: string;

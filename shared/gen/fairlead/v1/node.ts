@@ -279,7 +279,8 @@ export interface NodeReason {
   /**
    * The filter that refused it: PINNED_ELSEWHERE, TAG_MISSING, TAG_AVOIDED, PLATFORM_MISMATCH,
    * VOLUME_ELSEWHERE, VOLUME_MISSING, NOT_ACTIVE, NOT_READY, PORT_TAKEN, MAX_PER_NODE, NOT_ENOUGH_CPU,
-   * NOT_ENOUGH_MEMORY, FAILING_HERE.
+   * NOT_ENOUGH_MEMORY, FAILING_HERE. ORPHAN_RUNS, of the one node that is named: no node is asked while that runs an
+   * orphan of the container's slot, which may write to the same volumes.
    */
   filter: string;
   /** The reason in words. */

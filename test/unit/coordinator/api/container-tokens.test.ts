@@ -59,7 +59,7 @@ function startCoordinator(): void {
   const upgrades = new NodeUpgrades();
   const newId = () => 'session';
   dispatcher = new Dispatcher(
-    { store, observed, routing, upgrades, clock, newId, log },
+    { store, observed, routing, settling, upgrades, clock, newId, log },
     { downGraceMs: 60_000 },
   );
   const containerTokens = new ContainerTokens({

@@ -43,6 +43,8 @@ const routing = {
   subscribe: () => ({ [Symbol.dispose]: () => undefined }),
 };
 
+const settling = { settled: true };
+
 let clock: FakeClock;
 let store: Store;
 let observed: ObservedState;
@@ -64,7 +66,7 @@ beforeEach(() => {
   let ids = 0;
   const newId = () => `session-${++ids}`;
   upgrades = new NodeUpgrades();
-  const deps = { store, observed, routing, upgrades, clock, newId, log };
+  const deps = { store, observed, routing, settling, upgrades, clock, newId, log };
   dispatcher = new Dispatcher(deps, { downGraceMs: 60_000 });
   stop = new AbortController();
   running = dispatcher.run(stop.signal);
@@ -212,8 +214,8 @@ describe('a node that says hello', () => {
     });
     attach({ inventory: [entry({}, unknown), entry({}, containerId('other'))] });
     expect(observed.node(node1).orphans).toEqual([
-      { containerId: 'unknown', name: 'web-1', running: true, engineId: 'engine-1' },
-      { containerId: 'other', name: 'web-1', running: true, engineId: 'engine-1' },
+      { containerId: 'unknown', name: 'web-1', phase: 'running', engineId: 'engine-1' },
+      { containerId: 'other', name: 'web-1', phase: 'running', engineId: 'engine-1' },
     ]);
     expect(observed.container(unknown)).toBeUndefined();
     expect(observed.container(containerId('other'))).toBeUndefined();
@@ -365,7 +367,7 @@ describe('an orphan', () => {
   test('is followed by what is reported of it, until it is gone', () => {
     const link = attach({ inventory: [entry({}, unknown)] });
     dispatcher.report(link, 2, [entry({ phase: 'stopped' }, unknown)], null);
-    expect(orphans()).toMatchObject([{ containerId: 'unknown', running: false }]);
+    expect(orphans()).toMatchObject([{ containerId: 'unknown', phase: 'stopped' }]);
     dispatcher.report(link, 3, [entry({ phase: 'removed' }, unknown)], null);
     expect(orphans()).toEqual([]);
     expect(dispatcher.orphans(node1)).toEqual([]);
@@ -525,7 +527,16 @@ describe('a node that has joined', () => {
   test('is joining also when the coordinator was started again meanwhile', async () => {
     join();
     const again = new ObservedState(new Map(), { clock });
-    const deps = { store, observed: again, routing, upgrades, clock, newId: () => 'x', log };
+    const deps = {
+      store,
+      observed: again,
+      routing,
+      settling,
+      upgrades,
+      clock,
+      newId: () => 'x',
+      log,
+    };
     const until = new AbortController();
     const other = new Dispatcher(deps, { downGraceMs: 60_000 }).run(until.signal);
     expect(again.node(node2).state).toBe('joining');

@@ -12,6 +12,7 @@ class Fleet {
   readonly containers = new Map<ContainerId, Container>();
   readonly observed = new Map<ContainerId, Observed>();
   readonly drained = new Set<ContainerId>();
+  readonly heldBack = new Set<ContainerId>();
   readonly link = new NodeLink(
     { nodeId: here, sessionId: 'session' as SessionId, verbs: [] },
     { wake: () => undefined, close: () => undefined },
@@ -20,6 +21,7 @@ class Fleet {
       container: (id) => this.containers.get(id),
       observed: (id) => this.observed.get(id),
       isDrained: ({ id }) => this.drained.has(id),
+      isHeldBack: ({ id }) => this.heldBack.has(id),
     },
   );
 
@@ -79,6 +81,27 @@ describe('a session is told', () => {
     fleet.observed.set(id, anObservation());
     fleet.link.changed(id);
     expect(drained()).toEqual([false]);
+  });
+
+  test('of a container that is held back once it is not, and of its end at any time', () => {
+    const fleet = new Fleet();
+    const a = containerId('a');
+    fleet.heldBack.add(a);
+    fleet.put('a');
+    expect(fleet.next()).toEqual(['all 1']);
+    fleet.put('a', { wanted: 'draining' });
+    fleet.link.resync();
+    expect(fleet.next()).toEqual(['all 2']);
+    fleet.heldBack.clear();
+    fleet.link.changed(a);
+    expect(fleet.next()).toEqual(['more 3', 'a running']);
+
+    const another = new Fleet();
+    another.heldBack.add(a);
+    another.put('a');
+    another.next();
+    another.put('a', { wanted: 'removed' });
+    expect(another.next()).toEqual(['more 2', 'a removed']);
   });
 
   test('an empty set when there is nothing: the agent waits for it', () => {

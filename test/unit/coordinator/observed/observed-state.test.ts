@@ -168,7 +168,7 @@ describe('a node', () => {
     expect(observed.node(node1).lastSeenAtMs).toBe(2);
     observed.reportNode(node1, {
       ...ready,
-      orphans: [{ containerId: web1, name: 'web-1', running: true, engineId: 'e' }],
+      orphans: [{ containerId: web1, name: 'web-1', phase: 'running', engineId: 'e' }],
     });
     observed.reportNode(node1, { ...ready, state: 'unreachable' });
     observed.reportNode(node1, { ...ready, state: 'unreachable', message: 'why' });

@@ -57,6 +57,7 @@ export function aPending(changes: Partial<PendingView> = {}): PendingView {
     cpus: 0,
     avoid: [],
     failing: [],
+    inTheWay: null,
     ...changes,
   };
 }

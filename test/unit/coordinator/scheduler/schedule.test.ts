@@ -82,6 +82,26 @@ describe('volumes', () => {
   });
 });
 
+test('what waits for an orphan is placed nowhere, says for which, and takes no place of another', () => {
+  const inTheWay = {
+    ...{ nodeId: nodeId('node-9'), node: 'node-9', filter: 'ORPHAN_RUNS' as const },
+    reason: 'runs the orphan web-1',
+  };
+  const decisions = schedule(
+    [
+      aPending({ inTheWay, pinnedTo: nodeId('node-1'), maxPerNode: 1 }),
+      aPending({ maxPerNode: 1 }),
+    ],
+    nodes(1),
+    [],
+  );
+  expect(nodesOf(decisions)).toEqual(['-', 'node-1']);
+  expect(decisions[0]).toMatchObject({ reasons: [inTheWay] });
+  expect(explainUnplaceable([inTheWay], { pinnedTo: nodeId('node-1') })).toBe(
+    'node-9 runs the orphan web-1',
+  );
+});
+
 describe('reservations', () => {
   const half = { reservation: { cpuMillis: 2000, memoryBytes: 2 ** 32 } };
 

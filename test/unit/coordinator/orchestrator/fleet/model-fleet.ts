@@ -217,7 +217,7 @@ export class ModelFleet implements AsyncDisposable {
     const routing = new Routing({ store, observed, settling, clock });
     const upgrades = new NodeUpgrades();
     const dispatcher = new Dispatcher(
-      { store, observed, routing, upgrades, clock, newId: () => random.id(), log },
+      { store, observed, routing, settling, upgrades, clock, newId: () => random.id(), log },
       { downGraceMs },
     );
     const changes = new ChangeLog('model', { store });
