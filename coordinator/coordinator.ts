@@ -43,7 +43,7 @@ import { Refusals } from './api/refusals.ts';
 import { CoordinatorCredentials } from './api/server-credentials.ts';
 import { toStatus } from './api/status.ts';
 import { serveBackups } from './backup/backup-server.ts';
-import { refuseHalfRestored } from './backup/state-files.ts';
+import { refuseHalfRestored, refuseLostDatabase } from './backup/state-files.ts';
 import { CertificateFolder } from './certificates/certificate-folder.ts';
 import { sealedKeys } from './certificates/certificate-records.ts';
 import { ExpiryWatch } from './certificates/expiry-watch.ts';
@@ -106,6 +106,7 @@ export async function runCoordinator(
   const { log } = deps;
   prepareStateDirectory(config.stateDir);
   refuseHalfRestored(config.stateDir);
+  refuseLostDatabase(config.stateDir);
   using store = new Store(join(config.stateDir, 'fairlead.db'), deps);
   const hasDerived = [...store.tokens.values()].some(({ containerId }) => containerId !== null);
   const tokenKey = readOrCreateTokenKey(config.stateDir, { isExpected: hasDerived });

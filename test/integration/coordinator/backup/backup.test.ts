@@ -248,6 +248,38 @@ describe('a file of the coordinator that is damaged is named, and not replaced',
     await expect(stat(path)).rejects.toThrow('ENOENT');
   });
 
+  test.each([
+    ['missing', (path: string) => rm(path)],
+    ['empty', (path: string) => truncate(path, 0)],
+  ])('fairlead.db that is %s beside the keys, unless those are away too', async (what, lose) => {
+    await backedUp();
+    for (const beside of ['-wal', '-shm'])
+      await rm(`${stateDir}/fairlead.db${beside}`, { force: true });
+    const path = `${stateDir}/fairlead.db`;
+    await lose(path);
+    await expect(CoordinatorInProcess.start(stateDir)).rejects.toMatchObject({
+      reason: 'STORE_MISSING',
+      message: expect.stringContaining(`${path} is ${what} beside ${stateDir}/`) as string,
+    });
+    // One of them is enough, and begun anew is what is asked for so.
+    await rm(`${stateDir}/authority.json`);
+    await expect(CoordinatorInProcess.start(stateDir)).rejects.toThrow(`${stateDir}/token.key`);
+    await rm(stateDir, { recursive: true });
+    await using coordinator = await CoordinatorInProcess.start(stateDir);
+    await using client = await clientOf(coordinator);
+    expect(await names(client)).toEqual([]);
+  });
+
+  test('fairlead.db that is missing is had again by a restore', async () => {
+    await backedUp();
+    await rm(`${stateDir}/fairlead.db`);
+    await expect(CoordinatorInProcess.start(stateDir)).rejects.toThrow('coordinator restore');
+    await restoreBackup({ stateDir, file, force: true }, deps);
+    await using coordinator = await CoordinatorInProcess.start(stateDir);
+    await using client = await clientOf(coordinator);
+    expect(await names(client)).toEqual(['web']);
+  });
+
   test.each(files)('%s that is a directory', async (name) => {
     await mkdir(`${stateDir}/${name}`, { recursive: true });
     await chmod(stateDir, 0o700);
