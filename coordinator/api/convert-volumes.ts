@@ -1,5 +1,6 @@
 import type { Volume, VolumeSource } from '../../shared/container-options.ts';
 import type { FieldViolation } from '../../shared/errors.ts';
+import { maxNameLength } from '../../shared/ids.ts';
 import {
   PlacementStrategy,
   Reservation as ProtoReservation,
@@ -7,11 +8,13 @@ import {
   type Volume as ProtoVolume,
 } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Reservation } from '../model.ts';
-import { templateRule, volumeTemplates } from '../orchestrator/templates.ts';
+import { expandTemplates, templateRule, volumeTemplates } from '../orchestrator/templates.ts';
 import { pathRule } from './option-rules.ts';
 import { quote, validateCount, validateName, validateRange, validateUnique } from './validate.ts';
 
 const maxVolumes = 100;
+/** Docker keeps a volume in a directory of its name. */
+const maxVolumeName = 255;
 const maxSources = 20;
 const maxPlatforms = 20;
 const maxSpread = 5;
@@ -73,11 +76,23 @@ function validatePath(path: string, field: string, into: FieldViolation[]): void
   else if (/^\/+$/.test(path)) into.push({ field, rule: 'must not be the root' });
 }
 
+/** What templates in names of volumes are filled in with at the most: the name of its service may yet be any. */
+const longest = {
+  serviceId: 'x'.repeat(32),
+  serviceName: 'x'.repeat(maxNameLength),
+  containerName: `${'x'.repeat(maxNameLength)}-99999`,
+  slot: 99_999,
+};
+
 function volumeNameRule(name: string): string | undefined {
   if (name === '') return 'is required';
   if (name.length > 100) return 'must have at most 100 characters';
   const wrong = templateRule(name, volumeTemplates);
   if (wrong !== undefined) return wrong;
+  const { length } = expandTemplates(name, longest);
+  if (length > maxVolumeName) {
+    return `must have at most ${maxVolumeName} characters when its templates are filled in, and may have ${length}`;
+  }
   if (namePattern.test(name.replaceAll(/\{\{.*?\}\}/g, 'x'))) return undefined;
   return `must be letters, digits, "_", "." and "-" with a letter or digit first, and is ${quote(name)}`;
 }

@@ -930,9 +930,9 @@ export interface Volume {
  */
 export interface NamedVolume {
   /**
-   * Name, [A-Za-z0-9][A-Za-z0-9_.-]*, at most 100 characters; required. May hold the templates
-   * {{.Service.ID}}, {{.Service.Name}}, {{.Container.Name}} and {{.Slot}}: with {{.Slot}} in it, each slot has
-   * a volume of its own.
+   * Name, [A-Za-z0-9][A-Za-z0-9_.-]*, at most 100 characters, and at most 255 when its templates are
+   * filled in, whatever the service is called; required. May hold the templates {{.Service.ID}}, {{.Service.Name}},
+   * {{.Container.Name}} and {{.Slot}}: with {{.Slot}} in it, each slot has a volume of its own.
    */
   name: string;
   /** True: it must be on a node already; none is made. FAILED_PRECONDITION if it is on none. */

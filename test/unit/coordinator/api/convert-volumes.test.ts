@@ -21,7 +21,11 @@ const named = (name: string): Volume['source'] => ({
 test('takes volumes of every kind', () => {
   const tmpfs = { $case: 'tmpfs' as const, value: { sizeBytes: 4096, mode: 0o1777 } };
   const bind = { $case: 'bind' as const, value: { path: '/srv' } };
-  const volumes = [at('/a'), at('/b', named('x-{{.Slot}}')), at('/c', bind), at('/d', tmpfs)];
+  const longest = `${'{{.Container.Name}}'.repeat(4)}${'a'.repeat(15)}`;
+  const volumes = [
+    ...[at('/a'), at('/b', named('x-{{.Slot}}')), at('/c', bind), at('/d', tmpfs)],
+    at('/e', named(longest)),
+  ];
   expect(rulesOf({ volumes, volumesFrom: ['db'], platforms: ['linux/arm64'] })).toEqual([]);
 });
 
@@ -41,6 +45,11 @@ test.each<[string, Changes, string]>([
     'a name that depends on the node',
     { volumes: [at('/a', named('{{.Node.Name}}'))] },
     'spec.volumes[0].named.name must have no template but {{.Service.ID}}',
+  ],
+  [
+    'a name that templates make too long',
+    { volumes: [at('/a', named('{{.Container.Name}}'.repeat(5)))] },
+    'spec.volumes[0].named.name must have at most 255 characters when its templates are filled in, and may have 300',
   ],
   [
     'too small a file system',
