@@ -78,6 +78,7 @@ import { Orchestrator } from './orchestrator/orchestrator.ts';
 import { Placement } from './orchestrator/placement.ts';
 import { Routing } from './routing/routing.ts';
 import { Settling } from './routing/settling.ts';
+import { SteadyClock } from './steady-clock.ts';
 import { Store } from './store/store.ts';
 import { NodeUpgrades } from './upgrades/node-upgrades.ts';
 import { Roller } from './upgrades/roller.ts';
@@ -100,19 +101,21 @@ const maxBodyBytes = 4 * 1024 * 1024;
  */
 export async function runCoordinator(
   config: CoordinatorConfig,
-  deps: CoordinatorDeps,
+  given: CoordinatorDeps,
   signal: AbortSignal,
 ): Promise<void> {
+  const deps = { ...given, clock: new SteadyClock(given.clock) };
   const { log } = deps;
   prepareStateDirectory(config.stateDir);
   refuseHalfRestored(config.stateDir);
   refuseLostDatabase(config.stateDir);
   using store = new Store(join(config.stateDir, 'fairlead.db'), deps);
+  deps.clock.startAfter(store.events.lastTimeMs());
   const hasDerived = [...store.tokens.values()].some(({ containerId }) => containerId !== null);
   const tokenKey = readOrCreateTokenKey(config.stateDir, { isExpected: hasDerived });
   const installationId = store.installationId(() => deps.random.id());
   const authority = await Authority.open(
-    { clock: deps.clock, log: log.child({ component: 'identity' }) },
+    { clock: given.clock, log: log.child({ component: 'identity' }) },
     {
       ...{ ...config, installationId, names: serverNames(config) },
       isExpected: store.tokens.size + store.nodes.size > 0,
@@ -196,8 +199,10 @@ interface Kept {
   readonly installationId: string;
 }
 
+type BuildingDeps = CoordinatorDeps & Kept & { readonly clock: SteadyClock };
+
 /** Builds every part; nothing runs yet. */
-function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
+function build(config: CoordinatorConfig, deps: BuildingDeps) {
   const { store, tokens, sealing, authority, installationId, clock, random } = deps;
   const child = (component: string) => ({ log: deps.log.child({ component }) });
   const observed = new ObservedState(store.loadObserved(), deps);
@@ -242,7 +247,7 @@ function build(config: CoordinatorConfig, deps: CoordinatorDeps & Kept) {
     loops: [
       ...[dispatcher, routing, orchestrator, writeBehind, authority, leases, roller, mover],
       ...certificates.loops,
-      new ClockSteps({ clock, ...child('clock') }),
+      new ClockSteps({ store, observed, clock, installationId, ...child('clock') }),
     ],
     knows: (credentials: Credentials) => authenticator.knows(credentials),
     gate: gateOf({
@@ -280,12 +285,15 @@ function answersTo(agents: AgentApiDeps, proxies: ProxyApiDeps, gate: SessionGat
 function authenticatorOf({
   dispatcher,
   routing,
-  ...deps
-}: Omit<AuthenticatorDeps, 'containerTokens'> &
+  clock: { host: clock },
+  ...rest
+}: Omit<AuthenticatorDeps, 'containerTokens' | 'clock'> &
   Pick<ContainerTokensDeps, 'observed'> & {
     readonly dispatcher: Dispatcher;
     readonly routing: Routing;
+    readonly clock: SteadyClock;
   }) {
+  const deps = { ...rest, clock };
   const witnesses = { nodes: dispatcher, proxies: routing };
   return new Authenticator({
     ...deps,
@@ -301,8 +309,9 @@ function metricsOf(sources: FigureSources, doors: Parameters<typeof metricsGate>
 /** What follows certificates: their ends, and a folder if there is one. */
 function certificateLoops(
   { certificatesFolder: path }: CoordinatorConfig,
-  deps: CoordinatorDeps & Kept,
+  { clock, ...rest }: BuildingDeps,
 ) {
+  const deps = { ...rest, clock: clock.host };
   const log = deps.log.child({ component: 'certificates' });
   const folder = path === undefined ? undefined : new CertificateFolder({ ...deps, log }, path);
   return {

@@ -19,7 +19,10 @@ export function explainClock(skewMs: number, its = 'its clock'): string {
   return `${its.toUpperCase()} IS WRONG, or the coordinator's: it is ${amount(differenceMs)} ${where} the coordinator's, so that certificates may be refused; set it, for example by "timedatectl set-ntp true"`;
 }
 
-function amount(ms: number): string {
+/** So much time in words. */
+export function amount(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 120) return `${seconds} seconds`;
   const minutes = Math.round(ms / minuteMs);
   if (minutes < 120) return `${minutes} minutes`;
   const hours = Math.round(minutes / 60);

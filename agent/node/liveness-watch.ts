@@ -4,6 +4,7 @@ import type { Liveness } from '../../shared/health-check.ts';
 import type { EngineContainer } from './docker/engine.ts';
 import { probeTargets } from './probe-targets.ts';
 import type { Probe, ProbeTarget } from './probe.ts';
+import { startPeriodEnd } from './start-period.ts';
 
 export interface LivenessWatchDeps {
   readonly clock: Clock;
@@ -101,7 +102,7 @@ export class LivenessWatch {
     const targets = probeTargets(spec.check, engine, advertiseAddress);
     // Its ports are not what they should be: starting it anew would not mend that.
     if (typeof targets === 'string') return;
-    const startsUntilMs = (engine.startedAt?.getTime() ?? 0) + spec.startPeriodMs;
+    const startsUntilMs = startPeriodEnd(engine.startedAt, spec.startPeriodMs, clock);
     const ask = (target: ProbeTarget) => probe(target, spec.timeoutMs, signal);
     let history = noHistory;
     while (!signal.aborted) {
@@ -109,7 +110,7 @@ export class LivenessWatch {
       const failures = await Promise.all(targets.map(ask));
       if (signal.aborted) return;
       const failure = failures.find((words) => words !== '') ?? '';
-      const result = { succeeded: failure === '', isStarting: clock.now() < startsUntilMs };
+      const result = { succeeded: failure === '', isStarting: clock.monotonic() < startsUntilMs };
       history = afterCheck(history, result, spec);
       if (history.failuresInARow >= spec.failureThreshold) {
         this.#message = failure;

@@ -76,14 +76,13 @@ export class ReadinessWatch {
     this.#probing = probing;
     this.#spec = spec;
     const targets = probeTargets(spec.check, engine, this.#advertiseAddress);
-    const startedAtMs = engine.startedAt?.getTime() ?? 0;
     const running = keepProbing(
       // What is known to be ready stays so until proven otherwise.
       {
         spec,
         targets,
         isNew: this.#isNew && this.#state !== 'ready',
-        startsUntilMs: startedAtMs + spec.startPeriodMs,
+        startedAt: engine.startedAt,
       },
       {
         ...this.#deps,

@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import type { Readiness } from '../../shared/health-check.ts';
 import type { Probe, ProbeFailure, ProbeTarget } from './probe.ts';
+import { startPeriodEnd } from './start-period.ts';
 
 /** Result of the checks so far, and why a container is not ready. */
 export interface Verdict {
@@ -101,13 +102,13 @@ export interface ProbingOptions {
   readonly targets: readonly ProbeTarget[] | string;
   /** False for a process that was there before the agent. */
   readonly isNew: boolean;
-  /** When its start period ends, by the wall clock. */
-  readonly startsUntilMs: number;
+  /** When it started, by the wall clock; undefined: nobody knows. */
+  readonly startedAt: Date | undefined;
 }
 
 /** Checks one process until the signal aborts. */
 export async function keepProbing(
-  { spec, targets, isNew, startsUntilMs }: ProbingOptions,
+  { spec, targets, isNew, startedAt }: ProbingOptions,
   { clock, probe, onVerdict }: ProbingDeps,
   signal: AbortSignal,
 ): Promise<void> {
@@ -119,6 +120,7 @@ export async function keepProbing(
     onVerdict({ ready: true, message: '' });
     return;
   }
+  const startsUntilMs = startPeriodEnd(startedAt, spec.startPeriodMs, clock);
   let history = beginProbing(isNew);
   let told: Verdict | undefined;
   while (!signal.aborted) {
@@ -127,7 +129,7 @@ export async function keepProbing(
     );
     if (signal.aborted) return;
     const failure = failures.find((words) => words !== '') ?? '';
-    const result = { succeeded: failure === '', isStarting: clock.now() < startsUntilMs };
+    const result = { succeeded: failure === '', isStarting: clock.monotonic() < startsUntilMs };
     history = afterProbe(history, result, spec);
     const verdict = verdictOf(history, spec, failure, told);
     if (verdict && (verdict.ready !== told?.ready || verdict.message !== told.message)) {

@@ -1,6 +1,7 @@
 import type { ContainerId, NodeId } from '../../shared/ids.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { ContainerFailure, NodeObservation, Observed, PortBinding } from '../model.ts';
+import { shiftedObserved } from '../time-shift.ts';
 
 /** What changed; each listener looks at what it is now. */
 export type Observation =
@@ -119,6 +120,14 @@ export class ObservedState {
   /** Gives back what could not be saved. */
   returnUnsaved(ids: Iterable<ContainerId>): void {
     for (const id of ids) this.#unsaved.add(id);
+  }
+
+  /** The clock was set; nobody is told, as nothing was observed. */
+  shift(byMs: number): void {
+    for (const [id, observed] of this.#containers) {
+      this.#containers.set(id, shiftedObserved(observed, byMs));
+      this.#unsaved.add(id);
+    }
   }
 
   /** Calls `listener` at once after every change. */

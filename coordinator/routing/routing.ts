@@ -45,6 +45,8 @@ export class Routing {
   #linkers = new Map<string, Service[]>();
   readonly #listeners = new Set<(serviceIds: Iterable<ServiceId>) => void>();
   readonly #startedAtMs: number;
+  /** The same on the wall clock, as it was then. */
+  readonly #startedOnMs: number;
   /** Containers with targets that are wanted no more, but may have requests in flight. */
   readonly #leaving = new Map<ServiceId, Set<ContainerId>>();
   readonly #checks: ProxyChecks;
@@ -56,6 +58,7 @@ export class Routing {
     this.#checks = new ProxyChecks(deps.store);
     this.#earlier = new EarlierRevisions(deps.store.revisions);
     this.#startedAtMs = deps.clock.monotonic();
+    this.#startedOnMs = deps.clock.now();
   }
 
   /** Follows the store and the agents' reports until aborted. */
@@ -227,14 +230,12 @@ export class Routing {
 
   /** Somebody had a token for a proxy of this load balancer before the coordinator started. */
   #mayRunOnHosts(lb: ServiceId): boolean {
-    const { store, clock } = this.#deps;
-    const startedAtMs = clock.now() - (clock.monotonic() - this.#startedAtMs);
-    return [...store.tokens.values()].some(
+    return [...this.#deps.store.tokens.values()].some(
       ({ role, containerId, serviceIds, createdAtMs }) =>
         role === 'proxy' &&
         containerId === null &&
         serviceIds.includes(lb) &&
-        createdAtMs < startedAtMs,
+        createdAtMs < this.#startedOnMs,
     );
   }
 

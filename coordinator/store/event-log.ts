@@ -75,6 +75,11 @@ export class EventLog {
     return this.#newest;
   }
 
+  /** When the newest event was; 0 if there is none. */
+  lastTimeMs(): number {
+    return (this.#statements.lastTime.get() as number | undefined) ?? 0;
+  }
+
   /** Cursor before the oldest event that is kept. */
   get oldest(): number {
     const first = this.#statements.oldest.get() as number | null;
@@ -195,6 +200,7 @@ function prepare(database: Database) {
        ORDER BY cursor LIMIT @limit`,
     ),
     newest: value('SELECT max(cursor) FROM events'),
+    lastTime: value('SELECT time_ms FROM events ORDER BY cursor DESC LIMIT 1'),
     oldest: value('SELECT min(cursor) FROM events'),
     lastOwner: value(
       'SELECT owner_id FROM events WHERE object_id = ? ORDER BY cursor DESC LIMIT 1',

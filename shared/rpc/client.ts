@@ -78,7 +78,7 @@ export async function openChannel(
 ): Promise<Channel> {
   signal.throwIfAborted();
   const { address, trust } = coordinator;
-  const deadlineMs = clock.now() + timeoutMs;
+  const deadlineMs = clock.monotonic() + timeoutMs;
   const authorities =
     trust.kind === 'bundle' ? trust.pem : await authorityOf(coordinator, deadlineMs, clock, signal);
   const channel = channelTo(coordinator, authorities);
@@ -86,7 +86,8 @@ export async function openChannel(
     channel.close();
   });
   try {
-    await waitForChannelReady(channel, new Date(deadlineMs));
+    const leftMs = Math.max(deadlineMs - clock.monotonic(), 1);
+    await waitForChannelReady(channel, new Date(clock.now() + leftMs));
     return channel;
   } catch (error) {
     channel.close();
@@ -106,12 +107,12 @@ async function authorityOf(
   signal: AbortSignal,
 ): Promise<string> {
   for (;;) {
-    const leftMs = Math.max(deadlineMs - clock.now(), 1);
+    const leftMs = Math.max(deadlineMs - clock.monotonic(), 1);
     try {
       return await examine(address, trust, { clock, timeoutMs: leftMs }, signal);
     } catch (error) {
       const mayPass = error instanceof DomainError && error.kind === 'unavailable';
-      if (signal.aborted || !mayPass || clock.now() + retryMs >= deadlineMs) throw error;
+      if (signal.aborted || !mayPass || clock.monotonic() + retryMs >= deadlineMs) throw error;
     }
     await clock.sleep(retryMs, signal);
   }

@@ -87,6 +87,21 @@ describe('the liveness of a container', () => {
     await watch.stop();
   });
 
+  test.each([6, -6])(
+    'is judged from the end of its start period, though the clock is set by %d hours in it',
+    async (hours) => {
+      const spec = aLiveness({ startPeriodMs: 10_000, failureThreshold: 1 });
+      failure = 'refuses';
+      watch.follow(begun(5_000), spec);
+      clock.setWallClock(hours * 3_600_000);
+      await clock.advance(4_500);
+      expect(deaths).toEqual([]);
+      await clock.advance(500);
+      expect(deaths).toEqual(['refuses']);
+      await watch.stop();
+    },
+  );
+
   test('begins anew with every process', async () => {
     const spec = aLiveness({ failureThreshold: 1 });
     const first = begun(60_000);

@@ -192,7 +192,7 @@ describe('probing', () => {
     const verdicts: [number, Verdict][] = [];
     const stop = new AbortController();
     const probing = keepProbing(
-      { spec, targets: [target], isNew: true, startsUntilMs: 0, ...options },
+      { spec, targets: [target], isNew: true, startedAt: undefined, ...options },
       {
         clock,
         probe: (asked) => Promise.resolve(failureAt(clock.monotonic(), asked)),

@@ -17,6 +17,8 @@ import { Orchestrator } from '../../../../../coordinator/orchestrator/orchestrat
 import { Placement } from '../../../../../coordinator/orchestrator/placement.ts';
 import { Routing } from '../../../../../coordinator/routing/routing.ts';
 import { Settling } from '../../../../../coordinator/routing/settling.ts';
+import { ClockSteps } from '../../../../../coordinator/clock-steps.ts';
+import { SteadyClock } from '../../../../../coordinator/steady-clock.ts';
 import { Store, type Transaction } from '../../../../../coordinator/store/store.ts';
 import { NodeUpgrades } from '../../../../../coordinator/upgrades/node-upgrades.ts';
 import { Roller } from '../../../../../coordinator/upgrades/roller.ts';
@@ -70,8 +72,11 @@ interface Run {
  * It watches what may never happen, and notes each violation in words.
  */
 export class ModelFleet implements AsyncDisposable {
+  /** That of the coordinator's host, and of all models. */
   readonly clock = new FakeClock();
-  readonly store = new FillableStore(':memory:', { clock: this.clock });
+  /** What the core goes by. */
+  readonly time = new SteadyClock(this.clock);
+  readonly store = new FillableStore(':memory:', { clock: this.time });
   readonly agents: readonly ModelAgent[];
   readonly proxies: readonly ModelProxy[];
   readonly violations: string[] = [];
@@ -205,7 +210,10 @@ export class ModelFleet implements AsyncDisposable {
   }
 
   #start(): Run {
-    const { store, clock } = this;
+    const { store, time: clock } = this;
+    // Another process has another one.
+    clock.follow(clock.behindMs);
+    clock.startAfter(store.events.lastTimeMs());
     const random: Random = {
       fraction: () => 0.5,
       id: () => (++this.#numbers).toString(16).padStart(8, '0').padEnd(32, '0'),
@@ -256,6 +264,7 @@ export class ModelFleet implements AsyncDisposable {
       routing.run(stop.signal),
       orchestrator.run(stop.signal),
       mover.run(stop.signal),
+      new ClockSteps({ store, observed, clock, installationId: 'model', log }).run(stop.signal),
     ]);
     const writeBehind = new WriteBehind({ observed, store, clock, log });
     const epoch = `epoch-${++this.#runs}`;
@@ -282,7 +291,7 @@ export class ModelFleet implements AsyncDisposable {
       const live = this.store
         .containersOf(service.id)
         .filter(({ wanted, nodeId: on }) => wanted === 'running' && !this.#isDown(on));
-      const newest = live.filter(({ createdAtMs }) => createdAtMs === this.clock.now());
+      const newest = live.filter(({ createdAtMs }) => createdAtMs === this.time.now());
       if (newest.length === 0) continue;
       // One without a node may have come for an older one that is not to go any more: it is taken back.
       const current = live.filter(
@@ -338,7 +347,7 @@ export class ModelFleet implements AsyncDisposable {
       this.violations.push(`${id} was ended although nobody knows it`);
       return;
     }
-    if (this.clock.now() >= (container.retirement?.deadlineAtMs ?? deadlineAtMs)) return;
+    if (this.time.now() >= (container.retirement?.deadlineAtMs ?? deadlineAtMs)) return;
     for (const proxy of this.proxies) {
       const server = proxy.serverOf(id);
       if (server === undefined) continue;

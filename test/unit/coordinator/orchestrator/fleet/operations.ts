@@ -67,7 +67,8 @@ type FaultKind =
   | 'restart-coordinator'
   | 'kill-coordinator'
   | 'fill-disk'
-  | 'free-disk';
+  | 'free-disk'
+  | 'set-clock';
 
 /** What goes wrong. */
 export type Fault = Of<FaultKind, Pick>;
@@ -172,6 +173,7 @@ export const faults: fc.Arbitrary<Fault> = fc.record({
     'kill-coordinator',
     'fill-disk',
     'free-disk',
+    'set-clock',
   ),
   pick,
 });
@@ -354,6 +356,10 @@ const performers: Performers = {
   },
   'free-disk': ({ store }) => {
     store.full = false;
+  },
+
+  'set-clock': ({ clock }, { pick: which }) => {
+    clock.setWallClock((which % 2 === 0 ? 1 : -1) * (which + 1) * 3_600_000);
   },
 
   request: (fleet, { pick: which }) => {

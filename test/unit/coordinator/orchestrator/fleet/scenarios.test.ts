@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PlanStepKind } from '../../../../../shared/gen/fairlead/v1/action.ts';
 import { Availability } from '../../../../../shared/gen/fairlead/v1/node.ts';
 import { PlacementStrategy } from '../../../../../shared/gen/fairlead/v1/service.ts';
@@ -184,4 +184,91 @@ test('C2: attempts and the waits between them are kept over a restart of the coo
     message: expect.stringContaining('web-1 failed 3 times') as string,
   });
   expect(places()).toHaveLength(2);
+});
+
+describe.each([6, -6])('a clock that is set by %d hours', (hours) => {
+  const setClock = () => {
+    fleet.clock.setWallClock(hours * 3_600_000);
+  };
+  const web = () => fleet.service('web');
+
+  beforeEach(async () => {
+    await begin(fleet, { replicas: 3 });
+    await fleet.pass(6);
+  });
+
+  test('cuts no drain short and draws none out', async () => {
+    await perform(fleet, { kind: 'request', pick: 0 });
+    await perform(fleet, { kind: 'scale', replicas: 0 });
+    await fleet.pass(2);
+    const draining = () =>
+      fleet.store.containersOf(web().id).filter(({ wanted }) => wanted === 'draining').length;
+    expect(draining()).toBe(1);
+    setClock();
+    await fleet.pass(3);
+    expect(draining()).toBe(1);
+    await fleet.pass(3);
+    expect(draining()).toBe(0);
+  });
+
+  test('ends no rollout, and does not keep it from ending', async () => {
+    const { containers } = fleet.store;
+    await update(fleet, { image: 'mute-2' }, ['image']);
+    await fleet.pass(10);
+    const tried = [...containers.values()].filter(({ revision }) => revision === 2);
+    expect(tried).toHaveLength(1);
+    setClock();
+    await fleet.pass(5);
+    expect(web().rollout).toMatchObject({ state: 'going', failedSlots: [] });
+    expect(containers.get(tried[0]!.id)).toMatchObject({ wanted: 'running' });
+    await fleet.pass(40);
+    expect(web().rollout).toMatchObject({ state: 'rolled-back' });
+    expect(fleet.status('web').state).toBe('running');
+  });
+
+  test('leaves a node that failed alone for as long as before', async () => {
+    await update(fleet, { image: 'broken-2' }, ['image']);
+    for (let second = 0; second < 20 && web().failures.length === 0; second++) await fleet.pass(1);
+    const before = web().failures.map(({ count, lastAtMs }) => ({ count, lastAtMs }));
+    expect(before).not.toEqual([]);
+    const nowMs = fleet.time.now();
+    setClock();
+    await fleet.pass(1);
+    const byMs = fleet.time.now() - nowMs - 1_000;
+    for (const { count, lastAtMs } of before) {
+      const moved = web().failures.filter((each) => each.lastAtMs >= lastAtMs + byMs);
+      expect(Math.max(...moved.map((each) => each.count))).toBeGreaterThanOrEqual(count);
+    }
+    await update(fleet, { image: 'good-3' }, ['image']);
+    await fleet.pass(40);
+    expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+  });
+
+  test('while a coordinator runs does nothing to what another one finds', async () => {
+    await perform(fleet, { kind: 'request', pick: 0 });
+    await perform(fleet, { kind: 'scale', replicas: 2 });
+    await fleet.pass(1);
+    setClock();
+    await fleet.pass(1);
+    await fleet.restartCoordinator({ killed: true });
+    fleet.connectAll();
+    const { id } = web();
+    expect(fleet.store.containersOf(id)).toHaveLength(3);
+    await fleet.pass(15);
+    expect(fleet.store.containersOf(id)).toHaveLength(2);
+    expect(fleet.status('web')).toMatchObject({ state: 'running', message: '' });
+  });
+});
+
+test('a clock that was set back while there was no coordinator keeps nothing waiting', async () => {
+  await begin(fleet, { replicas: 3 });
+  await fleet.pass(6);
+  await perform(fleet, { kind: 'request', pick: 0 });
+  await perform(fleet, { kind: 'scale', replicas: 2 });
+  await fleet.pass(1);
+  fleet.clock.setWallClock(-6 * 3_600_000);
+  await fleet.restartCoordinator({ killed: true });
+  fleet.connectAll();
+  await fleet.pass(15);
+  expect(fleet.store.containersOf(fleet.service('web').id)).toHaveLength(2);
 });
