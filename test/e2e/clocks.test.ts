@@ -3,9 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { FalseClock } from '../support/false-clock.ts';
 import { Fleet } from '../support/fleet/fleet.ts';
-import { helloImage, startLabSite } from '../support/fleet/lab-site.ts';
+import { helloImage, proxyImage, startLabSite } from '../support/fleet/lab-site.ts';
 import type { Site } from '../support/fleet/site.ts';
 import { describeWithClocks } from '../support/needs.ts';
+import { Load } from '../tutorial/load.ts';
 import { Report, silent } from '../tutorial/report.ts';
 import { Tour } from '../tutorial/tour.ts';
 
@@ -116,6 +117,57 @@ describeWithClocks('a fleet whose clocks differ', () => {
     await fleet.nodesReady([yearsBehind], signal);
     expect(await messageOf(yearsBehind)).toBe('');
     await ready(hosts.length + 1);
+  });
+
+  test('a rollout under load while the clock of the coordinator goes hours ahead, and back by more', async () => {
+    await run('service', 'set', 'web', '--publish', '80');
+    const balanced = ['--role', 'proxy', '--publish', '80:80', '--link', 'web'];
+    await run('service', 'run', '--name', 'lb', ...balanced, proxyImage);
+    const before = await ready(hosts.length + 1);
+    const { cursor } = await fleet.client.control.listEvents({ limit: 1_000 }, { signal });
+    const isNew = async (count: number) => {
+      await eventually(async () => {
+        const all = await tour.containers('web');
+        const fresh = all.filter(
+          ({ name, engineId }) => engineId !== before[name] && engineId !== '',
+        );
+        expect(fresh.length).toBeGreaterThanOrEqual(count);
+      }, patience);
+    };
+    const seen = async (count: number) => {
+      await eventually(() => {
+        const steps = fleet.coordinator.log().split('"msg":"the clock of this host was set');
+        expect(steps.length - 1).toBe(count);
+      }, patience);
+    };
+
+    await using load = new Load(await tour.lbUrl(), { workers: 4, pauseMs: 20 }, signal);
+    const slowly = ['--settle', '2s', '--update-deadline', '30s', '--env', 'STEP=1'];
+    const rollout = run('service', 'set', 'web', ...slowly);
+    await isNew(1);
+    clocks.get('coordinator')?.set('+6h');
+    await seen(1);
+    await isNew(2);
+    clocks.get('coordinator')?.set('-4h');
+    await seen(2);
+    // It fails if the rollout does.
+    await rollout;
+    clocks.get('coordinator')?.set('+0');
+    await seen(3);
+    await load[Symbol.asyncDispose]();
+    expect(load.failures).toEqual([]);
+    expect(load.entries.length).toBeGreaterThan(100);
+
+    const after = await ready(hosts.length + 1);
+    expect(Object.keys(after)).toEqual(Object.keys(before));
+    for (const [name, engineId] of Object.entries(after)) expect(engineId).not.toBe(before[name]);
+    const { events } = await fleet.client.control.listEvents({ cursor, limit: 1_000 }, { signal });
+    const types = events.map(({ type }) => type);
+    expect(types.filter((type) => type === 'container.ready')).toHaveLength(hosts.length + 1);
+    expect(types.filter((type) => type === 'coordinator.clock-set')).toHaveLength(3);
+    const wrong =
+      /^(node\.(unreachable|down)|container\.(failed|drain-cut)|service\.roll.*back.*)$/;
+    expect(types.filter((type) => wrong.test(type))).toEqual([]);
   });
 
   test('a coordinator whose clock goes days ahead and back ends no session, and touches nothing', async () => {
