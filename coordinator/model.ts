@@ -375,6 +375,7 @@ export type TargetKind =
   | 'node'
   | 'node-cluster'
   | 'token'
+  | 'proxy'
   | 'certificate'
   | 'authority'
   | 'fleet';

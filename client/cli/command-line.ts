@@ -41,7 +41,7 @@ const nouns: readonly Noun[] = [
   {
     name: 'lb',
     group: 'Services:',
-    description: 'see what the load balancers have in effect',
+    description: 'see what the load balancers have in effect, and forget proxies that are gone',
     load: async () => (await import('./commands/lb.ts')).configure,
   },
   {

@@ -94,6 +94,7 @@ const control: RulesOf<ControlServiceDefinition> = {
   WatchEndpoints: 'read',
   ListProxies: 'read',
   WatchProxies: 'read',
+  RemoveProxy: 'define',
   GetAction: 'read',
   ListActions: 'read',
   CancelAction: 'run',

@@ -37,6 +37,7 @@ import { RebalanceApi } from './rebalances.ts';
 import type { Presenter } from './present.ts';
 import { Previews } from './previews.ts';
 import { protocolVersion } from './protocol.ts';
+import { ProxyApi } from './proxies.ts';
 import { QueryApi } from './queries.ts';
 import { RolloutApi } from './rollouts.ts';
 import { ServiceMutations } from './service-mutations.ts';
@@ -97,6 +98,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
   const clusters = new NodeClusterApi(shared);
   const tokens = new TokenApi(shared);
   const certificates = new CertificateApi(shared);
+  const proxies = new ProxyApi(shared);
   const authorities = new AuthorityApi(shared);
   const queries = new QueryApi(shared);
   const events = new EventApi(shared);
@@ -169,6 +171,7 @@ export function controlHandlers(deps: ControlDeps): Handlers {
     watchEndpoints: (request, call) => queries.watchEndpoints(request, call),
     listProxies: (request, call) => queries.listProxies(request, call),
     watchProxies: (request, call) => queries.watchProxies(request, call),
+    removeProxy: (request, call) => proxies.removeProxy(request, call),
     getAction: (request, call) => queries.getAction(request, call),
     cancelAction: (request, call) => cancels.cancelAction(request, call),
     listActions: (request, call) => queries.listActions(request, call),

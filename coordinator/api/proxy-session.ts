@@ -103,7 +103,7 @@ class AttachedProxy implements Session<ProxySessionRequest, ProxySessionResponse
     this.#deps = deps;
     this.#line = line;
     this.#names = { proxy: hello.name, service: service.name };
-    this.#record = attach(deps, hello, service, principal.certificate);
+    this.#record = attach(deps, hello, service, principal);
     this.#record.verbs = new Set(hello.verbs);
     this.#record.certificates = [];
     this.#record.open(this, hello.epoch === deps.epoch ? hello.version : null);
@@ -176,7 +176,7 @@ function attach(
   { store, routing }: ProxyApiDeps,
   hello: ProxyHello,
   service: Service,
-  { authority, validToMs }: PeerCertificate,
+  { id: tokenId, certificate: { authority, validToMs } }: ProxyPrincipal,
 ) {
   const inContainer = store.containers.get(hello.proxyId as ContainerId)?.serviceId === service.id;
   const record = routing.attach(
@@ -185,6 +185,7 @@ function attach(
   );
   record.session?.close('SESSION_REPLACED');
   record.certificate = { authority, untilMs: validToMs };
+  record.tokenId = tokenId;
   return record;
 }
 

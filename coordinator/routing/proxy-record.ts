@@ -1,4 +1,4 @@
-import type { ProxyId, ServiceId, SessionId } from '../../shared/ids.ts';
+import type { ProxyId, ServiceId, SessionId, TokenId } from '../../shared/ids.ts';
 import type { ShownCertificate, Target } from '../model.ts';
 import type { ProxyPlace } from './routes.ts';
 import type { BackendList, ListDelta, ListSnapshot } from './backend-list.ts';
@@ -74,6 +74,8 @@ export class ProxyRecord {
   verbs: ReadonlySet<string> = new Set();
   /** What its latest session was opened with; null: it had none yet. */
   certificate: ShownCertificate | null = null;
+  /** The token that its certificate was given for; null: it had no session yet. */
+  tokenId: TokenId | null = null;
   /** What it says of the certificates that it was handed. */
   certificates: readonly HeldCertificate[] = [];
   status: ProxyStatus = { haproxyVersion: '', haproxyPid: 0, message: '', history: noHistory };

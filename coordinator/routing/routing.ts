@@ -75,7 +75,10 @@ export class Routing {
     });
     this.#publish(this.#lists.keys());
     // Graces end without an event: what waits for a proxy looks again.
-    while (!signal.aborted) await clock.sleep(60_000, signal);
+    while (!signal.aborted) {
+      await clock.sleep(60_000, signal);
+      this.#forgetLost();
+    }
   }
 
   get ready(): boolean {
@@ -115,6 +118,14 @@ export class Routing {
   detached(record: ProxyRecord): void {
     record.session = null;
     record.awaySinceMs = this.#deps.clock.monotonic();
+    if (this.#cannotReturn(record)) this.#proxies.delete(record.identity.id);
+    this.acknowledged(record);
+  }
+
+  /** It is away and does not come back: nothing waits for it any more. */
+  forgetProxy(record: ProxyRecord): void {
+    if (this.#proxies.get(record.identity.id) !== record) return;
+    this.#proxies.delete(record.identity.id);
     this.acknowledged(record);
   }
 
@@ -228,14 +239,16 @@ export class Routing {
     return isYoung || clock.monotonic() - this.#startedAtMs < proxyGraceMs;
   }
 
-  /** Somebody had a token for a proxy of this load balancer before the coordinator started. */
+  /** Somebody had a token for a proxy of this load balancer before the coordinator started, and it is good still. */
   #mayRunOnHosts(lb: ServiceId): boolean {
+    const nowMs = this.#deps.clock.now();
     return [...this.#deps.store.tokens.values()].some(
-      ({ role, containerId, serviceIds, createdAtMs }) =>
+      ({ role, containerId, serviceIds, createdAtMs, expiresAtMs }) =>
         role === 'proxy' &&
         containerId === null &&
         serviceIds.includes(lb) &&
-        createdAtMs < this.#startedOnMs,
+        createdAtMs < this.#startedOnMs &&
+        (expiresAtMs ?? Infinity) > nowMs,
     );
   }
 
@@ -345,6 +358,7 @@ export class Routing {
     for (const { table, id } of changes) {
       if (table === 'nodes') this.#refreshNode(id as NodeId, services);
     }
+    if (changes.some(({ table }) => table === 'tokens')) this.#forgetLost();
     if (services.size > 0) this.#publish(services);
   }
 
@@ -353,6 +367,26 @@ export class Routing {
     const proxyId = id as string as ProxyId;
     const gone = this.#deps.store.containers.get(id) === undefined;
     if (gone && this.#proxies.get(proxyId)?.session === null) this.#proxies.delete(proxyId);
+  }
+
+  /** Proxies on plain hosts that are away and cannot come back, as they are now. */
+  #forgetLost(): void {
+    for (const record of [...this.#proxies.values()]) {
+      if (record.session === null && this.#cannotReturn(record)) this.forgetProxy(record);
+    }
+  }
+
+  /**
+   * On a plain host, and its token was revoked, or its certificate has expired while it was away: only who sets it up
+   * anew brings it back. One that is merely away is kept. The clock may be wrong that a certificate ends by, so that
+   * alone does not shorten the grace.
+   */
+  #cannotReturn({ place, tokenId, certificate, awaySinceMs }: ProxyRecord): boolean {
+    const { store, clock } = this.#deps;
+    if (place === 'container') return false;
+    if (tokenId !== null && store.tokens.get(tokenId) === undefined) return true;
+    const hasExpired = certificate !== null && certificate.untilMs <= clock.now();
+    return hasExpired && clock.monotonic() - awaySinceMs >= proxyGraceMs;
   }
 
   #observe(observation: Observation): void {

@@ -864,6 +864,7 @@ const notPlayed: Methods<
   | 'listCertificates'
   | 'watchCertificates'
   | 'removeCertificate'
+  | 'removeProxy'
 > = {
   execContainer: refuse,
   containerLogs: refuse,
@@ -891,6 +892,7 @@ const notPlayed: Methods<
   listCertificates: refuse,
   watchCertificates: refuse,
   removeCertificate: refuse,
+  removeProxy: refuse,
 };
 
 /** A started FakeControl. */

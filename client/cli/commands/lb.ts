@@ -4,6 +4,9 @@ import type { View } from '../../watch.ts';
 import { connected } from '../invocation.ts';
 import { proxyKind, serverKind, type ServerOfProxy } from '../kinds.ts';
 import { addListFlags, printList, type ListFlags } from '../listing.ts';
+import { mutateEach } from '../mutate.ts';
+import { addMutationFlags, type MutationFlags } from '../mutation-flags.ts';
+import { required } from '../required.ts';
 
 /** Adds the commands of load balancers. */
 export function configure(lb: Command): void {
@@ -38,6 +41,25 @@ export function configure(lb: Command): void {
             ),
           watch: (signal) => serverViews(client.watchProxies(request, signal)),
         });
+      }),
+    );
+  addRemove(lb);
+}
+
+function addRemove(lb: Command): void {
+  const what = 'forget proxies on plain hosts that are away for good: nothing waits for them';
+  addMutationFlags(lb.command('rm').description(what), { waits: false, lock: false })
+    .argument('<proxy...>', 'name or id')
+    .action(
+      connected<MutationFlags>(async (run) => {
+        const { client, args, signal } = run;
+        await mutateEach(run, args, (proxy) => ({
+          doing: `removing ${proxy}`,
+          call: (options) => client.control.removeProxy({ proxy, options }, { signal }),
+          kind: proxyKind,
+          result: (answer) => Promise.resolve(required(answer.proxy)),
+          gone: 'removed',
+        }));
       }),
     );
 }

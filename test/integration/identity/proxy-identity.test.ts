@@ -1,4 +1,5 @@
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { Status } from 'nice-grpc-common';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect, Role, type FairleadClient } from '../../../client/index.ts';
 import { ApiRole } from '../../../shared/gen/fairlead/v1/service.ts';
@@ -109,11 +110,13 @@ test('a proxy whose token is revoked is cut within a second, and HAProxy goes on
   const pid = haproxy.masterPid;
   const load = new Load(port, { path: ping });
   const list = haproxy.read('list.json');
+  const id = (await proxy())?.id;
 
   const revokedAt = performance.now();
   await client.control.revokeToken({ token: 'edge' });
   await eventually(async () => {
-    expect((await proxy())?.connected).toBe(false);
+    // It does not come back by itself: nothing is to wait for it.
+    expect(await proxy()).toBeUndefined();
   });
   expect(performance.now() - revokedAt).toBeLessThan(1_000);
   const [refused] = await eventually(() => {
@@ -136,12 +139,49 @@ test('a proxy whose token is revoked is cut within a second, and HAProxy goes on
   expect(haproxy.read('list.json')).toBe(list);
 
   // A new token, and it is the same proxy with the same HAProxy.
-  const id = (await proxy())?.id;
   await using _again = startAgent(await newToken('edge-2'));
   await serves();
   expect((await proxy())?.id).toBe(id);
   expect(haproxy.masterPid).toBe(pid);
   expect((await load.stop()).failures).toEqual([]);
+});
+
+describe('a proxy that is gone for good', () => {
+  const refusal = (code: Status, reason: string) =>
+    expect.objectContaining({ code, reason }) as object;
+
+  test('is listed as away until it is removed, which is an action', async () => {
+    const token = await start(3_600);
+    const remove = (name: string, more = {}) =>
+      client.control.removeProxy({ proxy: name, options: more });
+    const agent = startAgent(token);
+    await serves();
+    const { id = '', name = '' } = (await proxy()) ?? {};
+    await expect(remove(name)).rejects.toEqual(
+      refusal(Status.FAILED_PRECONDITION, 'PROXY_CONNECTED'),
+    );
+    await expect(remove('nobody')).rejects.toEqual(refusal(Status.NOT_FOUND, 'PROXY_NOT_FOUND'));
+    await expect(remove('')).rejects.toEqual(refusal(Status.INVALID_ARGUMENT, 'INVALID_REQUEST'));
+    await agent.stop();
+    await eventually(async () => {
+      expect(await proxy()).toMatchObject({ id, connected: false });
+    });
+
+    const dry = await remove(name, { dryRun: true });
+    expect(dry).toMatchObject({ proxy: { id }, action: undefined });
+    expect(await proxy()).toBeDefined();
+    const requestId = 'once';
+    const { action } = await remove(id, { requestId });
+    expect(action).toMatchObject({ method: 'RemoveProxy', targetKind: 'proxy', targetName: name });
+    expect(await proxy()).toBeUndefined();
+    expect((await remove(id, { requestId })).action?.id).toBe(action?.id);
+    const { events } = await client.control.listEvents({ types: ['proxy.removed'] });
+    expect(events).toMatchObject([{ objectId: id, objectName: name, actionId: action?.id }]);
+
+    await using _again = startAgent(token);
+    await serves();
+    expect(await proxy()).toMatchObject({ id, connected: true });
+  });
 });
 
 test('a proxy that is started with a bad token says what is wrong with it, and HAProxy serves on', async () => {
@@ -245,7 +285,7 @@ describe('a damaged file of a proxy', () => {
       },
     ],
   ] as const)('%s is named and had anew from the coordinator (%#)', async (name, damage) => {
-    const id = (await proxy())?.id;
+    const id = haproxy.read('proxy-id').trim();
     damage(`${haproxy.path}/${name}`);
     const damaged = haproxy.read(name);
     await using agent = startAgent(await newToken('again'));

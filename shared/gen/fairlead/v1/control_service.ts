@@ -1159,6 +1159,28 @@ export interface WatchProxiesResponse {
   removedIds: string[];
 }
 
+/** Asks RemoveProxy. */
+export interface RemoveProxyRequest {
+  /** Id, or name if no other proxy has it; required. */
+  proxy: string;
+  /** Retry id, dry run. */
+  options: MutationOptions | undefined;
+}
+
+/** Answers RemoveProxy. */
+export interface RemoveProxyResponse {
+  /** The proxy that was removed, as it was last. */
+  proxy:
+    | Proxy
+    | undefined;
+  /** The action to watch; not set with dry_run. */
+  action:
+    | Action
+    | undefined;
+  /** What would be done; only with dry_run. */
+  plan: Plan | undefined;
+}
+
 /** Asks GetAction. */
 export interface GetActionRequest {
   /** Its id; required. */
@@ -11621,6 +11643,196 @@ export const WatchProxiesResponse: MessageFns<WatchProxiesResponse> = {
   },
 };
 
+function createBaseRemoveProxyRequest(): RemoveProxyRequest {
+  return { proxy: "", options: undefined };
+}
+
+export const RemoveProxyRequest: MessageFns<RemoveProxyRequest> = {
+  encode(message: RemoveProxyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.proxy !== "") {
+      writer.uint32(10).string(message.proxy);
+    }
+    if (message.options !== undefined) {
+      MutationOptions.encode(message.options, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveProxyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveProxyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.proxy = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.options = MutationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveProxyRequest {
+    return {
+      proxy: isSet(object.proxy) ? globalThis.String(object.proxy) : "",
+      options: isSet(object.options) ? MutationOptions.fromJSON(object.options) : undefined,
+    };
+  },
+
+  toJSON(message: RemoveProxyRequest): unknown {
+    const obj: any = {};
+    if (message.proxy !== "") {
+      obj.proxy = message.proxy;
+    }
+    if (message.options !== undefined) {
+      obj.options = MutationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveProxyRequest>): RemoveProxyRequest {
+    return RemoveProxyRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveProxyRequest>): RemoveProxyRequest {
+    const message = createBaseRemoveProxyRequest();
+    message.proxy = object.proxy ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? MutationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveProxyResponse(): RemoveProxyResponse {
+  return { proxy: undefined, action: undefined, plan: undefined };
+}
+
+export const RemoveProxyResponse: MessageFns<RemoveProxyResponse> = {
+  encode(message: RemoveProxyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.proxy !== undefined) {
+      Proxy.encode(message.proxy, writer.uint32(10).fork()).join();
+    }
+    if (message.action !== undefined) {
+      Action.encode(message.action, writer.uint32(114).fork()).join();
+    }
+    if (message.plan !== undefined) {
+      Plan.encode(message.plan, writer.uint32(122).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveProxyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveProxyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.proxy = Proxy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.action = Action.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.plan = Plan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveProxyResponse {
+    return {
+      proxy: isSet(object.proxy) ? Proxy.fromJSON(object.proxy) : undefined,
+      action: isSet(object.action) ? Action.fromJSON(object.action) : undefined,
+      plan: isSet(object.plan) ? Plan.fromJSON(object.plan) : undefined,
+    };
+  },
+
+  toJSON(message: RemoveProxyResponse): unknown {
+    const obj: any = {};
+    if (message.proxy !== undefined) {
+      obj.proxy = Proxy.toJSON(message.proxy);
+    }
+    if (message.action !== undefined) {
+      obj.action = Action.toJSON(message.action);
+    }
+    if (message.plan !== undefined) {
+      obj.plan = Plan.toJSON(message.plan);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveProxyResponse>): RemoveProxyResponse {
+    return RemoveProxyResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveProxyResponse>): RemoveProxyResponse {
+    const message = createBaseRemoveProxyResponse();
+    message.proxy = (object.proxy !== undefined && object.proxy !== null) ? Proxy.fromPartial(object.proxy) : undefined;
+    message.action = (object.action !== undefined && object.action !== null)
+      ? Action.fromPartial(object.action)
+      : undefined;
+    message.plan = (object.plan !== undefined && object.plan !== null) ? Plan.fromPartial(object.plan) : undefined;
+    return message;
+  },
+};
+
 function createBaseGetActionRequest(): GetActionRequest {
   return { action: "" };
 }
@@ -16044,6 +16256,19 @@ export const ControlServiceDefinition = {
       responseStream: true,
       options: {},
     },
+    /**
+     * Forgets a proxy on a plain host that is away for good: nothing waits for it any more, and it is not listed. One
+     * that dials again is known again; to keep it out, revoke its token. FAILED_PRECONDITION with PROXY_CONNECTED while
+     * its stream is open, and with PROXY_IN_CONTAINER if it is that of a container, with which it goes.
+     */
+    removeProxy: {
+      name: "RemoveProxy",
+      requestType: RemoveProxyRequest as typeof RemoveProxyRequest,
+      requestStream: false,
+      responseType: RemoveProxyResponse as typeof RemoveProxyResponse,
+      responseStream: false,
+      options: {},
+    },
     /** One action, with its timeline. */
     getAction: {
       name: "GetAction",
@@ -16535,6 +16760,15 @@ export interface ControlServiceImplementation<CallContextExt = {}> {
     request: WatchProxiesRequest,
     context: CallContext & CallContextExt,
   ): ServerStreamingMethodResult<DeepPartial<WatchProxiesResponse>>;
+  /**
+   * Forgets a proxy on a plain host that is away for good: nothing waits for it any more, and it is not listed. One
+   * that dials again is known again; to keep it out, revoke its token. FAILED_PRECONDITION with PROXY_CONNECTED while
+   * its stream is open, and with PROXY_IN_CONTAINER if it is that of a container, with which it goes.
+   */
+  removeProxy(
+    request: RemoveProxyRequest,
+    context: CallContext & CallContextExt,
+  ): Promise<DeepPartial<RemoveProxyResponse>>;
   /** One action, with its timeline. */
   getAction(request: GetActionRequest, context: CallContext & CallContextExt): Promise<DeepPartial<GetActionResponse>>;
   /** All actions that the caller may see, by name. */
@@ -16940,6 +17174,15 @@ export interface ControlServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<WatchProxiesRequest>,
     options?: CallOptions & CallOptionsExt,
   ): AsyncIterable<WatchProxiesResponse>;
+  /**
+   * Forgets a proxy on a plain host that is away for good: nothing waits for it any more, and it is not listed. One
+   * that dials again is known again; to keep it out, revoke its token. FAILED_PRECONDITION with PROXY_CONNECTED while
+   * its stream is open, and with PROXY_IN_CONTAINER if it is that of a container, with which it goes.
+   */
+  removeProxy(
+    request: DeepPartial<RemoveProxyRequest>,
+    options?: CallOptions & CallOptionsExt,
+  ): Promise<RemoveProxyResponse>;
   /** One action, with its timeline. */
   getAction(request: DeepPartial<GetActionRequest>, options?: CallOptions & CallOptionsExt): Promise<GetActionResponse>;
   /** All actions that the caller may see, by name. */

@@ -171,8 +171,8 @@ const changes: Readonly<
   ],
 };
 
-/** What takes an engine to do; `test/e2e/backup.test.ts` does it. */
-const elsewhere = ['AdoptOrphan', 'DiscardOrphan'];
+/** What takes an engine, or a proxy, to do; `backup.test.ts` and `proxy-identity.test.ts` do it. */
+const elsewhere = ['AdoptOrphan', 'DiscardOrphan', 'RemoveProxy'];
 
 test('this test makes every change that the API has', () => {
   const service = contractRegistry().getService('fairlead.v1.ControlService');

@@ -131,6 +131,12 @@ const whoRunsWeb: readonly Known[] = [
 ];
 const whoDefinesWeb = whoRunsWeb.filter((who) => who !== 'program');
 
+/** Something; what, is looked at besides. */
+const whoDefines: readonly Known[] = [
+  ...whoDefinesWeb,
+  ...(['operatorOfOther', 'adminOfOther', 'operatorOfEdge', 'adminOfEdge', 'adminOfFar'] as const),
+];
+
 const options = { dryRun: true };
 const web = { service: 'web' };
 const spec = { image: 'hello:1' };
@@ -208,6 +214,8 @@ const rules: Readonly<Record<string, readonly [request: object, who: readonly Kn
   '/fairlead.v1.ControlService/WatchEndpoints': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/ListProxies': [{ services: ['web'] }, whoReadsWeb],
   '/fairlead.v1.ControlService/WatchProxies': [{ services: ['web'] }, whoReadsWeb],
+  // There is none: who may remove one is told so.
+  '/fairlead.v1.ControlService/RemoveProxy': [{ proxy: 'nobody', options }, whoDefines],
   '/fairlead.v1.ControlService/GetAction': [{ action: 'action-on-web' }, whoReadsWeb],
   '/fairlead.v1.ControlService/CancelAction': [{ action: 'action-on-web', options }, whoRunsWeb],
   // These leave out what is not in scope.

@@ -19,6 +19,7 @@ import {
   containerId,
   nodeId,
   serviceId,
+  tokenId,
 } from '../../../support/builders.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { aRoute } from '../../../support/routes.ts';
@@ -440,6 +441,7 @@ describe('after the coordinator has restarted', () => {
     ['tokens of containers only', { containerId: containerId('lb-1-id') }],
     ['tokens for other services only', { serviceIds: [serviceId('other')] }],
     ['tokens for other work only', { role: 'viewer' as const }],
+    ['tokens that have expired', { expiresAtMs: 1 }],
   ])('nobody is waited for with %s', async (_, change) => {
     if (change !== undefined) token(change);
     await restart();
@@ -451,6 +453,101 @@ describe('after the coordinator has restarted', () => {
     await clock.advance(1_000);
     token();
     expect(admission().drained).toBe(true);
+  });
+});
+
+describe('a proxy on a plain host that is away', () => {
+  const edge = tokenId('edge');
+
+  /** It has taken what there is, and its agent ends. */
+  function leave(validForMs: number, place: 'host' | 'container' = 'host'): ProxyRecord {
+    store.transact((tx) => {
+      tx.tokens.put(aToken({ id: edge, role: 'proxy', serviceIds: [lbId], createdAtMs: tx.nowMs }));
+    });
+    const record = dial(place === 'host' ? 'edge-1' : 'lb-1-id', place);
+    record.tokenId = edge;
+    record.certificate = { authority: 'pin', untilMs: clock.now() + validForMs };
+    apply(record);
+    routing.detached(record);
+    return record;
+  }
+
+  const revoke = () => {
+    store.transact((tx) => {
+      tx.tokens.delete(edge);
+    });
+  };
+  const known = () => [...routing.proxies()].map(({ identity }) => identity.id);
+
+  test('is waited for as long as the grace, and listed after it', async () => {
+    leave(3_600_000);
+    put({ wanted: 'draining' });
+    await clock.advance(59_000);
+    expect(admission().drained).toBe(false);
+    await clock.advance(1_000);
+    expect(admission().drained).toBe(true);
+    await clock.advance(600_000);
+    expect(known()).toEqual(['edge-1']);
+  });
+
+  test('is forgotten when its certificate has expired, not before the grace is over', async () => {
+    leave(1_000);
+    put({ wanted: 'draining' });
+    await clock.advance(59_000);
+    expect(admission().drained).toBe(false);
+    await clock.advance(120_000);
+    expect(known()).toEqual([]);
+    expect(admission().drained).toBe(true);
+  });
+
+  test('is forgotten at once when its token is revoked', () => {
+    leave(3_600_000);
+    put({ wanted: 'draining' });
+    expect(admission().drained).toBe(false);
+    published = [];
+    revoke();
+    expect(known()).toEqual([]);
+    expect(admission().drained).toBe(true);
+    expect(published).toContain('web-id');
+  });
+
+  test('is forgotten with the end of its session if the token was revoked before', () => {
+    const record = leave(3_600_000);
+    open(record, () => undefined);
+    revoke();
+    expect(known()).toEqual(['edge-1']);
+    routing.detached(record);
+    expect(known()).toEqual([]);
+  });
+
+  test('is kept if it has another token since', () => {
+    const record = leave(3_600_000);
+    record.tokenId = tokenId('another');
+    store.transact((tx) => {
+      tx.tokens.put(aToken({ id: tokenId('another'), name: 'another', role: 'proxy' }));
+    });
+    revoke();
+    expect(known()).toEqual(['edge-1']);
+  });
+
+  test('is forgotten by who says so, and is known again when it dials', () => {
+    const record = leave(3_600_000);
+    put({ wanted: 'draining' });
+    published = [];
+    routing.forgetProxy(record);
+    expect(known()).toEqual([]);
+    expect(admission().drained).toBe(true);
+    expect(published).toContain('web-id');
+    dial('edge-1');
+    routing.forgetProxy(record);
+    expect(known()).toEqual(['edge-1']);
+  });
+
+  test('is not the one of a container, which goes with that', async () => {
+    leave(1_000, 'container');
+    revoke();
+    await clock.advance(180_000);
+    expect(known()).toEqual(['lb-1-id']);
   });
 });
 
