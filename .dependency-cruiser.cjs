@@ -31,7 +31,7 @@ module.exports = {
       name: 'decisions-are-pure',
       severity: 'error',
       from: {
-        path: '^coordinator/.*/(plan|pieces|steps|slot-orphans|canary|standing|leaving|scaling|replacing|restart|rollout|progress|service-state|filters|strategies|schedule|assignments|routes|route-warnings|roll|plan-moves|rebalance|endpoints|container-environment|templates|volumes|node-ports|expiry|metrics-text)\\.ts$|^coordinator/(model|spec|tls-model|time-shift)\\.ts$|^agent/.*/(advance|plan-servers|server-state|config-(?:file|settings|words)|frontend-section|backend-section|successor|route-maps|route-rules|route-policies|container-options|run-options|mount-options|container-labels|program)\\.ts$',
+        path: '^coordinator/.*/(plan|pieces|steps|slot-orphans|canary|standing|leaving|scaling|replacing|restart|rollout|progress|service-state|filters|strategies|schedule|assignments|routes|route-warnings|roll|plan-moves|rebalance|endpoints|container-environment|templates|volumes|node-ports|expiry|metrics-text|host-proxies)\\.ts$|^coordinator/(model|spec|tls-model|time-shift)\\.ts$|^agent/.*/(advance|plan-servers|server-state|config-(?:file|settings|words)|frontend-section|backend-section|successor|route-maps|route-rules|route-policies|container-options|run-options|mount-options|container-labels|program)\\.ts$',
       },
       to: { dependencyTypes: ['core', 'npm'] },
     },

@@ -7,6 +7,7 @@ import type {
   ContainerId,
   NodeClusterId,
   NodeId,
+  ProxyId,
   ServiceId,
   TokenId,
 } from '../shared/ids.ts';
@@ -338,6 +339,14 @@ export interface Orphan {
   readonly engineId: string;
 }
 
+/** A proxy on a plain host that had a session, and may come back. */
+export interface HostProxy {
+  readonly id: ProxyId;
+  readonly serviceId: ServiceId;
+  /** The end of the certificate that it showed. */
+  readonly untilMs: number;
+}
+
 export interface Token {
   readonly id: TokenId;
   readonly name: string;
@@ -358,6 +367,8 @@ export interface Token {
   readonly hash: string;
   /** The container that it was made for; it is revoked with it. */
   readonly containerId: ContainerId | null;
+  /** For the role proxy: who on plain hosts had a session with it; left out: nobody knows. */
+  readonly hosts?: readonly HostProxy[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
 }

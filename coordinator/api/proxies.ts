@@ -1,5 +1,6 @@
 import { DomainError, type FieldViolation } from '../../shared/errors.ts';
 import type { RemoveProxyRequest } from '../../shared/gen/fairlead/v1/control_service.ts';
+import { withoutHost } from '../routing/host-proxies.ts';
 import type { ProxyRecord } from '../routing/proxy-record.ts';
 import type { Routing } from '../routing/routing.ts';
 import { inScope } from './authorization.ts';
@@ -48,7 +49,12 @@ export class ProxyApi {
         serviceId: null,
         event: 'proxy.removed',
       },
-      () => undefined,
+      (tx) => {
+        for (const token of [...tx.tokens.values()]) {
+          const without = withoutHost(token, id);
+          if (without !== null) tx.tokens.put(without);
+        }
+      },
     );
     routing.forgetProxy(record);
     return { proxy, action: actionToProto(action), plan: undefined };

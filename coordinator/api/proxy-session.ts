@@ -1,5 +1,5 @@
 import type { Clock } from '../../shared/clock.ts';
-import { DomainError } from '../../shared/errors.ts';
+import { DomainError, messageOf } from '../../shared/errors.ts';
 import { FrontendMode } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type {
   ProxyHello,
@@ -9,7 +9,7 @@ import type {
   TargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
-import type { ContainerId, ProxyId, SessionId } from '../../shared/ids.ts';
+import type { ContainerId, ProxyId, SessionId, TokenId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { heartbeatMs, leaseMs } from '../dispatcher/dispatcher.ts';
@@ -17,6 +17,7 @@ import type { Authority } from '../identity/authority.ts';
 import type { SealingKey } from '../certificates/sealing-key.ts';
 import type { Service, Target } from '../model.ts';
 import type { BackendList } from '../routing/backend-list.ts';
+import { withHost } from '../routing/host-proxies.ts';
 import type { ProxyRecord, ProxySession } from '../routing/proxy-record.ts';
 import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
@@ -173,11 +174,12 @@ function certificateNews(
 
 /** The proxy's record; the session that it had, if any, ends. */
 function attach(
-  { store, routing }: ProxyApiDeps,
+  deps: ProxyApiDeps,
   hello: ProxyHello,
   service: Service,
   { id: tokenId, certificate: { authority, validToMs } }: ProxyPrincipal,
 ) {
+  const { store, routing } = deps;
   const inContainer = store.containers.get(hello.proxyId as ContainerId)?.serviceId === service.id;
   const record = routing.attach(
     { id: hello.proxyId as ProxyId, name: named(hello.name), serviceId: service.id },
@@ -186,7 +188,27 @@ function attach(
   record.session?.close('SESSION_REPLACED');
   record.certificate = { authority, untilMs: validToMs };
   record.tokenId = tokenId;
+  if (!inContainer) remember(deps, record, { tokenId, untilMs: validToMs });
   return record;
+}
+
+/** So that a coordinator which restarts knows who is to come back. Seldom writes: only who is new, or has renewed. */
+function remember(
+  { store, clock, log }: ProxyApiDeps,
+  { identity: { id, name, serviceId } }: ProxyRecord,
+  { tokenId, untilMs }: { readonly tokenId: TokenId; readonly untilMs: number },
+): void {
+  const token = store.tokens.get(tokenId);
+  const next = token && withHost(token, { id, serviceId, untilMs }, clock.now());
+  if (next == null) return;
+  try {
+    store.transact((tx) => {
+      tx.tokens.put(next);
+    });
+  } catch (error) {
+    // It serves all the same.
+    log.warn({ proxy: name, reason: messageOf(error) }, 'proxy is not remembered over a restart');
+  }
 }
 
 type ProxyPrincipal = TokenPrincipal & { readonly certificate: PeerCertificate };

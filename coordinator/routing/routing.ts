@@ -6,6 +6,7 @@ import type { Observation, ObservedState } from '../observed/observed-state.ts';
 import type { Change, Store } from '../store/store.ts';
 import { BackendList } from './backend-list.ts';
 import { EarlierRevisions } from './earlier-revisions.ts';
+import { mayReturn } from './host-proxies.ts';
 import { ProxyChecks } from './proxy-checks.ts';
 import { ProxyRecord, type ProxyIdentity } from './proxy-record.ts';
 import {
@@ -241,15 +242,11 @@ export class Routing {
 
   /** Somebody had a token for a proxy of this load balancer before the coordinator started, and it is good still. */
   #mayRunOnHosts(lb: ServiceId): boolean {
-    const nowMs = this.#deps.clock.now();
-    return [...this.#deps.store.tokens.values()].some(
-      ({ role, containerId, serviceIds, createdAtMs, expiresAtMs }) =>
-        role === 'proxy' &&
-        containerId === null &&
-        serviceIds.includes(lb) &&
-        createdAtMs < this.#startedOnMs &&
-        (expiresAtMs ?? Infinity) > nowMs,
-    );
+    const restart = {
+      ...{ startedAtMs: this.#startedOnMs, nowMs: this.#deps.clock.now() },
+      isBack: (id: ProxyId) => this.#proxies.has(id),
+    };
+    return [...this.#deps.store.tokens.values()].some((token) => mayReturn(token, lb, restart));
   }
 
   #isOver(proxy: ProxyRecord, nowMs: number): boolean {

@@ -2,6 +2,8 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connect, Role, type FairleadClient } from '../../../client/index.ts';
+import { Store } from '../../../coordinator/store/store.ts';
+import { systemClock } from '../../../shared/clock.ts';
 import { ApiRole } from '../../../shared/gen/fairlead/v1/service.ts';
 import { CoordinatorInProcess } from '../../support/coordinator-in-process.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -181,6 +183,11 @@ describe('a proxy that is gone for good', () => {
     await using _again = startAgent(token);
     await serves();
     expect(await proxy()).toMatchObject({ id, connected: true });
+
+    // A coordinator that restarts waits for it.
+    await coordinator[Symbol.asyncDispose]();
+    using store = new Store(`${directory.join('coordinator')}/fairlead.db`, { clock: systemClock });
+    expect(store.tokenNamed('edge')?.hosts).toMatchObject([{ id }]);
   });
 });
 

@@ -448,6 +448,32 @@ describe('after the coordinator has restarted', () => {
     expect(admission().drained).toBe(true);
   });
 
+  test('those that are known are waited for by name, and no longer than until all are back', async () => {
+    const host = { serviceId: lbId, untilMs: clock.now() + 3_600_000 };
+    const [first, second] = ['edge-1', 'edge-2'].map((id) => ({ ...host, id: id as ProxyId }));
+    token({ hosts: [first!, second!] });
+    await restart();
+    apply(dial('edge-1'));
+    put({ wanted: 'draining' });
+    expect(admission().drained).toBe(false);
+    for (const id of ['edge-1', 'edge-2']) {
+      const record = dial(id);
+      apply(record);
+      reportDrained(record);
+    }
+    expect(admission().drained).toBe(true);
+  });
+
+  test.each([
+    ['none has come with the token', []],
+    ['its certificate has expired', [{ serviceId: lbId, untilMs: 1 }]],
+    ['it served another', [{ serviceId: serviceId('other'), untilMs: Infinity }]],
+  ])('nobody is waited for where %s', async (_, hosts) => {
+    token({ hosts: hosts.map((host) => ({ ...host, id: 'edge-1' as ProxyId })) });
+    await restart();
+    expect(admission().drained).toBe(true);
+  });
+
   test('nobody is waited for whose token was made since', async () => {
     await restart();
     await clock.advance(1_000);
