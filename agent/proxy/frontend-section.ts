@@ -86,9 +86,11 @@ function tcpFrontend(
 
 /**
  * Headers by which containers may be told of clients, also in the ways in which many of them read the same name: what
- * goes by CGI makes no difference between a dash and an underscore. `Proxy` is a setting to some (CVE-2016-5385).
+ * goes by CGI makes no difference between a dash and an underscore. Some read another path than that of the request, whose
+ * route was found, from a header (CVE-2018-14773). `Proxy` is a setting to some (CVE-2016-5385).
  */
-const toldByProxies = "'^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|proxy)$'";
+const toldByProxies =
+  "'^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|x[-_](original|rewrite)[-_]url|proxy)$'";
 
 /**
  * What is between two parties and nobody else. A container that hands requests on would drop what `Connection` names,

@@ -184,6 +184,7 @@ test('does with the requests of each route what it says', async () => {
     ...{ 'x-forwarded-for': '1.1.1.1', 'x-forwarded-proto': 'https' },
     ...{ 'x-forwarded-host': 'a.test', forwarded: 'for=1.1.1.1', 'X-REAL-IP': '1.1.1.1' },
     // What goes by CGI reads these as the same; some take the last for a setting of their own.
+    ...{ 'X-Original-URL': '/admin', x_rewrite_url: '/admin' },
     ...{ X_Forwarded_For: '1.1.1.1', 'x-forwarded_prefix': '/a', x_real_ip: '1.1.1.1' },
     ...{ proxy: 'http://a.test', 'x-forwarder': 'kept' },
   };

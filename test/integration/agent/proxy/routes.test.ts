@@ -1,3 +1,8 @@
+import { once } from 'node:events';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { connect } from 'node:net';
+import { posix } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
@@ -179,8 +184,15 @@ test('finds the route by what a container may take the path for, and nothing get
   for (const path of [...steppingBack, ...otherSteps, ...encoded, '/public/%zz']) {
     expect([path, await answer(path)]).toEqual([path, 400]);
   }
-  for (const host of ['shop.test/public', 'shop.test?', 'shop.test#a', 'a:b@shop.test', 'a\\b']) {
+  const noHosts = ['shop.test/public', 'shop.test?', 'shop.test#a', 'a:b@shop.test', 'a\\b'];
+  for (const host of [...noHosts, 'shop.test;a', '%73hop.test', 'shop.test:8x', '[::1', 'a b']) {
     expect([host, await answer('/admin', host)]).toEqual([host, 400]);
+  }
+  for (const host of ['SHOP.test.', 'shop.test:', 'Shop.Test:80']) {
+    expect([host, await answer('/admin', host)]).toEqual([host, 403]);
+  }
+  for (const host of ['[::1]', '[2001:DB8::1]:80', '192.0.2.1:80', 'a_b.test', '']) {
+    expect([host, await answer('/admin', host)]).toEqual([host, 404]);
   }
   expect(await answer('/cut/%2e')).toBe(400);
   expect(await answer('/%63ut/x')).toBe(400);
@@ -195,6 +207,139 @@ test('finds the route by what a container may take the path for, and nothing get
   for (const path of served) expect([path, await answer(path)]).toEqual([path, 'open']);
   expect(await answer('/cut/x//%79?a=/../')).toBe('open');
   expect(open.urls).toEqual([...served, '/x//%79?a=/../']);
+});
+
+/** The paths that readers of URLs take a request line for, one habit after the other, each kept or not. */
+function readingsOf(url: string): string[] {
+  const path = url.split('?', 1)[0] ?? '';
+  const habits: ((text: string) => string)[] = [
+    (text) => decodeURIComponent(text),
+    (text) => text.replaceAll('\\', '/'),
+    (text) => text.replaceAll(/;[^/]*/g, ''),
+    // What `//host/path` is to a container that asks for the path of a URL.
+    (text) => new URL(text, 'http://here.test').pathname,
+    (text) => posix.normalize(text),
+  ];
+  const readings = habits.reduce<string[]>(
+    (known, habit) => [...known, ...known.map(habit)],
+    [path],
+  );
+  return readings.map((each) => each.replace(/^\/+/, '/'));
+}
+
+const slashes = ['/', '//', '/./', '/\\', '/%2f', '/%2F', '/%5c', '/;a/', '/%2e/', '/x/../'];
+const hosts = ['', '/evil.test', '/evil.test:80', '\\evil.test', '%2fevil.test', '%5Cevil.test'];
+const names = ['admin', '%61dmin', '%61%64%6D%69%6e', 'admin;a=b', 'admin%3Ba', 'admin%3f'];
+const wholeUrls = ['http://shop.test', 'http://shop.test/', 'http://a@shop.test//evil.test/'];
+
+/** What HTTP/1 answers to a head of a request. */
+async function answerTo(port: number, ...head: readonly string[]) {
+  const socket = connect(port, '127.0.0.1');
+  socket.write([...head, 'Connection: close', '', ''].join('\r\n'));
+  const said = await text(socket);
+  const location = /^location: (.*)\r$/im.exec(said)?.[1];
+  return { status: Number(said.split(' ', 2)[1]), location };
+}
+
+/** `GET` of a path as it is written, over HTTP/1.1, or HTTP/2 by a client that knows that it is spoken. */
+async function getAsWritten(port: number, path: string, version: 1 | 2): Promise<number> {
+  if (version === 1) {
+    return (await answerTo(port, `GET ${path} HTTP/1.1`, 'Host: shop.test')).status;
+  }
+  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  try {
+    const stream = session.request({ ':path': path, ':authority': 'shop.test' });
+    const [headers] = (await once(stream.resume(), 'response')) as [IncomingHttpHeaders];
+    return Number(headers[':status']);
+  } finally {
+    session.close();
+  }
+}
+
+test.each([
+  { guard: 'a prefix', paths: ['/admin/*'], beginnings: ['', '/'] },
+  { guard: 'a path', paths: ['/admin'], beginnings: ['', '/'] },
+  {
+    guard: 'a prefix below one that is stripped',
+    paths: ['/cut/admin/*'],
+    beginnings: ['/cut', '/cut/'],
+  },
+])(
+  'however a path is written, no container reads what is guarded as $guard without the guard',
+  async ({ paths, beginnings }) => {
+    const port = await freePort();
+    await using open = await TestBackend.start('open');
+    await using driven = await DrivenProxy.start(
+      aRoutedList(
+        port,
+        [open],
+        [
+          ['open', { hosts: ['shop.test'], paths: ['/*'] }],
+          ['open', { hosts: ['shop.test'], paths: ['/cut/*'], replacePath: '/' }],
+          ['open', { hosts: ['shop.test'], paths, deny: ['127.0.0.0/8'] }],
+        ],
+      ),
+    );
+    expect(driven.coordinator.status?.message).toBe('');
+    const written = beginnings.flatMap((beginning) =>
+      hosts.flatMap((host) =>
+        slashes.flatMap((slash) => names.map((name) => [beginning, host, slash, name].join(''))),
+      ),
+    );
+    const all = [...written.map((path) => (path.startsWith('/') ? path : `/${path}`))];
+    const whole = wholeUrls.flatMap((url) => all.slice(0, 60).map((path) => `${url}${path}`));
+    const statuses = new Map<number, number>();
+    for (const version of [1, 2] as const) {
+      for (const path of version === 1 ? [...all, ...whole] : all) {
+        open.urls.length = 0;
+        const status = await getAsWritten(port, path, version);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+        const read = open.urls.flatMap((url) =>
+          readingsOf(url).filter((each) => /^\/admin\/?$/.test(each)),
+        );
+        expect([path, open.urls, read]).toEqual([path, open.urls, []]);
+      }
+    }
+    // Some of each: what goes elsewhere is served.
+    expect([...statuses.keys()].sort()).toEqual([200, 400, 403]);
+  },
+);
+
+test('a redirect leads where it says, and a whole URL to the route of its host', async () => {
+  const port = await freePort();
+  await using open = await TestBackend.start('open');
+  const redirect = { to: 'https://new.test', whole: false, status: 302 };
+  const paths = ['/cut/*'];
+  await using driven = await DrivenProxy.start(
+    aRoutedList(
+      port,
+      [open],
+      [
+        ['open', { hosts: ['old.test'], redirect }],
+        ['open', { hosts: ['secure.test'], forceHttps: true }],
+        ['open', { hosts: ['shop.test'], paths, replacePath: '/' }],
+        ['open', { hosts: ['*.test'], deny: ['127.0.0.0/8'] }],
+      ],
+    ),
+  );
+  expect(driven.coordinator.status?.message).toBe('');
+  const leads = async (host: string, path: string) =>
+    (await answerTo(port, `GET ${path} HTTP/1.1`, `Host: ${host}`)).location;
+  for (const path of ['//evil.test/a?b', '/\\evil.test/a?b', '/%2F%5cevil.test/a?b']) {
+    expect([path, await leads('old.test', path)]).toEqual([path, 'https://new.test/evil.test/a?b']);
+    expect(await leads('secure.test', path)).toBe('https://secure.test/evil.test/a?b');
+  }
+  expect(await leads('old.test', 'http://old.test')).toBe('https://new.test/');
+  expect(await leads('old.test', 'http://old.test//evil.test')).toBe('https://new.test/evil.test');
+  for (const path of ['/cut//a', '/cut/%2fa', '/cut/\\a?/cut//b']) {
+    expect((await answerTo(port, `GET ${path} HTTP/1.1`, 'Host: shop.test')).status).toBe(200);
+  }
+  expect(open.urls).toEqual(['/a', '/a', '/a?/cut//b']);
+  const whole = 'GET http://any.test';
+  expect((await answerTo(port, `${whole} HTTP/1.1`, 'Host: any.test')).status).toBe(403);
+  expect((await answerTo(port, `${whole}/ HTTP/1.1`, 'Host: old.test')).status).toBe(400);
+  expect((await answerTo(port, `${whole}/ HTTP/1.0`)).status).toBe(400);
+  expect((await answerTo(port, 'GET /?http://any.test HTTP/1.0')).status).toBe(404);
 });
 
 test('takes another host, path or backend without a reload, and mends what was changed by hand', async () => {

@@ -86,7 +86,7 @@ test('hands requests of a replaced worker to its successor, also those that it h
     'http-request del-header Upgrade if { req.hdr(Upgrade) -m beg -i h2c }',
     'http-request del-header Connection unless { req.fhdr(Upgrade) -m found } { req.hdr(Connection) -m str -i upgrade }',
     'http-request set-header Connection Upgrade if { req.fhdr(Connection) -m found }',
-    "http-request del-header '^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|proxy)$' -m reg",
+    "http-request del-header '^(x[-_]forwarded([-_].*)?|x[-_]real[-_]ip|forwarded|x[-_](original|rewrite)[-_]url|proxy)$' -m reg",
     'http-request set-header X-Forwarded-Proto http',
     'http-request set-header X-Forwarded-For %[src]',
     "http-request del-header '^x[-_]ssl[-_]client[-_](verify|dn)$' -m reg unless { so_name handoff }",
