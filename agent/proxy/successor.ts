@@ -7,11 +7,20 @@ export const successorName = `${ownPrefix}next`;
 /** Has a worker that was replaced repeat requests at its successor. */
 export const handOverCommand = 'fairlead hand over';
 
-/** No command changes a server of a worker that was replaced ("Proxy is disabled"), but a script does. */
+/**
+ * No command changes a server of a worker that was replaced ("Proxy is disabled"), but a script does: it has the
+ * successor take what is repeated, and takes out of turn all others that it sees, as the worker cannot be told of those
+ * that go. Before 2.8 scripts do not see servers that were added at run time.
+ */
 export const successorScript = `core.register_cli({ "fairlead", "hand", "over" }, "${handOverCommand}", function(applet)
   for _, backend in pairs(core.backends) do
     local successor = backend.servers["${successorName}"]
-    if successor ~= nil then successor:set_ready() end
+    if successor ~= nil then
+      successor:set_ready()
+      for name, server in pairs(backend.servers) do
+        if name ~= "${successorName}" then server:set_drain() end
+      end
+    end
   end
 end)
 `;
@@ -21,8 +30,8 @@ export const originLine = 'unique-id-format %b';
 
 /**
  * A request that is in flight when HAProxy reloads stays with the old worker. If its server dies, that would repeat
- * it at servers as they were then, of which none may be left. Out of use until then, the successor has nearly all of
- * the weight: nobody can tell the old worker which of its other servers are gone.
+ * it at servers as they were then, of which none may be left. The successor is out of use until then. It has as much
+ * weight as there is, for the sake of servers that the script does not see.
  */
 export function successorLine(socketPath: string): string {
   return (

@@ -119,6 +119,39 @@ test('repeats what was in flight over a reload at servers of now, none of which 
   expect(well.headers.map((each) => each['x-forwarded-for'])).toEqual(Array(8).fill('127.0.0.1'));
 });
 
+test('repeats at no server that has gone since a reload, of however many', async () => {
+  const [port, otherPort] = [await freePort(), await freePort()];
+  const gone = await TestBackend.start('gone');
+  await using well = await TestBackend.start('well');
+  const ids = Array.from({ length: 600 }, (_, index) => `web-${index}.a.80`);
+  const list = (version: number, ports: readonly number[]) =>
+    aSnapshot(port, {
+      version,
+      frontends: ports.map((each) => ({ ...aSnapshot(each).frontends[0]!, name: `http-${each}` })),
+      targets: ids.map((id) => aTarget({ id, port: gone.port })),
+    });
+  await using driven = await DrivenProxy.start(list(1, [port]));
+  const { coordinator, directory } = driven;
+  const { pid } = await directory.info();
+  const count = 60;
+  const answers = Promise.all(Array.from({ length: count }, () => cookiesOf(port, '/slow')));
+  await eventually(() => {
+    expect(gone.waiting).toBe(count);
+  });
+  coordinator.replace(list(2, [port, otherPort]));
+  await coordinator.untilApplied(2);
+  expect((await directory.info()).pid).not.toBe(pid);
+  await coordinator.untilApplied(
+    coordinator.change([aTarget({ id: 'web-0.b.80', port: well.port })], ids),
+  );
+  await gone[Symbol.asyncDispose]();
+  await eventually(() => {
+    expect(well.waiting).toBe(count);
+  });
+  well.finishSlow();
+  expect(await answers).toEqual(Array(count).fill([200]));
+});
+
 test('L7 answers 503 at once while nothing is there, and 200 as soon as something is', async () => {
   const port = await freePort();
   await using web = await TestBackend.start('web');
