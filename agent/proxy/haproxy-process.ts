@@ -111,9 +111,9 @@ export class HaproxyProcess {
     await truncateIfThere(log, 0);
     const output = await open(log, 'a', 0o600);
     const lines = this.#options.sharesOutput ? await ownOutput() : output;
-    let child: ChildProcess;
+    let ended: ReturnType<typeof endOf>;
     try {
-      child = spawn(
+      const child = spawn(
         this.#options.binary,
         ['-W', '-S', `${masterSocket},mode,600`, '-p', pidFile, '-f', config],
         {
@@ -124,13 +124,14 @@ export class HaproxyProcess {
           stdio: ['ignore', lines?.fd ?? 'inherit', output.fd],
         },
       );
+      // It says at once that it could not be started, and nobody who listens for that is the end of this process.
+      ended = endOf(child);
+      child.unref();
+      this.#startedPid = child.pid ?? 0;
     } finally {
       await output.close();
       if (lines !== output) await lines?.close();
     }
-    const ended = endOf(child);
-    child.unref();
-    this.#startedPid = child.pid ?? 0;
     return await this.#untilServing(undefined, ended, signal);
   }
 

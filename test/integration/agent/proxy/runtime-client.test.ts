@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -22,8 +22,11 @@ import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const never = new AbortController().signal;
 
-/** A HAProxy with an empty backend `web`. */
-async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess> {
+/** What starts a HAProxy with an empty backend `web`. */
+async function haproxyOf(
+  directory: HaproxyDirectory,
+  binary = haproxyProgram,
+): Promise<HaproxyProcess> {
   const paths = statePaths(directory.path);
   const port = await freePort();
   const config = renderConfig(
@@ -47,10 +50,10 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
   );
   writeFileSync(join(paths.directory, pausesMap), '');
   writeFileSync(paths.config, [...config].join(''));
-  const haproxy = new HaproxyProcess(
+  return new HaproxyProcess(
     paths,
     {
-      binary: haproxyProgram,
+      binary,
       commandTimeoutMs: 2_000,
       startTimeoutMs: 10_000,
       sharesOutput: false,
@@ -58,6 +61,10 @@ async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess
     },
     { clock: systemClock, log: createLogger({ level: 'silent', process: 'test' }) },
   );
+}
+
+async function startHaproxy(directory: HaproxyDirectory): Promise<HaproxyProcess> {
+  const haproxy = await haproxyOf(directory);
   (await haproxy.start(never)).client.close();
   return haproxy;
 }
@@ -193,6 +200,21 @@ test('says what HAProxy has against a configuration, on a check and on a start',
   await haproxy.stop(5_000);
   writeFileSync(paths.config, 'global\n  nonsense 1\n');
   await expect(haproxy.start(never)).rejects.toThrow("unknown keyword 'nonsense'");
+});
+
+test('a program that cannot be started is said, and started once it can', async () => {
+  await using directory = new HaproxyDirectory();
+  const program = join(directory.path, 'program');
+  const haproxy = await haproxyOf(directory, program);
+  await expect(haproxy.start(never)).rejects.toThrow(`could not be started: spawn ${program}`);
+  // As while a package is replaced.
+  writeFileSync(program, '', { mode: 0o600 });
+  await expect(haproxy.start(never)).rejects.toThrow('EACCES');
+  writeFileSync(program, '#!/bin/sh\nexit 3\n');
+  chmodSync(program, 0o700);
+  await expect(haproxy.start(never)).rejects.toThrow('HAProxy ended with status 3');
+  writeFileSync(program, `#!/bin/sh\nexec ${haproxyProgram} "$@"\n`);
+  (await haproxy.start(never)).client.close();
 });
 
 /** Something that accepts and answers as it likes. */
