@@ -275,6 +275,8 @@ export async function askMaster(
       socket.on('error', reject);
       socket.on('close', () => {
         if (text === '') reject(new Error(`HAProxy's master did not answer "${command}"`));
+        else if (!isWhole(text))
+          reject(new Error(`HAProxy's master broke off its answer to "${command}"`));
         else resolve(text);
       });
       // The master closes only after it was told that nothing more comes.
@@ -284,6 +286,15 @@ export async function askMaster(
     clearTimeout(timer);
     socket.destroy();
   }
+}
+
+/**
+ * An empty line is the end of a table, and of one line its own end. What is missing where a master that loads closed
+ * its connections would be read as nothing: no worker, no request in flight.
+ */
+function isWhole(answer: string): boolean {
+  if (answer.endsWith('\n\n')) return true;
+  return answer.indexOf('\n') === answer.length - 1 && !answer.startsWith('#');
 }
 
 async function dial(

@@ -250,6 +250,22 @@ test('gives up on a HAProxy that does not answer', async () => {
   );
 });
 
+test('an answer of the master that breaks off is none', async () => {
+  await using directory = new TemporaryDirectory();
+  const socketPath = directory.join('s');
+  let answer = '';
+  await using _master = await listen(socketPath, (socket) => socket.end(answer));
+  const ask = async (said: string) => {
+    answer = said;
+    return await askMaster('show proc', { socketPath, timeoutMs: 5_000 }, never);
+  };
+  const whole = ['\n', 'no such worker\n', '# head\nrow 1\nrow 2\n\n'];
+  for (const each of whole) expect(await ask(each)).toBe(each);
+  for (const part of ['no such wor', '# head', '# head\n', '# head\nrow', '# head\nrow 1\n']) {
+    await expect(ask(part)).rejects.toThrow('broke off its answer to "show proc"');
+  }
+});
+
 test('puts together answers that come in pieces', async () => {
   await using directory = new TemporaryDirectory();
   const socketPath = directory.join('s');
