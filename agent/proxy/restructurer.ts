@@ -82,8 +82,9 @@ export class Restructurer {
     this.#changed = true;
   }
 
-  /** There is something that HAProxy can only have by loading its file. */
+  /** There is something that HAProxy can only have by loading its file. Not to be asked again while it takes none. */
   wantReload(reason: string): void {
+    if (this.#refused !== undefined) return;
     this.#reloadFor = reason;
     this.#changed = true;
   }
