@@ -1,7 +1,6 @@
 import { HeaderMatchKind, type HeaderMatch } from '../../shared/gen/fairlead/v1/route.ts';
 import { conditionsOf } from '../../shared/routing.ts';
 import type { Backend, Frontend, FrontendRoute } from './backend-list.ts';
-import { ownPrefix } from './config-settings.ts';
 import { formatWord, word } from './config-words.ts';
 import {
   backendsMap,
@@ -17,9 +16,6 @@ import { cookiesOf, serviceMarkLength } from './slots.ts';
 /** Where a map is. */
 export type MapPath = (name: string) => string;
 
-/** Name of the condition that a request is for a host that can be one, or for none. */
-const hostOrNone = `${ownPrefix}host`;
-
 /**
  * The path and the host by which routes are looked up. Containers get the path as it came, and read it in
  * their own ways: what some of them take for another path than another would must not get by the guards of a
@@ -27,19 +23,17 @@ const hostOrNone = `${ownPrefix}host`;
  * is a slash, as it is to readers of URLs by the rules of browsers, and what follows a semicolon in a part is left out,
  * as servlets do. A path that steps back, which no client sends that keeps to RFC 3986 (section 5.2.4), is refused. In
  * a host a slash would be looked up as part of the path, a comma makes two of it to some, and what stands before an `@`
- * is none: nothing but names and addresses with a port are taken. A dot at its end is no other host (RFC 3986, section
- * 3.2.2).
+ * is none; nor is there a blank in one, nor anything to decode or to leave out. A dot at its end is no other host (RFC
+ * 3986, section 3.2.2).
  *
  * A whole URL may have no path at all, which is `/` (RFC 9112, section 3.2.1), and names a host that may be told nowhere
  * else.
  */
 const addressLookup: readonly string[] = [
-  `acl ${hostOrNone} req.fhdr(host) -m len 0`,
-  `acl ${hostOrNone} req.fhdr(host) -m reg -i '^([a-z0-9._-]+|[[][0-9a-f:.]+[]])(:[0-9]*)?$'`,
-  `http-request deny deny_status 400 if { req.fhdr(host) -m found } !${hostOrNone}`,
-  'http-request deny deny_status 400 if !{ req.fhdr(host) -m found } !{ url -m beg / * }',
+  String.raw`http-request deny deny_status 400 if { req.fhdr(host) -m sub / ? , @ \\ \# ; % ' ' \t }`,
+  'http-request deny deny_status 400 if !{ url -m beg / * } !{ req.fhdr(host) -m found }',
   'http-request set-path / if !{ path -m beg / } !{ url -m str * }',
-  ...oneSlash(),
+  oneSlash(),
   'http-request set-var(txn.path) path,url_dec',
   'http-request deny deny_status 400 if { path -m found } !{ var(txn.path) -m found }',
   'http-request deny deny_status 400 if { path -m sub %00 }',
@@ -52,15 +46,11 @@ const addressLookup: readonly string[] = [
 ];
 
 /**
- * Lines that have a path begin with one slash. What begins with two is a host and a path to all who read it as a
+ * Has a path begin with one slash. What begins with two is a host and a path to all who read it as a
  * reference (RFC 3986, section 4.2), as containers do with `new URL(request.url, base)`: `//a/b` is the path `/b` there.
  */
-function oneSlash(condition = ''): string[] {
-  const doubled = String.raw`${condition}{ path -m beg -i // /\\ /%2f /%5c }`;
-  return [
-    String.raw`http-request set-var(txn.path) path,'regsub("^(/|[\\\\]|%2f|%5c)+",/,i)' if ${doubled}`,
-    `http-request set-path %[var(txn.path)] if ${doubled}`,
-  ];
+function oneSlash(condition = ''): string {
+  return String.raw`http-request replace-path '^(/|\\|%2[fF]|%5[cC])+(.*)$' '/\2' if ${condition}{ path -m beg -i // /\\ /%2f /%5c }`;
 }
 
 /**
@@ -213,6 +203,6 @@ export function pathRules(route: FrontendRoute): string[] {
     `http-request set-var(txn.raw) path if ${goesBy(route)}`,
     ...lines,
     `http-request deny deny_status 400 if ${goesBy(route)} ${done}`,
-    ...(base === '' ? oneSlash(`${goesBy(route)} `) : []),
+    ...(base === '' ? [oneSlash(`${goesBy(route)} `)] : []),
   ];
 }

@@ -185,7 +185,7 @@ test('finds the route by what a container may take the path for, and nothing get
     expect([path, await answer(path)]).toEqual([path, 400]);
   }
   const noHosts = ['shop.test/public', 'shop.test?', 'shop.test#a', 'a:b@shop.test', 'a\\b'];
-  for (const host of [...noHosts, 'shop.test;a', '%73hop.test', 'shop.test:8x', '[::1', 'a b']) {
+  for (const host of [...noHosts, 'shop.test;a', '%73hop.test', 'a b', 'a\tb']) {
     expect([host, await answer('/admin', host)]).toEqual([host, 400]);
   }
   for (const host of ['SHOP.test.', 'shop.test:', 'Shop.Test:80']) {
