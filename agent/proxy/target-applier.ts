@@ -13,10 +13,10 @@ import type { TargetReports } from './target-reports.ts';
 
 /** HAProxy 2.6 may still point to a server that was just taken out of use. */
 const deleteAfterMs = 5_000;
-/** Those of so long go together, or each would wake HAProxy, and us, once more. */
+/** Those of so long go in a row, or each would wake us once more. */
 const deleteEveryMs = 500;
-/** Each deletion stops all threads of HAProxy for a moment, and a change waits for as many. */
-const maxDeletionsAtOnce = 8;
+/** Then whatever else is due has its turn. */
+const maxDeletionsInRow = 8;
 
 /** The HAProxy that servers are changed in. */
 export interface ServerHost extends Pick<ServerView, 'servers' | 'backends' | 'dynamicServers'> {
@@ -120,29 +120,42 @@ export class TargetApplier {
     }
   }
 
-  /** Deletes servers that have been out of use for long enough. */
+  /**
+   * Deletes servers that have been out of use for long enough: one at least, more while there is nothing to apply.
+   *
+   * One by one: HAProxy before 2.6.20, 2.8.12 and 3.0.6 frees a server later, on any thread, and takes it out of a list
+   * of all servers without a lock. Of two that were made one after the other and are deleted in one write, two threads
+   * may do so at the same moment, which spoils its memory. Until it reads the next command the one before is gone.
+   */
   async deleteDue(live: ServerHost, targets: Targets): Promise<void> {
+    for (let count = 0; count < maxDeletionsInRow; count++) {
+      // Each stops all threads of HAProxy for a moment: a change waits for one at most.
+      if (count > 0 && this.pending) return;
+      const step = this.#nextDeletion(live, targets);
+      if (step === undefined) return;
+      const path = pathOfStep(step);
+      const refusals = await live.carryOut([step]);
+      if (!live.servers.has(path)) this.#deletions.delete(path);
+      if (refusals.size > 0) {
+        this.#deps.log.debug({ target: path }, 'a server is not free to delete yet');
+      }
+    }
+  }
+
+  /** Until it is seen to be gone it is tried again, later. */
+  #nextDeletion(live: ServerHost, targets: Targets): ServerStep | undefined {
     const now = this.#deps.clock.monotonic();
-    const steps: ServerStep[] = [];
     for (const [path, dueAt] of this.#deletions) {
-      if (dueAt > now || steps.length === maxDeletionsAtOnce) break;
+      if (dueAt > now) return undefined;
       this.#deletions.delete(path);
       const server = live.servers.get(path);
       if (server === undefined || targets.has(path)) continue;
-      // Until it is seen to be gone; what takes requests again has to be taken out first.
       this.#deletions.set(path, deletionAfter(now));
+      // What takes requests again has to be taken out first.
       if (server.mode !== 'maint') continue;
-      steps.push({ kind: 'delete', server: { backend: server.backend, id: server.id } });
+      return { kind: 'delete', server: { backend: server.backend, id: server.id } };
     }
-    if (steps.length === 0) return;
-    const refusals = await live.carryOut(steps);
-    for (const step of steps) {
-      const path = pathOfStep(step);
-      if (!live.servers.has(path)) this.#deletions.delete(path);
-    }
-    if (refusals.size > 0) {
-      this.#deps.log.debug({ targets: [...refusals.keys()] }, 'servers are not free to delete yet');
-    }
+    return undefined;
   }
 
   /** Returns why paths are not as they should be. After a refusal HAProxy is read anew and asked once more. */

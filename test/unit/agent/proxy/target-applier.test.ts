@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { pathOf, type Target } from '../../../../agent/proxy/backend-list.ts';
-import { TargetApplier } from '../../../../agent/proxy/target-applier.ts';
+import { TargetApplier, type ServerHost } from '../../../../agent/proxy/target-applier.ts';
 import type { Clock } from '../../../../shared/clock.ts';
 import { ModelHaproxy } from '../../../support/model-haproxy.ts';
 import { aServer, aTarget } from './builders.ts';
@@ -95,7 +95,7 @@ test('deletes what is gone five seconds later, and again later if it is not free
   expect(applier.nextDeletionAt).toBeUndefined();
 });
 
-test('deletes together what went within half a second, eight at once', async () => {
+test('deletes together what went within half a second, one after the other, eight in a row', async () => {
   const { applier, pass } = setUp();
   const ids = Array.from({ length: 10 }, (_, index) => `web-${index}`);
   const haproxy = new ModelHaproxy(
@@ -113,11 +113,51 @@ test('deletes together what went within half a second, eight at once', async () 
   await applier.deleteDue(haproxy, none);
   expect(haproxy.servers.size).toBe(10);
   pass(1);
-  await applier.deleteDue(haproxy, none);
+  const inOneWrite: number[] = [];
+  const host: ServerHost = {
+    ...{ servers: haproxy.servers, backends: haproxy.backends, dynamicServers: true },
+    refresh: () => haproxy.refresh(),
+    carryOut: (steps) => {
+      inOneWrite.push(steps.length);
+      return haproxy.carryOut(steps);
+    },
+  };
+  await applier.deleteDue(host, none);
   expect(haproxy.servers.size).toBe(2);
   expect(applier.nextDeletionAt).toBe(6_500);
-  await applier.deleteDue(haproxy, none);
+  await applier.deleteDue(host, none);
   expect(haproxy.servers.size).toBe(0);
+  expect(inOneWrite).toEqual(ids.map(() => 1));
+});
+
+test('deletes no second server while there is something to apply', async () => {
+  const { applier, pass } = setUp();
+  const ids = ['web-1', 'web-2', 'web-3'];
+  const haproxy = new ModelHaproxy(
+    ['web'],
+    ids.map((id) => aServer({ id })),
+  );
+  applier.note(
+    ids.map((id) => `web/${id}`),
+    none,
+  );
+  await applier.apply(haproxy, none);
+  pass(6_000);
+  const targets = listOf(aTarget({ id: 'web-4' }));
+  const host: ServerHost = {
+    ...{ servers: haproxy.servers, backends: haproxy.backends, dynamicServers: true },
+    refresh: () => haproxy.refresh(),
+    carryOut: (steps) => {
+      applier.note(targets.keys(), targets);
+      return haproxy.carryOut(steps);
+    },
+  };
+  await applier.deleteDue(host, targets);
+  expect([...haproxy.servers.keys()]).toEqual(['web/web-2', 'web/web-3']);
+
+  await applier.apply(haproxy, targets);
+  await applier.deleteDue(haproxy, targets);
+  expect([...haproxy.servers.keys()]).toEqual(['web/web-4']);
 });
 
 test('does not delete what came back meanwhile', async () => {
