@@ -161,10 +161,11 @@ async function single(side: Side): Promise<{ inEffectMs: number; firstMs: number
   const added = someServers(1);
   const fromMs = systemClock.monotonic();
   const elapsed = () => systemClock.monotonic() - fromMs;
-  const inEffect = side.add(added).then(elapsed);
-  await probe.untilNew();
-  const firstMs = elapsed();
-  const inEffectMs = await inEffect;
+  // Whichever fails first: without a HAProxy the other would never end.
+  const [inEffectMs, firstMs] = await Promise.all([
+    side.add(added).then(elapsed),
+    probe.untilNew().then(elapsed),
+  ]);
   await side.remove(added);
   return { inEffectMs, firstMs };
 }
