@@ -171,8 +171,8 @@ export class FloorSide implements Side, AsyncDisposable {
 
 /**
  * Deletions, given in the order in which the servers were made, as writes in which no two are of neighbours: every
- * second one of those that are left. HAProxy before 2.6.20, 2.8.12 and 3.0.6 takes servers out of a list of all
- * without a lock, and two threads that do so with neighbours spoil its memory.
+ * second one of those that are left. HAProxy takes servers out of a list of all without a lock (its issue 2733), and two
+ * threads that do so with neighbours spoil its memory.
  */
 function inTurns(deletions: readonly string[]): string[][] {
   const writes: string[][] = [];
