@@ -124,8 +124,9 @@ export class TargetApplier {
    * Deletes servers that have been out of use for long enough: one at least, more while there is nothing to apply.
    *
    * One by one: HAProxy frees a server later, on any thread, and until its issue 2733 was mended, which in Debian 12 it
-   * is not, takes it out of a list of all servers without a lock. Of two that were made one after the other and are deleted in one write, two threads
-   * may do so at the same moment, which spoils its memory. Until it reads the next command the one before is gone.
+   * is not, takes it out of a list of all servers without a lock. Of two that were made one after the other and are
+   * deleted in one write, two threads may do so at the same moment, which spoils its memory. Until it reads the next
+   * command the one before is gone.
    */
   async deleteDue(live: ServerHost, targets: Targets): Promise<void> {
     for (let count = 0; count < maxDeletionsInRow; count++) {
