@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ApiRole, Role, type FairleadClient } from '../../../client/index.ts';
-import { makePrivateKey, signingRequest } from '../../../shared/rpc/signing-request.ts';
 import { eventually } from '../../support/eventually.ts';
-import { OldAgent, type OldStream } from '../../support/first-contract.ts';
+import type { OldAgent, OldStream } from '../../support/first-contract.ts';
 import { Installation } from '../../support/installation.ts';
+import { enrolOldProxy } from '../../support/old-proxy.ts';
 
 // What somebody can do who has stolen the token of a proxy: speak for its service, and for no other.
 
@@ -28,19 +28,10 @@ afterEach(async () => {
 
 /** A proxy with the certificate for a token that reaches one service alone. */
 async function enrolled(service: string): Promise<OldAgent> {
-  const { address, authorities: trustPem } = installation.coordinator;
   const wish = { name: `proxy-of-${service}`, role: Role.PROXY, services: [service] };
   const { secret, token } = await control.createToken(wish);
   expect(token?.services).toEqual([service]);
-  using newcomer = new OldAgent('ProxyService', address, { trustPem });
-  const privateKeyPem = makePrivateKey();
-  const request = { signingRequestPem: signingRequest(privateKeyPem) };
-  const { certificate } = await newcomer.call('Enrol', request, secret);
-  const { certificatePem } = certificate as { readonly certificatePem: string };
-  return new OldAgent('ProxyService', address, {
-    trustPem,
-    certificate: { certificatePem, privateKeyPem },
-  });
+  return await enrolOldProxy(installation, secret);
 }
 
 function open(service: string, proxyId: string): OldStream {
