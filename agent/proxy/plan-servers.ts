@@ -19,7 +19,7 @@ export type ServerStep =
 export interface ServerView {
   /** Wanted targets by path; undefined or absent: none. */
   readonly targets: ReadonlyMap<string, Target | undefined>;
-  /** Paths of targets in drain that have nothing in flight any more. */
+  /** Paths that have nothing in flight any more, of targets in drain and of what is gone. */
   readonly drained: ReadonlySet<string>;
   /** HAProxy's servers by path. */
   readonly servers: ReadonlyMap<string, KnownServer>;
@@ -63,7 +63,7 @@ export function planServers(view: ServerView, paths: Iterable<string>): ServerPl
       } else {
         gains.push(...steps);
       }
-    } else if (server !== undefined && server.mode !== 'maint') {
+    } else if (server !== undefined) {
       losses.push(...stepsAway(target, server, view.drained.has(path)));
     }
   }
@@ -142,6 +142,10 @@ function stepsAway(
   drained: boolean,
 ): ServerStep[] {
   const ref = refOf(server);
+  if (server.mode === 'maint') {
+    // So sticky ones drain too, and what they have in flight would go on for as long as it likes.
+    return target === undefined && !drained ? [{ kind: 'cut', server: ref }] : [];
+  }
   if (target === undefined || !sameAddress(target, server)) return [{ kind: 'cut', server: ref }];
   if (drained) return [{ kind: 'maint', server: ref }];
   return server.mode === 'drain' ? [] : [{ kind: 'drain', server: ref }];

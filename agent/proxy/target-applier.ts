@@ -41,6 +41,7 @@ export class TargetApplier {
   #dirty = new Set<string>();
   /** Why a path is not as it should be. */
   readonly #refused = new Map<string, string>();
+  /** Paths with nothing in flight: what has drained, and what was cut because it is gone. */
   readonly #drained = new Set<string>();
   readonly #drainOrderedAt = new Map<string, number>();
   readonly #forFile = new Set<string>();
@@ -89,6 +90,9 @@ export class TargetApplier {
       if (targets.has(path)) continue;
       const isSettled = mode === 'maint' && this.#deletions.has(path) && !this.#isOpen(path);
       if (!isSettled) this.#dirty.add(path);
+    }
+    for (const path of this.#drained) {
+      if (!targets.has(path) && !servers.has(path)) this.#drained.delete(path);
     }
   }
 
@@ -207,7 +211,8 @@ export class TargetApplier {
       this.#deletions.delete(path);
     }
     if (target?.mode !== 'drain') {
-      this.#drained.delete(path);
+      if (target === undefined && refusal === undefined) this.#drained.add(path);
+      else this.#drained.delete(path);
       drainer.forget(path);
       reports.setDrained(path, false);
     } else if (refusal !== undefined) {

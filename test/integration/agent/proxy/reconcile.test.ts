@@ -2,6 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseCounters } from '../../../../agent/proxy/server-state.ts';
+import { TargetMode } from '../../../../shared/gen/fairlead/v1/load_balancer.ts';
 import { FrontendMode } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -80,6 +81,68 @@ test('mends what somebody else did to servers, slots and frontends of HAProxy, w
   expect((await directory.info()).pid).toBe(pid);
   expect(coordinator.status?.history?.reloads).toBe(0);
 });
+
+test.each(['the same agent', 'another agent'])(
+  'cuts what leaves the list in a drain of sticky clients, also when %s has read HAProxy anew meanwhile',
+  async (who) => {
+    const port = await freePort();
+    await using one = await TestBackend.start('one');
+    await using two = await TestBackend.start('two');
+    const leaving = aTarget({ id: 'web-1.a.80', port: one.port });
+    const stays = aTarget({ id: 'web-2.b.80', port: two.port });
+    await using driven = await DrivenProxy.start(
+      aSnapshot(port, {
+        backends: [
+          {
+            ...{ name: 'web', mode: FrontendMode.HTTP, cookieKey: 'abc' },
+            balancing: { stickyCookie: 'SRV' },
+          },
+        ],
+        targets: [leaving],
+      }),
+    );
+    const { coordinator, directory } = driven;
+    let isOver = false;
+    // What HAProxy never repeats elsewhere.
+    const slow = get(port, '/slow', { method: 'POST' })
+      .then(
+        ({ status }) => status,
+        () => 0,
+      )
+      .finally(() => (isOver = true));
+    await eventually(() => {
+      expect(one.waiting).toBe(1);
+    });
+    await coordinator.untilApplied(coordinator.change([stays]));
+    const drain = { ...leaving, mode: TargetMode.DRAIN, drainTimeoutMs: 600_000 };
+    await coordinator.untilApplied(coordinator.change([drain]));
+    expect((await directory.servers()).get(leaving.id)?.mode).toBe('maint');
+
+    let next: RunningProxyAgent | undefined;
+    if (who === 'another agent') {
+      await driven.agent.stop();
+      const own = { coordinator: coordinator.address, stateDir: directory.path };
+      next = new RunningProxyAgent(proxyConfig(own));
+      await eventually(() => {
+        expect(coordinator.hellos.length).toBe(2);
+      });
+      await coordinator.untilApplied(3);
+    } else {
+      // It is mended by an agent that has read it.
+      await directory.ask(`set server web/${stays.id} weight 0`);
+      await eventually(async () => {
+        expect((await directory.servers()).get(stays.id)?.altered).toBe(false);
+      }, mended);
+    }
+    await using _next = next;
+    expect(isOver).toBe(false);
+    await coordinator.untilApplied(coordinator.change([], [leaving.id]));
+    await eventually(() => {
+      expect(isOver).toBe(true);
+    });
+    expect(await slow).not.toBe(200);
+  },
+);
 
 test('opens what somebody shut for good by a reload, and takes up a worker that somebody else made serve', async () => {
   const [port, otherPort] = [await freePort(), await freePort()];

@@ -65,7 +65,8 @@ test.each<[string, ServerView, string[]]>([
   ['cuts a drain of another address', view(drain, aServer({ id: 'web-1', ...moved })), ['cut']],
   ['cuts what is gone', view(undefined, inMode('ready')), ['cut']],
   ['cuts what is gone in mid-drain', view(undefined, inMode('drain')), ['cut']],
-  ['leaves the rest of what is gone for later', view(undefined, inMode('maint')), []],
+  ['cuts what is gone and was sticky in drain', view(undefined, inMode('maint')), ['cut']],
+  ['leaves the rest of what is gone for later', view(undefined, inMode('maint'), true), []],
   ['has nothing to do for what nobody knows', view(undefined, undefined), []],
 ])('%s', (_name, state, kinds) => {
   const { steps, needReload } = planServers(state, [path]);
@@ -185,7 +186,9 @@ test('the plan brings a HAProxy in any state to the list, and a second plan has 
         for (const [at, left] of haproxy.servers) {
           if (!wanted.has(at)) expect(left.mode).toBe('maint');
         }
-        expect(planServers(state, paths).steps).toEqual([]);
+        const gone = [...paths].filter((at) => !wanted.has(at));
+        const after = { ...state, drained: new Set([...drained, ...gone]) };
+        expect(planServers(after, paths).steps).toEqual([]);
       },
     ),
   );
