@@ -13,6 +13,8 @@ const chunkBytes = 12_000;
 export class MapSync {
   #client: RuntimeClient | undefined;
   readonly #known = new Map<string, string>();
+  /** Maps with versions that were prepared and never came into use, and the last of those. */
+  #abandoned = new Map<string, string>();
 
   /** Forgets what HAProxy has: somebody else may have changed it. */
   forget(): void {
@@ -27,11 +29,16 @@ export class MapSync {
   async sync(client: RuntimeClient, wanted: ReadonlyMap<string, MapEntries>): Promise<void> {
     if (this.#client !== client) this.#known.clear();
     this.#client = client;
+    if ([...wanted.keys()].some((path) => !this.#known.has(path))) {
+      this.#abandoned = abandonedIn(await client.query('show map'));
+    }
     const differing: (readonly [string, MapEntries])[] = [];
     for (const [path, entries] of wanted) {
       const known = this.#known.get(path) ?? textOf(await client.query(`show map ${path}`));
       this.#known.set(path, known);
-      if (known !== mapText(entries)) differing.push([path, entries]);
+      // What an agent before this one, or a lost connection, left behind is freed by what takes its place.
+      const isClean = !this.#abandoned.has(path);
+      if (known !== mapText(entries) || !isClean) differing.push([path, entries]);
     }
     const [first] = wanted.keys();
     const [leading] = differing;
@@ -44,20 +51,43 @@ export class MapSync {
   }
 
   async #replace(client: RuntimeClient, path: string, entries: MapEntries): Promise<void> {
+    const before = this.#known.get(path) ?? '';
     this.#known.delete(path);
-    const version = /\d+/.exec(await client.query(`prepare map ${path}`))?.[0] ?? '';
-    const replies = await client.sendAll([
-      ...chunksOf(entries).map((chunk) => `add map @${version} ${path} <<\n${chunk}`),
-      `commit map @${version} ${path}`,
-    ]);
-    const refusal = replies.find((reply) => reply.refusal !== undefined)?.refusal;
+    const refusal = await write(client, path, entries);
     if (refusal !== undefined) {
-      throw new DomainError('precondition', `HAProxy refused a map: ${refusal.message}`, {
+      // What was prepared is freed by what comes into use after it alone: 3.4 does not clear it.
+      await write(client, path, entriesOf(before));
+      throw new DomainError('precondition', `HAProxy refused a map: ${refusal}`, {
         reason: 'HAPROXY_REFUSED',
       });
     }
+    this.#abandoned.delete(path);
     this.#known.set(path, mapText(entries));
   }
+}
+
+/** Puts a map in place of the one before, as a whole; returns HAProxy's words if it refuses. */
+async function write(
+  client: RuntimeClient,
+  path: string,
+  entries: MapEntries,
+): Promise<string | undefined> {
+  const version = /\d+/.exec(await client.query(`prepare map ${path}`))?.[0] ?? '';
+  const additions = chunksOf(entries).map((chunk) => `add map @${version} ${path} <<\n${chunk}`);
+  for (const commands of [additions, [`commit map @${version} ${path}`]]) {
+    const replies = await client.sendAll(commands);
+    const refused = replies.find((reply) => reply.refusal !== undefined);
+    if (refused !== undefined) return refused.refusal?.message;
+  }
+  return undefined;
+}
+
+/** The last version of each map that has some after the one in use. */
+function abandonedIn(shown: string): Map<string, string> {
+  const maps = [...shown.matchAll(/^\d+ \((.*?)\) .* curr_ver=(\d+) next_ver=(\d+) /gm)];
+  return new Map(
+    maps.flatMap(([, path = '', inUse, last = '']) => (inUse === last ? [] : [[path, last]])),
+  );
 }
 
 /** `show map` puts an address before each entry. */
@@ -81,11 +111,14 @@ function fromBytes(bytes: string): string {
 /** All that is wanted, and what was there besides. */
 function union(entries: MapEntries, known: string): MapEntries {
   const keys = new Set(entries.map(([key]) => key));
-  const others = known.split('\n').flatMap((line): [string, string][] => {
+  return [...entries, ...entriesOf(known).filter(([key]) => !keys.has(key))];
+}
+
+function entriesOf(text: string): [string, string][] {
+  return text.split('\n').flatMap((line): [string, string][] => {
     const [key = '', value = ''] = line.split(' ');
-    return key === '' || keys.has(key) ? [] : [[key, value]];
+    return key === '' ? [] : [[key, value]];
   });
-  return [...entries, ...others];
 }
 
 function chunksOf(entries: MapEntries): string[] {
