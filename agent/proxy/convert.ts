@@ -116,9 +116,10 @@ export function helloOf(greeting: Greeting): ProxySessionRequest {
 export function requestOf(outgoing: Outgoing): ProxySessionRequest {
   switch (outgoing.kind) {
     case 'applied': {
-      const { epoch, version, errors } = outgoing.applied;
-      const list = [...errors].map(([targetId, message]) => ({ targetId, message }));
-      return { message: { $case: 'applied', value: { epoch, version, errors: list } } };
+      const { errors: words, unreachedBackends, ...rest } = outgoing.applied;
+      const errors = [...words].map(([targetId, message]) => ({ targetId, message }));
+      const value = { ...rest, errors, unreachedBackends: [...unreachedBackends] };
+      return { message: { $case: 'applied', value } };
     }
     case 'targets':
       return {

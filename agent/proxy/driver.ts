@@ -10,7 +10,7 @@ import { Drainer } from './drainer.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
 import type { ListFile } from './list-file.ts';
 import { type LiveHaproxy } from './live-haproxy.ts';
-import type { Outbox } from './outbox.ts';
+import type { AppliedVersion, Outbox } from './outbox.ts';
 import { Restructurer } from './restructurer.ts';
 import type { ServerCounters } from './server-state.ts';
 import { TargetApplier } from './target-applier.ts';
@@ -66,6 +66,9 @@ export class HaproxyDriver {
   #reconcileAt = 0;
   #refreshAt = 0;
   #announceDue = false;
+  #listIsWhole = true;
+  /** The last version that was in effect with its structure. */
+  #whole = { epoch: '', version: 0 };
 
   constructor(deps: DriverDeps) {
     this.#deps = deps;
@@ -112,8 +115,9 @@ export class HaproxyDriver {
     return this.#drainer;
   }
 
-  /** Takes the coordinator's whole list. */
-  replaceList(snapshot: ListSnapshot): void {
+  /** Takes the coordinator's whole list, or what of it can be used. */
+  replaceList(snapshot: ListSnapshot, isWhole = true): void {
+    this.#listIsWhole = isWhole;
     this.#list ??= new BackendList();
     this.#take(this.#list.replace(snapshot));
     this.#announceDue = true;
@@ -328,22 +332,27 @@ export class HaproxyDriver {
   async #applyTargets(live: LiveHaproxy, list: BackendList): Promise<void> {
     // The version is that of now: what arrives while HAProxy answers is not in effect yet.
     const { epoch, version } = list;
-    const complete = !this.#restructurer.pending;
+    const { pending } = this.#restructurer;
+    const isWhole = this.#listIsWhole && this.#restructurer.inFull;
+    const unreached = this.#restructurer.unreached(list.structure);
     live.useSettings(list.structure.backends);
     await this.#applier.apply(live, list.targets);
     if (this.#applier.waitsForReload) this.#restructurer.wantReload('there are new servers');
-    if (!complete) return;
-    const errors = new Map([...list.rejected, ...this.#applier.errors()]);
-    const { applied } = this.#deps.outbox;
-    if (
-      this.#announceDue ||
-      applied?.epoch !== epoch ||
-      applied.version !== version ||
-      !sameEntries(applied.errors, errors)
-    ) {
-      this.#announceDue = false;
-      this.#deps.outbox.setApplied({ epoch, version, errors });
-    }
+    if (pending) return;
+    if (isWhole) this.#whole = { epoch, version };
+    this.#announce({
+      ...{ epoch, version },
+      errors: new Map([...list.rejected, ...this.#applier.errors()]),
+      structureVersion: this.#whole.epoch === epoch ? this.#whole.version : 0,
+      unreachedBackends: unreached,
+    });
+  }
+
+  #announce(applied: AppliedVersion): void {
+    const { outbox } = this.#deps;
+    if (!this.#announceDue && outbox.applied !== undefined && same(outbox.applied, applied)) return;
+    this.#announceDue = false;
+    outbox.setApplied(applied);
   }
 
   /** During a swap no reading counts: what is in flight moves from one worker to another. */
@@ -388,6 +397,16 @@ export class HaproxyDriver {
     );
     return Math.max(0, dueAt - this.#deps.clock.monotonic());
   }
+}
+
+function same(a: AppliedVersion, b: AppliedVersion): boolean {
+  return (
+    a.epoch === b.epoch &&
+    a.version === b.version &&
+    a.structureVersion === b.structureVersion &&
+    a.unreachedBackends.join() === b.unreachedBackends.join() &&
+    sameEntries(a.errors, b.errors)
+  );
 }
 
 function sameEntries(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

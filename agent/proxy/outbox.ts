@@ -2,12 +2,16 @@ import type { Clock } from '../../shared/clock.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import type { HeldCertificate } from './certificates/served-certificate.ts';
 
-/** A version that took effect, and the targets that could not be brought into it. */
+/** A version whose targets are in effect, but for those that could not be brought into it. */
 export interface AppliedVersion {
   readonly epoch: string;
   readonly version: number;
   /** HAProxy's words by target id. */
   readonly errors: ReadonlyMap<string, string>;
+  /** The last version that was in effect with its structure; 0: none of this epoch. */
+  readonly structureVersion: number;
+  /** Backends that some requests are to come to, and HAProxy has them go elsewhere still. */
+  readonly unreachedBackends: readonly string[];
 }
 
 /** What HAProxy sees of one target. */

@@ -97,6 +97,35 @@ export function reloadReason(
   );
 }
 
+/**
+ * Backends that requests are to come to by a port or route that leads elsewhere as things are: who was served there
+ * would be by nobody, if what serves them now went for the sake of what is in these.
+ */
+export function unreachedBackends(running: Structure, wanted: Structure): string[] {
+  const now = waysOf(running);
+  const unreached = new Set<string>();
+  for (const [way, backends] of waysOf(wanted)) {
+    const instead = now.get(way);
+    // What HAProxy does not have at all serves nobody yet.
+    if (instead === undefined) continue;
+    for (const backend of backends) if (!instead.includes(backend)) unreached.add(backend);
+  }
+  return [...unreached].sort();
+}
+
+/** Where each port and each route at it leads. */
+function waysOf({ frontends }: Structure): Map<string, readonly string[]> {
+  return new Map(
+    frontends.flatMap(({ port, defaultBackend, routes }): [string, readonly string[]][] => [
+      [`${port}`, defaultBackend === '' ? [] : [defaultBackend]],
+      ...routes.map(({ id, backend, split }): [string, readonly string[]] => [
+        `${port} ${id}`,
+        [backend, ...(split ?? []).map((share) => share.backend)],
+      ]),
+    ]),
+  );
+}
+
 type Named = Structure['frontends'][number] | Structure['backends'][number];
 
 function isSameBut(field: string, a: object, b: object): boolean {

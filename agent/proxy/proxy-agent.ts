@@ -140,8 +140,8 @@ async function build(
         status: outbox.status,
         applied: outbox.applied,
       }),
-      onSnapshot: (snapshot) => {
-        driver.replaceList(snapshot);
+      onSnapshot: (snapshot, isWhole) => {
+        driver.replaceList(snapshot, isWhole);
       },
       onDelta: (delta) => driver.changeList(delta),
       onCertificates: (all) => {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { BackendList } from './backend-list.ts';
+import type { BackendList, Structure } from './backend-list.ts';
 import {
   portsOf,
   readDescription,
@@ -14,7 +14,7 @@ import { LiveHaproxy } from './live-haproxy.ts';
 import { MapSync } from './map-sync.ts';
 import { namesIn, pausesOf } from './pauses.ts';
 import type { Outbox } from './outbox.ts';
-import { reloadReason } from './plan-servers.ts';
+import { reloadReason, unreachedBackends } from './plan-servers.ts';
 
 /** Each reload leaves a worker behind for a while. */
 const reloadEveryMs = 1_000;
@@ -67,6 +67,17 @@ export class Restructurer {
   /** True: HAProxy runs what the list wants. */
   get inEffect(): boolean {
     return !this.#changed && this.#refused === undefined;
+  }
+
+  /** True: HAProxy runs all that the list wants, at every port of it. */
+  get inFull(): boolean {
+    return this.inEffect && this.#configuration?.problem === undefined;
+  }
+
+  /** Backends that some requests do not come to yet, for all that is known of what HAProxy runs. */
+  unreached(wanted: Structure): readonly string[] {
+    if (this.inFull || this.#configuration === undefined) return [];
+    return unreachedBackends(this.#configuration, wanted);
   }
 
   /** When to look; undefined: nothing changed. */

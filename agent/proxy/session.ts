@@ -34,7 +34,8 @@ export interface ProxySessionDeps {
   readonly enrolment: Enrolment;
   /** What the agent says of itself now. */
   readonly greeting: () => Greeting;
-  readonly onSnapshot: (snapshot: ListSnapshot) => void;
+  /** `isWhole`: nothing of its frontends and backends had to be left out. */
+  readonly onSnapshot: (snapshot: ListSnapshot, isWhole: boolean) => void;
   /** False: a version is missing before it. */
   readonly onDelta: (delta: ListDelta) => boolean;
   /** All certificates that are to be shown, the default first. */
@@ -201,7 +202,7 @@ export class ProxySession {
         const { snapshot, problem } = snapshotOf(message.value);
         conversation.awaitsSnapshot = false;
         outbox.setProblem('list', problem);
-        onSnapshot(snapshot);
+        onSnapshot(snapshot, problem === undefined);
         return;
       }
       case 'delta':

@@ -275,10 +275,13 @@ function messageOfProxy({ message, history }: Proxy, nowMs: number): string {
   return `well again; ${age(history.lastErrorAt, nowMs)} ago: ${history.lastError}`;
 }
 
-function proxyState({ connected, appliedVersion, publishedVersion }: Proxy): Cell {
+function proxyState(proxy: Proxy): Cell {
+  const { connected, appliedVersion, serversVersion, publishedVersion } = proxy;
   if (!connected) return { text: 'away', tone: 'bad' };
-  return appliedVersion === publishedVersion
-    ? { text: 'up to date', tone: 'good' }
+  if (appliedVersion === publishedVersion) return { text: 'up to date', tone: 'good' };
+  // It has all servers, and for ports and routes HAProxy goes on with what it had.
+  return serversVersion > appliedVersion
+    ? { text: 'partly applied', tone: 'bad' }
     : { text: 'applying', tone: 'busy' };
 }
 

@@ -241,6 +241,7 @@ export class Presenter {
       connected: session !== null,
       publishedVersion: proxy.publishedVersion,
       appliedVersion: proxy.appliedVersion,
+      serversVersion: proxy.serversVersion,
       haproxyVersion: status.haproxyVersion,
       haproxyPid: status.haproxyPid,
       message: status.message === '' ? proxy.firstError : status.message,
@@ -258,7 +259,7 @@ export class Presenter {
           inFlight: seen?.inFlight ?? 0,
           requests: seen?.requests ?? 0,
           healthMessage: seen?.healthMessage ?? '',
-          error: proxy.errorOf(target.id) ?? '',
+          error: proxy.errorOf(target) ?? '',
         };
       }),
       certificates: this.#certificatesOf(proxy),

@@ -2,6 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import { FrontendMode } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type {
+  Applied,
   ProxyHello,
   ProxySessionRequest,
   ProxySessionResponse,
@@ -369,7 +370,11 @@ function receive(
     case 'applied': {
       const { version, errors } = message.value;
       if (message.value.epoch !== epoch) return;
-      record.applied(version, new Map(errors.map((e) => [named(e.targetId), words(e.message)])));
+      record.applied(
+        version,
+        new Map(errors.map((e) => [named(e.targetId), words(e.message)])),
+        structureIn(message.value),
+      );
       routing.acknowledged(record);
       return;
     }
@@ -396,6 +401,12 @@ function receive(
     case undefined:
       return;
   }
+}
+
+/** What it says of frontends and routes; undefined, as an agent of an earlier version: nothing. */
+function structureIn({ structureVersion, unreachedBackends }: Applied) {
+  if (structureVersion === undefined) return undefined;
+  return { version: structureVersion, unreached: new Set(unreachedBackends.map(named)) };
 }
 
 /** What was said before the proxy heard that a target is gone would be kept for good: it is left out. */

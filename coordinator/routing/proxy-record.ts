@@ -57,6 +57,14 @@ const noHistory: ProxyHistory = {
   lastErrorAt: undefined,
 };
 
+/** What a proxy says of frontends, backends and routes. */
+export interface AppliedStructure {
+  /** The last version that was in effect with them; 0: none. */
+  readonly version: number;
+  /** Backends that some requests are to come to, and go elsewhere still. */
+  readonly unreached: ReadonlySet<string>;
+}
+
 export interface ProxySession {
   readonly id: SessionId;
   /** There may be something to tell the proxy. */
@@ -85,7 +93,10 @@ export class ProxyRecord {
   /** On the monotonic clock; for the grace. */
   awaySinceMs = 0;
   #sent: { readonly version: number; readonly plan: unknown } | null = null;
+  /** The version whose targets are in effect. */
   #applied = -1;
+  /** Undefined: its agent does not tell, and had all that it applied. */
+  #structure: AppliedStructure | undefined;
   /** Until the first list of a session is acknowledged: that list, and what was reported drained before. */
   #opening: { first: number | null; readonly drained: Set<string> } | null = null;
   readonly #targets = new Map<string, TargetObservation & { readonly drainedVersion: number }>();
@@ -101,7 +112,12 @@ export class ProxyRecord {
     return this.#sent?.version ?? 0;
   }
 
+  /** What is in effect as a whole. */
   get appliedVersion(): number {
+    return Math.min(this.serversVersion, this.#structure?.version ?? Infinity);
+  }
+
+  get serversVersion(): number {
     return Math.max(0, this.#applied);
   }
 
@@ -136,8 +152,13 @@ export class ProxyRecord {
     this.session?.wake();
   }
 
-  applied(version: number, errors: ReadonlyMap<string, string>): void {
+  applied(
+    version: number,
+    errors: ReadonlyMap<string, string>,
+    structure?: AppliedStructure,
+  ): void {
     this.#applied = Math.max(this.#applied, version);
+    this.#structure = structure;
     this.#errors = new Map(errors);
     const first = this.#opening?.first ?? null;
     if (first === null || version < first) return;
@@ -166,8 +187,9 @@ export class ProxyRecord {
     return this.#targets.get(id);
   }
 
-  errorOf(targetId: string): string | undefined {
-    return this.#errors.get(targetId);
+  errorOf({ id, backend }: Target): string | undefined {
+    const isUnreached = this.#structure?.unreached.has(backend) === true;
+    return this.#errors.get(id) ?? (isUnreached ? 'some of its requests go elsewhere' : undefined);
   }
 
   get firstError(): string {
@@ -177,7 +199,14 @@ export class ProxyRecord {
 
   /** It sends requests to the target that became ready with this version. */
   hasAdmitted(target: Target, sinceVersion: number): boolean {
-    return this.#applied >= sinceVersion && !this.#errors.has(target.id);
+    if (this.#applied < sinceVersion || this.#errors.has(target.id)) return false;
+    const structure = this.#structure;
+    // Nothing that serves may go for its sake, if what that serves does not come to it.
+    return (
+      structure === undefined ||
+      structure.version >= sinceVersion ||
+      !structure.unreached.has(target.backend)
+    );
   }
 
   /** It sends no requests to the target that began to drain with this version, and none is in flight. */

@@ -212,12 +212,18 @@ export class FakeProxyCoordinator implements AsyncDisposable {
     return this.applied.at(-1)?.version ?? 0;
   }
 
+  /** The last version that a proxy said is in effect with its frontends and routes; 0: none. */
+  get structureVersion(): number {
+    return this.applied.at(-1)?.structureVersion ?? 0;
+  }
+
   /** Waits until a version is in effect, and all of it. */
   async untilApplied(version: number): Promise<void> {
     await eventually(() => {
       assert.equal(this.status?.message, '');
       assert.deepEqual([...this.errors], []);
       assert.equal(this.appliedVersion, version);
+      assert.equal(this.structureVersion, version);
     });
   }
 

@@ -670,6 +670,7 @@ describe('the rest', () => {
         service: 'lb',
         connected: true,
         publishedVersion: 8,
+        serversVersion: 7,
         appliedVersion: 7,
         servers: [
           {
@@ -707,7 +708,15 @@ describe('the rest', () => {
         },
       }),
     );
+    fake.proxies.put(
+      Proxy.fromPartial({
+        ...{ id: fake.newId(), name: 'lb-2', service: 'lb', connected: true },
+        ...{ publishedVersion: 8, serversVersion: 8, appliedVersion: 7 },
+        message: 'HAProxy refused its configuration: no such file',
+      }),
+    );
     const status = await run(fake, 'lb', 'status');
+    expect(status.stdout).toMatch(/^lb-2 +lb +partly applied +7\/8 .* HAProxy refused its conf/m);
     expect(status.stdout).toMatch(
       /^lb-1 +lb +applying +7\/8 +1\/2 +2 +3 +2.6.12 +5 +reload 2m ago: /m,
     );

@@ -199,7 +199,8 @@ describe('what only a newer peer says', () => {
       expect(proxy.list.version).toBe(2);
     });
     expect(await session.first('hello')).toMatchObject({ protocolVersion: 1, service: 'lb' });
-    proxy.outbox.setApplied({ epoch: 'e', version: 2, errors: new Map() });
+    const whole = { structureVersion: 2, unreachedBackends: [] };
+    proxy.outbox.setApplied({ epoch: 'e', version: 2, errors: new Map(), ...whole });
     expect(await session.first('applied')).toMatchObject({ epoch: 'e', version: '2' });
     expect(coordinator.sessions).toHaveLength(1);
   });

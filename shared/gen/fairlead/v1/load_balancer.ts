@@ -187,7 +187,7 @@ export interface Proxy {
   connected: boolean;
   /** Version of the backend list that it was last sent. */
   publishedVersion: number;
-  /** Version that is in effect in its HAProxy. */
+  /** Version that is in effect in its HAProxy, with its ports and routes. */
   appliedVersion: number;
   /** Its HAProxy's version. */
   haproxyVersion: string;
@@ -207,6 +207,11 @@ export interface Proxy {
     | undefined;
   /** Connections that clients have open to it now. */
   clientConnections: number;
+  /**
+   * Version whose servers are in effect in its HAProxy. More than applied_version: HAProxy did not take the ports or
+   * routes of it, as `message` says, and goes on with those of before.
+   */
+  serversVersion: number;
   /** The certificates that it was handed, the one for unknown names first. */
   certificates: ProxyCertificate[];
 }
@@ -400,6 +405,7 @@ function createBaseProxy(): Proxy {
     lastSeenAt: undefined,
     history: undefined,
     clientConnections: 0,
+    serversVersion: 0,
     certificates: [],
   };
 }
@@ -444,6 +450,9 @@ export const Proxy: MessageFns<Proxy> = {
     }
     if (message.clientConnections !== 0) {
       writer.uint32(104).uint32(message.clientConnections);
+    }
+    if (message.serversVersion !== 0) {
+      writer.uint32(112).uint64(message.serversVersion);
     }
     for (const v of message.certificates) {
       ProxyCertificate.encode(v!, writer.uint32(242).fork()).join();
@@ -568,6 +577,14 @@ export const Proxy: MessageFns<Proxy> = {
             message.clientConnections = reader.uint32();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.serversVersion = longToNumber(reader.uint64());
+            continue;
+          }
           case 30: {
             if (tag !== 242) {
               break;
@@ -629,6 +646,11 @@ export const Proxy: MessageFns<Proxy> = {
         : isSet(object.client_connections)
         ? globalThis.Number(object.client_connections)
         : 0,
+      serversVersion: isSet(object.serversVersion)
+        ? globalThis.Number(object.serversVersion)
+        : isSet(object.servers_version)
+        ? globalThis.Number(object.servers_version)
+        : 0,
       certificates: globalThis.Array.isArray(object?.certificates)
         ? object.certificates.map((e: any) => ProxyCertificate.fromJSON(e))
         : [],
@@ -676,6 +698,9 @@ export const Proxy: MessageFns<Proxy> = {
     if (message.clientConnections !== 0) {
       obj.clientConnections = Math.round(message.clientConnections);
     }
+    if (message.serversVersion !== 0) {
+      obj.serversVersion = Math.round(message.serversVersion);
+    }
     if (message.certificates?.length) {
       obj.certificates = message.certificates.map((e) => ProxyCertificate.toJSON(e));
     }
@@ -702,6 +727,7 @@ export const Proxy: MessageFns<Proxy> = {
       ? ProxyHistory.fromPartial(object.history)
       : undefined;
     message.clientConnections = object.clientConnections ?? 0;
+    message.serversVersion = object.serversVersion ?? 0;
     message.certificates = object.certificates?.map((e) => ProxyCertificate.fromPartial(e)) || [];
     return message;
   },

@@ -196,15 +196,30 @@ export interface ProxyStatus {
 
 /**
  * A version took effect in HAProxy, for new requests: targets to be READY get theirs, targets in DRAIN
- * get no more.
+ * get no more. Frontends, backends and routes may be of an earlier version, so that a list of which HAProxy refuses
+ * those holds up no drain: see structure_version.
  */
 export interface Applied {
   /** Epoch of the version. */
   epoch: string;
-  /** The version. */
+  /** The version whose targets are in effect. */
   version: number;
   /** Targets of this version that HAProxy refused, with its words. */
   errors: TargetError[];
+  /**
+   * The last version that was in effect with all of its frontends, backends and routes; 0: none of this epoch. Below
+   * `version`: HAProxy did not take those of later ones, for the reason that ProxyStatus has, and goes on with those
+   * of before. Not set, by agents that do not tell: nothing is known of it, and `version` is taken for it.
+   */
+  structureVersion?:
+    | number
+    | undefined;
+  /**
+   * Names of backends that requests of this version are to come to by a frontend or route which HAProxy has still
+   * lead elsewhere. Targets in them that became READY after structure_version do not count as admitted. Empty where
+   * structure_version is `version`.
+   */
+  unreachedBackends: string[];
 }
 
 /** A target that HAProxy refused. */
@@ -1507,7 +1522,7 @@ export const ProxyStatus: MessageFns<ProxyStatus> = {
 };
 
 function createBaseApplied(): Applied {
-  return { epoch: "", version: 0, errors: [] };
+  return { epoch: "", version: 0, errors: [], structureVersion: undefined, unreachedBackends: [] };
 }
 
 export const Applied: MessageFns<Applied> = {
@@ -1520,6 +1535,12 @@ export const Applied: MessageFns<Applied> = {
     }
     for (const v of message.errors) {
       TargetError.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.structureVersion !== undefined) {
+      writer.uint32(32).uint64(message.structureVersion);
+    }
+    for (const v of message.unreachedBackends) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -1561,6 +1582,22 @@ export const Applied: MessageFns<Applied> = {
             message.errors.push(TargetError.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.structureVersion = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.unreachedBackends.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1578,6 +1615,16 @@ export const Applied: MessageFns<Applied> = {
       epoch: isSet(object.epoch) ? globalThis.String(object.epoch) : "",
       version: isSet(object.version) ? globalThis.Number(object.version) : 0,
       errors: globalThis.Array.isArray(object?.errors) ? object.errors.map((e: any) => TargetError.fromJSON(e)) : [],
+      structureVersion: isSet(object.structureVersion)
+        ? globalThis.Number(object.structureVersion)
+        : isSet(object.structure_version)
+        ? globalThis.Number(object.structure_version)
+        : undefined,
+      unreachedBackends: globalThis.Array.isArray(object?.unreachedBackends)
+        ? object.unreachedBackends.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.unreached_backends)
+        ? object.unreached_backends.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1592,6 +1639,12 @@ export const Applied: MessageFns<Applied> = {
     if (message.errors?.length) {
       obj.errors = message.errors.map((e) => TargetError.toJSON(e));
     }
+    if (message.structureVersion !== undefined) {
+      obj.structureVersion = Math.round(message.structureVersion);
+    }
+    if (message.unreachedBackends?.length) {
+      obj.unreachedBackends = message.unreachedBackends;
+    }
     return obj;
   },
 
@@ -1603,6 +1656,8 @@ export const Applied: MessageFns<Applied> = {
     message.epoch = object.epoch ?? "";
     message.version = object.version ?? 0;
     message.errors = object.errors?.map((e) => TargetError.fromPartial(e)) || [];
+    message.structureVersion = object.structureVersion ?? undefined;
+    message.unreachedBackends = object.unreachedBackends?.map((e) => e) || [];
     return message;
   },
 };

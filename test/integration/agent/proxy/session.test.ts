@@ -69,10 +69,12 @@ test('redials when a session ends, and tells what is in effect by then', async (
   await using coordinator = await FakeProxyCoordinator.start(aSnapshot(80));
   await using session = new TestSession(coordinator.address);
   await has(session, 1);
-  session.outbox.setApplied({ epoch: 'epoch-1', version: 1, errors: new Map([['a', 'no']]) });
+  const whole = { structureVersion: 1, unreachedBackends: [] };
+  const errors = new Map([['a', 'no']]);
+  session.outbox.setApplied({ epoch: 'epoch-1', version: 1, errors, ...whole });
   await eventually(() => {
     expect(coordinator.applied).toEqual([
-      { epoch: 'epoch-1', version: 1, errors: [{ targetId: 'a', message: 'no' }] },
+      { epoch: 'epoch-1', version: 1, errors: [{ targetId: 'a', message: 'no' }], ...whole },
     ]);
   });
   coordinator.dropSessions();

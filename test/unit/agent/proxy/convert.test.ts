@@ -174,7 +174,8 @@ test('says hello with what is in effect', () => {
       },
     },
   });
-  const applied = { epoch: 'e', version: 5, errors: new Map() };
+  const whole = { structureVersion: 5, unreachedBackends: [] };
+  const applied = { epoch: 'e', version: 5, errors: new Map(), ...whole };
   expect(helloOf({ ...greeting, applied }).message?.value).toMatchObject({
     epoch: 'e',
     version: 5,
@@ -185,12 +186,18 @@ test('tells what took effect, and how targets are', () => {
   expect(
     requestOf({
       kind: 'applied',
-      applied: { epoch: 'e', version: 5, errors: new Map([['web-1', 'no']]) },
+      applied: {
+        ...{ epoch: 'e', version: 5, errors: new Map([['web-1', 'no']]) },
+        ...{ structureVersion: 3, unreachedBackends: ['api'] },
+      },
     }),
   ).toEqual({
     message: {
       $case: 'applied',
-      value: { epoch: 'e', version: 5, errors: [{ targetId: 'web-1', message: 'no' }] },
+      value: {
+        ...{ epoch: 'e', version: 5, errors: [{ targetId: 'web-1', message: 'no' }] },
+        ...{ structureVersion: 3, unreachedBackends: ['api'] },
+      },
     },
   });
   const status = {

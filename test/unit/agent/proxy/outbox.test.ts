@@ -24,15 +24,17 @@ function takeAll(outbox: Outbox): Outgoing[] {
   return all;
 }
 
+const whole = { structureVersion: 0, unreachedBackends: [] };
+
 test('tells the latest of each, a version before the targets that drained by it', () => {
   const outbox = new Outbox(clock);
   outbox.setTarget(status({ inFlight: 1 }));
   outbox.setTarget(status({ drained: true }));
   outbox.setHaproxy({ version: '2.6', pid: 42 });
-  outbox.setApplied({ epoch: 'e', version: 1, errors: none });
-  outbox.setApplied({ epoch: 'e', version: 2, errors: none });
+  outbox.setApplied({ epoch: 'e', version: 1, errors: none, ...whole });
+  outbox.setApplied({ epoch: 'e', version: 2, errors: none, ...whole });
   expect(takeAll(outbox)).toEqual([
-    { kind: 'applied', applied: { epoch: 'e', version: 2, errors: none } },
+    { kind: 'applied', applied: { epoch: 'e', version: 2, errors: none, ...whole } },
     { kind: 'targets', targets: [status({ drained: true })], clientConnections: 0 },
     { kind: 'status', status: { version: '2.6', pid: 42, message: '', history: noHistory } },
   ]);
@@ -106,7 +108,7 @@ test('puts all that is wrong into one message', () => {
 
 test('tells a new session all targets, and leaves the rest to the hello', () => {
   const outbox = new Outbox(clock);
-  outbox.setApplied({ epoch: 'e', version: 1, errors: none });
+  outbox.setApplied({ epoch: 'e', version: 1, errors: none, ...whole });
   outbox.setHaproxy({ version: '2.6', pid: 42 });
   outbox.setTarget(status());
   outbox.startOver();

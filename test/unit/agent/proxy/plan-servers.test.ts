@@ -4,8 +4,10 @@ import { pathOf, type Target } from '../../../../agent/proxy/backend-list.ts';
 import {
   planServers,
   reloadReason,
+  unreachedBackends,
   type ServerView,
 } from '../../../../agent/proxy/plan-servers.ts';
+import { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { commandsOf } from '../../../../agent/proxy/server-commands.ts';
 import type { KnownServer } from '../../../../agent/proxy/server-state.ts';
 import { ModelHaproxy } from '../../../support/model-haproxy.ts';
@@ -137,6 +139,24 @@ test.each([
   const words = reloadReason(live, { ...structure, revision: 'a' });
   if (reason === undefined) expect(words).toBeUndefined();
   else expect(words).toContain(reason);
+});
+
+test('says where requests are to come and do not, as HAProxy has them go elsewhere', () => {
+  const port = (number: number, defaultBackend: string, routes: Record<string, string[]> = {}) => ({
+    ...{ name: `http-${number}`, port: number, protocol: 'http' as const, defaultBackend },
+    routes: Object.entries(routes).map(([id, [backend = '', ...others]]) => ({
+      ...{ id, backend, route: Route.create() },
+      split: others.map((each) => ({ backend: each, percent: 10 })),
+    })),
+  });
+  const running = { backends: [], frontends: [port(80, 'web', { a: ['blue'], b: ['api'] })] };
+  const unreached = (...frontends: ReturnType<typeof port>[]) =>
+    unreachedBackends(running, { backends: [], frontends });
+  expect(unreached(...running.frontends)).toEqual([]);
+  expect(unreached(port(80, 'web', { a: ['green'], b: ['api'] }))).toEqual(['green']);
+  expect(unreached(port(80, 'other', { a: ['blue', 'green'] }))).toEqual(['green', 'other']);
+  // New ways take nothing from anybody, and ways that end lead nowhere.
+  expect(unreached(port(80, '', { c: ['green'] }), port(81, 'green'))).toEqual([]);
 });
 
 const target = fc

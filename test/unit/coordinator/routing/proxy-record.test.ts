@@ -122,6 +122,46 @@ describe('a target is admitted', () => {
   });
 });
 
+describe('where HAProxy did not take the ports and routes of a version', () => {
+  const before = (unreached: readonly string[]) => ({ version: 1, unreached: new Set(unreached) });
+
+  test('that is not in effect, and its servers are', () => {
+    const record = aRecord();
+    const list = aList();
+    drain(list);
+    record.nextMessage(list);
+    record.applied(2, none, before([]));
+    expect([record.appliedVersion, record.serversVersion]).toEqual([1, 2]);
+    record.observe('web-1.1', seen({ drained: true }));
+    expect(stateOf(record, list).drained).toBe(true);
+    record.applied(2, none, { version: 2, unreached: new Set() });
+    expect([record.appliedVersion, record.serversVersion]).toEqual([2, 2]);
+  });
+
+  test('a target is admitted where its requests come to it all the same, or came before', () => {
+    const record = aRecord();
+    const list = aList();
+    const { backend } = list.targetsOf(web)[0]!;
+    record.applied(1, none, before([backend]));
+    expect(stateOf(record, list).admitted).toBe(true);
+    drain(list);
+    undrain(list);
+    record.applied(3, none, before(['other']));
+    expect(stateOf(record, list).admitted).toBe(true);
+    record.applied(3, none, before([backend]));
+    expect(stateOf(record, list).admitted).toBe(false);
+    expect(record.errorOf(list.targetsOf(web)[0]!)).toContain('elsewhere');
+    record.applied(3, none, { version: 3, unreached: new Set() });
+    expect(stateOf(record, list).admitted).toBe(true);
+  });
+
+  test('an agent that does not tell is taken to have them', () => {
+    const record = aRecord();
+    record.applied(2, none);
+    expect([record.appliedVersion, record.serversVersion]).toEqual([2, 2]);
+  });
+});
+
 describe('a target is drained', () => {
   test('when that is reported of the version that made it drain, or a later one', () => {
     const record = aRecord();
