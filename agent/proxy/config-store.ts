@@ -7,6 +7,8 @@ import type { ConfigSettings } from './config-settings.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
 import { allMapsOf, filesOf, MapFiles } from './map-files.ts';
 import { usablePorts, type Pages } from './ports.ts';
+import { pausesMap } from './pause-rules.ts';
+import { ofEra } from './pauses.ts';
 import type { MapEntries } from './route-maps.ts';
 import { readIfThere, writeAtomically, type StatePaths } from './state-directory.ts';
 
@@ -56,6 +58,7 @@ export class ConfigStore {
   readonly #maps: MapFiles;
   readonly #candidateMaps: MapFiles;
   readonly #clientCas: ClientCaFiles;
+  #pauseEra = 0;
   #writing: Promise<unknown> = Promise.resolve();
 
   constructor(paths: StatePaths, settings: FixedSettings, haproxy: HaproxyProcess) {
@@ -69,8 +72,15 @@ export class ConfigStore {
 
   /** The maps of a configuration by the paths at which HAProxy has them. */
   mapsOf(configuration: Configuration): Map<string, MapEntries> {
-    const maps = [...allMapsOf(configuration)];
+    const maps = [...allMapsOf(configuration)].map(
+      ([name, map]) => [name, name === pausesMap ? ofEra(map, this.#pauseEra) : map] as const,
+    );
     return new Map(maps.map(([name, map]) => [this.#maps.pathOf(name), map]));
+  }
+
+  /** Pauses go by other names from now on. */
+  renamePauses(): void {
+    this.#pauseEra++;
   }
 
   /** The configuration that serves a structure with the ports that can be had now. */

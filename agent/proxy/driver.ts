@@ -132,6 +132,13 @@ export class HaproxyDriver {
     return true;
   }
 
+  /** The clock of the host was set while requests are held. */
+  noteClockSet(): void {
+    this.#deps.configStore.renamePauses();
+    this.#restructurer.noteChange();
+    this.#wakeup.notify();
+  }
+
   /** Runs until the signal aborts; HAProxy goes on then. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, log, outbox } = this.#deps;

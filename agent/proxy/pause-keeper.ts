@@ -2,21 +2,27 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { goesOnAddress, isOverAddress, readHeld } from './pauses.ts';
+import { goesOnAddress, isOverAddress, readHeld, type Held } from './pauses.ts';
 import { readIfThere, writeAtomically } from './state-directory.ts';
 
 const address = '127.0.0.1';
 /** Nobody waits for more: HAProxy asks once for all requests of a second, and for none longer than a minute. */
 const maxWaiting = 10_000;
+/** HAProxy gives up after a minute, and has rounded down the second in which a request came. */
+const oldestMs = 62_000;
+/** A clock that is corrected little by little goes no further from one question to the next. */
+const clockWasSetMs = 500;
 
 export interface PauseKeeperDeps {
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>;
   readonly log: Logger;
 }
 
 /** A question of HAProxy's that has no answer yet. */
 interface Waiting {
   readonly pause: string;
+  /** On the clock that never jumps. */
+  readonly untilMs: number;
   readonly question: Buffer;
   readonly port: number;
 }
@@ -31,10 +37,15 @@ export class PauseKeeper implements AsyncDisposable {
   /** By name of what is asked for. */
   readonly #waiting = new Map<string, Waiting>();
   #paused: ReadonlySet<string> | undefined;
+  /** The clock of the host less the one that never jumps, at the last question. */
+  #clockOffsetMs: number;
+  /** Called when that has jumped. While anything is held, HAProxy asks every second. */
+  onClockSet: (() => void) | undefined;
 
   private constructor(socket: Socket, deps: PauseKeeperDeps) {
     this.#deps = deps;
     this.#socket = socket;
+    this.#clockOffsetMs = deps.clock.now() - deps.clock.monotonic();
     socket.on('error', (error) => {
       deps.log.warn({ err: error }, 'could not tell HAProxy of the end of a pause');
     });
@@ -79,11 +90,35 @@ export class PauseKeeper implements AsyncDisposable {
     const held = name === undefined ? undefined : readHeld(name);
     // Before anything is known of pauses nothing can be said of them.
     if (name === undefined || held === undefined || this.#paused === undefined) return;
-    const asked = { pause: held.pause, question, port };
+    this.#noteClock();
+    const untilMs = this.#waiting.get(name)?.untilMs ?? this.#endOf(held);
+    const asked = { pause: held.pause, untilMs, question, port };
     this.#waiting.delete(name);
     if (!this.#paused.has(held.pause)) this.#answer(asked, true);
-    else if (held.untilMs <= this.#deps.clock.now()) this.#answer(asked, false);
+    else if (untilMs <= this.#deps.clock.monotonic()) this.#answer(asked, false);
     else this.#wait(name, asked);
+  }
+
+  #noteClock(): void {
+    const { clock, log } = this.#deps;
+    const offsetMs = clock.now() - clock.monotonic();
+    const byMs = Math.round(offsetMs - this.#clockOffsetMs);
+    this.#clockOffsetMs = offsetMs;
+    if (Math.abs(byMs) < clockWasSetMs) return;
+    log.info({ byMs }, 'the clock of this host was set');
+    this.onClockSet?.();
+  }
+
+  /**
+   * When to end what is asked about for the first time. That is as soon as it came, but for what was held while no
+   * agent was there: so the clock of the host says how old it is, and may be set from then on. What is said to be
+   * older than HAProxy asks about, or to come yet, came before it was set.
+   */
+  #endOf({ forMs, sinceMs }: Held): number {
+    const { clock } = this.#deps;
+    const ageMs = clock.now() - sinceMs;
+    const isTrue = ageMs >= 0 && ageMs < oldestMs;
+    return clock.monotonic() + forMs - (isTrue ? ageMs : 0);
   }
 
   #wait(name: string, asked: Waiting): void {

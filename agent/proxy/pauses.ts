@@ -13,7 +13,9 @@ const askAgainMs = 1_000;
 export interface Held {
   /** Names the pause that it is held by. */
   readonly pause: string;
-  readonly untilMs: number;
+  readonly forMs: number;
+  /** When it came, by the clock of the host as it was then. */
+  readonly sinceMs: number;
 }
 
 /**
@@ -33,6 +35,14 @@ export function pausesOf({ frontends, backends }: Structure): MapEntries {
   });
 }
 
+/**
+ * The same pauses by other names, one for each time that the clock was set: where it went back a second comes once more,
+ * and what comes in it would be one with what is held since it came first.
+ */
+export function ofEra(entries: MapEntries, era: number): MapEntries {
+  return era === 0 ? entries : entries.map(([key, value]) => [key, `${value}-${era}`]);
+}
+
 /** The names of the pauses of a map. */
 export function namesIn(entries: MapEntries): Set<string> {
   return new Set(entries.map(([, value]) => value.split('-')[0] ?? value));
@@ -40,9 +50,10 @@ export function namesIn(entries: MapEntries): Set<string> {
 
 /** Reads the host that HAProxy asks for: the value of the map, a dot, the second in which the request came. */
 export function readHeld(host: string): Held | undefined {
-  const [, pause, ms, second] = /^(p[0-9a-f]{16})-(\d{1,6})\.(\d{1,11})$/.exec(host) ?? [];
+  const [, pause, ms, second] =
+    /^(p[0-9a-f]{16})-(\d{1,6})(?:-\d{1,9})?\.(\d{1,11})$/.exec(host) ?? [];
   if (pause === undefined) return undefined;
-  return { pause, untilMs: Number(second) * 1_000 + Number(ms) };
+  return { pause, forMs: Number(ms), sinceMs: Number(second) * 1_000 };
 }
 
 /** The section by which HAProxy asks the agent, at a port of the loopback address. */

@@ -63,6 +63,9 @@ export async function runProxyAgent(
   });
   const parts = await build(config, deps, { paths, pauses });
   const { driver, enrolment, session } = parts;
+  pauses.onClockSet = () => {
+    driver.noteClockSet();
+  };
   using life = new ChildController(signal);
   const running = [
     driver.run(life.signal),
