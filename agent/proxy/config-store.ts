@@ -107,9 +107,11 @@ export class ConfigStore {
     return await this.#haproxy.check(this.#paths.candidate, signal);
   }
 
-  /** Whether there is a file that HAProxy can start by. */
-  async hasFile(): Promise<boolean> {
-    return (await readIfThere(this.#paths.config)) !== undefined;
+  /** Names the configuration in the file that HAProxy can start by; undefined: there is none. */
+  async revisionOnDisk(): Promise<string | undefined> {
+    const text = await readIfThere(this.#paths.config);
+    const description = /^ *description (fairlead .*)$/m.exec(text ?? '')?.[1] ?? '';
+    return text === undefined ? undefined : (readDescription(description)?.revision ?? '');
   }
 
   /**

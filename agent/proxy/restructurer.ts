@@ -141,15 +141,28 @@ export class Restructurer {
     return await this.#attach(connection, signal);
   }
 
-  /** Starts HAProxy with all of the list in its file; with the file that is there if none can be written. */
+  /**
+   * Starts HAProxy with all of the list in its file; with the file that is there if none can be written, or HAProxy
+   * refuses it.
+   */
   async start(list: BackendList, signal: AbortSignal): Promise<LiveHaproxy> {
     const { configStore, haproxy } = this.#deps;
     const configuration = await this.#configurationToStart(list, signal);
+    const onDisk = await configStore.revisionOnDisk();
+    const content = { configuration, targets: list.targets.values() };
     try {
+      // One that ran is not given up for one that does not.
+      if (onDisk !== undefined && onDisk !== configuration.revision) {
+        const refusal = await configStore.check(content, signal);
+        if (refusal !== undefined) {
+          this.#refuse(configuration, refusal);
+          return await this.#startAsBefore(refusal, signal);
+        }
+      }
       await configStore.write(() => ({ configuration, targets: list.targets.values() }));
     } catch (error) {
-      if (!isUnwritable(error) || !(await configStore.hasFile())) throw error;
-      return await this.#startAsBefore(error, signal);
+      if (!isUnwritable(error) || onDisk === undefined) throw error;
+      return await this.#startAsBefore(error.message, signal);
     }
     try {
       const connection = await haproxy.start(signal);
@@ -161,13 +174,10 @@ export class Restructurer {
     }
   }
 
-  /** What has changed since the file was written is done to what runs: no request waits for space on a disk. */
-  async #startAsBefore(why: DomainError, signal: AbortSignal): Promise<LiveHaproxy> {
+  /** What has changed since the file was written is done to what runs: no request waits for what is wrong with it. */
+  async #startAsBefore(reason: string, signal: AbortSignal): Promise<LiveHaproxy> {
     const { haproxy, log } = this.#deps;
-    log.error(
-      { reason: why.message },
-      'starting HAProxy by the configuration that was written last',
-    );
+    log.error({ reason }, 'starting HAProxy by the configuration that was written last');
     const connection = await haproxy.start(signal);
     const running = readDescription(connection.info.description);
     this.#noteRunning(running ?? { revision: '', ports: new Set() });

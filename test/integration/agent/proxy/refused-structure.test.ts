@@ -26,7 +26,7 @@ import { TemporaryDirectory } from '../../../support/temporary-directory.ts';
 
 const mode = FrontendMode.HTTP;
 
-/** A HAProxy that refuses every configuration while it is told to. */
+/** A HAProxy that refuses, while it is told so, each configuration that has some word in it. */
 class Choosy extends TemporaryDirectory {
   readonly program = this.join('choosy-haproxy');
   readonly #order = this.join('refuse');
@@ -35,16 +35,18 @@ class Choosy extends TemporaryDirectory {
     super();
     const lines = [
       '#!/bin/sh',
-      'for word; do',
-      `  if [ "$word" = -c ] && [ -e ${this.#order} ]; then echo '[ALERT] not today' >&2; exit 1; fi`,
+      'for file; do',
+      `  if [ -e ${this.#order} ] && grep -qf ${this.#order} -- "$file" 2>/dev/null; then`,
+      "    echo '[ALERT] not today' >&2; exit 1",
+      '  fi',
       'done',
       `exec ${haproxyProgram} "$@"`,
     ];
     writeFileSync(this.program, `${lines.join('\n')}\n`, { mode: 0o700 });
   }
 
-  refuse(): void {
-    writeFileSync(this.#order, '');
+  refuse(word: string): void {
+    writeFileSync(this.#order, `${word}\n`);
   }
 
   accept(): void {
@@ -83,7 +85,7 @@ test('a list whose ports HAProxy refuses is in effect as far as it is, and drain
   expect(coordinator.structureVersion).toBe(1);
   const { pid } = await directory.info();
 
-  haproxy.refuse();
+  haproxy.refuse('frontend next ');
   const frontends = [{ name: 'next', port: nextPort, mode, defaultBackend: 'api' }];
   const targets = [web(1), web(2, two), web(3), api, fresh];
   coordinator.replace(list(2, { leadsTo: 'api', frontends, targets }));
@@ -121,6 +123,41 @@ test('a list whose ports HAProxy refuses is in effect as far as it is, and drain
   await coordinator.untilApplied(4);
   expect(coordinator.structureVersion).toBe(4);
   expect(await get(port)).toEqual({ status: 200, body: 'two' });
+});
+
+test('a HAProxy that ends while its list is refused, and its agent with it, is started as it was before', async () => {
+  const [port, nextPort] = [await freePort(), await freePort()];
+  await using haproxy = new Choosy();
+  await using one = await TestBackend.start('one');
+  await using two = await TestBackend.start('two');
+  const targets = [aTarget({ id: 'web-1.a.80', port: one.port })];
+  await using driven = await DrivenProxy.start(aSnapshot(port, { targets }), {
+    haproxy: haproxy.program,
+  });
+  const { coordinator, directory } = driven;
+  haproxy.refuse('frontend next ');
+  const frontends = [port, nextPort].map((each) => ({
+    ...{ name: each === port ? 'http' : 'next', port: each, mode, defaultBackend: 'web' },
+  }));
+  coordinator.replace(aSnapshot(port, { version: 2, targets, frontends }));
+  await eventually(() => {
+    expect(coordinator.applied.at(-1)).toMatchObject({ version: 2, structureVersion: 1 });
+    expect(directory.read('list.json')).toContain('next');
+  });
+  await driven.agent.stop();
+  process.kill(directory.masterPid!, 'SIGKILL');
+  await eventually(() => {
+    expect(directory.masterPid).toBeUndefined();
+  });
+
+  coordinator.change([aTarget({ id: 'web-2.b.80', port: two.port })], ['web-1.a.80']);
+  const own = { coordinator: coordinator.address, stateDir: directory.path };
+  await using _next = new RunningProxyAgent(proxyConfig({ ...own, haproxy: haproxy.program }));
+  await eventually(async () => {
+    expect(await get(port)).toEqual({ status: 200, body: 'two' });
+    expect(coordinator.applied.at(-1)).toMatchObject({ version: 3, structureVersion: 0 });
+    expect(coordinator.status?.message).toContain('not today');
+  });
 });
 
 test('a list with a port that somebody else has is not in effect as a whole before that is free', async () => {
@@ -199,7 +236,7 @@ test('the coordinator shows as applied what is in effect as a whole', async () =
   await client.control.addLink({ service: 'lb', link: { service: 'web' } });
   const before = await whole(1);
 
-  haproxy.refuse();
+  haproxy.refuse('fairlead rev=');
   await client.control.removeLink({ service: 'lb', alias: 'web' });
   await eventually(async () => {
     const { appliedVersion, serversVersion, publishedVersion, message } = await proxy();
