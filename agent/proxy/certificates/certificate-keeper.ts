@@ -105,9 +105,17 @@ export class CertificateKeeper {
     );
   }
 
+  /** Resolves when all that is wanted is on disk, also what was taken in the meantime. */
+  async #written(): Promise<void> {
+    for (let last; last !== this.#writing;) {
+      last = this.#writing;
+      await last;
+    }
+  }
+
   /** False: it is to be tried again soon. What HAProxy refused, it would refuse again. */
   async #bringUpToDate(signal: AbortSignal): Promise<boolean> {
-    await this.#writing;
+    await this.#written();
     const wanted = this.#wanted;
     const plan = this.#planOf(wanted);
     let refused: ReadonlyMap<string, string>;

@@ -1,5 +1,5 @@
 import type { RuntimeClient } from '../runtime-client.ts';
-import { haproxyFingerprint } from './served-certificate.ts';
+import { haproxyFingerprint, hostsOf } from './served-certificate.ts';
 
 /** A certificate by the path under which HAProxy has it. */
 export interface PlacedCertificate {
@@ -13,6 +13,7 @@ export interface CertificatePlan {
   readonly list: string;
   /** Shown where no other fits; it is in the list always, and cannot be taken out. */
   readonly default: PlacedCertificate;
+  /** Of two for one host the first is shown. */
   readonly others: readonly PlacedCertificate[];
   /** Paths whose content changed, whatever HAProxy says that it has. */
   readonly changed: ReadonlySet<string>;
@@ -22,6 +23,9 @@ export interface CertificatePlan {
  * Brings the certificates of a worker to what they are to be, without a reload: each is replaced at one moment,
  * what is new is added before what is gone is taken out. Returns HAProxy's words on those that it refused, by
  * path; what it had there before stays.
+ *
+ * Of several for one host HAProxy shows the one that it has had for longest, and what is replaced counts as new: those
+ * that come after it in the plan are replaced by themselves, so that their order is that of HAProxy's list.
  */
 export async function syncCertificates(
   client: RuntimeClient,
@@ -30,10 +34,14 @@ export async function syncCertificates(
   const refused = new Map<string, string>();
   if (!(await lists(client)).includes(plan.list)) return refused;
   const there = new Set(await entriesOf(client, plan.list));
+  const renewed = new Set<string>();
   for (const certificate of [...plan.others, plan.default]) {
     const { path } = certificate;
     const isThere = there.has(path);
-    if (isThere && !(await isOutdated(client, certificate, plan))) continue;
+    const hosts = certificate === plan.default ? [] : hostsOf(certificate.pem);
+    const isOvertaken = hosts.some((host) => renewed.has(host));
+    if (isThere && !isOvertaken && !(await isOutdated(client, certificate, plan))) continue;
+    for (const host of hosts) renewed.add(host);
     const words = await (isThere ? replace(client, certificate) : add(client, certificate, plan));
     if (words !== undefined) refused.set(path, words);
   }

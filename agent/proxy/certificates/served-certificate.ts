@@ -22,3 +22,13 @@ export interface HeldCertificate {
 export function haproxyFingerprint(pem: string): string {
   return new X509Certificate(pem).fingerprint.replaceAll(':', '');
 }
+
+/** The names by which HAProxy finds it, in lower case: alternative names and the common name. */
+export function hostsOf(pem: string): string[] {
+  const { subject, subjectAltName } = new X509Certificate(pem);
+  const found = [
+    ...(subjectAltName ?? '').matchAll(/(?:^|, )DNS:("[^"]*"|[^,]*)/g),
+    ...subject.matchAll(/^CN=(.*)$/gm),
+  ];
+  return [...new Set(found.map(([, host = '']) => host.toLowerCase()))];
+}

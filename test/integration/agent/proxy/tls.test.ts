@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { beforeAll, expect, test } from 'vitest';
 import type { Route } from '../../../../shared/gen/fairlead/v1/route.ts';
 import { ClientCertificates, TlsPolicy } from '../../../../shared/gen/fairlead/v1/tls.ts';
@@ -9,6 +10,7 @@ import {
   type BackendSnapshot,
   type FrontendTls,
 } from '../../../../shared/gen/fairlead/v1/proxy_service.ts';
+import { DrivenProxy } from '../../../support/driven-proxy.ts';
 import { eventually } from '../../../support/eventually.ts';
 import {
   aSnapshot,
@@ -191,6 +193,80 @@ test('L14 is there with no certificate, and takes, replaces and withdraws them w
   const last = await shownFor(port, 'b.example.com');
   expect([a, nextA, b].map(({ serialNumber }) => serialNumber)).not.toContain(last.serialNumber);
   expect((await directory.info()).pid).toBe(pid);
+});
+
+test('of two for one host shows the one that is listed first, whichever was replaced', async () => {
+  const port = await freePort();
+  await using backend = await TestBackend.start('one');
+  await using driven = await DrivenProxy.start(secured(port, backend.port));
+  const { coordinator } = driven;
+  const { pid } = await driven.directory.info();
+  const names = ['a.example.com', '*.w.example.com'];
+  const named = await authority.site('a.example.com');
+  const [older, renewed] = [await authority.site(names), await authority.site(names)];
+  const newer = await authority.site(['only.example.com', ...names]);
+  const rsa = await authority.site(names, { key: 'RSA 2048' });
+  const shown = async (host: string, options = {}) =>
+    (await shownFor(port, host, options)).serialNumber;
+  const expectShown = async (site: Site) => {
+    expect(await shown('a.example.com')).toBe(site.serialNumber);
+    expect(await shown('x.w.example.com')).toBe(site.serialNumber);
+    expect(await shown('only.example.com')).toBe(newer.serialNumber);
+    // A pair of both kinds of keys: whoever knows RSA alone is shown that one.
+    const old = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' };
+    expect(await shown('a.example.com', old)).toBe(rsa.serialNumber);
+  };
+  const hand = async (sites: Record<string, Site>) => {
+    coordinator.hand(sites);
+    await serving(coordinator, sites);
+  };
+  await hand({ b, older, newer, rsa });
+  await expectShown(older);
+
+  const stop = new AbortController();
+  const client = async () => {
+    const seen = new Set<string>();
+    while (!stop.signal.aborted) seen.add(await shown('a.example.com'));
+    return seen;
+  };
+  // Nobody is ever shown another host's, or none.
+  const clients = [client(), client()];
+  const sites = [older, newer, renewed].map(({ serialNumber }) => serialNumber);
+  for (const site of [renewed, older, renewed]) {
+    await hand({ b, older: site, newer, rsa });
+    await expectShown(site);
+  }
+  stop.abort();
+  for (const seen of await Promise.all(clients)) {
+    expect(sites).toEqual(expect.arrayContaining([...seen]));
+  }
+
+  await hand({ b, newer, rsa });
+  await expectShown(newer);
+  await hand({ b, older, newer, rsa });
+  await expectShown(older);
+  await hand({ b, named, newer, rsa });
+  expect(await shown('a.example.com')).toBe(named.serialNumber);
+  expect(await shown('x.w.example.com')).toBe(newer.serialNumber);
+  expect((await driven.directory.info()).pid).toBe(pid);
+});
+
+test('shows the default of the last list, of lists that come in quick succession', async () => {
+  const port = await freePort();
+  await using backend = await TestBackend.start('one');
+  await using driven = await DrivenProxy.start(secured(port, backend.port));
+  const { coordinator } = driven;
+  for (let round = 0; round < 20; round++) {
+    coordinator.hand({ a, b });
+    await serving(coordinator, { a, b });
+    coordinator.hand({ b, a });
+    // The second one comes while the first is written down, sooner or later.
+    for (let turn = 0; turn < round; turn++) await setImmediate();
+    coordinator.hand({ b });
+    await serving(coordinator, { b });
+    const { serialNumber } = await shownFor(port, 'nobody.example.com');
+    expect(serialNumber, `round ${round}`).toBe(b.serialNumber);
+  }
 });
 
 test('fails no request while certificates are replaced under load', async () => {
