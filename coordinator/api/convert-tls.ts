@@ -5,7 +5,7 @@ import {
   TlsPolicy,
   type TlsSettings as ProtoTlsSettings,
 } from '../../shared/gen/fairlead/v1/tls.ts';
-import { kindOf, pemBlocks, type PemBlock } from '../certificates/pem.ts';
+import { isCutShort, kindOf, pemBlocks, type PemBlock } from '../certificates/pem.ts';
 import type { Port, ServiceSpec } from '../model.ts';
 import type { FrontendTls, TlsSettings } from '../tls-model.ts';
 import { numberOf, wordOf, type EnumWords } from './enum-words.ts';
@@ -99,6 +99,8 @@ function authoritiesFromProto(
   validateText(text, { maxBytes: maxAuthorityBytes, field, line: false }, into);
   if (blocks.length === 0)
     into.push({ field, rule: 'is required: certificates of authorities, PEM' });
+  else if (isCutShort(text))
+    into.push({ field, rule: 'must be whole: a block begins that does not end' });
   const authorities = blocks.slice(0, maxAuthorities).map(authorityOf);
   const names = new Set(authorities.map((each) => each?.subject));
   for (const [index, authority] of authorities.entries()) {

@@ -24,7 +24,8 @@ export interface CertificateFolderDeps {
  * Follows the certificates of a folder: those that are new, replaced, or gone from it.
  *
  * What cannot be used changes nothing, and is said: once it is the same in two looks, so that files which are
- * just being written are not taken for bad ones. A folder that is empty or cannot be read takes nothing away.
+ * just being written are not taken for bad ones. Nor is a chain that is
+ * shorter than the one before taken at first sight: the rest may be on its way. A folder that is empty or cannot be read takes nothing away.
  */
 export class CertificateFolder {
   readonly #deps: CertificateFolderDeps;
@@ -33,7 +34,7 @@ export class CertificateFolder {
   #names: ReadonlySet<string> = new Set();
   /** Signatures of what is in the store. */
   readonly #taken = new Map<string, string>();
-  /** Signatures of what could not be used, until it is the same twice. */
+  /** Signatures of what is cut short or cannot be used, until it is the same twice. */
   readonly #doubtful = new Map<string, string>();
   /** What was said, by name; '' is the folder. */
   readonly #said = new Map<string, string>();
@@ -72,7 +73,9 @@ export class CertificateFolder {
     }
     const before = this.#names;
     this.#names = new Set([...reading.entries.keys(), ...reading.problems.keys()]);
-    for (const [name, problem] of reading.problems) this.#say(name, problem);
+    for (const [name, problem] of reading.problems) {
+      if (!this.#isDoubtful(name, problem)) this.#say(name, problem);
+    }
     for (const [name, entry] of reading.entries) await this.#follow(name, entry);
     this.#dropGone(before);
   }
@@ -85,15 +88,11 @@ export class CertificateFolder {
       this.#say(name, 'a certificate of that name was put by a caller; remove it, or rename this');
       return;
     }
-    const violations: FieldViolation[] = [];
-    let usable: UsableCertificate | undefined;
-    try {
-      usable = examineCertificate(await entry.read(), this.#deps.clock.now(), violations);
-    } catch (error) {
-      violations.push({ field: 'it', rule: `cannot be read: ${messageOf(error)}` });
-    }
-    if (usable === undefined) {
-      this.#doubt(name, entry, violations);
+    const usable = await this.#examine(entry);
+    const isCut = typeof usable === 'string' || isShorter(usable, known);
+    if (isCut && this.#isDoubtful(name, entry.signature)) return;
+    if (typeof usable === 'string') {
+      this.#say(name, usable);
       return;
     }
     this.#take(name, usable, known);
@@ -102,12 +101,22 @@ export class CertificateFolder {
     this.#said.delete(name);
   }
 
-  #doubt(name: string, { signature }: FolderEntry, violations: readonly FieldViolation[]): void {
-    if (this.#doubtful.get(name) !== signature) {
-      this.#doubtful.set(name, signature);
-      return;
+  /** In words why it cannot be used. */
+  async #examine(entry: FolderEntry): Promise<UsableCertificate | string> {
+    const violations: FieldViolation[] = [];
+    try {
+      const usable = examineCertificate(await entry.read(), this.#deps.clock.now(), violations);
+      return usable ?? violations.map(({ field, rule }) => `${field} ${rule}`).join('; ');
+    } catch (error) {
+      return `it cannot be read: ${messageOf(error)}`;
     }
-    this.#say(name, violations.map(({ field, rule }) => `${field} ${rule}`).join('; '));
+  }
+
+  /** Whether it was not yet the same in two looks: what is being written may look like anything. */
+  #isDoubtful(name: string, signature: string): boolean {
+    if (this.#doubtful.get(name) === signature) return false;
+    this.#doubtful.set(name, signature);
+    return true;
   }
 
   #take(name: string, usable: UsableCertificate, known: Certificate | undefined): void {
@@ -177,4 +186,9 @@ export class CertificateFolder {
       });
     });
   }
+}
+
+/** Of a file that is just being written, the rest of the chain may be on its way. */
+function isShorter({ facts }: UsableCertificate, known: Certificate | undefined): boolean {
+  return known !== undefined && facts.chainLength < known.facts.chainLength;
 }

@@ -39,7 +39,7 @@ export function examineChain(
 ): void {
   examineServer(chain[0], findings);
   if (key !== undefined) examineOwner(chain, key, findings);
-  for (const [index, certificate] of chain.entries()) {
+  for (const [index, certificate] of withoutRoot(chain).entries()) {
     const name = index === 0 ? 'the server certificate' : `certificate ${index + 1} of the chain`;
     examineLife(certificate, name, findings);
     if (weakSignatures.includes(signatureOf(certificate))) {
@@ -92,12 +92,19 @@ function examineOwner(
   );
 }
 
-/** A root that has expired may end a chain: it is trusted by what the client has, and not by its dates. */
+/**
+ * The chain as far as clients look at it: a root at its end they trust because they have it, whatever its dates and
+ * its signature are. One that is served by itself is no such root.
+ */
+export function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
+  return chain.filter((certificate, index) => index === 0 || !isSelfSigned(certificate));
+}
+
 function examineLife(certificate: X509Certificate, name: string, findings: Findings): void {
   const { nowMs } = findings;
   const untilMs = Date.parse(certificate.validTo);
   const fromMs = Date.parse(certificate.validFrom);
-  if (untilMs <= nowMs && !(certificate.ca && isSelfSigned(certificate))) {
+  if (untilMs <= nowMs) {
     refuse(findings, `must be valid, and ${name} expired on ${dateOf(untilMs)}`);
   }
   if (fromMs > nowMs) {

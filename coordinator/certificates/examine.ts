@@ -1,8 +1,8 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { FieldViolation } from '../../shared/errors.ts';
 import type { CertificateFacts } from '../tls-model.ts';
-import { examineChain, hostsOf, oneLine, type Findings } from './chain.ts';
-import { kindOf, pemBlocks, type PemBlock } from './pem.ts';
+import { examineChain, hostsOf, oneLine, withoutRoot, type Findings } from './chain.ts';
+import { isCutShort, kindOf, pemBlocks, type PemBlock } from './pem.ts';
 
 const maxCertificates = 10;
 /** What HAProxy takes in one command at run time. */
@@ -73,7 +73,7 @@ function factsOf(
     serialNumber: server.serialNumber.toLowerCase(),
     fingerprint: server.fingerprint256.replaceAll(':', '').toLowerCase(),
     notBeforeMs: Date.parse(server.validFrom),
-    notAfterMs: Math.min(...chain.map(({ validTo }) => Date.parse(validTo))),
+    notAfterMs: Math.min(...withoutRoot(chain).map(({ validTo }) => Date.parse(validTo))),
     chainLength: chain.length,
   };
 }
@@ -101,6 +101,11 @@ function readChain(
       violations.push({ field, rule: `must be certificates: number ${index + 1} cannot be read` });
       return undefined;
     }
+  }
+  if (isCutShort(text)) {
+    // What is left of it may look like a shorter chain.
+    violations.push({ field, rule: 'must be whole: a block begins that does not end' });
+    return undefined;
   }
   const [first, ...others] = chain;
   if (first !== undefined) return [first, ...others];

@@ -36,3 +36,8 @@ export function kindOf({ label }: PemBlock): 'certificate' | 'key' | 'other' {
   if (/^(X509 |TRUSTED )?CERTIFICATE$/.test(label)) return 'certificate';
   return label.endsWith('PRIVATE KEY') ? 'key' : 'other';
 }
+
+/** Whether a block begins that does not end, as in a file that was cut short or is being written. */
+export function isCutShort(text: string): boolean {
+  return text.split('-----BEGIN').length - 1 > pemBlocks(text).length;
+}

@@ -157,6 +157,62 @@ test('bad files leave the old certificate in place; half of a new one is waited 
   expect(stored()).toEqual({ one: next.serialNumber });
 });
 
+test('a chain of which less is there than before is waited for, wherever it is cut', async () => {
+  write('one.crt', one.chain);
+  write('one.key', one.key);
+  await followed.look();
+  const { chainPem } = store.certificateNamed('one')!;
+
+  // The key comes first, and the chain a piece at a time: without an end, and without the issuer.
+  write('one.key', next.key);
+  for (const end of [next.pem.length + 40, next.chain.length - 30, next.pem.length]) {
+    write('one.crt', next.chain.slice(0, end));
+    await followed.look();
+    expect(store.certificateNamed('one')?.chainPem).toBe(chainPem);
+  }
+  write('one.crt', next.chain);
+  await followed.look();
+  expect(store.certificateNamed('one')?.chainPem).toBe(next.chain);
+  expect(events()).toEqual(['certificate.created one', 'certificate.replaced one']);
+
+  // What stays so is meant so, or is said.
+  write('one.crt', next.pem);
+  await followed.look();
+  await followed.look();
+  expect(store.certificateNamed('one')?.chainPem).toBe(next.pem);
+  write('one.crt', next.chain.slice(0, -30));
+  await followed.look();
+  await followed.look();
+  expect(said()).toBe('chain_pem must be whole: a block begins that does not end');
+  expect(store.certificateNamed('one')?.chainPem).toBe(next.pem);
+});
+
+test('links that are replaced one after another, each gone for a moment, are said to nobody', async () => {
+  live('one', one, 1);
+  write('two.pem', two.chain + two.key);
+  await followed.look();
+  const archive = join(folder, '..', 'archive', 'one');
+  for (const [file, text] of [['privkey', next.key] as const, ['fullchain', next.chain] as const]) {
+    rmSync(join(folder, 'one', `${file}.pem`));
+    await followed.look();
+    writeFileSync(join(archive, `${file}2.pem`), text);
+    symlinkSync(join(archive, `${file}2.pem`), join(folder, 'one', `${file}.pem`));
+    await followed.look();
+  }
+  expect(stored()).toEqual({ one: next.serialNumber, two: two.serialNumber });
+  expect(events()).toEqual([
+    'certificate.created one',
+    'certificate.created two',
+    'certificate.replaced one',
+  ]);
+
+  rmSync(join(archive, 'privkey2.pem'));
+  await followed.look();
+  await followed.look();
+  expect(events().slice(3)).toEqual(['certificate.refused one']);
+  expect(said()).toMatch(/ENOENT.*privkey\.pem/);
+});
+
 test('what is gone from the folder is removed; an empty or missing folder takes nothing', async () => {
   write('one.pem', one.chain + one.key);
   write('two.pem', two.chain + two.key);
@@ -209,5 +265,5 @@ test('a certificate of a caller is not replaced, and odd names are said', async 
   await followed.look();
   await followed.look();
   expect(stored()).toEqual({ one: one.serialNumber });
-  expect(events()).toEqual(['certificate.refused b d', 'certificate.refused one']);
+  expect(events()).toEqual(['certificate.refused one', 'certificate.refused b d']);
 });

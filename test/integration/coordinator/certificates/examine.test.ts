@@ -61,6 +61,12 @@ describe('what can be served', () => {
     const root = await authority.odd({ ca: true, fromDays: -10, toDays: -1 });
     const leaf = await authority.odd({ hosts: ['a.example.com'] }, root);
     expect(problems(leaf.pem + root.pem, leaf.key)).toEqual({});
+    // Clients have that root, and look at neither its dates nor its signature.
+    const { notAfterMs } = usable(leaf.pem + root.pem, leaf.key).facts;
+    expect(notAfterMs).toBe(usable(leaf.pem, leaf.key).facts.notAfterMs);
+    const old = await authority.odd({ ca: true, hash: 'SHA-1' });
+    const below = await authority.odd({ hosts: ['a.example.com'] }, old);
+    expect(problems(below.pem + old.pem, below.key)).toEqual({});
   });
 });
 
@@ -163,6 +169,24 @@ describe('what cannot be served is refused, with the field', () => {
     expect(problems(leaf.chain, leaf.key)).toEqual({
       chain_pem: [expect.stringMatching(/certificate 2 of the chain expired/)],
     });
+  });
+
+  test('one that was signed by itself, as "openssl req -x509" does, and is no root of anything', async () => {
+    for (const [odd, rule] of [
+      [{ fromDays: -9, toDays: -2 }, /the server certificate expired/],
+      [{ hash: 'SHA-1' }, /must not be signed with SHA-1/],
+    ] as const) {
+      const own = await authority.odd({ hosts: ['own.example.com'], ca: true, ...odd });
+      expect(problems(own.pem, own.key)).toEqual({ chain_pem: [expect.stringMatching(rule)] });
+    }
+  });
+
+  test('a chain that was cut short, which looks like a shorter one', () => {
+    const rule = 'must be whole: a block begins that does not end';
+    for (const end of [good.pem.length + 30, good.chain.length - 30, 40]) {
+      const cut = good.chain.slice(0, end);
+      expect(problems(cut, good.key), `${end}`).toMatchObject({ chain_pem: [rule] });
+    }
   });
 
   test('keys that are weak, or that clients do not know', async () => {
