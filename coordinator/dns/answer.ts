@@ -1,5 +1,6 @@
 import {
   AUTHORITATIVE_ANSWER,
+  DNSSEC_OK,
   RECURSION_DESIRED,
   type Answer,
   type DecodedPacket,
@@ -39,6 +40,22 @@ const plainUdpBytes = 512;
 const refreshSeconds = 3_600;
 const expireSeconds = 1_209_600;
 
+/** Nobody asks with more. What is longer, or has more records, could take a core for a while to be read. */
+const maxQueryBytes = 4_096;
+const maxAdditionals = 4;
+
+/** The answer to what need not be read, by its header alone, which is there; undefined: it is to be read. */
+export function answerUnread(bytes: Buffer): Packet | undefined {
+  const opcode = (bytes.readUInt16BE(2) >> 11) & 0xf;
+  if (opcode !== 0) return withoutQuestion(bytes, rcodes.NOTIMP | (opcode << 11));
+  const [questions, answers, authorities, additionals] = [4, 6, 8, 10].map((at) =>
+    bytes.readUInt16BE(at),
+  ) as [number, number, number, number];
+  const isOne = questions === 1 && answers === 0 && authorities === 0;
+  if (isOne && additionals <= maxAdditionals && bytes.length <= maxQueryBytes) return undefined;
+  return malformed(bytes);
+}
+
 /** Answers one query. Never asks anybody else: what is not in the zone is refused. */
 export function answer(query: DecodedPacket, zone: Zone, moment: Moment): Packet {
   const question = questionOf(query);
@@ -54,17 +71,20 @@ export function answer(query: DecodedPacket, zone: Zone, moment: Moment): Packet
 
 /** The question, or why there is no answering it. */
 function questionOf(query: DecodedPacket): Question | Rcode {
-  const opcode = ((query.flags ?? 0) >> 11) & 0xf;
-  if (opcode !== 0) return 'NOTIMP';
-  const [question, ...others] = query.questions ?? [];
-  if (question === undefined || others.length > 0) return 'FORMERR';
+  const [question] = query.questions ?? [];
+  const options = query.additionals?.filter(({ type }) => type === 'OPT') ?? [];
+  if (question === undefined || options.length > 1) return 'FORMERR';
   if ((optionsOf(query)?.ednsVersion ?? 0) > 0) return 'BADVERS';
   return (question.class ?? 'IN') === 'IN' ? question : 'REFUSED';
 }
 
 /** What a query that cannot be read gets. */
-export function malformed(id: number): Packet {
-  return { type: 'response', id, flags: rcodes.FORMERR };
+export function malformed(bytes: Buffer): Packet {
+  return withoutQuestion(bytes, rcodes.FORMERR);
+}
+
+function withoutQuestion(bytes: Buffer, flags: number): Packet {
+  return { type: 'response', id: bytes.readUInt16BE(0), flags };
 }
 
 /** How large an answer over UDP may be. */
@@ -108,6 +128,7 @@ function soaOf({ name, ttlSeconds }: Zone, { serial }: Moment): Answer {
 
 function reply(query: DecodedPacket, rcode: Rcode, sections: Partial<Packet> = {}): Packet {
   const number = rcodes[rcode];
+  const options = optionsOf(query);
   const isOurs = rcode === 'NOERROR' || rcode === 'NXDOMAIN';
   const recursion = query.flag_rd ? RECURSION_DESIRED : 0;
   return {
@@ -116,20 +137,21 @@ function reply(query: DecodedPacket, rcode: Rcode, sections: Partial<Packet> = {
     flags: (number & 0xf) | (isOurs ? AUTHORITATIVE_ANSWER : 0) | recursion,
     questions: query.questions ?? [],
     ...sections,
-    additionals: optionsOf(query) === undefined ? [] : [ednsReply(number)],
+    additionals: options === undefined ? [] : [ednsReply(number, options.flag_do)],
   };
 }
 
 /** The upper bits of a status have no place in the header (RFC 6891, section 6.1.3). */
-function ednsReply(rcode: number): Answer {
+function ednsReply(rcode: number, isSecurityAware: boolean): Answer {
   return {
     type: 'OPT',
     name: '.',
     udpPayloadSize: maxUdpBytes,
     extendedRcode: rcode >> 4,
     ednsVersion: 0,
-    flags: 0,
-    flag_do: false,
+    // Copied, though nothing here is signed (RFC 3225, section 3).
+    flags: isSecurityAware ? DNSSEC_OK : 0,
+    flag_do: isSecurityAware,
     options: [],
   };
 }

@@ -5,7 +5,7 @@ import { onAbort } from '../../shared/abort.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
-import { answer, malformed, udpLimit, type Zone } from './answer.ts';
+import { answer, answerUnread, malformed, udpLimit, type Zone } from './answer.ts';
 
 /** The header alone: less is no query. */
 const headerBytes = 12;
@@ -92,13 +92,14 @@ class Responder {
     if (bytes.length < headerBytes) return null;
     // An answer to an answer could go on for ever.
     if ((bytes.readUInt16BE(2) & 0x8000) !== 0) return null;
-    const id = bytes.readUInt16BE(0);
+    const unread = answerUnread(bytes);
+    if (unread !== undefined) return encode(unread);
     try {
       const query = decode(bytes);
       return encodeWithin(this.#answer(query), limit(query));
     } catch (error) {
       this.#options.log.debug({ reason: messageOf(error) }, 'dns query cannot be read');
-      return encode(malformed(id));
+      return encode(malformed(bytes));
     }
   }
 

@@ -174,6 +174,45 @@ test('whatever comes in, it answers the next question, and no answers', async ()
   }
 });
 
+/** A message of records whose names each lead through thousands of others, as long as TCP and UDP carry. */
+function winding(): Buffer {
+  const [headerBytes, rowBytes, rows, pointersBytes] = [12, 12, 4_100, 16_000];
+  const first = headerBytes + 11;
+  const end = first + pointersBytes;
+  const bytes = Buffer.alloc(end + rows * rowBytes);
+  bytes.writeUInt16BE(rows + 1, 6);
+  // A record of no known type, whose content is the pointers.
+  bytes.writeUInt16BE(10, headerBytes + 1);
+  bytes.writeUInt16BE(pointersBytes, headerBytes + 9);
+  for (let at = first + 2; at < end; at += 2) bytes.writeUInt16BE(0xc000 | (at - 2), at);
+  for (let row = 0; row < rows; row++) {
+    bytes.writeUInt16BE(0xc000 | (end - 2), end + row * rowBytes);
+    bytes.writeUInt16BE(10, end + row * rowBytes + 2);
+  }
+  return bytes;
+}
+
+test('names that lead through thousands of others cost it nothing, over UDP and TCP', async () => {
+  await using server = await start();
+  const bytes = winding();
+  const before = process.cpuUsage();
+  for (let i = 0; i < 10; i++) {
+    expect(decode(await exchange(server.port, bytes))).toMatchObject({ rcode: 'FORMERR' });
+  }
+  const socket = connect(server.port, '127.0.0.1');
+  await once(socket, 'connect');
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(bytes.length);
+  for (let i = 0; i < 10; i++) {
+    socket.write(Buffer.concat([length, bytes]));
+    await once(socket, 'data');
+  }
+  socket.destroy();
+  // To read one of them takes more than 100 ms.
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1_000).toBeLessThan(700);
+});
+
 test('a coordinator answers for its zone where it is told to, and says when it cannot', async () => {
   await using directory = new TemporaryDirectory();
   await using coordinator = await CoordinatorInProcess.start(directory.join('one'), {

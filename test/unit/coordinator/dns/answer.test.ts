@@ -1,7 +1,13 @@
 import { decode, encode, type DecodedPacket, type Packet, type RecordType } from 'dns-packet';
 import { expect, test } from 'vitest';
 import { addressesOf, type Place } from '../../../../coordinator/dns/addresses.ts';
-import { answer, maxUdpBytes, udpLimit, type Zone } from '../../../../coordinator/dns/answer.ts';
+import {
+  answer,
+  answerUnread,
+  maxUdpBytes,
+  udpLimit,
+  type Zone,
+} from '../../../../coordinator/dns/answer.ts';
 import type { ZoneName } from '../../../../coordinator/dns/names.ts';
 
 const known: Readonly<Record<string, readonly string[]>> = {
@@ -26,8 +32,9 @@ const zone: Zone = { name: 'fairlead.internal', ttlSeconds: 5, lookup };
 /** Over the wire's form both ways, as a client does. */
 function ask(name: string, type: string, more: Packet = {}, turn = 0): DecodedPacket {
   const questions = [{ name, type: type as RecordType }];
-  const query = decode(encode({ type: 'query', id: 7, questions, ...more }));
-  return decode(encode(answer(query, zone, { turn, serial: 1_700_000_000 })));
+  const bytes = encode({ type: 'query', id: 7, questions, ...more });
+  const moment = { turn, serial: 1_700_000_000 };
+  return decode(encode(answerUnread(bytes) ?? answer(decode(bytes), zone, moment)));
 }
 
 function dataOf({ answers }: DecodedPacket): unknown[] {
@@ -84,7 +91,12 @@ test('what is no plain question is refused by its own status', () => {
   expect(ask('web.fairlead.internal', 'A', { questions: [] })).toMatchObject({ rcode: 'FORMERR' });
   const twice = { questions: [question, question] };
   expect(ask('', 'A', twice)).toMatchObject({ rcode: 'FORMERR' });
-  expect(ask('web.fairlead.internal', 'A', { flags: 5 << 11 })).toMatchObject({ rcode: 'NOTIMP' });
+  const update = { rcode: 'NOTIMP', opcode: 'UPDATE' };
+  expect(ask('web.fairlead.internal', 'A', { flags: 5 << 11 })).toMatchObject(update);
+  const more = [{ type: 'A' as const, name: 'web.fairlead.internal', data: '192.0.2.1' }];
+  for (const sections of [{ answers: more }, { authorities: more }]) {
+    expect(ask('web.fairlead.internal', 'A', sections)).toMatchObject({ rcode: 'FORMERR' });
+  }
   const chaos = { questions: [{ ...question, class: 'CH' as const }] };
   expect(ask('', 'A', chaos)).toMatchObject({ rcode: 'REFUSED' });
 });
@@ -105,6 +117,15 @@ test('a client of EDNS gets EDNS, and a later version of it what is known here',
   const later = ask('web.fairlead.internal', 'A', edns(4_096, 1));
   expect(later).toMatchObject({ answers: [], additionals: [{ type: 'OPT', extendedRcode: 1 }] });
   expect(ask('web.fairlead.internal', 'A').additionals).toEqual([]);
+  const [options] = edns(4_096).additionals!;
+  expect(ask('web.fairlead.internal', 'A', { additionals: [options!, options!] })).toMatchObject({
+    rcode: 'FORMERR',
+  });
+  const secure = { ...options, flags: 0x8000, flag_do: true } as typeof options;
+  expect(ask('web.fairlead.internal', 'A', { additionals: [secure!] })).toMatchObject({
+    rcode: 'NOERROR',
+    additionals: [{ type: 'OPT', flag_do: true }],
+  });
 });
 
 test.each([
