@@ -170,7 +170,8 @@ export class HaproxyProcess {
   async reload(previous: WorkerConnection, signal: AbortSignal): Promise<WorkerConnection> {
     const master = await this.find();
     if (master === undefined) throw new DomainError('unavailable', 'HAProxy ended', unreachable);
-    const failed = this.#loadingFailed((await this.processes(signal)).failedReloads, signal);
+    const { failedReloads } = await this.processes(signal);
+    const failed = this.#loadingFailed({ master, failedReloads }, signal);
     await truncateIfThere(this.#paths.log, 0);
     process.kill(master, 'SIGUSR2');
     const connection = await this.#untilServing(previous.info.pid, failed, signal);
@@ -282,11 +283,8 @@ export class HaproxyProcess {
 
   async #isOurs(pid: number): Promise<boolean> {
     try {
-      const status = await readFile(`/proc/${pid}/stat`, 'latin1');
-      // The name in parentheses may hold anything, the state follows the last one. Z: dead, not buried.
-      const state = status.slice(status.lastIndexOf(')') + 2, status.lastIndexOf(')') + 3);
       const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
-      return state !== 'Z' && command.includes(this.#paths.config);
+      return command.includes(this.#paths.config) && (await isAlive(pid));
     } catch {
       return false;
     }
@@ -330,17 +328,41 @@ export class HaproxyProcess {
     throw new DomainError('unavailable', 'the old worker of HAProxy does not stop', unreachable);
   }
 
-  /** The master counts failures since the last success, and is away for moments while it loads. */
-  #loadingFailed(failuresBefore: number, signal: AbortSignal) {
+  /**
+   * The master counts failures since the last success, and is away for moments while it loads. One that was killed
+   * meanwhile is not waited for.
+   */
+  #loadingFailed(
+    before: { readonly master: number; readonly failedReloads: number },
+    signal: AbortSignal,
+  ) {
     return {
       words: async () => {
         const processes = await this.processes(signal).catch(() => undefined);
-        return processes !== undefined && processes.failedReloads > failuresBefore
+        if (processes === undefined) {
+          if (await isAlive(before.master)) return undefined;
+          throw new DomainError('unavailable', 'HAProxy ended', unreachable);
+        }
+        return processes.failedReloads > before.failedReloads
           ? 'HAProxy could not load its configuration'
           : undefined;
       },
     };
   }
+}
+
+/** Of a process that loads, what it is called by and its file with its number may be empty for a moment. */
+async function isAlive(pid: number): Promise<boolean> {
+  const state = await stateOf(pid);
+  return state !== undefined && state !== 'Z';
+}
+
+/** The letter of a process' state, Z if it is dead and not buried; undefined: there is none. */
+async function stateOf(pid: number): Promise<string | undefined> {
+  const status = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined);
+  if (status === undefined) return undefined;
+  // The name in parentheses may hold anything, the state follows the last one.
+  return status.slice(status.lastIndexOf(')') + 2, status.lastIndexOf(')') + 3);
 }
 
 /**

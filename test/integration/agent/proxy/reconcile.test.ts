@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseCounters } from '../../../../agent/proxy/server-state.ts';
@@ -242,4 +242,36 @@ test('a reload carries the states of servers over, and the worker before it ends
   await load.more(10);
   expect((await load.stop()).failures).toEqual([]);
   expect(directory.read('haproxy.cfg')).toContain('hard-stop-after 10m');
+});
+
+test('a HAProxy that is killed while it reloads is started again at once, with what it was to load', async () => {
+  const [port, otherPort] = [await freePort(), await freePort()];
+  await using one = await TestBackend.start('one');
+  const targets = [aTarget({ id: 'web-1.a.80', port: one.port })];
+  await using driven = await DrivenProxy.start(aSnapshot(port, { targets }));
+  const { coordinator, directory } = driven;
+  const master = directory.masterPid!;
+  const { pid } = await directory.info();
+  const commandOf = (process: number) => readFileSync(`/proc/${process}/cmdline`, 'latin1');
+  const before = commandOf(master);
+  coordinator.replace(
+    aSnapshot(port, { version: 2, targets, frontends: frontends(port, otherPort) }),
+  );
+  // It begins anew with other arguments, and has no new worker yet.
+  await eventually(
+    () => {
+      expect(commandOf(master)).not.toBe(before);
+    },
+    { intervalMs: 1 },
+  );
+  for (const each of [master, pid]) process.kill(each, 'SIGKILL');
+  await eventually(
+    async () => {
+      expect((await get(otherPort)).status).toBe(200);
+      expect((await get(port)).status).toBe(200);
+    },
+    { timeoutMs: 5_000 },
+  );
+  await coordinator.untilApplied(2);
+  expect(coordinator.status?.history?.loadings?.[0]?.reason).toBe('the one before ended');
 });
