@@ -16,11 +16,20 @@ const http = {
 
 const tcp = { ...common, totalMs: '%Tt', retries: '"%rc"', end: '"%ts"' } as const;
 
+/** What a pipe takes whole or not at all: no line is cut short by a reader that is slow, nor by another line. */
+const maxLineBytes = 4_096;
+/**
+ * Of words of a client, so that a line is never longer: each byte of a path may take two in JSON, and each of a host
+ * three. HAProxy bounds the method to 1,023 itself.
+ */
+const maxPathBytes = 800;
+const maxHostBytes = 255;
+
 /**
  * HAProxy writes the lines itself, and drops those that nobody takes: no request waits for its log, and the
  * agent is not needed for it.
  */
-const target = 'log stdout format raw local0 info';
+const target = `log stdout len ${maxLineBytes} format raw local0 info`;
 
 /** Has a TCP frontend write one JSON document a connection to HAProxy's standard output. */
 export const tcpLogLines: readonly string[] = [target, `log-format ${formatOf(tcp)}`];
@@ -34,8 +43,8 @@ export function httpLogLines(isHanded: string): string[] {
     target,
     `log-format ${formatOf(http)}`,
     // Taken before any rule changes them, or ends the request.
-    `http-request set-var(${words.host}) req.hdr(host),json(utf8s)`,
-    `http-request set-var(${words.path}) path,json(utf8s)`,
+    `http-request set-var(${words.host}) req.hdr(host),bytes(0,${maxHostBytes}),json(utf8s)`,
+    `http-request set-var(${words.path}) path,bytes(0,${maxPathBytes}),json(utf8s)`,
     `http-request set-log-level silent if ${isHanded}`,
   ];
 }

@@ -263,6 +263,16 @@ test('writes a line of JSON for every request, whatever its client says, and goe
   await get(port, '/after');
   await logged('/after');
   expect(lines().length).toBe(9);
+  // As long as they may be, of what takes the most room: they are cut, and the line is whole.
+  const long = '/"\\'.repeat(3_000);
+  await get(port, long, { headers: { host: 'h'.repeat(1_000) } });
+  const cut = await logged(long.slice(0, 800));
+  expect(cut).toMatchObject({ host: 'h'.repeat(255), status: 200, end: '----', tls: '-' });
+  const method = 'PROPFIND'.padEnd(1_000, 'X');
+  await get(port, `/${'p'.repeat(900)}`, { method });
+  expect(await logged(`/${'p'.repeat(799)}`)).toMatchObject({ method });
+  const longest = output.split('\n').map((line) => line.length);
+  expect(Math.max(...longest)).toBeLessThan(4_096);
 
   const exit = once(child, 'exit');
   child.kill('SIGKILL');
