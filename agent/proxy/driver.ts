@@ -10,6 +10,7 @@ import { Drainer } from './drainer.ts';
 import type { HaproxyProcess } from './haproxy-process.ts';
 import type { ListFile } from './list-file.ts';
 import { type LiveHaproxy } from './live-haproxy.ts';
+import { liftLimits } from './mended-limits.ts';
 import type { AppliedVersion, Outbox } from './outbox.ts';
 import { Restructurer } from './restructurer.ts';
 import type { ServerCounters } from './server-state.ts';
@@ -157,17 +158,23 @@ export class HaproxyDriver {
     );
   }
 
-  /** Reads health and counters of all servers, and ends what hangs on hosts that vanished; false while there is no HAProxy to read from. */
+  /**
+   * Reads health and counters of all servers, lifts limits that are not ours, and ends what hangs on hosts that
+   * vanished; false while there is no HAProxy to read from.
+   */
   async report(signal: AbortSignal): Promise<boolean> {
     const live = this.#live;
     if (live === undefined) return false;
     const isCurrent = () => live === this.#live;
     const down: ServerCounters[] = [];
+    const limited: ServerCounters[] = [];
     const frontends = await live.readCounters((counters) => {
       if (isCurrent()) this.#reports.observeServer(counters);
       const mayHang = counters.inFlight > 0 || live.hasOldWorkers;
       if (counters.health === 'down' && mayHang) down.push(counters);
+      if (counters.limit > 0) limited.push(counters);
     });
+    if (limited.length > 0 && isCurrent()) await liftLimits(live.connection.client, limited);
     if (isCurrent()) this.#reports.observeFrontends(frontends);
     if (down.length > 0 && isCurrent()) await this.#vanished.look(live, down, signal);
     return true;

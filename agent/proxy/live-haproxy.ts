@@ -128,19 +128,6 @@ export class LiveHaproxy implements ServerHost {
     return !parseInfo(await this.#connection.client.query('show info')).stopping;
   }
 
-  /**
-   * Opens the frontends that somebody else paused, and returns the names of those that were shut for good: it takes
-   * another worker to open them.
-   */
-  async openFrontends(): Promise<string[]> {
-    const { client } = this.#connection;
-    const { frontends } = parseCounters(await client.query('show stat -1 1 -1'));
-    const namesOf = (status: string) =>
-      frontends.filter((each) => each.status === status).map(({ name }) => name);
-    await client.sendAll(namesOf('PAUSED').map((name) => `enable frontend ${name}`));
-    return namesOf('STOP');
-  }
-
   /** Has every slot of sticky backends lead to a target that has it and is ready, as far as there is one. */
   async mendSlots(targets: ReadonlyMap<string, Target>): Promise<void> {
     if (this.#settingsOf.every((backend) => stickyOf(backend) === undefined)) return;

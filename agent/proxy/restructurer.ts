@@ -12,6 +12,7 @@ import {
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { LiveHaproxy } from './live-haproxy.ts';
 import { MapSync } from './map-sync.ts';
+import { openFrontends } from './mended-limits.ts';
 import { namesIn, pausesOf } from './pauses.ts';
 import type { Outbox } from './outbox.ts';
 import { reloadReason, unreachedBackends } from './plan-servers.ts';
@@ -112,7 +113,7 @@ export class Restructurer {
 
   /** Reads the maps and frontends of HAProxy anew, and mends what somebody else changed in them. */
   async mend(live: LiveHaproxy): Promise<void> {
-    const [shut] = await live.openFrontends();
+    const [shut] = await openFrontends(live.connection.client);
     // Once: a frontend that a new worker has shut too would have HAProxy reload for ever.
     if (shut !== undefined && !this.#reopened) {
       this.wantReload(`somebody else shut frontend "${shut}"`);

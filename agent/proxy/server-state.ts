@@ -38,6 +38,8 @@ export interface ServerCounters {
   readonly health: 'up' | 'down' | undefined;
   /** Why it is down, in HAProxy's words. */
   readonly healthMessage: string;
+  /** How much may be in flight there; 0: anything. */
+  readonly limit: number;
 }
 
 /** What `show info` says of the worker that answers. */
@@ -48,7 +50,23 @@ export interface WorkerInfo {
   readonly description: string;
   /** True: it has given its ports away and ends when its last connection does. */
   readonly stopping: boolean;
+  readonly limits: WorkerLimits;
 }
+
+/** What a worker takes from all clients together. */
+export interface WorkerLimits {
+  /** Connections, now and by its configuration. */
+  readonly connections: number;
+  readonly configured: number;
+  /** What is limited by the second besides, by the words of `set rate-limit`. No configuration of ours does that. */
+  readonly rates: readonly string[];
+}
+
+const rateLimits = {
+  ConnRateLimit: 'connections',
+  SessRateLimit: 'sessions',
+  SslRateLimit: 'ssl-sessions',
+} as const;
 
 /** What the master's `show proc` says. */
 export interface ProcessList {
@@ -70,7 +88,7 @@ const stateColumns = [
   ...['be_id', 'srv_id', 'srv_uweight', 'srv_iweight', 'srv_check_state'],
 ];
 const counterColumns = [
-  ...['pxname', 'svname', 'qcur', 'scur', 'stot', 'status', 'type', 'check_status'],
+  ...['pxname', 'svname', 'qcur', 'scur', 'slim', 'stot', 'status', 'type', 'check_status'],
 ];
 
 /** Bits of `srv_admin_state`. */
@@ -142,6 +160,8 @@ export interface FrontendCounters {
   readonly connections: number;
   /** HAProxy's word: OPEN, PAUSED or STOP. */
   readonly status: string;
+  /** How many connections clients may have. */
+  readonly limit: number;
 }
 
 /** Reads the servers and frontends of `show stat` line by line; rows of backends are left out. */
@@ -155,12 +175,12 @@ export class CountersReader {
       this.#words = columnsOf(line, ',', ['last_chk']);
       return undefined;
     }
-    const [backend = '', id = '', queued, current, total, status = '', type, check = ''] = pick(
-      line,
-      this.#columns,
-    );
+    const [backend = '', id = '', queued, current, limit, total, status = '', type, check = ''] =
+      pick(line, this.#columns);
     if (type === '0') {
-      const frontend = { name: backend, connections: Number(current), status };
+      const frontend = {
+        ...{ name: backend, connections: Number(current), status, limit: Number(limit) },
+      };
       return { kind: 'frontend', frontend };
     }
     if (type !== '2') return undefined;
@@ -172,6 +192,7 @@ export class CountersReader {
       requests: Number(total),
       health,
       healthMessage: health === 'down' ? whyDown(check, wordsIn(line, this.#words)) : '',
+      limit: Number(limit),
     };
     return { kind: 'server', server };
   }
@@ -206,6 +227,17 @@ export function parseInfo(text: string): WorkerInfo {
     version: values.get('Version') ?? '',
     description: unquote(values.get('description') ?? ''),
     stopping: values.get('Stopping') === '1',
+    limits: limitsIn(values),
+  };
+}
+
+function limitsIn(values: ReadonlyMap<string, string>): WorkerLimits {
+  const configured = Number(values.get('Hard_maxconn') ?? 0);
+  const rates = Object.entries(rateLimits).filter(([key]) => Number(values.get(key) ?? 0) > 0);
+  return {
+    connections: Number(values.get('Maxconn') ?? configured),
+    configured,
+    rates: rates.map(([, words]) => words),
   };
 }
 

@@ -60,11 +60,18 @@ test('mends what somebody else did to servers, slots and frontends of HAProxy, w
   await directory.ask(`set server web/${deleted} state maint`);
   await directory.ask(`del server web/${deleted}`);
   await directory.ask(`set server web/${lighter} weight 0`);
+  await directory.ask(`set maxconn server web/${lighter} 1`);
   await directory.ask(`disable health web/${unchecked}`);
   await directory.ask(`add server web/stray 127.0.0.1:${one.port}`);
   await directory.ask('set server web/stray state ready');
   await directory.ask(`clear map ${directory.path}/maps/slots.map`);
   await directory.ask('disable frontend http');
+  // Each would have clients wait in line, and the next one is refused.
+  await directory.ask('set maxconn global 1');
+  await directory.ask('set maxconn frontend http 1');
+  await directory.ask('set rate-limit connections global 1');
+  await directory.ask('set rate-limit sessions global 1');
+  await directory.ask('set rate-limit ssl-sessions global 1');
   const before = await directory.servers();
   expect([...before.keys()].sort()).toEqual(
     [...ids.filter((id) => id !== deleted), 'stray'].sort(),
@@ -77,7 +84,17 @@ test('mends what somebody else did to servers, slots and frontends of HAProxy, w
     expect(ready.map(({ id }) => id).sort()).toEqual(ids);
     expect(await slots()).toEqual(ids);
     expect((await get(port)).status).toBe(200);
+    const limits = { connections: 500, configured: 500, rates: [] };
+    expect((await directory.info()).limits).toEqual(limits);
+    const counters = parseCounters(await directory.ask('show stat -1 5 -1'));
+    expect(counters.frontends.filter(({ limit }) => limit !== 500)).toEqual([]);
+    expect(counters.servers.filter(({ limit }) => limit !== 0)).toEqual([]);
   }, mended);
+  // All at once, in less time than a rate by the second would take.
+  const statuses = await Promise.all(
+    Array.from({ length: 40 }, async () => (await get(port)).status),
+  );
+  expect(new Set(statuses)).toEqual(new Set([200]));
   expect((await directory.info()).pid).toBe(pid);
   expect(coordinator.status?.history?.reloads).toBe(0);
 });

@@ -86,24 +86,24 @@ test('refuses a state of another format, or without a column that it needs', () 
 
 test('reads counters of servers, and leaves out the sums', () => {
   const text = [
-    '# pxname,svname,qcur,scur,new,stot,status,type,check_status,last_chk,',
-    'web,web-1,2,3,x,100,UP,2,L4OK,,',
-    'web,web-2,0,0,x,5,DOWN 1/2,2,* L4CON,Connection refused,',
-    'web,BACKEND,2,3,x,105,UP,1,,,',
-    'http,FRONTEND,,9,x,105,OPEN,0,,,',
+    '# pxname,svname,qcur,scur,new,slim,stot,status,type,check_status,last_chk,',
+    'web,web-1,2,3,x,,100,UP,2,L4OK,,',
+    'web,web-2,0,0,x,7,5,DOWN 1/2,2,* L4CON,Connection refused,',
+    'web,BACKEND,2,3,x,50,105,UP,1,,,',
+    'http,FRONTEND,,9,x,500,105,OPEN,0,,,',
   ].join('\n');
   expect(parseCounters(text)).toEqual({
     servers: [
       {
         ...{ backend: 'web', id: 'web-1', inFlight: 5, requests: 100 },
-        ...{ health: 'up', healthMessage: '' },
+        ...{ health: 'up', healthMessage: '', limit: 0 },
       },
       {
         ...{ backend: 'web', id: 'web-2', inFlight: 0, requests: 5 },
-        ...{ health: 'down', healthMessage: 'refuses connections: Connection refused' },
+        ...{ health: 'down', healthMessage: 'refuses connections: Connection refused', limit: 7 },
       },
     ],
-    frontends: [{ name: 'http', connections: 9, status: 'OPEN' }],
+    frontends: [{ name: 'http', connections: 9, status: 'OPEN', limit: 500 }],
   });
   expect(parseCounters('')).toEqual({ servers: [], frontends: [] });
 });
@@ -119,8 +119,8 @@ test.each([
   ['NEW', 'what is this', 'NEW: what is this'],
 ])('says of a check that met %s (%s) that the server %s', (check, words, said) => {
   const { servers } = parseCounters(
-    '# pxname,svname,qcur,scur,stot,status,type,check_status,last_chk,x\n' +
-      `web,a,0,0,0,DOWN,2,${check},${words},y\n`,
+    '# pxname,svname,qcur,scur,slim,stot,status,type,check_status,last_chk,x\n' +
+      `web,a,0,0,,0,DOWN,2,${check},${words},y\n`,
   );
   expect(servers[0]?.healthMessage).toBe(said);
 });
@@ -136,8 +136,8 @@ test.each([
   ['no check', undefined],
 ])('takes the status "%s" for %s', (status, health) => {
   const [row] = parseCounters(
-    '# pxname,svname,qcur,scur,stot,status,type,check_status,last_chk\n' +
-      `web,a,0,0,0,${status},2,,\n`,
+    '# pxname,svname,qcur,scur,slim,stot,status,type,check_status,last_chk\n' +
+      `web,a,0,0,,0,${status},2,,\n`,
   ).servers;
   expect(row?.health).toBe(health);
 });
@@ -145,12 +145,14 @@ test.each([
 test('reads what a worker says of itself', () => {
   const text =
     'Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 42\nnode: a:b\n' +
-    'description: fairlead rev=abc ports=80,443\nStopping: 1\n';
+    'description: fairlead rev=abc ports=80,443\nStopping: 1\n' +
+    'Maxconn: 3\nHard_maxconn: 500\nConnRateLimit: 0\nSessRateLimit: 4\nSslRateLimit: 5\n';
   expect(parseInfo(text)).toEqual({
     pid: 42,
     version: '2.6.12-1+deb12u4',
     description: 'fairlead rev=abc ports=80,443',
     stopping: true,
+    limits: { connections: 3, configured: 500, rates: ['sessions', 'ssl-sessions'] },
   });
   expect(parseInfo('').pid).toBe(0);
 });

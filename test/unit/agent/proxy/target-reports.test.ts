@@ -18,7 +18,7 @@ function setUp() {
 
 function row(options: Partial<ServerCounters> = {}): ServerCounters {
   const row = { backend: 'web', id: 'web-1', inFlight: 0, requests: 0, healthMessage: '' };
-  return { ...row, health: 'up', ...options };
+  return { ...row, health: 'up', limit: 0, ...options };
 }
 
 test('reports what HAProxy counts of targets in the list', () => {
