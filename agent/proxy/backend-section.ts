@@ -8,7 +8,7 @@ import { pageAnswer } from './route-policies.ts';
 import type { MapPath } from './route-rules.ts';
 import { parametersOf } from './server-commands.ts';
 import { successorLine, successorName } from './successor.ts';
-import { slotsMap, slotValueRules, stickyOf, type Sticky } from './slots.ts';
+import { backupRules, slotsMap, slotValueRules, stickyOf, type Sticky } from './slots.ts';
 
 /** What a backend is rendered with. */
 export interface BackendContext {
@@ -18,13 +18,13 @@ export interface BackendContext {
   readonly timeouts: boolean;
   /** Where requests are repeated after a reload; undefined: at the servers of before. */
   readonly successorSocket?: string | undefined;
+  /** HAProxy has `stickyScript`. */
+  readonly countsActive: boolean;
 }
 
 /** A pool; the servers that it has from the start come after it. */
-export function backendSection(
-  backend: Backend,
-  { filePath, timeouts, successorSocket }: BackendContext,
-): string {
+export function backendSection(backend: Backend, context: BackendContext): string {
+  const { timeouts, successorSocket } = context;
   const { name, protocol, balancing } = backend;
   if (protocol === 'tcp') {
     return section(`backend ${name} from ${ownPrefix}tcp`, [
@@ -34,7 +34,7 @@ export function backendSection(
   }
   return section(`backend ${name} from ${ownPrefix}http`, [
     ...algorithmLines(balancing, protocol),
-    ...(balancing === undefined ? [] : httpLines(balancing, backend, filePath)),
+    ...(balancing === undefined ? [] : httpLines(balancing, backend, context)),
     'http-request disable-l7-retry unless METH_GET !{ req.fhdr(Upgrade) -m found } or { method HEAD OPTIONS PUT DELETE }',
     ...(timeouts ? timeoutLines : []),
     ...checkLines(backend.readiness),
@@ -80,11 +80,12 @@ function algorithmLines(balancing: Balancing | undefined, protocol: Backend['pro
 function httpLines(
   { compress, unavailable }: Balancing,
   backend: Backend,
-  filePath: MapPath,
+  context: BackendContext,
 ): string[] {
+  const { filePath } = context;
   const sticky = stickyOf(backend);
   return [
-    ...(sticky === undefined ? [] : stickyLines(backend, sticky, filePath(slotsMap))),
+    ...(sticky === undefined ? [] : stickyLines(backend, sticky, context)),
     ...(compress ? ['compression algo gzip', `compression type ${compressed.join(' ')}`] : []),
     ...(unavailable === undefined
       ? []
@@ -96,8 +97,13 @@ function httpLines(
  * Keeps clients at a slot by a cookie that stands for it, whichever container has it now. HAProxy's own cookies
  * stand for a server, and those that it makes for servers which come at run time for their address.
  */
-function stickyLines({ name }: Backend, sticky: Sticky, slotsPath: string): string[] {
+function stickyLines(
+  { name }: Backend,
+  sticky: Sticky,
+  { filePath, countsActive }: BackendContext,
+): string[] {
   const { cookie } = sticky;
+  const slotsPath = filePath(slotsMap);
   const has = '{ var(txn.stick) -m found }';
   const same = '{ var(txn.slot),strcmp(txn.stick) eq 0 }';
   // It has said itself what there is to say.
@@ -110,6 +116,7 @@ function stickyLines({ name }: Backend, sticky: Sticky, slotsPath: string): stri
     // There may be a line for each cookie, and all of them would go.
     `http-request del-header Cookie if ${has} { req.fhdr_cnt(Cookie) eq 1 } { req.fhdr(Cookie) -m len 0 }`,
     `http-request set-var(txn.server) str(${name}/),concat(,txn.stick),map_str(${slotsPath}) if ${has}`,
+    ...backupRules(name, countsActive),
     'use-server %[var(txn.server)] if { var(txn.server) -m found }',
     ...slotValueRules(sticky),
     `http-response add-header Set-Cookie "${cookie}=%[var(txn.slot)]; path=/; HttpOnly" if !${same} !${bySuccessor}`,

@@ -53,8 +53,10 @@ function* partsOf(
     ...sectionsOfRoutes(frontends),
     ...(successorSocket === undefined ? [] : [successorSection(successorSocket, timeouts)]),
   ].join('\n');
+  const countsActive = settings.stickyScript !== undefined;
+  const context = { filePath: settings.mapPath, timeouts, successorSocket, countsActive };
   for (const backend of backends) {
-    yield `\n${backendSection(backend, { filePath: settings.mapPath, timeouts, successorSocket })}`;
+    yield `\n${backendSection(backend, context)}`;
     yield* serverLines(backend, targets.get(backend.name) ?? []);
   }
   const own = [
@@ -80,8 +82,9 @@ function hasTimeouts({ route }: FrontendRoute): boolean {
   return route.responseTimeoutMs > 0 || route.tunnelTimeoutMs > 0;
 }
 
-function scriptLines({ goneScript, routesScript, successorScript }: ConfigSettings): string {
-  return [goneScript, routesScript, successorScript]
+function scriptLines(settings: ConfigSettings): string {
+  const { goneScript, routesScript, successorScript, stickyScript } = settings;
+  return [goneScript, routesScript, successorScript, stickyScript]
     .flatMap((path) => (path === undefined ? [] : [`  lua-load ${path}\n`]))
     .join('');
 }
@@ -112,6 +115,7 @@ const defaultsSections = `defaults ${ownPrefix}http
   mode http
   balance roundrobin
   option redispatch 1
+  option allbackups
   option srvtcpka
   srvtcpka-idle 1s
   srvtcpka-intvl 1s
@@ -139,6 +143,7 @@ defaults ${ownPrefix}tcp
   mode tcp
   balance roundrobin
   option redispatch 1
+  option allbackups
   option srvtcpka
   srvtcpka-idle 1s
   srvtcpka-intvl 1s

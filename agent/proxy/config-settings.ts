@@ -38,5 +38,7 @@ export interface ConfigSettings {
   readonly successorScript?: string | undefined;
   /** Path of the socket where it does. */
   readonly successorSocketPath?: string;
+  /** Script by which HAProxy tells whether a pool has anything but backups; undefined: it cannot. */
+  readonly stickyScript?: string | undefined;
   readonly tls: TlsPaths;
 }

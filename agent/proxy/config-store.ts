@@ -48,6 +48,7 @@ export type FixedSettings = Pick<
   | 'goneScript'
   | 'routesScript'
   | 'successorScript'
+  | 'stickyScript'
 >;
 
 /** Makes configurations, has HAProxy check them, and keeps the one on disk current. */

@@ -16,6 +16,7 @@ import { Outbox } from './outbox.ts';
 import { PauseKeeper } from './pause-keeper.ts';
 import { goneScript } from './pause-rules.ts';
 import { routesScript } from './route-counts.ts';
+import { stickyScript } from './slots.ts';
 import { successorScript } from './successor.ts';
 import { hasIpv6 } from './ports.ts';
 import { ProxySession } from './session.ts';
@@ -174,6 +175,7 @@ async function writtenScripts(paths: StatePaths, metricsPort: number) {
   return {
     goneScript: await writtenScript(paths.goneScript, goneScript),
     successorScript: await writtenScript(paths.successorScript, successorScript),
+    stickyScript: await writtenScript(paths.stickyScript, stickyScript),
     routesScript: counts ? await writtenScript(paths.routesScript, routesScript) : undefined,
   };
 }

@@ -79,3 +79,23 @@ export function slotsIn(
   }
   return [...entries];
 }
+
+/** What ids of servers have in them that are backups, as the coordinator names them: `rest-1.1f0c9a2b.80.for-web.80-80`. */
+const backupMark = '.for-';
+
+/** No word of HAProxy's tells how many servers of a pool take requests that are no backups. */
+export const stickyScript = `core.register_fetches("fairlead_active", function(txn, name)
+  local backend = core.backends[name]
+  return backend and backend:get_stats()["act"] or 0
+end)
+`;
+
+/**
+ * Lines by which clients leave a backup, although their cookie is of it, when the service itself is back: HAProxy would
+ * keep them there. Without the script they are at no certain one of its backups meanwhile.
+ */
+export function backupRules(backend: string, countsActive: boolean): string[] {
+  const isBackup = `{ var(txn.server) -m sub ${backupMark} }`;
+  const isBack = countsActive ? ` { lua.fairlead_active(${backend}) -m int gt 0 }` : '';
+  return [`http-request unset-var(txn.server) if ${isBackup}${isBack}`];
+}

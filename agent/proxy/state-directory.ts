@@ -34,6 +34,8 @@ export interface StatePaths {
   /** What an old worker is told by to repeat requests at its successor, and where it does. */
   readonly successorScript: string;
   readonly successorSocket: string;
+  /** What clients of sticky services leave backups by. */
+  readonly stickyScript: string;
   /** Whom to trust as the coordinator. */
   readonly trust: string;
   /** Directory of certificates and their keys. */
@@ -72,6 +74,7 @@ export function statePaths(stateDir: string): StatePaths {
     routesScript: join(directory, 'routes.lua'),
     successorScript: join(directory, 'successor.lua'),
     successorSocket: join(directory, 'next.sock'),
+    stickyScript: join(directory, 'sticky.lua'),
     trust: join(directory, 'trust.json'),
     certificates: join(directory, 'certificates'),
     handoffSocket: (port) => join(directory, `h${port}.sock`),

@@ -10,6 +10,7 @@ import {
 } from '../../../../agent/proxy/config-store.ts';
 import { HaproxyProcess } from '../../../../agent/proxy/haproxy-process.ts';
 import { routesScript as script } from '../../../../agent/proxy/route-counts.ts';
+import { stickyScript as fetchScript } from '../../../../agent/proxy/slots.ts';
 import { statePaths } from '../../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import { createLogger } from '../../../../shared/logger.ts';
@@ -50,6 +51,8 @@ const structure = fc
     frontends: frontends.map(({ pick, routes, ...frontend }, index) => ({
       // No two have one port: that is settled before anything is rendered.
       ...{ ...frontend, port: 10_000 + index },
+      // Nor one name with a backend, which HAProxy 3.3 and later refuse: the coordinator gives none.
+      name: `F${frontend.name}`,
       defaultBackend: backends[pick % backends.length]?.name ?? 'nowhere',
       routes: routes.map((route) => ({
         ...{ id: `web${index}.${route.name}`, route },
@@ -87,6 +90,8 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
   );
   const routesScript = directory.join('routes.lua');
   writeFileSync(routesScript, script);
+  const stickyScript = directory.join('sticky.lua');
+  writeFileSync(stickyScript, fetchScript);
   const store = new ConfigStore(
     paths,
     {
@@ -95,6 +100,7 @@ test('HAProxy takes every file that is rendered', { timeout: 120_000 }, async ()
       metricsAddress: '::1',
       accessLog: true,
       routesScript,
+      stickyScript,
     },
     haproxy,
   );

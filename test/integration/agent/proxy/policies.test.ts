@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { request, type IncomingHttpHeaders } from 'node:http';
+import { createServer as createHttpServer, request, type IncomingHttpHeaders } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { BalanceAlgorithm, type DeepPartial } from '../../../../shared/gen/fairlead/v1/route.ts';
@@ -455,6 +455,61 @@ test('balances as it is told, and gives backups requests only when nothing else 
   await coordinator.untilApplied(coordinator.change([drain]));
   expect(await bodies(Array(3).fill('/'))).toEqual(new Set(['two']));
 });
+
+test.each(['', 'SRV'])(
+  'all containers of a backup take over while nothing else answers, and clients go back: cookie "%s"',
+  async (stickyCookie) => {
+    const port = await freePort();
+    const diedAt = await freePort();
+    await using one = await TestBackend.start('one');
+    await using two = await TestBackend.start('two');
+    const web = aTarget({ id: 'web-1.a.1', port: diedAt });
+    await using driven = await DrivenProxy.start(
+      aSnapshot(port, {
+        frontends: [{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' }],
+        backends: [
+          { name: 'web', mode: FrontendMode.HTTP, cookieKey: 'abc', balancing: { stickyCookie } },
+        ],
+        targets: [web, aTarget({ id: 'rest-1.a.1.for-web', port: one.port, backup: true })],
+      }),
+    );
+    // One more, that comes at run time.
+    const { coordinator } = driven;
+    const more = aTarget({ id: 'rest-2.a.1.for-web', port: two.port, backup: true });
+    await coordinator.untilApplied(coordinator.change([more]));
+    const visit = async (cookie = '') => {
+      const { body, headers } = await ask(port, 'a.test', { headers: cookie ? { cookie } : {} });
+      return { body, cookie: headers['set-cookie']?.[0]?.split(';')[0] ?? '' };
+    };
+    await eventually(async () => {
+      expect(['one', 'two']).toContain((await visit()).body);
+    });
+    const clients: { readonly body: string; readonly cookie: string }[] = [];
+    for (let count = 0; count < 8; count++) clients.push(await visit());
+    expect(new Set(clients.map(({ body }) => body))).toEqual(new Set(['one', 'two']));
+    // A client stays at its container of the backup.
+    for (const { body, cookie } of clients) {
+      if (stickyCookie !== '') expect(await visit(cookie)).toEqual({ body, cookie: '' });
+    }
+    const process = createHttpServer((_, response) => response.end('web'));
+    process.listen(diedAt, '127.0.0.1');
+    try {
+      await eventually(async () => {
+        expect((await visit()).body).toBe('web');
+      });
+      for (const { cookie } of clients) {
+        const back = await visit(cookie);
+        expect(back.body).toBe('web');
+        if (stickyCookie === '') continue;
+        expect(back.cookie).not.toBe('');
+        expect(await visit(back.cookie)).toEqual({ body: 'web', cookie: '' });
+      }
+    } finally {
+      process.close();
+      process.closeAllConnections();
+    }
+  },
+);
 
 test('splits the requests of a route, and changes the parts without a reload', async () => {
   const port = await freePort();
