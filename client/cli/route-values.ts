@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { messageOf } from '../../shared/errors.ts';
 import { HeaderMatchKind, Route, RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
+import { readStrictly } from './strict-json.ts';
 import { readDuration } from './values.ts';
 
 const maxNameLength = 54;
@@ -23,7 +24,7 @@ export function namedRoute(route: Route): Route {
 function routesIn(path: string): Route[] {
   try {
     const content: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    return (Array.isArray(content) ? content : [content]).map((each) => Route.fromJSON(each));
+    return (Array.isArray(content) ? content : [content]).map((each) => readStrictly(Route, each));
   } catch (error) {
     throw new InvalidArgumentError(`${path} cannot be read: ${messageOf(error)}.`);
   }
@@ -53,7 +54,7 @@ const settings: Readonly<Record<string, Setting>> = {
   priority: (route, value) => (route.priority = number('priority', value)),
   replace: (route, value) => (route.replacePath = value),
   redirect: (route, value) => (route.redirect = { to: value, whole: false, status: 0 }),
-  'force-https': (route) => (route.forceHttps = true),
+  'force-https': (route, value) => (route.forceHttps = alone('force-https', value)),
   hsts: (route, value) => {
     const maxAgeS = Math.round(readDuration(value) / 1_000);
     route.strictTransport = { maxAgeS, includeSubdomains: false };
@@ -66,7 +67,11 @@ const settings: Readonly<Record<string, Setting>> = {
   },
   timeout: (route, value) => (route.responseTimeoutMs = readDuration(value)),
   tunnel: (route, value) => (route.tunnelTimeoutMs = readDuration(value)),
-  maintenance: (route) => (route.maintenance = { body: '', contentType: '', retryAfterS: 0 }),
+  maintenance: (route, value) => {
+    if (alone('maintenance', value)) {
+      route.maintenance = { body: '', contentType: '', retryAfterS: 0 };
+    }
+  },
   pause: (route, value) => (route.pauseMs = value === '' ? 30_000 : readDuration(value)),
   split: (route, value) => {
     const [service = '', percent = ''] = value.split(':');
@@ -76,6 +81,7 @@ const settings: Readonly<Record<string, Setting>> = {
 };
 
 function routeIn(text: string): Route {
+  if (text.trim() === '') refuse('it is empty, and everything is "*"');
   const route = Route.create();
   for (const [index, word] of text.split(',').entries()) {
     const equals = word.indexOf('=');
@@ -103,6 +109,11 @@ function nameOf({ kind, port, hosts, paths }: Route): string {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-');
   return name.slice(0, maxNameLength).replaceAll(/^-+|-+$/g, '') || 'all';
+}
+
+/** What is on when it is there: `off` after it would not be heard. */
+function alone(what: string, value: string): boolean {
+  return value === '' || refuse(`${what} has no value: leave it out where it is not to be`);
 }
 
 function number(what: string, text: string): number {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { importDockercloud } from '../../../client/cli/dockercloud-settings.ts';
 import { hashPassword } from '../../../client/cli/password-hash.ts';
 import { readRoutes } from '../../../client/cli/route-values.ts';
+import { readStrictly } from '../../../client/cli/strict-json.ts';
 import { Route } from '../../../shared/gen/fairlead/v1/route.ts';
 
 const aRoute = (changes: Partial<Route>) => ({ ...Route.create(), ...changes });
@@ -37,12 +38,56 @@ test.each<[string, Partial<Route>]>([
   expect(readRoutes(text)).toEqual([aRoute(changes)]);
 });
 
-test.each(['a.test,colour=red', 'a.test,port=x', 'kind=udp', 'a.test,__proto__=1', '@/nowhere'])(
-  'refuses the route %s',
-  (text) => {
-    expect(() => readRoutes(text)).toThrow(/A route is|cannot be read/);
-  },
-);
+test.each([
+  ...['a.test,colour=red', 'a.test,port=x', 'kind=udp', 'a.test,__proto__=1', '@/nowhere'],
+  // Nobody who says "off" means "on", nor everything who says nothing.
+  ...['a.test,maintenance=off', 'a.test,force-https=false', '', ' '],
+])('refuses the route "%s"', (text) => {
+  expect(() => readRoutes(text)).toThrow(/A route is|cannot be read/);
+});
+
+test.each<[string, unknown]>([
+  ['host', { host: 'a.test' }],
+  ['hosts', { hosts: 'a.test' }],
+  ['allow', { hosts: ['b.test'], allow: '192.0.2.1' }],
+  ['forceHttps', { forceHttps: 'false' }],
+  ['port', { port: 'http' }],
+  ['priority', { priority: 1.5 }],
+  ['redirect', { redirect: 'https://a.test' }],
+  ['basicAuth.users[0].password', { basicAuth: { users: [{ name: 'joe', password: 'x' }] } }],
+  ['requestHeaders[1].name', { requestHeaders: [{ remove: 'X-A' }, { name: 'X-B', value: 'y' }] }],
+  ['a route', 'a.test'],
+  ['a route', null],
+])('refuses what no route has, and names it: %s', (where, content) => {
+  expect(() => readStrictly(Route, content)).toThrow(`${where} is`);
+});
+
+test('reads routes in the JSON form of the API, with the names of fields in both ways', () => {
+  const route = {
+    ...{
+      name: 'admin',
+      kind: 'ROUTE_KIND_UNSPECIFIED',
+      hosts: ['a.test'],
+      port: 0,
+      tunnel_timeout_ms: 5,
+    },
+    ...{
+      basicAuth: { realm: '', users: [{ name: 'joe', password_hash: '$6$x' }] },
+      redirect: null,
+    },
+    ...{ headers: [{ name: 'X-A', kind: 20, value: 'b' }], requestHeaders: [{ remove: 'X-B' }] },
+    ...{ maintenance: {}, forceHttps: true },
+  };
+  expect(readStrictly(Route, route)).toEqual(
+    aRoute({
+      ...{ name: 'admin', hosts: ['a.test'], tunnelTimeoutMs: 5, forceHttps: true },
+      basicAuth: { realm: '', users: [{ name: 'joe', passwordHash: '$6$x' }] },
+      headers: [{ name: 'X-A', kind: 20, value: 'b' }],
+      requestHeaders: [{ change: { $case: 'remove', value: 'X-B' } }],
+      maintenance: { body: '', contentType: '', retryAfterS: 0 },
+    }),
+  );
+});
 
 test('hosts whose routes would have the same name get routes apart, and the same host twice gets one', () => {
   const hosts = 'http://a.test, https://a.test, a.test:8080, *.a.test, a-test';
