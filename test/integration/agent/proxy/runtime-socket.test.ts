@@ -50,7 +50,7 @@ async function startChopped(
 test('gives every command its own answer, however the bytes are cut and the commands are batched', async () => {
   const line = fc
     .stringMatching(/^[!-~][ -~]{0,40}$/)
-    .filter((text) => !/^>( |$)|^\[[0-3]\]/.test(text));
+    .filter((text) => !/^>( |$)|^[+] |^\[[0-3]\]/.test(text));
   const answer = fc
     .array(line, { maxLength: 5 })
     .map((lines) => lines.map((each) => `${each}\n`).join(''));
