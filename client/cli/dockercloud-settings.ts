@@ -36,26 +36,35 @@ export interface ImportedSettings {
 
 type Settings = ReadonlyMap<string, string>;
 
-const algorithms: Readonly<Record<string, string>> = {
-  roundrobin: 'round-robin',
-  'static-rr': 'round-robin',
-  leastconn: 'least-connections',
-  random: 'random',
-  source: 'source',
-  uri: 'uri',
-};
+const algorithms: ReadonlyMap<string, string> = new Map([
+  ['roundrobin', 'round-robin'],
+  ['static-rr', 'round-robin'],
+  ['leastconn', 'least-connections'],
+  ['random', 'random'],
+  ['source', 'source'],
+  ['uri', 'uri'],
+]);
+
+/** Whose variables are read. */
+export interface ImportOptions {
+  /** Of the proxy itself; else of a service behind. */
+  readonly isLoadBalancer: boolean;
+  readonly hashOf?: (password: string) => string;
+}
 
 /**
  * Reads the variables by which dockercloud/haproxy was set, of the service behind or of the proxy itself, and
  * says of each what became of it. They stay variables of the containers too, but for passwords, which are hashed
- * by `hashOf`.
+ * by `hashOf`. One that is empty was as if it were not there.
  */
 export function importDockercloud(
   variables: readonly (readonly [string, string])[],
-  hashOf: (password: string) => string = hashPassword,
+  { isLoadBalancer, hashOf = hashPassword }: ImportOptions,
 ): ImportedSettings {
   const settings: Settings = new Map(
-    variables.map(([name, value]) => [name.toUpperCase(), value.trim()]),
+    variables
+      .map(([name, value]) => [name.toUpperCase(), value.trim()] as const)
+      .filter(([, value]) => value !== ''),
   );
   const report: string[] = [];
   const said = new Set<string>();
@@ -74,20 +83,19 @@ export function importDockercloud(
     passwords: passwordsIn(settings, hashOf),
     lines: linesIn(settings),
   };
-  const routes = [...virtualHosts(given), ...tcpPorts(given)];
+  const routes = isLoadBalancer ? [] : [...virtualHosts(given), ...tcpPorts(given)];
+  if (isLoadBalancer) sayOfPasswords(given, false);
   const flags = {
     ...(routes.length === 0 ? {} : { route: [routes] }),
-    ...balancing(given),
-    ...readinessOf(given),
-    ...proxySettings(given),
+    ...(isLoadBalancer ? proxySettings(given) : { ...balancing(given), ...readinessOf(given) }),
   };
   for (const name of settings.keys()) {
-    const advice = said.has(name) ? undefined : adviceFor(name);
+    const advice = said.has(name) ? undefined : adviceFor(name, isLoadBalancer);
     if (advice !== undefined) given.left(name, advice);
   }
   const secrets = passwordVariables.filter((name) => settings.has(name));
   for (const name of secrets) report.push(`${name}: left out of the variables of its containers`);
-  return { flags, report, secrets, isFailover: (settings.get('FAILOVER') ?? '') !== '' };
+  return { flags, report, secrets, isFailover: !isLoadBalancer && settings.has('FAILOVER') };
 }
 
 interface Given {
@@ -126,14 +134,36 @@ function virtualHosts(given: Given): Route[] {
     taken('VIRTUAL_HOST', `the route ${named.name} for ${text}`);
     routes.set(named.name, named);
   }
-  for (const name of ['FORCE_SSL', 'HSTS_MAX_AGE', 'VIRTUAL_HOST_WEIGHT']) {
-    if (!settings.has(name)) continue;
-    if (routes.size === 0) left(name, 'there is no VIRTUAL_HOST that it is for');
-    else taken(name, 'a setting of these routes');
-  }
+  sayOfHosts(given, routes.size > 0);
   sayOfPasswords(given, routes.size > 0);
   if (routes.size > 0) sayOfLines(given);
   return [...routes.values()];
+}
+
+/** What is said once for all hosts. */
+function sayOfHosts({ settings, taken, left }: Given, hasRoutes: boolean): void {
+  const weight = settings.get('VIRTUAL_HOST_WEIGHT') ?? '';
+  const outcomes = {
+    FORCE_SSL: 'a setting of these routes',
+    HSTS_MAX_AGE: hstsOf(settings) === undefined ? '' : 'a setting of these routes',
+    VIRTUAL_HOST_WEIGHT: /^[+-]?\d+$/.test(weight) ? `the priority ${priorityOf(settings)}` : '',
+  };
+  for (const [name, as] of Object.entries(outcomes)) {
+    if (!settings.has(name)) continue;
+    if (!hasRoutes) left(name, 'there is no VIRTUAL_HOST that it is for');
+    else if (as === '') left(name, 'it is no whole number');
+    else taken(name, as);
+  }
+}
+
+function hstsOf(settings: Settings): string | undefined {
+  return /^(\d{1,9})s?$/.exec(settings.get('HSTS_MAX_AGE') ?? '')?.[1];
+}
+
+/** Weights may be any numbers, and priorities end at 1,000. */
+function priorityOf(settings: Settings): number {
+  const weight = Number(settings.get('VIRTUAL_HOST_WEIGHT') ?? 0);
+  return Number.isInteger(weight) ? Math.max(-1_000, Math.min(1_000, weight)) : 0;
 }
 
 function sayOfPasswords({ settings, taken, left, passwords }: Given, hasRoutes: boolean): void {
@@ -173,15 +203,16 @@ function apart(route: Route, others: ReadonlyMap<string, Route>): Route {
 
 /** What is set once for all hosts. */
 function commonOf({ settings, passwords, lines }: Given): Partial<Route> {
-  const hsts = /^(\d{1,9})s?$/.exec(settings.get('HSTS_MAX_AGE') ?? '')?.[1];
-  const weight = Number(settings.get('VIRTUAL_HOST_WEIGHT') ?? 0);
-  const users = settings.has('EXCLUDE_BASIC_AUTH') ? [] : [...passwords.users];
+  const hsts = hstsOf(settings);
+  const isLocked =
+    !settings.has('EXCLUDE_BASIC_AUTH') && passwordVariables.some((name) => settings.has(name));
   const outcomes = [...lines.values()].flat().map(({ outcome }) => outcome);
   return {
     ...together(outcomes.filter((outcome) => typeof outcome !== 'string')),
-    ...(users.length === 0 ? {} : { basicAuth: { realm: '', users } }),
-    forceHttps: (settings.get('FORCE_SSL') ?? '') !== '',
-    priority: Number.isInteger(weight) ? Math.max(-1_000, Math.min(1_000, weight)) : 0,
+    // Without anybody who can be let in it is refused at the door, rather than open to everyone.
+    ...(isLocked ? { basicAuth: { realm: '', users: [...passwords.users] } } : {}),
+    forceHttps: settings.has('FORCE_SSL'),
+    priority: priorityOf(settings),
     strictTransport:
       hsts === undefined ? undefined : { maxAgeS: Number(hsts), includeSubdomains: true },
   };
@@ -230,7 +261,7 @@ function tcpPorts({ settings, taken, left }: Given): Route[] {
 }
 
 function balancing(given: Given): ImportedSettings['flags'] {
-  const compress = (given.settings.get('GZIP_COMPRESSION_TYPE') ?? '') !== '';
+  const compress = given.settings.has('GZIP_COMPRESSION_TYPE');
   if (compress) given.taken('GZIP_COMPRESSION_TYPE', '--compress, which has types of its own');
   return {
     ...{ ...algorithmOf(given), ...stickyOf(given), ...sendProxyOf(given) },
@@ -253,7 +284,7 @@ function sendProxyOf({ settings, taken, left }: Given): ImportedSettings['flags'
 function algorithmOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
   const value = settings.get('BALANCE');
   if (value === undefined) return {};
-  const balance = algorithms[value.split(' ')[0] ?? ''];
+  const balance = algorithms.get(value.split(/\s/)[0] ?? '');
   if (balance === undefined) {
     left('BALANCE', `${value} is not there`);
     return {};
@@ -276,7 +307,7 @@ function stickyOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
 /** What was asked by the proxy is asked by the node agent, before a container gets requests and after. */
 function readinessOf({ settings, taken, left }: Given): ImportedSettings['flags'] {
   const text = settings.get('HTTP_CHECK');
-  if (text === undefined || text === '') return {};
+  if (text === undefined) return {};
   const host = /\\r\\nHost:(?:\\ |\s)*([A-Za-z0-9.:-]+)$/i.exec(text)?.[1] ?? '';
   const line = text.replace(/\\r\\n.*$/, '').trim();
   const match = /^(?:(GET|HEAD|POST|PUT|OPTIONS) +)?(\/[^\s\\]*)(?: +HTTP\/[0-9.]+)?$/.exec(line);
@@ -297,10 +328,27 @@ const variables = new Map([
   ['STATS_PORT', 'FAIRLEAD_PROXY_STATS_PORT'],
 ]);
 
+/** Why the proxy agent would not take it, and so not begin; undefined: it does. */
+function whyNoSetting(name: string, value: string, settings: Settings): string | undefined {
+  if (name === 'STATS_AUTH') return withoutPage(value);
+  if (name === 'MAXCONN') return isUpTo(1_000_000, value) ? undefined : notUpTo('1 to 1,000,000');
+  return isUpTo(65_535, value) ? withoutPage(settings.get('STATS_AUTH')) : notUpTo('1 to 65,535');
+}
+
+function isUpTo(most: number, value: string): boolean {
+  return /^[1-9]\d{0,6}$/.test(value) && Number(value) <= most;
+}
+
+function notUpTo(limits: string): string {
+  return `it is no number from ${limits}`;
+}
+
 /** Why there can be no statistics page. */
 function withoutPage(auth = ''): string | undefined {
   const [user, ...password] = auth.split(':');
   if (auth === '') return 'there is no statistics page without a password, STATS_AUTH';
+  if (!/^[^\s:']+:[^\s']+$/.test(auth))
+    return "STATS_AUTH is not USER:PASSWORD without spaces and '";
   return user === password.join(':') ? 'everybody knows this password' : undefined;
 }
 
@@ -308,8 +356,8 @@ function withoutPage(auth = ''): string | undefined {
 function proxySettings({ settings, taken, left }: Given): ImportedSettings['flags'] {
   const env = [...variables].flatMap(([name, variable]): [string, string][] => {
     const value = settings.get(name);
-    if (value === undefined || value === '') return [];
-    const why = name.startsWith('STATS_') ? withoutPage(settings.get('STATS_AUTH')) : undefined;
+    if (value === undefined) return [];
+    const why = whyNoSetting(name, value, settings);
     if (why !== undefined) {
       left(name, why);
       return [];

@@ -101,7 +101,15 @@ async function withImported(run: Run<CreateFlags>): Promise<CreateFlags> {
   if (flags.fromDockercloud !== true) return flags;
   const { importDockercloud } = await import('../dockercloud-settings.ts');
   const given = [...(flags.envFile ?? []), ...(flags.env ?? [])];
-  const { flags: imported, report, secrets, isFailover } = importDockercloud(given);
+  const isLoadBalancer = flags.role === 'proxy';
+  const {
+    flags: imported,
+    report,
+    secrets,
+    isFailover,
+  } = importDockercloud(given, {
+    isLoadBalancer,
+  });
   for (const line of report) output.note(line);
   const isBackup = isFailover && (await standsIn(run, (imported.route ?? []).flat()));
   const lists = flags as { readonly route?: readonly (readonly Route[])[] };

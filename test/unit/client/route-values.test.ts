@@ -91,7 +91,7 @@ test('reads routes in the JSON form of the API, with the names of fields in both
 
 test('hosts whose routes would have the same name get routes apart, and the same host twice gets one', () => {
   const hosts = 'http://a.test, https://a.test, a.test:8080, *.a.test, a-test';
-  const { flags, report } = importDockercloud([['VIRTUAL_HOST', hosts]]);
+  const { flags, report } = read(['VIRTUAL_HOST', hosts]);
   expect(flags.route?.[0]?.map(({ name, hosts: of, port }) => [name, of[0], port])).toEqual([
     ['a-test', 'a.test', 0],
     ['a-test-2', 'a.test', 8080],
@@ -102,7 +102,7 @@ test('hosts whose routes would have the same name get routes apart, and the same
 });
 
 test('turns settings of dockercloud/haproxy into flags, and says what became of each', () => {
-  const { flags, report } = importDockercloud([
+  const { flags, report } = read(
     [
       'VIRTUAL_HOST',
       'a.test, https://a.test:443/api/*,ws://*.b.test:8080/x, www.a*.test, */c/*.php',
@@ -115,13 +115,9 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
     ['COOKIE', 'SRV insert indirect nocache'],
     ['GZIP_COMPRESSION_TYPE', 'text/html'],
     ['EXTRA_SETTINGS', 'timeout server 1h'],
-    ['MAXCONN', '100'],
-    ['STATS_AUTH', 'stats:stats'],
-    ['STATS_PORT', '8404'],
     ['HTTP_CHECK', 'HEAD /ping HTTP/1.1\\r\\nHost:\\ a.test'],
-    ['EXTRA_BIND_SETTINGS', '80:accept-proxy, 443:name x'],
     ['COLOUR', 'green'],
-  ]);
+  );
   const common = {
     ...{ priority: 7, forceHttps: true, responseTimeoutMs: 3_600_000 },
     strictTransport: { maxAgeS: 300, includeSubdomains: true },
@@ -135,8 +131,7 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
         aRoute({ name: 'port-9000', kind: 20, port: 9000, targetPort: 9000 }),
       ],
     ],
-    ...{ balance: 'least-connections', sticky: 'SRV', compress: true, proxyProtocol: [80] },
-    env: [['FAIRLEAD_PROXY_MAX_CONNECTIONS', '100']],
+    ...{ balance: 'least-connections', sticky: 'SRV', compress: true },
     readiness: {
       $case: 'http',
       value: { path: '/ping', port: 0, method: 'HEAD', host: 'a.test', headers: {}, statuses: [] },
@@ -144,7 +139,7 @@ test('turns settings of dockercloud/haproxy into flags, and says what became of 
   });
   const about = (name: string) => report.filter((line) => line.startsWith(`${name}: `));
   expect(about('VIRTUAL_HOST')).toHaveLength(5);
-  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(6);
+  expect(report.filter((line) => line.includes(': not taken over: '))).toHaveLength(3);
   expect(report.some((line) => line.includes('COLOUR'))).toBe(false);
 });
 
@@ -154,7 +149,7 @@ test.each([
   ['OPTIONS * HTTP/1.1', undefined, '', ''],
   ['GET / HTTP/1.1\\r\\nX-A:\\ b', undefined, '', ''],
 ])('reads the check %s', (text, method, path, host) => {
-  const { flags, report } = importDockercloud([['HTTP_CHECK', text]]);
+  const { flags, report } = read(['HTTP_CHECK', text]);
   const value = { method, path, host, port: 0, headers: {}, statuses: [] };
   expect(flags.readiness).toEqual(method === undefined ? undefined : { $case: 'http', value });
   expect(report).toHaveLength(1);
@@ -165,13 +160,102 @@ test('takes the statistics page over with its password', () => {
     ['STATS_PORT', '8404'],
     ['STATS_AUTH', 'joe:secret'],
   ];
-  expect(importDockercloud(page).flags.env).toHaveLength(2);
-  expect(importDockercloud(page.slice(0, 1)).flags.env).toBeUndefined();
+  expect(readProxy(...page).flags.env).toHaveLength(2);
+  expect(readProxy(...page.slice(0, 1)).flags.env).toBeUndefined();
+});
+
+test('sets of a proxy what is its own, and names what is of the services behind', () => {
+  const { flags, report } = readProxy(
+    ['MAXCONN', '100'],
+    ['STATS_AUTH', 'stats:stats'],
+    ['STATS_PORT', '8404'],
+    ['EXTRA_BIND_SETTINGS', '80:accept-proxy, 443:name x'],
+    ['BALANCE', 'leastconn'],
+    ['EXTRA_ROUTE_SETTINGS', 'send-proxy'],
+    ['VIRTUAL_HOST', 'a.test'],
+    ['TCP_PORTS', '9000'],
+    ['FORCE_SSL', '1'],
+  );
+  expect(flags).toEqual({
+    proxyProtocol: [80],
+    env: [['FAIRLEAD_PROXY_MAX_CONNECTIONS', '100']],
+  });
+  const left = report.filter((line) => line.includes(': not taken over: '));
+  expect(left.map((line) => line.split(':')[0]).sort()).toEqual([
+    ...['BALANCE', 'EXTRA_BIND_SETTINGS', 'EXTRA_ROUTE_SETTINGS', 'FORCE_SSL'],
+    ...['STATS_AUTH', 'STATS_PORT', 'TCP_PORTS', 'VIRTUAL_HOST'],
+  ]);
+  expect(report).toHaveLength(10);
+});
+
+/** What the proxy agent would not begin with, and what says nothing that it seems to. */
+test.each<[name: string, value: string, others?: readonly [string, string][]]>([
+  ...['', ' ', 'many', '-1', '0', '1e3', '4096;', '9999999'].map((v): [string, string] => [
+    'MAXCONN',
+    v,
+  ]),
+  ['STATS_PORT', 'http', [['STATS_AUTH', 'joe:secret']]],
+  ['STATS_PORT', '65536', [['STATS_AUTH', 'joe:secret']]],
+  ['STATS_PORT', '8404', [['STATS_AUTH', 'secret']]],
+  ...['secret', 'joe:', ':secret', "joe:it's", 'joe:a b'].map((v): [string, string] => [
+    'STATS_AUTH',
+    v,
+  ]),
+])('sets nothing of a proxy by %s=%s', (name, value, others = []) => {
+  const { flags, report } = readProxy([name, value], ...others);
+  const names: Record<string, string> = {
+    ...{ MAXCONN: 'FAIRLEAD_PROXY_MAX_CONNECTIONS', STATS_PORT: 'FAIRLEAD_PROXY_STATS_PORT' },
+    STATS_AUTH: 'FAIRLEAD_PROXY_STATS_AUTH',
+  };
+  expect((flags.env ?? []).map(([variable]) => variable)).not.toContain(names[name]);
+  const expected = value.trim() === '' ? 0 : 1;
+  expect(report.filter((line) => line.startsWith(`${name}: not taken over: `))).toHaveLength(
+    expected,
+  );
+});
+
+test.each([
+  ['HSTS_MAX_AGE', '1y'],
+  ['HSTS_MAX_AGE', '300; includeSubDomains'],
+  ['VIRTUAL_HOST_WEIGHT', 'high'],
+  ['VIRTUAL_HOST_WEIGHT', '1.5'],
+  ['BALANCE', 'constructor'],
+  ['BALANCE', '__proto__'],
+])('does not say that %s=%s was taken over', (name, value) => {
+  const { flags, report } = read(['VIRTUAL_HOST', 'a.test'], [name, value]);
+  expect(flags).toEqual({ route: [[aRoute({ name: 'a-test', hosts: ['a.test'] })]] });
+  expect(report[1]).toMatch(new RegExp(`^${name}: not taken over: `));
+});
+
+test('says of a weight that is more than priorities are what it became', () => {
+  const { flags, report } = read(['VIRTUAL_HOST', 'a.test'], ['VIRTUAL_HOST_WEIGHT', '5000']);
+  expect(flags.route?.[0]?.[0]?.priority).toBe(1_000);
+  expect(report[1]).toBe('VIRTUAL_HOST_WEIGHT: taken over as the priority 1000');
 });
 
 const hash = `$6$saltsalt$${'a'.repeat(86)}`;
+const hashOf = (password: string) => `hash of ${password.length}`;
 const read = (...variables: [string, string][]) =>
-  importDockercloud(variables, (password) => `hash of ${password.length}`);
+  importDockercloud(variables, { isLoadBalancer: false, hashOf });
+const readProxy = (...variables: [string, string][]) =>
+  importDockercloud(variables, { isLoadBalancer: true, hashOf });
+
+test('nothing that was locked is open because no password can be checked, or nothing is said', () => {
+  const host: [string, string] = ['VIRTUAL_HOST', 'a.test'];
+  const locks: [string, string][] = [
+    ['HTTP_BASIC_AUTH_SECURE', 'joe:$apr1$a$b'],
+    ['HTTP_BASIC_AUTH', 'lonely'],
+  ];
+  for (const lock of locks) {
+    // The API refuses it, and names it.
+    for (const { flags } of [read(host, lock), read(host, lock, ['EXCLUDE_BASIC_AUTH', ''])]) {
+      expect(flags.route?.[0]?.[0]?.basicAuth).toEqual({ realm: '', users: [] });
+    }
+    const open = read(host, lock, ['EXCLUDE_BASIC_AUTH', '1']);
+    expect(open.flags.route?.[0]?.[0]?.basicAuth).toBeUndefined();
+  }
+  expect(read(host, ['HTTP_BASIC_AUTH', '']).flags.route?.[0]?.[0]?.basicAuth).toBeUndefined();
+});
 
 test('takes hashes of passwords over to the routes of a service, and names those that cannot be checked', () => {
   const secure: [string, string] = ['HTTP_BASIC_AUTH_SECURE', `joe:${hash},jim:$1$abc$def`];
@@ -313,6 +397,9 @@ test.each([
   expect(report.join()).not.toContain('secret');
 });
 
+const ofProxy = new Set([
+  ...['CA_CERT', 'EXTRA_BIND_SETTINGS', 'MAXCONN', 'STATS_AUTH', 'STATS_PORT'],
+]);
 const authority = '-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----';
 
 /** Every variable of the settings of dockercloud/haproxy: of the proxy, and of the service behind. */
@@ -385,7 +472,8 @@ test.each<[name: string, value: string, outcome: 'taken' | 'left']>([
     ] as const
   ).map(([...row]): [string, string, 'taken' | 'left'] => row),
 ])('%s=%s is %s, and the report says so', (name, value, outcome) => {
-  const { report } = read(['VIRTUAL_HOST', 'b.test'], [name, value]);
+  const reading = ofProxy.has(name) ? readProxy : read;
+  const { report } = reading(['VIRTUAL_HOST', 'b.test'], [name, value]);
   const lines = report.filter((line) => line.startsWith(`${name}: `));
   expect(lines.some((line) => line.startsWith(`${name}: taken over as `))).toBe(
     outcome === 'taken',
