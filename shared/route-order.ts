@@ -21,6 +21,15 @@ export function pathRank(path: Pattern): number {
   return path.endsWith('/*') ? path.length - 1 : 10_000;
 }
 
+/** As the paths of requests are when they are looked up. What is no encoded text, which is refused, matches nothing. */
+export function decodedPath(path: Pattern): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 /** All that a route matches. */
 export function matchesOf({ hosts, paths }: Pick<Route, 'hosts' | 'paths'>): Match[] {
   const any = [''];
@@ -39,7 +48,7 @@ export function conflictOf(a: Route, b: Route): Match | undefined {
   if (conditionsOf(a) !== conditionsOf(b) || disjoint(a, b)) return undefined;
   const others = matchesOf(b);
   return matchesOf(a).find(({ host, path }) =>
-    others.some((other) => other.host === host && other.path === path),
+    others.some((other) => other.host === host && decodedPath(other.path) === decodedPath(path)),
   );
 }
 

@@ -1,6 +1,6 @@
 import { RouteKind } from '../../shared/gen/fairlead/v1/route.ts';
 import { conditionsOf } from '../../shared/routing.ts';
-import { hostRank, pathRank } from '../../shared/route-order.ts';
+import { decodedPath, hostRank, pathRank } from '../../shared/route-order.ts';
 import type { Backend, Frontend, FrontendRoute, Structure } from './backend-list.ts';
 import { serviceMark, stickyOf } from './slots.ts';
 
@@ -133,16 +133,7 @@ function chainAt(pattern: string, candidates: readonly Candidate[]): FrontendRou
 
 /** Decoded, as the paths of requests are when they are looked up. */
 function pathsOf({ route }: FrontendRoute): readonly string[] {
-  return route.paths.length === 0 ? [''] : route.paths.map(decoded);
-}
-
-/** A path that is no encoded text, which the coordinator refuses, matches nothing. */
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
+  return route.paths.length === 0 ? [''] : route.paths.map(decodedPath);
 }
 
 function isExact(path: string): boolean {

@@ -179,7 +179,7 @@ function validatePaths(paths: readonly string[], field: string, into: FieldViola
     const plain = path.endsWith('/*') ? path.slice(0, -1) : path;
     validatePath(plain, at, into);
     validateLookup(plain, at, into);
-    if (!plain.includes('*')) continue;
+    if (!/[*]|%2a/i.test(plain)) continue;
     into.push({ field: at, rule: `must have "*" only as "/*" at the end, and is ${quote(path)}` });
   }
 }

@@ -41,6 +41,16 @@ function missingAt({ spec: { routes, balancing } }: Service, lb: Service): strin
   if (portless !== undefined) {
     return `${lb.name} has no TCP port ${portless.port}: nothing comes by the route ${portless.name}`;
   }
+  const { tls } = lb.spec;
+  const passed = routes.find(
+    ({ kind, port }) => kind === 'tls-passthrough' && tls.ports.includes(port),
+  );
+  if (passed !== undefined) {
+    return (
+      `${lb.name} is to speak TLS at port ${passed.port}, and cannot, as the route ${passed.name} passes on ` +
+      'all that comes there'
+    );
+  }
   const linked = new Set(lb.spec.links.map((link) => link.service));
   const others = [
     ...routes.flatMap((route) => route.split.map((share) => share.service)),

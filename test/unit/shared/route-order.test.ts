@@ -10,6 +10,11 @@ test.each<[string, Changes, Changes]>([
   ['the same host', { hosts: ['a', 'b'] }, { hosts: ['b', 'c'] }],
   ['anything', {}, {}],
   ['the same path', { paths: ['/a/*'] }, { paths: ['/b', '/a/*'] }],
+  [
+    'a path that is written in two ways',
+    { paths: ['/caf%C3%A9/*'] },
+    { paths: ['/%63af%c3%a9/*'] },
+  ],
   ['one port, of which one takes every port', { port: 80 }, { port: 0 }],
   ['the same number of conditions', { methods: ['GET'] }, { headers: [header('a')] }],
   ['one port as bytes', { kind: 'tcp', port: 1 }, { kind: 'tcp', port: 1 }],

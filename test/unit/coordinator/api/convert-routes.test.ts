@@ -32,6 +32,8 @@ test.each<[string, DeepPartial<Route>]>([
   ['spec.routes[0].paths[0] must begin with "/"', { paths: ['/a b'] }],
   ['spec.routes[0].paths[0] must begin with "/"', { paths: ['/a\n/b'] }],
   ['spec.routes[0].paths[0] must have "*" only', { paths: ['/*/a'] }],
+  // It is looked up decoded, and would be everything below /a.
+  ['spec.routes[0].paths[0] must have "*" only', { paths: ['/a/%2A'] }],
   ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%2'] }],
   ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%FF'] }],
   ['spec.routes[0].paths[0] must have "%" only', { paths: ['/a%20b/*'] }],

@@ -13,6 +13,10 @@ const lb = (...links: string[]) =>
       links: links.map((service) => ({ service, alias: service })),
     }),
   });
+const secured = aService({
+  name: 'lb',
+  spec: { ...lb('web').spec, tls: { ...lb().spec.tls, ports: [80] } },
+});
 const web = (changes: Partial<ServiceSpec>) => aService({ spec: aSpec(changes) });
 const splitTo = (targetPort: number) => [{ service: 'green', percent: 5, targetPort }];
 const split = splitTo(0);
@@ -53,4 +57,12 @@ test.each<[string, Partial<ServiceSpec>, readonly string[]]>([
   const warning = routeWarning(service, [lb(...links), service, ...others]);
   if (words === '') expect(warning).toBe('');
   else expect(warning).toContain(words);
+});
+
+test('says of a port that is passed on as it is that the load balancer cannot speak TLS there', () => {
+  const passed = web({ routes: [aRoute({ kind: 'tls-passthrough', port: 80, name: 'passed' })] });
+  expect(routeWarning(passed, [secured, passed])).toContain('as the route passed passes on');
+  expect(routeWarning(passed, [lb('web'), passed])).toBe('');
+  const bytes = web({ routes: [aRoute({ kind: 'tcp', port: 80 })] });
+  expect(routeWarning(bytes, [secured, bytes])).toBe('');
 });
