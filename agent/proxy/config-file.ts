@@ -7,7 +7,7 @@ import { frontendSection } from './frontend-section.ts';
 import { holdsRequests, resolversName } from './pause-rules.ts';
 import { resolverLines } from './pauses.ts';
 import { countsAnswer, countsSection } from './route-counts.ts';
-import { policySections } from './route-policies.ts';
+import { addedBytes, policySections } from './route-policies.ts';
 import { successorSection } from './successor.ts';
 
 /** All that a file is made from. */
@@ -44,7 +44,7 @@ function* partsOf(
   const successorSocket =
     settings.successorScript === undefined ? undefined : settings.successorSocketPath;
   yield [
-    globalSection(description, settings),
+    globalSection(description, settings, frontends),
     defaultsSections,
     ...(holdsRequests({ frontends })
       ? [section(`resolvers ${resolversName}`, resolverLines(settings.pausePort))]
@@ -89,12 +89,34 @@ function scriptLines(settings: ConfigSettings): string {
     .join('');
 }
 
-function globalSection(description: string, settings: ConfigSettings): string {
+/** What HAProxy keeps free in a buffer for changes of headers, unless it is told otherwise. */
+const usualReserve = 1_024;
+/** What of that is for our own: whom a request is from, cookies. */
+const ownReserve = 768;
+
+/**
+ * HAProxy reads as much of a body as its buffer holds, but for what it keeps free; what would add more to a header is
+ * an error, 500. So there is as much more of both as routes add.
+ */
+function bufferLines(frontends: readonly Frontend[]): string {
+  const added = frontends
+    .flatMap(({ routes }) => routes)
+    .reduce((most, route) => Math.max(most, addedBytes(route)), 0);
+  const more = Math.ceil((added + ownReserve - usualReserve) / 1_024) * 1_024;
+  if (more <= 0) return '';
+  return `  tune.bufsize ${16_384 + more}\n  tune.maxrewrite ${usualReserve + more}\n`;
+}
+
+function globalSection(
+  description: string,
+  settings: ConfigSettings,
+  frontends: readonly Frontend[],
+): string {
   return `# Written by the Fairlead proxy agent, which overwrites every change.
 global
   description ${description}
   maxconn ${settings.maxConnections}
-  hard-stop-after 10m
+${bufferLines(frontends)}  hard-stop-after 10m
   stats socket ${settings.adminSocketPath} mode 600 level admin expose-fd listeners
   stats timeout 1h
 ${scriptLines(settings)}  server-state-file ${settings.serverStatePath}

@@ -167,6 +167,19 @@ function redirectRules(route: FrontendRoute): string[] {
   return [`http-request redirect ${where} code ${code} if ${goesBy(route)}`];
 }
 
+/** What a field takes besides its name and value. */
+const fieldBytes = 16;
+
+/** By how much a route may lengthen the header of a request, or of an answer. */
+export function addedBytes({ route }: FrontendRoute): number {
+  const of = (changes: readonly HeaderChange[]) =>
+    changes.reduce((sum, { change }) => {
+      if (change === undefined || change.$case === 'remove') return sum;
+      return sum + change.value.name.length + change.value.value.length + fieldBytes;
+    }, 0);
+  return Math.max(of(route.requestHeaders) + route.replacePath.length, of(route.responseHeaders));
+}
+
 function headerRules(route: FrontendRoute): string[] {
   const rules = (changes: readonly HeaderChange[], when: string) =>
     changes.flatMap(({ change }) => {

@@ -122,12 +122,25 @@ function strictFromProto(
   return { ...strict };
 }
 
+/** Load balancers keep so much free for what is added to a header, for each request. */
+const maxHeaderBytes = 8_192;
+
+function bytesOf(change: ProtoHeaderChange['change']): number {
+  if (change === undefined || change.$case === 'remove') return 0;
+  return change.value.name.length + change.value.value.length;
+}
+
 function headersFromProto(
   changes: readonly ProtoHeaderChange[],
   field: string,
   into: FieldViolation[],
 ): HeaderChange[] {
   validateCount(changes.length, { max: 50, field }, into);
+  const bytes = changes.reduce((sum, { change }) => sum + bytesOf(change), 0);
+  if (bytes > maxHeaderBytes) {
+    const rule = `must have at most ${maxHeaderBytes} bytes of names and values, and has ${bytes}`;
+    into.push({ field, rule });
+  }
   return changes.map(({ change }, index) => {
     const at = `${field}[${index}]`;
     if (change === undefined) {

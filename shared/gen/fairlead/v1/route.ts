@@ -255,9 +255,12 @@ export interface Route {
   strictTransport:
     | StrictTransport
     | undefined;
-  /** Changes of the header of requests, in this order, at most 50. */
+  /** Changes of the header of requests, in this order, at most 50, with names and values of 8,192 bytes. */
   requestHeaders: HeaderChange[];
-  /** Changes of the header of answers, also of those that the load balancer gives itself, at most 50. */
+  /**
+   * Changes of the header of answers, also of those that the load balancer gives itself, at most 50, with names and
+   * values of 8,192 bytes.
+   */
   responseHeaders: HeaderChange[];
   /** Only who has a name and password of these is let in. */
   basicAuth:
@@ -300,8 +303,9 @@ export interface Route {
   split: Share[];
   /**
    * Requests are held instead of being passed on, each for at most this long, 1,000 to 60,000 ms, to a second; then
-   * it gets 503 and the page `unavailable` of the service. 0 again: all that are held go on at once, by the routes
-   * and parts of that moment. Neither takes a reload. With HTTP only.
+   * it gets 503 and the page `unavailable` of the service. 0 again: all that are held go on at once, by what this
+   * route and its parts are at that moment; a route that is taken out meanwhile leads where it led. Neither takes a
+   * reload. With HTTP only.
    */
   pauseMs: number;
 }

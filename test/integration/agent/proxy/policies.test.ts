@@ -1,7 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer as createHttpServer, request, type IncomingHttpHeaders } from 'node:http';
+import {
+  createServer as createHttpServer,
+  request,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { connect, createServer } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { BalanceAlgorithm, type DeepPartial } from '../../../../shared/gen/fairlead/v1/route.ts';
 import {
@@ -201,6 +208,66 @@ test('does with the requests of each route what it says', async () => {
     { intervalMs: 2_100 },
   );
 });
+
+test('adds to headers what it may, however long what is sent and answered is', async () => {
+  const port = await freePort();
+  await using web = await new LongServer().listen();
+  const fields = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      change: { $case: 'set' as const, value: { name: `X-${index}`, value: 'v'.repeat(1_000) } },
+    }));
+  const page = { body: 'x'.repeat(8_192), contentType: 'text/plain', retryAfterS: 0 };
+  const changes = { requestHeaders: fields(8), responseHeaders: fields(8) };
+  await using _driven = await DrivenProxy.start(
+    aSnapshot(port, {
+      frontends: [
+        {
+          ...{ name: 'http', port, mode: FrontendMode.HTTP, defaultBackend: 'web' },
+          routes: routesOf({
+            one: { requestHeaders: fields(1), responseHeaders: fields(1) },
+            most: changes,
+            closed: { ...changes, maintenance: page },
+          }),
+        },
+      ],
+      targets: [aTarget({ id: 'web-1.a.1', port: web.port })],
+    }),
+  );
+  const send = async (host: string, bytes: number) => {
+    const outgoing = request({
+      ...{ host: '127.0.0.1', port, method: 'POST', path: `/${bytes}`, agent: false },
+      headers: { host, 'content-length': bytes },
+    });
+    outgoing.end(Buffer.alloc(bytes));
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    const answered = (await buffer(response)).length;
+    return [response.statusCode, response.headers['x-0']?.length, answered];
+  };
+  for (const bytes of [10, 14_000, 100_000]) {
+    for (const host of ['one.test', 'most.test', 'none.test']) {
+      const length = host === 'none.test' ? undefined : 1_000;
+      expect([host, ...(await send(host, bytes))]).toEqual([host, 200, length, bytes]);
+      expect(web.told).toEqual([length, bytes]);
+    }
+  }
+  expect(await send('closed.test', 10)).toEqual([503, 1_000, 8_192]);
+});
+
+/** Answers each request with as many bytes as its path says, and keeps what it was told. */
+class LongServer extends LocalServer {
+  /** The length of a header field that was added, and of the body. */
+  told: (number | undefined)[] = [];
+
+  constructor() {
+    super(createHttpServer());
+    this.server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
+      void buffer(incoming).then(({ length }) => {
+        this.told = [(incoming.headers['x-0'] as string | undefined)?.length, length];
+        response.end(Buffer.alloc(Number(incoming.url?.slice(1))));
+      });
+    });
+  }
+}
 
 test('leads clients to the port at which they reach https, unless they come by a mapping or an upstream', async () => {
   const [port, direct] = [await freePort(), await freePort()];

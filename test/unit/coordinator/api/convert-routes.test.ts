@@ -75,6 +75,14 @@ test.each<[string, DeepPartial<Route>]>([
     { requestHeaders: [{ change: { $case: 'set', value: { name: 'Host', value: 'a' } } }] },
   ],
   [
+    'spec.routes[0].response_headers must have at most 8192 bytes',
+    {
+      responseHeaders: Array.from({ length: 9 }, (_, index) => ({
+        change: { $case: 'add', value: { name: `X-${index}`, value: 'v'.repeat(1_000) } },
+      })),
+    },
+  ],
+  [
     'spec.routes[0].split must not add up to more than 100',
     {
       split: [
