@@ -1,7 +1,15 @@
 import type { TlsPaths } from './certificates/tls-bind.ts';
 
-/** Names of proxies in the file that are ours begin so; the coordinator's never do. */
+/** Names of proxies in the file that are ours begin so. */
 export const ownPrefix = 'fairlead-';
+
+/**
+ * Whether a name in the file is one of ours. Services may be called so too; but their backends have the port after a
+ * dot, and no underscore, which those of ours have whose names end with that of a route.
+ */
+export function isOwnName(name: string): boolean {
+  return name.startsWith(ownPrefix) && (!name.includes('.') || name.includes('_'));
+}
 
 /** What does not depend on the list. */
 export interface ConfigSettings {

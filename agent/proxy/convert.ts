@@ -29,7 +29,7 @@ import type {
   Target,
 } from './backend-list.ts';
 import { frontendTlsOf } from './certificates/tls-convert.ts';
-import { ownPrefix } from './config-settings.ts';
+import { isOwnName } from './config-settings.ts';
 import type { AppliedVersion, HaproxyStatus, Outgoing, TargetStatus } from './outbox.ts';
 import { agentVersion } from './version.ts';
 
@@ -300,8 +300,7 @@ function usableOf<M extends { readonly name: string }, T extends { readonly name
     const { name } = message;
     const converted = convert(message);
     if (!namePattern.test(name)) problems.push(`"${name}" is no name for a ${noun}`);
-    else if (name.startsWith(ownPrefix))
-      problems.push(`${noun} "${name}" has a name of the agent's`);
+    else if (isOwnName(name)) problems.push(`${noun} "${name}" has a name of the agent's`);
     else if (usable.has(name)) problems.push(`${noun} "${name}" is there twice`);
     else if (typeof converted === 'string') problems.push(`${noun} "${name}": ${converted}`);
     else usable.set(name, converted);

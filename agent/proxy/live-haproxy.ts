@@ -1,5 +1,5 @@
 import { pathOf, type Backend, type Target } from './backend-list.ts';
-import { ownPrefix } from './config-settings.ts';
+import { isOwnName, ownPrefix } from './config-settings.ts';
 import type { HaproxyProcess, WorkerConnection } from './haproxy-process.ts';
 import { pathOfStep, type ServerStep } from './plan-servers.ts';
 import type { Reply } from './runtime-client.ts';
@@ -420,7 +420,7 @@ export class LiveHaproxy implements ServerHost {
       const last = this.#lastNumbers.get(server.backend) ?? 0;
       if (number > last) this.#lastNumbers.set(server.backend, number);
     }
-    if (server.backend.startsWith(ownPrefix)) return server;
+    if (isOwnName(server.backend)) return server;
     const known = this.#servers.get(pathOf(server));
     if (known !== undefined && sameServer(known, server)) return known;
     const kept = detached(server);

@@ -61,11 +61,11 @@ export function policySections(route: FrontendRoute): string[] {
 }
 
 function usersOf({ id }: FrontendRoute): string {
-  return `${ownPrefix}users-${id}`;
+  return `${ownPrefix}users_${id}`;
 }
 
 function tableOf({ id }: FrontendRoute): string {
-  return `${ownPrefix}rate-${id}`;
+  return `${ownPrefix}rate_${id}`;
 }
 
 /** Lines that refuse clients by their address. */

@@ -1,7 +1,7 @@
 import { pathOf, type Target } from './backend-list.ts';
 import type { Outbox, TargetStatus } from './outbox.ts';
 import type { ServerCounters } from './server-state.ts';
-import { ownPrefix } from './config-settings.ts';
+import { isOwnName } from './config-settings.ts';
 
 export interface TargetReportsDeps {
   readonly outbox: Outbox;
@@ -30,7 +30,7 @@ export class TargetReports {
   observeFrontends(frontends: ReadonlyMap<string, number>): void {
     let clientConnections = 0;
     for (const [name, count] of frontends) {
-      if (!name.startsWith(ownPrefix)) clientConnections += count;
+      if (!isOwnName(name)) clientConnections += count;
     }
     this.#deps.outbox.setClientConnections(clientConnections);
   }

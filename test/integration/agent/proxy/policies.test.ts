@@ -209,6 +209,48 @@ test('does with the requests of each route what it says', async () => {
   );
 });
 
+test('serves services that are called as what it has of its own', async () => {
+  const port = await freePort();
+  await using web = await TestBackend.start('web');
+  const names = ['demo', 'http', 'routes', `handoff-${port}`, 'rate-web', 'users-web', 'next'];
+  const backends = names.map((name) => `fairlead-${name}.80`);
+  // Of this route there are a table of rates, and a list of names, besides.
+  const guarded = aProtoRoute({
+    ...{ hosts: ['guarded.test'], rateLimit: { requests: 9, periodMs: 60_000 } },
+    basicAuth: { realm: 'a', users: [{ name: 'joe', passwordHash: hashOf('secret') }] },
+  });
+  await using driven = await DrivenProxy.start(
+    aSnapshot(port, {
+      frontends: [
+        {
+          ...{ name: `http_${port}`, port, mode: FrontendMode.HTTP, defaultBackend: 'default' },
+          routes: [
+            ...backends.map((backend, index) => ({
+              ...{ id: `${backend.slice(0, -3)}.1`, backend, split: [] },
+              route: aProtoRoute({ hosts: [`${names[index]!}.test`] }),
+            })),
+            { id: 'web.80', backend: 'web.80', split: [], route: guarded },
+          ],
+        },
+      ],
+      backends: [...backends, 'web.80'].map((name) => ({ name, mode: FrontendMode.HTTP })),
+      targets: [],
+    }),
+  );
+  const { coordinator } = driven;
+  expect(coordinator.status?.message).toBe('');
+  const targets = [...backends, 'web.80'].map((backend) =>
+    aTarget({ id: `${backend}-1`, backend, port: web.port }),
+  );
+  await coordinator.untilApplied(coordinator.change(targets));
+  for (const name of names)
+    expect([name, (await ask(port, `${name}.test`)).status]).toEqual([name, 200]);
+  expect((await ask(port, 'guarded.test')).status).toBe(401);
+  // Their servers are known, and taken out as others are.
+  await coordinator.untilApplied(coordinator.change([], [targets[0]!.id]));
+  expect((await ask(port, 'demo.test')).status).toBe(503);
+});
+
 test('adds to headers what it may, however long what is sent and answered is', async () => {
   const port = await freePort();
   await using web = await new LongServer().listen();
