@@ -30,14 +30,6 @@ export function decodedPath(path: Pattern): string {
   }
 }
 
-/** All that a route matches. */
-export function matchesOf({ hosts, paths }: Pick<Route, 'hosts' | 'paths'>): Match[] {
-  const any = [''];
-  return (hosts.length === 0 ? any : hosts).flatMap((host) =>
-    (paths.length === 0 ? any : paths).map((path) => ({ host, path })),
-  );
-}
-
 /** The pattern that two routes share although nothing says which of them counts there; undefined: none. */
 export function conflictOf(a: Route, b: Route): Match | undefined {
   if (!samePort(a, b)) return undefined;
@@ -46,10 +38,21 @@ export function conflictOf(a: Route, b: Route): Match | undefined {
   if (a.priority !== b.priority) return undefined;
   if (a.kind === 'tcp') return { host: '', path: '' };
   if (conditionsOf(a) !== conditionsOf(b) || disjoint(a, b)) return undefined;
-  const others = matchesOf(b);
-  return matchesOf(a).find(({ host, path }) =>
-    others.some((other) => other.host === host && decodedPath(other.path) === decodedPath(path)),
-  );
+  // Each of its hosts goes with each of its paths.
+  const host = firstShared(a.hosts, b.hosts, (pattern) => pattern);
+  const path = firstShared(a.paths, b.paths, decodedPath);
+  return host === undefined || path === undefined ? undefined : { host, path };
+}
+
+/** The first pattern that both have; none at all is any. */
+function firstShared(
+  some: readonly Pattern[],
+  others: readonly Pattern[],
+  meant: (pattern: Pattern) => string,
+): Pattern | undefined {
+  const any = [''];
+  const known = new Set((others.length === 0 ? any : others).map(meant));
+  return (some.length === 0 ? any : some).find((pattern) => known.has(meant(pattern)));
 }
 
 function samePort(a: Route, b: Route): boolean {

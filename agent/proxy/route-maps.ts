@@ -96,12 +96,19 @@ function firstOfEach(candidates: readonly Candidate[]): Candidate[] {
 
 /** For every path pattern of the candidates the routes to try there, the first first. */
 function chainsByPath(candidates: readonly Candidate[]): Map<string, FrontendRoute[]> {
-  const patterns = new Set(candidates.flatMap(({ route }) => pathsOf(route)));
+  const byPattern = new Map<string, Candidate[]>();
+  for (const candidate of candidates) {
+    for (const path of new Set(pathsOf(candidate.route))) {
+      const known = byPattern.get(path);
+      if (known === undefined) byPattern.set(path, [candidate]);
+      else known.push(candidate);
+    }
+  }
   const chains = new Map<string, FrontendRoute[]>();
   // Exact paths last: what a prefix has for the path that ends where it does is theirs.
-  const ordered = [...patterns].sort((a, b) => Number(isExact(a)) - Number(isExact(b)));
+  const ordered = [...byPattern.keys()].sort((a, b) => Number(isExact(a)) - Number(isExact(b)));
   for (const pattern of ordered) {
-    const chain = chainAt(pattern, candidates);
+    const chain = chainAt(pattern, byPattern);
     if (isExact(pattern)) chains.set(`${pattern}?`, chain);
     else {
       const base = baseOf(pattern);
@@ -112,13 +119,17 @@ function chainsByPath(candidates: readonly Candidate[]): Map<string, FrontendRou
   return chains;
 }
 
-function chainAt(pattern: string, candidates: readonly Candidate[]): FrontendRoute[] {
-  const matching = candidates.flatMap((candidate) => {
-    const ranks = pathsOf(candidate.route)
-      .filter((path) => covers(path, pattern))
-      .map(pathRank);
-    return ranks.length === 0 ? [] : [{ ...candidate, pathRank: Math.max(...ranks) }];
-  });
+function chainAt(
+  pattern: string,
+  byPattern: ReadonlyMap<string, readonly Candidate[]>,
+): FrontendRoute[] {
+  const ranks = new Map<Candidate, number>();
+  for (const outer of patternsAbove(pattern)) {
+    for (const candidate of byPattern.get(outer) ?? []) {
+      ranks.set(candidate, Math.max(ranks.get(candidate) ?? 0, pathRank(outer)));
+    }
+  }
+  const matching = [...ranks].map(([candidate, rank]) => ({ ...candidate, pathRank: rank }));
   matching.sort(
     (a, b) =>
       b.route.route.priority - a.route.route.priority ||
@@ -131,9 +142,15 @@ function chainAt(pattern: string, candidates: readonly Candidate[]): FrontendRou
   return (end === -1 ? matching : matching.slice(0, end + 1)).map(({ route }) => route);
 }
 
+const decodedPaths = new WeakMap<readonly string[], readonly string[]>();
+
 /** Decoded, as the paths of requests are when they are looked up. */
-function pathsOf({ route }: FrontendRoute): readonly string[] {
-  return route.paths.length === 0 ? [''] : route.paths.map(decodedPath);
+function pathsOf({ route: { paths } }: FrontendRoute): readonly string[] {
+  const known = decodedPaths.get(paths);
+  if (known !== undefined) return known;
+  const decoded = paths.length === 0 ? [''] : paths.map(decodedPath);
+  decodedPaths.set(paths, decoded);
+  return decoded;
 }
 
 function isExact(path: string): boolean {
@@ -145,13 +162,14 @@ function baseOf(path: string): string {
   return path.endsWith('/*') ? path.slice(0, -2) : path;
 }
 
-/** Every path that `inner` matches `outer` matches too. */
-function covers(outer: string, inner: string): boolean {
-  if (outer === '' || outer === inner) return true;
-  if (isExact(outer)) return false;
-  const base = baseOf(outer);
-  const other = baseOf(inner);
-  return other === base || other.startsWith(`${base}/`);
+/** All patterns that match whatever path this one matches: any, the prefixes that it is below, and itself. */
+function patternsAbove(pattern: string): Set<string> {
+  const base = baseOf(pattern);
+  const prefixes: string[] = [];
+  for (let slash = base.indexOf('/'); slash >= 0; slash = base.indexOf('/', slash + 1)) {
+    prefixes.push(`${base.slice(0, slash)}/*`);
+  }
+  return new Set(['', ...prefixes, `${base}/*`, pattern]);
 }
 
 /** Chains are numbered by what they are, so that the same ones have the same numbers. */

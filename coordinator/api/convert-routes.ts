@@ -20,6 +20,8 @@ import { quote, validateCount, validateName, validateRange, validateUnique } fro
 
 const maxRoutes = 100;
 const maxPatterns = 100;
+/** Of all routes of a service: each is a line or two in a map of every load balancer. */
+const maxPairs = 10_000;
 const maxConditions = 20;
 const maxPort = 65_535;
 const maxPriority = 1_000;
@@ -71,6 +73,14 @@ export function routesFromProto(
   const converted = routes.map((route, index) =>
     routeFromProto({ ...route, name: route.name || `${index + 1}` }, `${field}[${index}]`, into),
   );
+  const pairs = converted.reduce(
+    (sum, { hosts, paths }) => sum + Math.max(1, hosts.length) * Math.max(1, paths.length),
+    0,
+  );
+  if (pairs > maxPairs) {
+    const rule = `must have at most ${maxPairs} pairs of a host and a path in all, and has ${pairs}`;
+    into.push({ field, rule });
+  }
   const names = converted.map(({ name }) => name);
   validateUnique(names, { field, what: 'name' }, into);
   for (const [index, route] of converted.entries()) {

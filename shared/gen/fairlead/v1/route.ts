@@ -221,7 +221,8 @@ export interface Route {
   /**
    * Hosts, exact (`shop.example.com`) or with a wildcard for everything before a dot (`*.example.com`, which
    * does not match `example.com` itself); without a port, at most 100. Empty: any. With TLS_PASSTHROUGH the
-   * names that clients ask for; must be empty with TCP.
+   * names that clients ask for; must be empty with TCP. Each goes with each of `paths`: all routes of a service have
+   * at most 10,000 such pairs.
    */
   hosts: string[];
   /**

@@ -128,3 +128,20 @@ test('shows no hash of a password, and keeps it when a change leaves it empty', 
   });
   expect(into).toEqual([]);
 });
+
+test('takes as many hosts and paths as can be looked up, in no time, and refuses more', () => {
+  const names = (what: string) => Array.from({ length: 100 }, (_, index) => `${what}${index}`);
+  const route = (name: string, paths: string[]) => ({
+    ...{ name, paths, hosts: names(`${name}.test-`) },
+  });
+  const many = names('/p');
+  expect(refusals({ routes: [route('a', many)] })).toEqual([]);
+  expect(refusals({ routes: [route('a', many), route('b', [])] })).toEqual([
+    'spec.routes must have at most 10000 pairs of a host and a path in all, and has 10100',
+  ]);
+  // Each is compared with each.
+  const all = Array.from({ length: 100 }, (_, index) => route(`r${index}`, many));
+  const before = process.cpuUsage().user;
+  expect(refusals({ routes: all })).toHaveLength(1);
+  expect(process.cpuUsage().user - before).toBeLessThan(5_000_000);
+});
