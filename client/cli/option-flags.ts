@@ -1,4 +1,5 @@
-import { Option, type Command } from 'commander';
+import { isDeepStrictEqual } from 'node:util';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { ServiceSpec } from '../../shared/gen/fairlead/v1/service.ts';
 import { collect } from './values.ts';
 
@@ -14,6 +15,8 @@ export interface OptionFlag {
   readonly read?: (text: string) => unknown;
   /** Of a list: by what its entries are told apart. */
   readonly keyOf?: (entry: never) => string;
+  /** Of a list: two entries of one key in one command are a mistake, unless they are the same. */
+  readonly namesApart?: boolean;
   /** The list is a map, and its entries are pairs. */
   readonly isMap?: boolean;
   /** Path in a mask, where that is not the one in the message. */
@@ -47,14 +50,36 @@ export function addOptionFlags(command: Command, groups: readonly FlagGroup[]): 
   }
 }
 
-function addFlag(command: Command, { flags, description, read, keyOf, words }: OptionFlag): void {
+function addFlag(command: Command, flag: OptionFlag): void {
+  const { flags, description, read, keyOf, words } = flag;
   const option = new Option(flags, description);
-  if (keyOf !== undefined) option.argParser(collect(read ?? String));
+  if (keyOf !== undefined) option.argParser(collectEntries(flag, keyOf));
   else if (read !== undefined) option.argParser(read);
   else if (words !== undefined) option.choices(Object.keys(words));
   command.addOption(option);
   if (!option.isBoolean() || option.negate) return;
   command.addOption(new Option(optionOf(flags).long.replace('--', '--no-'), 'the opposite'));
+}
+
+/** Adds to the entries that were given before; two that are to be told apart, and cannot, are a mistake. */
+function collectEntries(
+  { read, namesApart }: OptionFlag,
+  keyOf: (entry: never) => string,
+): (text: string, before?: readonly unknown[]) => unknown[] {
+  const add = collect(read ?? String);
+  return (text, before = []) => {
+    const all = add(text, before);
+    if (namesApart !== true) return all;
+    const known = new Map<string, unknown>();
+    for (const entry of all.flat()) {
+      const key = keyOf(entry as never);
+      if (known.has(key) && !isDeepStrictEqual(known.get(key), entry)) {
+        throw new InvalidArgumentError(`Two are called "${key}": give one a name=… of its own.`);
+      }
+      known.set(key, entry);
+    }
+    return all;
+  };
 }
 
 /** A field of the spec that flags change. */

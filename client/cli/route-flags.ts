@@ -23,7 +23,7 @@ export const routeFlags: readonly FlagGroup[] = [
         ...{ flags: '--route <host/path[,key=value…]|@file>', path: 'routes', read: readRoutes },
         ...{
           description: 'requests that come here, repeatable; see docs/routing.md',
-          keyOf: nameOf,
+          ...{ keyOf: nameOf, namesApart: true },
         },
       },
       {

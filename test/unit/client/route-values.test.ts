@@ -1,7 +1,10 @@
+import { Command } from 'commander';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { importDockercloud } from '../../../client/cli/dockercloud-settings.ts';
 import { hashPassword } from '../../../client/cli/password-hash.ts';
+import { addOptionFlags } from '../../../client/cli/option-flags.ts';
+import { routeFlags } from '../../../client/cli/route-flags.ts';
 import { readRoutes } from '../../../client/cli/route-values.ts';
 import { readStrictly } from '../../../client/cli/strict-json.ts';
 import { Route } from '../../../shared/gen/fairlead/v1/route.ts';
@@ -44,6 +47,28 @@ test.each([
   ...['a.test,maintenance=off', 'a.test,force-https=false', '', ' '],
 ])('refuses the route "%s"', (text) => {
   expect(() => readRoutes(text)).toThrow(/A route is|cannot be read/);
+});
+
+test('two routes of one host and path in one command need names: none is lost without a word', () => {
+  const read = (...routes: string[]) => {
+    const command = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
+    addOptionFlags(command, routeFlags);
+    command.parse(
+      routes.flatMap((route) => ['--route', route]),
+      { from: 'user' },
+    );
+    return command
+      .opts<{ route: Route[][] }>()
+      .route.flat()
+      .map(({ name }) => name);
+  };
+  expect(() => read('a.test,port=80', 'b.test', 'a.test,port=81,to=9000')).toThrow(
+    'called "a-test"',
+  );
+  expect(() => read('a.test/b', 'a.test-b')).toThrow('called "a-test-b"');
+  expect(read('a.test,method=GET', 'a.test,method=POST,name=post', 'a.test,method=GET')).toEqual([
+    ...['a-test', 'post', 'a-test'],
+  ]);
 });
 
 test.each<[string, unknown]>([
