@@ -24,8 +24,8 @@ export interface CertificateFolderDeps {
  * Follows the certificates of a folder: those that are new, replaced, or gone from it.
  *
  * What cannot be used changes nothing, and is said: once it is the same in two looks, so that files which are
- * just being written are not taken for bad ones. Nor is a chain that is
- * shorter than the one before taken at first sight: the rest may be on its way. A folder that is empty or cannot be read takes nothing away.
+ * just being written are not taken for bad ones. Nor is a chain that is shorter than the one before taken at first
+ * sight: the rest may be on its way. A folder that is empty or cannot be read takes nothing away.
  */
 export class CertificateFolder {
   readonly #deps: CertificateFolderDeps;
