@@ -13,8 +13,8 @@ const chunkBytes = 12_000;
 export class MapSync {
   #client: RuntimeClient | undefined;
   readonly #known = new Map<string, string>();
-  /** Maps with versions that were prepared and never came into use, and the last of those. */
-  #abandoned = new Map<string, string>();
+  /** Maps with versions that were prepared and never came into use. */
+  #abandoned = new Set<string>();
 
   /** Forgets what HAProxy has: somebody else may have changed it. */
   forget(): void {
@@ -82,12 +82,10 @@ async function write(
   return undefined;
 }
 
-/** The last version of each map that has some after the one in use. */
-function abandonedIn(shown: string): Map<string, string> {
+/** The maps that have versions after the one in use. */
+function abandonedIn(shown: string): Set<string> {
   const maps = [...shown.matchAll(/^\d+ \((.*?)\) .* curr_ver=(\d+) next_ver=(\d+) /gm)];
-  return new Map(
-    maps.flatMap(([, path = '', inUse, last = '']) => (inUse === last ? [] : [[path, last]])),
-  );
+  return new Set(maps.flatMap(([, path = '', inUse, last]) => (inUse === last ? [] : [path])));
 }
 
 /** `show map` puts an address before each entry. */
