@@ -7,7 +7,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** For a file's owner alone. */
@@ -21,20 +21,38 @@ export async function writeDurably(
   path: string,
   content: string | Iterable<string | Uint8Array>,
 ): Promise<void> {
+  await replaceFile(path, content);
+  await syncDirectory(dirname(path));
+}
+
+/** As `writeDurably`, of what can be had anew: after a loss of power it may be the file that was there before. */
+export async function replaceFile(
+  path: string,
+  content: string | Iterable<string | Uint8Array>,
+): Promise<void> {
   const temporary = `${path}.new`;
   try {
-    await using file = await open(temporary, 'w', ownerOnly);
+    await using file = await openAnew(temporary);
     // Each goes on where the one before ended.
     for (const part of typeof content === 'string' ? [content] : content) {
       await file.writeFile(part);
     }
-    await file.chmod(ownerOnly);
     await file.sync();
     await rename(temporary, path);
-    await syncDirectory(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/** A file that is there, left behind by a process that was ended, may have another mode. */
+async function openAnew(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', ownerOnly);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    await rm(path);
+    return await open(path, 'wx', ownerOnly);
   }
 }
 

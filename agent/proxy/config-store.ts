@@ -10,7 +10,7 @@ import { usablePorts, type Pages } from './ports.ts';
 import { pausesMap } from './pause-rules.ts';
 import { ofEra } from './pauses.ts';
 import type { MapEntries } from './route-maps.ts';
-import { readIfThere, writeAtomically, type StatePaths } from './state-directory.ts';
+import { holds, readIfThere, saveAtomically, type StatePaths } from './state-directory.ts';
 
 /** All of a configuration but the targets. */
 export interface Configuration extends Structure {
@@ -104,7 +104,7 @@ export class ConfigStore {
     const text = this.#render(configuration, targets, this.#candidateMaps);
     await this.#clientCas.write(configuration.frontends);
     await this.#candidateMaps.write(filesOf(configuration, targets));
-    await writeAtomically(this.#paths.candidate, text);
+    await saveAtomically(this.#paths.candidate, text);
     return await this.#haproxy.check(this.#paths.candidate, signal);
   }
 
@@ -136,7 +136,9 @@ export class ConfigStore {
         const text = this.#render(configuration, targets, this.#maps);
         await this.#clientCas.write(configuration.frontends);
         await this.#maps.write(filesOf(configuration, targets));
-        await writeAtomically(this.#paths.config, text);
+        // A HAProxy that died is not to wait until its file is written as it is.
+        if (!(await holds(this.#paths.config, text)))
+          await saveAtomically(this.#paths.config, text);
       }),
     );
     this.#writing = result.catch(() => undefined);

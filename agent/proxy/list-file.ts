@@ -3,7 +3,7 @@ import { Balancing, Route } from '../../shared/gen/fairlead/v1/route.ts';
 import { Readiness } from '../../shared/gen/fairlead/v1/service.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { ListSnapshot } from './backend-list.ts';
-import { readJson, sayUnusable, writeAtomically } from './state-directory.ts';
+import { readJson, saveAtomically, sayUnusable } from './state-directory.ts';
 
 const protocol = z.enum(['http', 'tcp']);
 const tls = z.object({
@@ -98,7 +98,7 @@ export class ListFile {
   }
 
   async write(list: ListSnapshot): Promise<void> {
-    await writeAtomically(this.#path, { [Symbol.iterator]: () => textOf(list) });
+    await saveAtomically(this.#path, { [Symbol.iterator]: () => textOf(list) });
   }
 }
 

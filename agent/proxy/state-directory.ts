@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { writeDurably } from '../../shared/durable-file.ts';
+import { replaceFile, writeDurably } from '../../shared/durable-file.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { makePrivateDirectory } from '../../shared/private-directory.ts';
@@ -127,10 +127,24 @@ export async function writeAtomically(
   path: string,
   text: string | Iterable<string>,
 ): Promise<void> {
-  // A HAProxy that died is not to wait until its file is written as it is.
-  if (await holds(path, typeof text === 'string' ? [text] : text)) return;
+  if (!(await holds(path, text))) await replaceBy(writeDurably, path, text);
+}
+
+/**
+ * As `writeAtomically`, of what is saved again and again and can be had anew: it is written as cheaply as can be, and
+ * after a loss of power it may be the one before.
+ */
+export async function saveAtomically(path: string, text: string | Iterable<string>): Promise<void> {
+  await replaceBy(replaceFile, path, text);
+}
+
+async function replaceBy(
+  replace: typeof replaceFile,
+  path: string,
+  text: string | Iterable<string>,
+): Promise<void> {
   try {
-    await writeDurably(path, text);
+    await replace(path, piecesOf(text));
   } catch (error) {
     throw unwritable(path, error);
   }
@@ -153,11 +167,12 @@ function unwritable(path: string, error: unknown): DomainError {
   );
 }
 
-async function holds(path: string, parts: Iterable<string>): Promise<boolean> {
+/** Whether there is a file with this text. */
+export async function holds(path: string, text: string | Iterable<string>): Promise<boolean> {
   await using file = await open(path).catch(() => undefined);
   if (file === undefined) return false;
   let position = 0;
-  for (const part of parts) {
+  for (const part of piecesOf(text)) {
     const wanted = Buffer.from(part);
     const found = Buffer.allocUnsafe(wanted.length);
     const { bytesRead } = await file.read(found, 0, found.length, position);
@@ -165,6 +180,20 @@ async function holds(path: string, parts: Iterable<string>): Promise<boolean> {
     position += found.length;
   }
   return (await file.stat()).size === position;
+}
+
+/** So much of a text is written or read at once: each piece is another round trip through the pool of threads. */
+const pieceLength = 64 * 1024;
+
+function* piecesOf(text: string | Iterable<string>): Generator<string> {
+  let piece = '';
+  for (const part of typeof text === 'string' ? [text] : text) {
+    piece += part;
+    if (piece.length < pieceLength) continue;
+    yield piece;
+    piece = '';
+  }
+  if (piece !== '') yield piece;
 }
 
 /** The file's text; undefined if there is none. */

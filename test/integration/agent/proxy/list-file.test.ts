@@ -1,3 +1,4 @@
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ListFile } from '../../../../agent/proxy/list-file.ts';
@@ -46,4 +47,16 @@ test('gives back every field of a list', async () => {
   });
   await file.write(list);
   expect(await file.read()).toMatchObject(list);
+});
+
+test('a file that an agent left behind half written, for all to read, is no hindrance', async () => {
+  await using directory = new TemporaryDirectory();
+  const path = join(directory.path, 'list.json');
+  const file = new ListFile(path, createLogger({ level: 'silent', process: 'test' }));
+  writeFileSync(`${path}.new`, 'half', { mode: 0o644 });
+  const list = aList({ targets: [aTarget({ id: 'a' })] });
+  await file.write(list);
+  expect(await file.read()).toMatchObject({ targets: list.targets });
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(readdirSync(directory.path)).toEqual(['list.json']);
 });
