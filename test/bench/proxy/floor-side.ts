@@ -82,7 +82,8 @@ export class FloorSide implements Side, AsyncDisposable {
       config,
       original.configuration
         .replaceAll(original.directory, directory)
-        .replaceAll(`bind :${original.port}\n`, `bind :${port}\n`),
+        .replaceAll(`bind :${original.port}\n`, `bind :${port}\n`)
+        .replaceAll(`bind :::${original.port} `, `bind :::${port} `),
     );
     writeFileSync(join(directory, 'server.state'), '1\n');
     // All that the file names.

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { TargetMode } from '../../../shared/gen/fairlead/v1/load_balancer.ts';
+import type { Target } from '../../../shared/gen/fairlead/v1/proxy_service.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import { aSnapshot, aTarget, proxyToken } from '../../support/fake-proxy-coordinator.ts';
@@ -10,6 +11,14 @@ import { maxConnections } from './fairlead-side.ts';
 import type { Original } from './floor-side.ts';
 import { PlainCoordinator } from './plain-coordinator.ts';
 import { addressOf, ports } from './sink.ts';
+
+/** As many servers are in turn, and as many drain, of those that come and go. */
+const inTurn = 2;
+
+function churnTarget(number: number): Target {
+  const address = addressOf(20_000 + (number % 1_000));
+  return aTarget({ id: `churn-${number}`, address, port: ports.old });
+}
 
 /** A proxy agent as it is shipped, and the coordinator that it follows. */
 export class ShippedAgent implements AsyncDisposable {
@@ -64,23 +73,32 @@ export class ShippedAgent implements AsyncDisposable {
     return { configuration: this.#directory.read('haproxy.cfg'), directory: path, port: this.port };
   }
 
-  /** Servers come, drain and go, so many changes a second, until the signal aborts; returns how many there were. */
-  async churn(perSecond: number, signal: AbortSignal): Promise<number> {
+  /**
+   * Servers come, drain and go, so many changes a second, until the signal aborts. With 50 a second each is in turn for
+   * 140 ms, and drains for 120 ms: long enough to be given requests and to be read while it drains.
+   */
+  async churn(perSecond: number, signal: AbortSignal): Promise<void> {
     const fromMs = systemClock.monotonic();
-    let made = 0;
-    for (; !signal.aborted; made++) {
+    const first = this.#churned;
+    for (let made = 0; !signal.aborted; made++) {
       const number = this.#churned;
-      const address = addressOf(20_000 + (number % 1_000));
-      const target = aTarget({ id: `churn-${number}`, address, port: ports.old });
-      if (made % 3 === 0) this.#coordinator.change([target]);
-      if (made % 3 === 1) this.#coordinator.change([{ ...target, mode: TargetMode.DRAIN }]);
-      if (made % 3 === 2) this.#coordinator.change([], [target.id]);
-      if (made % 3 === 2) this.#churned++;
+      if (made % 3 === 0) this.#coordinator.change([churnTarget(number)]);
+      if (made % 3 === 1 && number - inTurn >= first) {
+        const target = churnTarget(number - inTurn);
+        this.#coordinator.change([{ ...target, mode: TargetMode.DRAIN }]);
+      }
+      if (made % 3 === 2) {
+        const gone = number - 2 * inTurn;
+        if (gone >= first) this.#coordinator.change([], [churnTarget(gone).id]);
+        this.#churned++;
+      }
       const dueMs = fromMs + ((made + 1) * 1_000) / perSecond;
       await systemClock.sleep(Math.max(0, dueMs - systemClock.monotonic()), signal);
     }
-    if (made % 3 !== 0) this.#coordinator.change([], [`churn-${this.#churned++}`]);
-    return made;
+    const left = Array.from({ length: 2 * inTurn + 1 }, (_, back) => this.#churned - back);
+    const ids = left.filter((number) => number >= first).map((number) => churnTarget(number).id);
+    this.#coordinator.change([], ids);
+    this.#churned++;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
