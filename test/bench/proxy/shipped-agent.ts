@@ -75,7 +75,7 @@ export class ShippedAgent implements AsyncDisposable {
 
   /**
    * Servers come, drain and go, so many changes a second, until the signal aborts. With 50 a second each is in turn for
-   * 140 ms, and drains for 120 ms: long enough to be given requests and to be read while it drains.
+   * 140 ms, and drains for as long: enough to be given requests, and to be read while it drains.
    */
   async churn(perSecond: number, signal: AbortSignal): Promise<void> {
     const fromMs = systemClock.monotonic();
