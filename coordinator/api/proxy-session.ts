@@ -1,26 +1,23 @@
 import type { Clock } from '../../shared/clock.ts';
 import { DomainError, messageOf } from '../../shared/errors.ts';
-import { FrontendMode } from '../../shared/gen/fairlead/v1/proxy_service.ts';
 import type {
   Applied,
   ProxyHello,
   ProxySessionRequest,
   ProxySessionResponse,
-  Target as ProtoTarget,
   TargetStatus,
 } from '../../shared/gen/fairlead/v1/proxy_service.ts';
-import { TargetHealth, TargetMode } from '../../shared/gen/fairlead/v1/load_balancer.ts';
+import { TargetHealth } from '../../shared/gen/fairlead/v1/load_balancer.ts';
 import type { ContainerId, ProxyId, SessionId, TokenId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Random } from '../../shared/random.ts';
 import { heartbeatMs, leaseMs } from '../dispatcher/dispatcher.ts';
 import type { Authority } from '../identity/authority.ts';
 import type { SealingKey } from '../certificates/sealing-key.ts';
-import type { Service, Target } from '../model.ts';
+import type { Service } from '../model.ts';
 import type { BackendList } from '../routing/backend-list.ts';
 import { withHost } from '../routing/host-proxies.ts';
 import type { ProxyRecord, ProxySession } from '../routing/proxy-record.ts';
-import { frontendsOf } from '../routing/routes.ts';
 import type { Routing } from '../routing/routing.ts';
 import { securedHosts } from '../routing/tls-ports.ts';
 import type { Store } from '../store/store.ts';
@@ -28,13 +25,10 @@ import type { Authenticator } from './authentication.ts';
 import { named, words } from './agent-words.ts';
 import { requireScope } from './authorization.ts';
 import type { Principal, TokenPrincipal } from './call.ts';
-import { balancingToProto } from './convert-balancing.ts';
-import { readinessToProto } from './convert-health.ts';
-import { routeToProto } from './convert-routes.ts';
 import { ProxyEnrolment } from './enrolment.ts';
 import type { PrincipalContext } from './gate.ts';
 import { CertificateNews } from './certificate-news.ts';
-import { frontendTlsToProto } from './convert-tls.ts';
+import { structureToProto, targetToProto } from './convert-list.ts';
 import { historyFromProto } from './convert-proxy.ts';
 import type { Leases } from './leases.ts';
 import type { PeerCertificate } from './peer.ts';
@@ -310,54 +304,6 @@ function nextMessage(
     targets: message.targets.map(targetToProto),
   };
   return { message: { $case: 'snapshot', value } };
-}
-
-/** A proxy that does not know of routes is told of what it can do: of ports, each with one backend. */
-function structureToProto({ plan }: BackendList, { place, verbs }: ProxyRecord) {
-  const mode = (each: { readonly mode: 'http' | 'tcp' }) =>
-    each.mode === 'http' ? FrontendMode.HTTP : FrontendMode.TCP;
-  const knowsRoutes = verbs.has('routes');
-  // In the clear is not what was asked for.
-  const frontends = frontendsOf(plan, place).filter(({ tls }) => tls === null || verbs.has('tls'));
-  return {
-    frontends: frontends.map(({ routes, tls, ...f }) => ({
-      ...f,
-      tls: tls === null ? undefined : frontendTlsToProto(tls),
-      mode: mode(f),
-      trustedUpstreams: [...f.trustedUpstreams],
-      routes: knowsRoutes
-        ? routes.map(({ route, split, ...rest }) => ({
-            ...{ ...rest, route: routeToProto(route) },
-            split: split.map((share) => ({ ...share })),
-          }))
-        : [],
-    })),
-    backends: plan.backends.map(({ balancing, readiness, ...b }) => ({
-      ...{ ...b, mode: mode(b) },
-      balancing: balancingToProto(balancing),
-      readiness: readiness === null ? undefined : readinessToProto(readiness),
-    })),
-  };
-}
-
-function targetToProto(target: Target): ProtoTarget {
-  const { id, backend, address, port, drainTimeoutMs, container, containerId } = target;
-  const { backup, http2, checkPort, sendProxy } = target;
-  const mode = target.mode === 'ready' ? TargetMode.READY : TargetMode.DRAIN;
-  return {
-    id,
-    backend,
-    address,
-    port,
-    mode,
-    drainTimeoutMs,
-    container,
-    containerId,
-    backup,
-    http2,
-    checkPort,
-    sendProxy,
-  };
 }
 
 function receive(
