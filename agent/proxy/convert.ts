@@ -131,6 +131,10 @@ export function requestOf(outgoing: Outgoing): ProxySessionRequest {
           },
         },
       };
+    case 'pace': {
+      const { leastIntervalMs } = outgoing;
+      return { message: { $case: 'pace', value: { leastIntervalMs } } };
+    }
     case 'certificates': {
       const certificates = outgoing.held.map(({ id, digest, refusal }) => {
         return { certificate: { id, digest }, message: refusal };

@@ -3,15 +3,22 @@ import { messageOf } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { Wakeup } from '../../shared/wakeup.ts';
 import { advanceDrain, type Drain } from './drain.ts';
+import type { ProcessorPressure } from './processor-pressure.ts';
 
 /** Least time between two readings. */
 const readEveryMs = 25;
+/**
+ * And while programs wait for processors: a reading makes HAProxy and us run for half of what a change takes, and forty
+ * a second would cost those who send requests more than fifty changes do.
+ */
+const readEveryMsUnderPressure = 200;
 /** Readings take at most this part of the time of HAProxy. */
 const readingShare = 1 / 4;
 
 export interface DrainerDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly pressure: Pick<ProcessorPressure, 'isHigh'>;
   /**
    * What is in flight on each path, over all workers of HAProxy; undefined if it cannot be told now.
    */
@@ -64,17 +71,18 @@ export class Drainer {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, log, pressure } = this.#deps;
     while (!signal.aborted) {
       if (this.#drains.size === 0) {
         await this.#wakeup.wait(signal);
         continue;
       }
       const startedAt = clock.monotonic();
-      let pauseMs = readEveryMs;
+      const leastMs = pressure.isHigh ? readEveryMsUnderPressure : readEveryMs;
+      let pauseMs = leastMs;
       try {
         await this.#look(signal);
-        pauseMs = Math.max(readEveryMs, (clock.monotonic() - startedAt) / readingShare);
+        pauseMs = Math.max(leastMs, (clock.monotonic() - startedAt) / readingShare);
       } catch (error) {
         // That no answer came took HAProxy no time: an old worker that ends may owe one, and is gone the next time.
         if (!signal.aborted)

@@ -12,6 +12,7 @@ import type { ListFile } from './list-file.ts';
 import { type LiveHaproxy } from './live-haproxy.ts';
 import { liftLimits } from './mended-limits.ts';
 import type { AppliedVersion, Outbox } from './outbox.ts';
+import type { ProcessorPressure } from './processor-pressure.ts';
 import { Restructurer } from './restructurer.ts';
 import type { ServerCounters } from './server-state.ts';
 import { TargetApplier } from './target-applier.ts';
@@ -36,6 +37,7 @@ export interface DriverDeps {
   readonly configStore: ConfigStore;
   readonly listFile: ListFile;
   readonly outbox: Outbox;
+  readonly pressure: Pick<ProcessorPressure, 'isHigh'>;
   /** Called when another worker serves. */
   readonly onWorker: () => void;
   /** Called with what holds requests from now on. */
@@ -75,8 +77,7 @@ export class HaproxyDriver {
     this.#deps = deps;
     const { clock, log, outbox } = deps;
     this.#drainer = new Drainer({
-      clock,
-      log,
+      ...{ clock, log, pressure: deps.pressure },
       read: (paths, signal) => this.#readInFlight(paths, signal),
       cut: async (paths, signal) => this.#live?.cut(paths, signal),
       onReading: (path, inFlight) => {

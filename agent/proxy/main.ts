@@ -3,6 +3,7 @@ import { createLogger } from '../../shared/logger.ts';
 import { systemRandom } from '../../shared/random.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { readProxyAgentConfig } from './config.ts';
+import { ProcessorPressure } from './processor-pressure.ts';
 import { runProxyAgent } from './proxy-agent.ts';
 
 /** Runs the proxy agent until the signal aborts. */
@@ -13,6 +14,8 @@ export async function run(
 ): Promise<void> {
   const config = readProxyAgentConfig(flags, env);
   const log = createLogger({ level: config.logLevel, process: 'proxy-agent' });
-  const deps = { clock: systemClock, random: systemRandom, log, capabilitiesOf };
+  const clock = systemClock;
+  const pressure = new ProcessorPressure(clock);
+  const deps = { clock, random: systemRandom, log, capabilitiesOf, pressure };
   await runProxyAgent(config, deps, signal);
 }

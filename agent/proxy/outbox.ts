@@ -71,6 +71,8 @@ export type Outgoing =
       readonly targets: readonly TargetStatus[];
       readonly clientConnections: number;
     }
+  /** The coordinator is to send changes of the list no more often than that; 0: as they come. */
+  | { readonly kind: 'pace'; readonly leastIntervalMs: number }
   | { readonly kind: 'certificates'; readonly held: readonly HeldCertificate[] }
   | { readonly kind: 'status'; readonly status: HaproxyStatus };
 
@@ -92,6 +94,8 @@ export class Outbox {
   #statusPending = false;
   #held: readonly HeldCertificate[] = [];
   #heldPending = false;
+  #paceMs = 0;
+  #pacePending = false;
   #clientConnections = 0;
   #clientConnectionsPending = false;
   readonly #problems = new Map<string, string>();
@@ -138,6 +142,14 @@ export class Outbox {
   dropTarget(targetId: string): void {
     this.#targets.delete(targetId);
     this.#targetsPending.delete(targetId);
+  }
+
+  /** Least time from one change of the list to the next; 0: none. */
+  setPace(leastIntervalMs: number): void {
+    if (leastIntervalMs === this.#paceMs) return;
+    this.#paceMs = leastIntervalMs;
+    this.#pacePending = true;
+    this.wakeup.notify();
   }
 
   setCertificates(held: readonly HeldCertificate[]): void {
@@ -195,6 +207,7 @@ export class Outbox {
     this.#countsDueAt = 0;
     this.#clientConnectionsPending = this.#clientConnections > 0;
     this.#heldPending = this.#held.length > 0;
+    this.#pacePending = this.#paceMs > 0;
     this.#statusPending = false;
     this.wakeup.notify();
   }
@@ -209,6 +222,10 @@ export class Outbox {
       const targets = this.#takeTargets();
       this.#clientConnectionsPending = false;
       return { kind: 'targets', targets, clientConnections: this.#clientConnections };
+    }
+    if (this.#pacePending) {
+      this.#pacePending = false;
+      return { kind: 'pace', leastIntervalMs: this.#paceMs };
     }
     if (this.#heldPending) {
       this.#heldPending = false;

@@ -19,6 +19,7 @@ import { routesScript } from './route-counts.ts';
 import { stickyScript } from './slots.ts';
 import { successorScript } from './successor.ts';
 import { hasIpv6 } from './ports.ts';
+import type { ProcessorPressure } from './processor-pressure.ts';
 import { ProxySession } from './session.ts';
 import { TrustFile } from './trust-file.ts';
 import {
@@ -48,6 +49,8 @@ export interface ProxyAgentDeps {
   readonly log: Logger;
   /** What a version of HAProxy can do. */
   readonly capabilitiesOf: HaproxyProcessOptions['capabilitiesOf'];
+  /** Whether programs of the host wait for processors. */
+  readonly pressure: Pick<ProcessorPressure, 'isHigh'>;
 }
 
 /** Everything of one proxy agent; started and stopped as one. */
@@ -100,7 +103,7 @@ interface Parts {
 
 async function build(
   config: ProxyAgentConfig,
-  { clock, random, log, capabilitiesOf }: ProxyAgentDeps,
+  { clock, random, log, capabilitiesOf, pressure }: ProxyAgentDeps,
   { paths, pauses }: { readonly paths: StatePaths; readonly pauses: PauseKeeper },
 ): Promise<Parts> {
   const proxyId = config.proxyId ?? (await keptProxyId(paths.proxyId, random));
@@ -119,7 +122,7 @@ async function build(
     clock,
     random: () => random.fraction(),
     log: log.child({ component: 'driver' }),
-    ...{ haproxy, configStore, listFile, outbox },
+    ...{ haproxy, configStore, listFile, outbox, pressure },
     onWorker: () => {
       certificates.look();
     },
@@ -135,8 +138,7 @@ async function build(
       clock,
       random,
       log: log.child({ component: 'session' }),
-      outbox,
-      enrolment,
+      ...{ outbox, enrolment, pressure },
       greeting: () => ({
         proxyId,
         name: config.name,

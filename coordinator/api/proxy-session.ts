@@ -15,7 +15,7 @@ import { heartbeatMs, leaseMs } from '../dispatcher/dispatcher.ts';
 import type { Authority } from '../identity/authority.ts';
 import type { SealingKey } from '../certificates/sealing-key.ts';
 import type { Service } from '../model.ts';
-import type { BackendList } from '../routing/backend-list.ts';
+import type { BackendList, ListDelta, ListSnapshot } from '../routing/backend-list.ts';
 import { withHost } from '../routing/host-proxies.ts';
 import type { ProxyRecord, ProxySession } from '../routing/proxy-record.ts';
 import type { Routing } from '../routing/routing.ts';
@@ -89,6 +89,8 @@ class AttachedProxy implements Session<ProxySessionRequest, ProxySessionResponse
   readonly #record: ProxyRecord;
   readonly #trust: TrustNews;
   readonly #certificates: CertificateNews | null;
+  /** Until what changed is to be sent; null: nothing waits for that. */
+  #later: Disposable | null = null;
   /** What the log says of it. */
   readonly #names: { readonly proxy: string; readonly service: string };
 
@@ -125,7 +127,7 @@ class AttachedProxy implements Session<ProxySessionRequest, ProxySessionResponse
   }
 
   next(): ProxySessionResponse | null {
-    return news(this.#trust, this.#certificates) ?? nextMessage(this.#deps, this.#record);
+    return news(this.#trust, this.#certificates) ?? this.#ofList();
   }
 
   receive(request: ProxySessionRequest): void {
@@ -133,10 +135,25 @@ class AttachedProxy implements Session<ProxySessionRequest, ProxySessionResponse
   }
 
   [Symbol.dispose](): void {
+    this.#later?.[Symbol.dispose]();
     this.#trust[Symbol.dispose]();
     this.#certificates?.[Symbol.dispose]();
     if (this.#record.session === this) this.#deps.routing.detached(this.#record);
     this.#note('proxy detached');
+  }
+
+  #ofList(): ProxySessionResponse | null {
+    const { routing, epoch, clock } = this.#deps;
+    const list = routing.list(this.#record.identity.serviceId);
+    const message = list && this.#record.nextMessage(list, clock.monotonic());
+    if (list === undefined || message == null) return null;
+    this.#later?.[Symbol.dispose]();
+    this.#later = null;
+    if (message.kind !== 'later') return responseOf(message, { list, record: this.#record, epoch });
+    this.#later = clock.after(message.inMs, () => {
+      this.wake();
+    });
+    return null;
   }
 
   #note(message: string): void {
@@ -277,13 +294,10 @@ function requireOwnId({ store, routing }: ProxyApiDeps, { id, name }: Service, p
   );
 }
 
-function nextMessage(
-  { routing, epoch }: ProxyApiDeps,
-  record: ProxyRecord,
-): ProxySessionResponse | null {
-  const list = routing.list(record.identity.serviceId);
-  const message = list === undefined ? null : record.nextMessage(list);
-  if (list === undefined || message === null) return null;
+function responseOf(
+  message: ListSnapshot | ListDelta,
+  { list, record, epoch }: { list: BackendList; record: ProxyRecord; epoch: string },
+): ProxySessionResponse {
   const { version } = message;
   if (message.kind === 'delta') {
     const { baseVersion, removedTargetIds } = message;
@@ -335,6 +349,9 @@ function receive(
       return;
     case 'snapshotRequest':
       record.resync();
+      return;
+    case 'pace':
+      record.setPace(message.value.leastIntervalMs);
       return;
     case 'certificates':
       record.certificates = message.value.certificates.map((held) => {

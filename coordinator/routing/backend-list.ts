@@ -31,6 +31,7 @@ export class BackendList {
   #changes: string[] = [];
   /** The version that the first of `#changes` led from. */
   #base = 0;
+  #urgentVersion = 0;
   #plan: RoutingPlan;
   #memberships: RoutingPlan['memberships'];
 
@@ -49,6 +50,11 @@ export class BackendList {
 
   get version(): number {
     return this.#base + this.#changes.length;
+  }
+
+  /** The last version by which a target went that was given requests until then; 0: there was none. */
+  get urgentVersion(): number {
+    return this.#urgentVersion;
   }
 
   has(targetId: string): boolean {
@@ -96,10 +102,11 @@ export class BackendList {
     });
     const gone = before.filter(({ id }) => !targets.some((target) => target.id === id));
     if (changed.length === 0 && gone.length === 0) return false;
-    for (const { id } of gone) {
+    for (const { id, mode } of gone) {
       this.#targets.delete(id);
       this.#since.delete(id);
       this.#record(id);
+      if (mode === 'ready') this.#urgentVersion = this.version;
     }
     for (const target of changed) {
       const known = this.#targets.get(target.id);

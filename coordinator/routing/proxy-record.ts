@@ -65,6 +65,15 @@ export interface AppliedStructure {
   readonly unreached: ReadonlySet<string>;
 }
 
+/** There is something to send, but not yet. */
+export interface Later {
+  readonly kind: 'later';
+  readonly inMs: number;
+}
+
+/** No agent is kept waiting for longer, whatever pace it asks for. */
+const slowestPaceMs = 1_000;
+
 export interface ProxySession {
   readonly id: SessionId;
   /** There may be something to tell the proxy. */
@@ -92,7 +101,9 @@ export class ProxyRecord {
   lastSeenAtMs: number;
   /** On the monotonic clock; for the grace. */
   awaySinceMs = 0;
-  #sent: { readonly version: number; readonly plan: unknown } | null = null;
+  #sent: { readonly version: number; readonly plan: unknown; readonly atMs: number } | null = null;
+  /** Least time from one delta to the next. */
+  #paceMs = 0;
   /** The version whose targets are in effect. */
   #applied = -1;
   /** Undefined: its agent does not tell, and had all that it applied. */
@@ -129,18 +140,32 @@ export class ProxyRecord {
     this.session = session;
     this.#applied = heldVersion ?? -1;
     this.#opening = { first: null, drained: new Set() };
+    this.#paceMs = 0;
     this.resync();
   }
 
-  /** What to send next; null if it has everything. A change of frontends needs the whole list. */
-  nextMessage(list: BackendList): ListSnapshot | ListDelta | null {
+  /** The agent asks for no more than one delta in so many milliseconds, until its session ends. */
+  setPace(leastIntervalMs: number): void {
+    this.#paceMs = Math.min(leastIntervalMs, slowestPaceMs);
+    this.session?.wake();
+  }
+
+  /**
+   * What to send at this moment of the monotonic clock; null if it has everything. A change of frontends needs the
+   * whole list.
+   */
+  nextMessage(list: BackendList, nowMs: number): ListSnapshot | ListDelta | Later | null {
     const sent = this.#sent;
     if (sent !== null && sent.version === list.version && sent.plan === list.plan) {
       return null;
     }
-    const message =
-      sent === null || sent.plan !== list.plan ? list.snapshot() : list.changesSince(sent.version);
-    this.#sent = { version: message.version, plan: list.plan };
+    const isWhole = sent === null || sent.plan !== list.plan;
+    if (!isWhole && list.urgentVersion <= sent.version) {
+      const inMs = sent.atMs + this.#paceMs - nowMs;
+      if (inMs > 0) return { kind: 'later', inMs };
+    }
+    const message = isWhole ? list.snapshot() : list.changesSince(sent.version);
+    this.#sent = { version: message.version, plan: list.plan, atMs: nowMs };
     this.#forgetGone(message, list);
     if (this.#opening !== null) this.#opening.first ??= message.version;
     return message;

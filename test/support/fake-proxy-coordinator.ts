@@ -86,6 +86,8 @@ export class FakeProxyCoordinator implements AsyncDisposable {
   /** Reports of targets, each as it came. */
   readonly reports: TargetStatus[] = [];
   snapshotRequests = 0;
+  /** What proxies said of how often they can do with changes, in milliseconds. */
+  readonly paces: number[] = [];
   /** Authorizations that proxies enrolled with. */
   readonly authorizations: string[] = [];
   /** Sessions that were asked for. */
@@ -314,6 +316,9 @@ export class FakeProxyCoordinator implements AsyncDisposable {
       case 'snapshotRequest':
         this.snapshotRequests++;
         if (this.list !== undefined) this.send({ $case: 'snapshot', value: this.list });
+        return;
+      case 'pace':
+        this.paces.push(message.value.leastIntervalMs);
         return;
       case 'certificates':
         this.held.push(message.value.certificates);

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { capabilitiesOf } from '../../agent/proxy/capabilities.ts';
 import type { ProxyAgentConfig } from '../../agent/proxy/config.ts';
-import { runProxyAgent } from '../../agent/proxy/proxy-agent.ts';
+import { runProxyAgent, type ProxyAgentDeps } from '../../agent/proxy/proxy-agent.ts';
 import { RuntimeClient } from '../../agent/proxy/runtime-client.ts';
 import {
   parseInfo,
@@ -189,14 +189,22 @@ export class RunningProxyAgent implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(config: ProxyAgentConfig, capabilities = capabilitiesOf) {
+  /** `pressure`: whether programs of its host wait for processors, whatever the machine is doing. */
+  constructor(
+    config: ProxyAgentConfig,
+    capabilities = capabilitiesOf,
+    pressure: ProxyAgentDeps['pressure'] = { isHigh: false },
+  ) {
     const log = pino(
       { level: config.logLevel },
       { write: (line: string) => this.log.push(JSON.parse(line) as Record<string, unknown>) },
     );
     this.#running = runProxyAgent(
       config,
-      { clock: systemClock, random: systemRandom, log, capabilitiesOf: capabilities },
+      {
+        ...{ clock: systemClock, random: systemRandom, log },
+        ...{ capabilitiesOf: capabilities, pressure },
+      },
       this.#stop.signal,
     );
     this.#running.catch(() => undefined);

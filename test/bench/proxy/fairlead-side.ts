@@ -7,6 +7,7 @@ import { HaproxyDriver } from '../../../agent/proxy/driver.ts';
 import { HaproxyProcess } from '../../../agent/proxy/haproxy-process.ts';
 import { ListFile } from '../../../agent/proxy/list-file.ts';
 import { Outbox } from '../../../agent/proxy/outbox.ts';
+import { ProcessorPressure } from '../../../agent/proxy/processor-pressure.ts';
 import { statePaths, type StatePaths } from '../../../agent/proxy/state-directory.ts';
 import { systemClock } from '../../../shared/clock.ts';
 import { systemRandom } from '../../../shared/random.ts';
@@ -54,6 +55,7 @@ export class FairleadSide implements Side, AsyncDisposable {
     this.#driver = new HaproxyDriver({
       ...{ clock, log, configStore, outbox: this.#outbox, haproxy: this.#haproxy },
       random: () => systemRandom.fraction(),
+      pressure: new ProcessorPressure(clock),
       listFile: new ListFile(this.#paths.list, log),
       onWorker: () => undefined,
       onPauses: () => undefined,

@@ -27,24 +27,34 @@ export type Ports = Readonly<Record<Side['name'], number>>;
 /**
  * The coordinator is on another host in truth, and here it takes processor time from those who send requests and
  * serve them. So it takes it from both sides alike: in the floor's windows as much is spent on nothing, in as many
- * pieces, as it took in the windows before, per change.
+ * pieces as there were messages, as it took in the windows before.
  */
 class CoordinatorsShare {
-  #usedMs = 0;
-  #changes = 0;
+  readonly #agent: ShippedAgent;
+  #usedUs = 0;
+  #messages = 0;
+  #ms = 0;
 
-  /** Runs `action` beside changes, and notes what the coordinator, which is this process, takes for each. */
-  async measure(changes: number, action: () => Promise<void>): Promise<void> {
+  constructor(agent: ShippedAgent) {
+    this.#agent = agent;
+  }
+
+  /** Runs `action` beside changes, and notes what the coordinator, which is this process, takes meanwhile. */
+  async measure(action: () => Promise<void>): Promise<void> {
     const before = process.cpuUsage();
+    const messages = this.#agent.messages;
+    const fromMs = systemClock.monotonic();
     await action();
     const { user, system } = process.cpuUsage(before);
-    this.#usedMs += (user + system) / 1_000;
-    this.#changes += changes;
+    this.#usedUs += user + system;
+    this.#messages += this.#agent.messages - messages;
+    this.#ms += systemClock.monotonic() - fromMs;
   }
 
   /** Takes as much, until the signal aborts. */
-  async spend(perSecond: number, signal: AbortSignal): Promise<void> {
-    const pieceUs = (this.#usedMs / this.#changes) * 1_000;
+  async spend(signal: AbortSignal): Promise<void> {
+    const pieceUs = this.#usedUs / this.#messages;
+    const everyMs = this.#ms / this.#messages;
     const fromMs = systemClock.monotonic();
     for (let piece = 1; !signal.aborted; piece++) {
       const start = process.cpuUsage();
@@ -52,7 +62,7 @@ class CoordinatorsShare {
         const { user, system } = process.cpuUsage(start);
         usedUs = user + system;
       }
-      const dueMs = fromMs + (piece * 1_000) / perSecond;
+      const dueMs = fromMs + piece * everyMs;
       await systemClock.sleep(Math.max(0, dueMs - systemClock.monotonic()), signal);
     }
   }
@@ -67,6 +77,8 @@ const warmUp = { changesPerSecond: 400, ms: 15_000 };
 const leadInMs = 6_000;
 /** And as long after the last change they still cost something, which is not to be the floor's. */
 const settleMs = 6_500;
+/** After a pause both sides are slower at first, with p99 by a fifth: each window goes on from a load that goes unmeasured. */
+const runInSeconds = 2;
 
 /**
  * Takes turns of windows with changes and windows of the same HAProxy with a static file, under the same load. They
@@ -83,7 +95,7 @@ export async function measureLoad(
   await agent.churn(warmUp.changesPerSecond, AbortSignal.timeout(warmUp.ms));
   await systemClock.sleep(settleMs, signal);
   for (const { port } of [agent, floor]) await runLoad(port, 1, signal);
-  const share = new CoordinatorsShare();
+  const share = new CoordinatorsShare(agent);
   const inWindow = plan.seconds * plan.changesPerSecond;
   await using changes = new Changes(agent, plan.changesPerSecond, signal);
   const found = { fairlead: [], floor: [], agentMsPerChange: [] } as {
@@ -92,8 +104,9 @@ export async function measureLoad(
   for (let round = 0; round < plan.rounds; round++) {
     const beside = async () => {
       await changes.begin();
+      await runLoad(agent.port, runInSeconds, signal);
       const beforeMs = readUsage(agent.pid).cpuMs;
-      await share.measure(inWindow, async () => {
+      await share.measure(async () => {
         found.fairlead.push(await runLoad(agent.port, plan.seconds, signal));
       });
       found.agentMsPerChange.push((readUsage(agent.pid).cpuMs - beforeMs) / inWindow);
@@ -101,7 +114,8 @@ export async function measureLoad(
     const alone = async () => {
       await changes.end();
       const stop = new AbortController();
-      const spending = share.spend(plan.changesPerSecond, stop.signal);
+      const spending = share.spend(stop.signal);
+      await runLoad(floor.port, runInSeconds, signal);
       found.floor.push(await runLoad(floor.port, plan.seconds, signal));
       stop.abort();
       await spending;

@@ -33,12 +33,19 @@ const headBytes = 5;
 export class PlainCoordinator implements AsyncDisposable {
   /** The last version that the agent said is in effect; 0: none. */
   appliedVersion = 0;
+  /** That were sent and received. */
+  messages = 0;
   readonly #server: Http2SecureServer;
   readonly #connections = new Set<ServerHttp2Session>();
   readonly #list: BackendSnapshot;
   readonly #end = new AbortController();
   #version: number;
   #session: ServerHttp2Stream | undefined;
+  /** What is to be sent: targets by id, or that they are gone. */
+  readonly #changed = new Map<string, Target | undefined>();
+  #paceMs = 0;
+  #saidAtMs = -Infinity;
+  #later: Disposable | undefined;
 
   private constructor(list: BackendSnapshot) {
     this.#list = list;
@@ -76,16 +83,35 @@ export class PlainCoordinator implements AsyncDisposable {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Changes targets by a delta. */
-  change(targets: Target[], removedTargetIds: string[] = []): void {
+  /** Changes targets, at the pace that the agent asks for, as a real coordinator. */
+  change(targets: readonly Target[], removedTargetIds: readonly string[] = []): void {
+    for (const target of targets) this.#changed.set(target.id, target);
+    for (const id of removedTargetIds) this.#changed.set(id, undefined);
+    if (this.#later !== undefined) return;
+    const inMs = this.#saidAtMs + this.#paceMs - systemClock.monotonic();
+    if (inMs <= 0) this.#sayChanges();
+    else {
+      this.#later = systemClock.after(inMs, () => {
+        this.#sayChanges();
+      });
+    }
+  }
+
+  #sayChanges(): void {
+    this.#later = undefined;
+    this.#saidAtMs = systemClock.monotonic();
     const { epoch } = this.#list;
     const baseVersion = this.#version++;
+    const targets = [...this.#changed.values()].filter((target) => target !== undefined);
+    const removedTargetIds = [...this.#changed.keys()].filter((id) => !this.#changed.get(id));
+    this.#changed.clear();
     const value = { epoch, baseVersion, version: this.#version, targets, removedTargetIds };
     this.#say({ $case: 'delta', value });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
+    this.#later?.[Symbol.dispose]();
     for (const connection of this.#connections) connection.destroy();
     this.#server.close();
     await once(this.#server, 'close');
@@ -109,8 +135,10 @@ export class PlainCoordinator implements AsyncDisposable {
     answer(stream);
     this.#session = stream;
     listen(stream, (bytes) => {
+      this.messages++;
       const { message } = ProxySessionRequest.decode(bytes);
       if (message?.$case === 'applied') this.appliedVersion = message.value.version;
+      if (message?.$case === 'pace') this.#paceMs = message.value.leastIntervalMs;
     });
     const { trust } = testAuthority;
     this.#say({ $case: 'welcome', value: { sessionId: 'bench', leaseMs, heartbeatMs, trust } });
@@ -118,6 +146,7 @@ export class PlainCoordinator implements AsyncDisposable {
   }
 
   #say(message: ProxySessionResponse['message']): void {
+    this.messages++;
     this.#session?.write(framed(ProxySessionResponse.encode({ message }).finish()));
   }
 

@@ -64,6 +64,11 @@ export class ShippedAgent implements AsyncDisposable {
     return agent;
   }
 
+  /** Messages between it and its coordinator, both ways. */
+  get messages(): number {
+    return this.#coordinator.messages;
+  }
+
   get pid(): number {
     return this.#child.pid ?? 0;
   }

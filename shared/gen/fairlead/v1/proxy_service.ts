@@ -132,7 +132,22 @@ export interface ProxySessionRequest {
     | //
     /** What became of the certificates that it was handed. */
     { $case: "certificates"; value: CertificateReport }
+    | //
+    /** How often it can do with changes of the list. */
+    { $case: "pace"; value: Pace }
     | undefined;
+}
+
+/**
+ * How often an agent can do with changes of the list, for the rest of the session or until it says otherwise. Before the
+ * first one changes are sent as they come. A coordinator that does not know of it sends them so for good.
+ */
+export interface Pace {
+  /**
+   * Least time from one delta to the next, in milliseconds, at most 1,000 (more counts as 1,000); 0: none. What changes
+   * meanwhile is sent together. Targets that go while they are READY, and snapshots, are sent at once all the same.
+   */
+  leastIntervalMs: number;
 }
 
 /** Asks for a snapshot. */
@@ -783,6 +798,9 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
       case "certificates":
         CertificateReport.encode(message.message.value, writer.uint32(58).fork()).join();
         break;
+      case "pace":
+        Pace.encode(message.message.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -856,6 +874,14 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
             message.message = { $case: "certificates", value: CertificateReport.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = { $case: "pace", value: Pace.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -886,6 +912,8 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
         ? { $case: "status", value: ProxyStatus.fromJSON(object.status) }
         : isSet(object.certificates)
         ? { $case: "certificates", value: CertificateReport.fromJSON(object.certificates) }
+        : isSet(object.pace)
+        ? { $case: "pace", value: Pace.fromJSON(object.pace) }
         : undefined,
     };
   },
@@ -906,6 +934,8 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
       obj.status = ProxyStatus.toJSON(message.message.value);
     } else if (message.message?.$case === "certificates") {
       obj.certificates = CertificateReport.toJSON(message.message.value);
+    } else if (message.message?.$case === "pace") {
+      obj.pace = Pace.toJSON(message.message.value);
     }
     return obj;
   },
@@ -958,7 +988,86 @@ export const ProxySessionRequest: MessageFns<ProxySessionRequest> = {
         }
         break;
       }
+      case "pace": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "pace", value: Pace.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBasePace(): Pace {
+  return { leastIntervalMs: 0 };
+}
+
+export const Pace: MessageFns<Pace> = {
+  encode(message: Pace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.leastIntervalMs !== 0) {
+      writer.uint32(8).uint32(message.leastIntervalMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.leastIntervalMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Pace {
+    return {
+      leastIntervalMs: isSet(object.leastIntervalMs)
+        ? globalThis.Number(object.leastIntervalMs)
+        : isSet(object.least_interval_ms)
+        ? globalThis.Number(object.least_interval_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Pace): unknown {
+    const obj: any = {};
+    if (message.leastIntervalMs !== 0) {
+      obj.leastIntervalMs = Math.round(message.leastIntervalMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Pace>): Pace {
+    return Pace.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Pace>): Pace {
+    const message = createBasePace();
+    message.leastIntervalMs = object.leastIntervalMs ?? 0;
     return message;
   },
 };

@@ -23,6 +23,8 @@ export class SessionInProcess implements AsyncDisposable {
   /** The certificates that it was handed last, by id. */
   certificates: ReadonlyMap<string, ServedCertificate> = new Map();
   readonly outbox = new Outbox(systemClock);
+  /** Whether programs of its host wait for processors. */
+  readonly pressure = { isHigh: false };
   readonly log: string[] = [];
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;
@@ -38,7 +40,7 @@ export class SessionInProcess implements AsyncDisposable {
       {
         ...deps,
         enrolment,
-        outbox: this.outbox,
+        ...{ outbox: this.outbox, pressure: this.pressure },
         greeting: () => ({
           proxyId: 'p',
           name: 'lb-1',

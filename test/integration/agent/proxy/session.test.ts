@@ -48,6 +48,30 @@ test('takes the list and what changes in it, and asks for all of it when a versi
   expect(coordinator.snapshotRequests).toBe(1);
 });
 
+test('asks for fewer changes while programs of its host wait for processors', async () => {
+  await using coordinator = await FakeProxyCoordinator.start(aSnapshot(80));
+  await using session = new TestSession(coordinator.address);
+  await has(session, 1);
+  const change = async () => {
+    await has(session, coordinator.change([aTarget({ id: 'a', port: 1 })]));
+  };
+  const asked = async (paces: readonly number[]) => {
+    await eventually(() => {
+      expect(coordinator.paces).toEqual(paces);
+    });
+  };
+  await change();
+  session.pressure.isHigh = true;
+  await change();
+  await change();
+  await asked([100]);
+  coordinator.dropSessions();
+  await asked([100, 100]);
+  session.pressure.isHigh = false;
+  await eventually(change);
+  await asked([100, 100, 0]);
+});
+
 test('gives signs of life, and opens a new session when the coordinator gives none', async () => {
   await using coordinator = await FakeProxyCoordinator.start(aSnapshot(80));
   coordinator.heartbeatMs = 50;

@@ -10,9 +10,11 @@ function setUp() {
   const inFlight = new Map<string, number>();
   const events: string[] = [];
   const state = { canRead: true, answerLostAfterMs: 0 };
+  const pressure = { isHigh: false };
   const drainer = new Drainer({
     clock,
     log: pino({ level: 'silent' }),
+    pressure,
     read: async (paths, signal) => {
       if (state.answerLostAfterMs > 0) {
         await clock.sleep(state.answerLostAfterMs, signal);
@@ -35,6 +37,7 @@ function setUp() {
   const running = drainer.run(stop.signal);
   return {
     clock,
+    pressure,
     drainer,
     inFlight,
     events,
@@ -57,6 +60,22 @@ test('tells once when nothing is in flight any more', async () => {
   await clock.advance(200);
   expect(events.filter((event) => event === 'drained web/a')).toEqual(['drained web/a']);
   expect(drainer.watches('web/a')).toBe(false);
+});
+
+test('reads less often while programs wait for processors', async () => {
+  await using setup = setUp();
+  const { clock, drainer, inFlight, events, pressure } = setup;
+  const readingsIn = async (ms: number) => {
+    const before = events.length;
+    await clock.advance(ms);
+    return events.length - before;
+  };
+  inFlight.set('web/a', 1);
+  drainer.watch('web/a', clock.monotonic() + 100_000);
+  expect(await readingsIn(1_000)).toBeGreaterThanOrEqual(39);
+  pressure.isHigh = true;
+  await clock.advance(200);
+  expect(await readingsIn(1_000)).toBe(5);
 });
 
 test('takes no reading for what cannot be read, nor for what was forgotten', async () => {

@@ -117,6 +117,23 @@ test('tells a new session all targets, and leaves the rest to the hello', () => 
   expect(takeAll(outbox).length).toBe(1);
 });
 
+test('tells the pace when it changes, and a new session unless it is none', () => {
+  const outbox = new Outbox(clock);
+  outbox.setPace(0);
+  expect(takeAll(outbox)).toEqual([]);
+  outbox.setPace(100);
+  outbox.setPace(100);
+  const asked = [{ kind: 'pace', leastIntervalMs: 100 }];
+  expect(takeAll(outbox)).toEqual(asked);
+  expect(takeAll(outbox)).toEqual([]);
+  outbox.startOver();
+  expect(takeAll(outbox)).toEqual(asked);
+  outbox.setPace(0);
+  expect(takeAll(outbox)).toEqual([{ kind: 'pace', leastIntervalMs: 0 }]);
+  outbox.startOver();
+  expect(takeAll(outbox)).toEqual([]);
+});
+
 test('counts reloads and starts, and keeps the latest of them with their reasons', () => {
   const outbox = new Outbox(clock);
   outbox.noteLoading('start', 'none ran');

@@ -42,6 +42,19 @@ describe('versions', () => {
     expect([...list.containers()]).toEqual([]);
   });
 
+  test('say when a target went last that was given requests', () => {
+    const list = new BackendList(structure);
+    list.set(web, [aTarget('web-1')]);
+    list.set(web, [aTarget('web-1', { mode: 'drain' })]);
+    list.set(web, []);
+    expect(list.urgentVersion).toBe(0);
+    list.set(web, [aTarget('web-1'), aTarget('web-1b')]);
+    list.set(web, [aTarget('web-1b')]);
+    expect(list.urgentVersion).toBe(list.version);
+    list.set(web, [aTarget('web-1b', { mode: 'drain' })]);
+    expect(list.urgentVersion).toBe(list.version - 1);
+  });
+
   test('say since when a target is in its mode', () => {
     const list = new BackendList(structure);
     list.set(web, [aTarget('web-1')]);

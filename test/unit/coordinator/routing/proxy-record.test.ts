@@ -9,6 +9,7 @@ import type { ProxyId, SessionId } from '../../../../shared/ids.ts';
 import { aBackend, aTarget, containerId, serviceId } from '../../../support/builders.ts';
 
 const web = containerId('web-1');
+const other = containerId('web-2');
 const structure = { frontends: [], backends: [], memberships: new Map() };
 const session: ProxySession = {
   id: 'session-1' as SessionId,
@@ -50,6 +51,17 @@ function stateOf(record: ProxyRecord, list: BackendList) {
   };
 }
 
+/** One that knows the whole list and asks for so much time between changes, and how often its session was woken. */
+function paced(leastIntervalMs: number) {
+  const wakes: number[] = [];
+  const record = aRecord();
+  const list = aList();
+  record.open({ ...session, wake: () => wakes.push(1) }, null);
+  record.nextMessage(list, 0);
+  record.setPace(leastIntervalMs);
+  return { record, list, wakes };
+}
+
 const drain = (list: BackendList) => list.set(web, [aTarget('web-1', { mode: 'drain' })]);
 const undrain = (list: BackendList) => list.set(web, [aTarget('web-1')]);
 
@@ -57,24 +69,85 @@ describe('what a proxy is sent', () => {
   test('is everything at first, then what changed, then nothing', () => {
     const record = aRecord();
     const list = aList();
-    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot', version: 1 });
-    expect(record.nextMessage(list)).toBeNull();
+    expect(record.nextMessage(list, 0)).toMatchObject({ kind: 'snapshot', version: 1 });
+    expect(record.nextMessage(list, 0)).toBeNull();
     drain(list);
-    expect(record.nextMessage(list)).toMatchObject({ kind: 'delta', baseVersion: 1, version: 2 });
+    expect(record.nextMessage(list, 0)).toMatchObject({
+      kind: 'delta',
+      baseVersion: 1,
+      version: 2,
+    });
     expect(record.publishedVersion).toBe(2);
+  });
+
+  test('is what changed since, no more often than it asked for', () => {
+    const { record, list } = paced(100);
+    drain(list);
+    expect(record.nextMessage(list, 1_000)).toMatchObject({ kind: 'delta' });
+    list.set(other, [aTarget('web-2')]);
+    expect(record.nextMessage(list, 1_030)).toEqual({ kind: 'later', inMs: 70 });
+    list.set(other, [aTarget('web-2', { mode: 'drain' })]);
+    expect(record.publishedVersion).toBe(2);
+    expect(record.nextMessage(list, 1_100)).toMatchObject({ baseVersion: 2, version: 4 });
+    expect(record.nextMessage(list, 1_100)).toBeNull();
+    undrain(list);
+    expect(record.nextMessage(list, 5_000)).toMatchObject({ baseVersion: 4 });
+  });
+
+  test('is at once that a target went which is given requests, and all else with it', () => {
+    const { record, list } = paced(100);
+    list.set(other, [aTarget('web-2')]);
+    expect(record.nextMessage(list, 1_000)).toMatchObject({ kind: 'delta' });
+    drain(list);
+    list.set(other, []);
+    const delta = { kind: 'delta', removedTargetIds: ['web-2.1'], targets: [{ id: 'web-1.1' }] };
+    expect(record.nextMessage(list, 1_001)).toMatchObject(delta);
+    list.set(web, []);
+    expect(record.nextMessage(list, 1_002)).toMatchObject({ kind: 'later' });
+  });
+
+  test('is at once all of a list whose structure changed', () => {
+    const { record, list } = paced(100);
+    drain(list);
+    record.nextMessage(list, 1_000);
+    list.restructure({ ...structure, backends: [aBackend('other')] });
+    expect(record.nextMessage(list, 1_001)).toMatchObject({ kind: 'snapshot' });
+  });
+
+  test('waits for a second at most, and for nothing in the next session', () => {
+    const { record, list } = paced(3_600_000);
+    drain(list);
+    record.nextMessage(list, 1_000);
+    undrain(list);
+    expect(record.nextMessage(list, 1_001)).toEqual({ kind: 'later', inMs: 999 });
+    record.open(session, null);
+    record.nextMessage(list, 1_002);
+    drain(list);
+    expect(record.nextMessage(list, 1_003)).toMatchObject({ kind: 'delta' });
+  });
+
+  test('goes out soon when it takes back what it asked for', () => {
+    const { record, list, wakes } = paced(100);
+    drain(list);
+    record.nextMessage(list, 1_000);
+    undrain(list);
+    const before = wakes.length;
+    record.setPace(0);
+    expect(wakes.length).toBe(before + 1);
+    expect(record.nextMessage(list, 1_001)).toMatchObject({ kind: 'delta' });
   });
 
   test('is everything again in a new session, after a gap, and when the structure changes', () => {
     const record = aRecord();
     const list = aList();
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.open(session, 1);
-    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
+    expect(record.nextMessage(list, 0)).toMatchObject({ kind: 'snapshot' });
     record.resync();
-    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
+    expect(record.nextMessage(list, 0)).toMatchObject({ kind: 'snapshot' });
     list.restructure({ ...structure, backends: [aBackend('other')] });
-    expect(record.nextMessage(list)).toMatchObject({ kind: 'snapshot' });
-    expect(record.nextMessage(list)).toBeNull();
+    expect(record.nextMessage(list, 0)).toMatchObject({ kind: 'snapshot' });
+    expect(record.nextMessage(list, 0)).toBeNull();
   });
 });
 
@@ -129,7 +202,7 @@ describe('where HAProxy did not take the ports and routes of a version', () => {
     const record = aRecord();
     const list = aList();
     drain(list);
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.applied(2, none, before([]));
     expect([record.appliedVersion, record.serversVersion]).toEqual([1, 2]);
     record.observe('web-1.1', seen({ drained: true }));
@@ -166,7 +239,7 @@ describe('a target is drained', () => {
   test('when that is reported of the version that made it drain, or a later one', () => {
     const record = aRecord();
     const list = aList();
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.applied(1, none);
     record.observe('web-1.1', seen({ drained: true }));
     drain(list);
@@ -181,7 +254,7 @@ describe('a target is drained', () => {
     const record = aRecord();
     const list = aList();
     drain(list);
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.applied(2, none);
     record.observe('web-1.1', seen({ drained: true }));
     undrain(list);
@@ -198,7 +271,7 @@ describe('a target is drained', () => {
     const list = aList();
     drain(list);
     record.observe('web-1.1', seen({ drained: true }));
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     expect(stateOf(record, list).drained).toBe(false);
     record.applied(2, none);
     expect(stateOf(record, list).drained).toBe(true);
@@ -208,9 +281,9 @@ describe('a target is drained', () => {
     const record = aRecord();
     const list = aList();
     record.observe('web-1.1', seen({ drained: true }));
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     drain(list);
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.applied(2, none);
     expect(stateOf(record, list).drained).toBe(false);
   });
@@ -218,11 +291,11 @@ describe('a target is drained', () => {
   test('not by a report of an earlier session', () => {
     const record = aRecord();
     const list = aList();
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.observe('web-1.1', seen({ drained: true }));
     drain(list);
     record.open(session, null);
-    record.nextMessage(list);
+    record.nextMessage(list, 0);
     record.applied(2, none);
     expect(stateOf(record, list).drained).toBe(false);
   });
@@ -231,24 +304,24 @@ describe('a target is drained', () => {
 test('forgets targets that are not in the list any more', () => {
   const record = aRecord();
   const list = aList();
-  record.nextMessage(list);
+  record.nextMessage(list, 0);
   record.observe('web-1.1', seen({ inFlight: 3 }));
   list.set(containerId('web-2'), [aTarget('web-2')]);
-  record.nextMessage(list);
+  record.nextMessage(list, 0);
   expect(record.target('web-1.1')?.inFlight).toBe(3);
 
   list.set(web, []);
-  record.nextMessage(list);
+  record.nextMessage(list, 0);
   expect(record.target('web-1.1')).toBeUndefined();
 });
 
 test('forgets in a new session what left the list meanwhile', () => {
   const record = aRecord();
   const list = aList();
-  record.nextMessage(list);
+  record.nextMessage(list, 0);
   record.observe('web-1.1', seen({ inFlight: 3 }));
   list.set(web, []);
   record.open(session, null);
-  record.nextMessage(list);
+  record.nextMessage(list, 0);
   expect(record.target('web-1.1')).toBeUndefined();
 });

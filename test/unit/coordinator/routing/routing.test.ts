@@ -111,7 +111,7 @@ function open(record: ProxyRecord, wake: () => void): void {
 
 /** The proxy takes what there is. */
 function apply(record: ProxyRecord): void {
-  record.nextMessage(list());
+  record.nextMessage(list(), 0);
   record.applied(list().version, new Map());
   routing.acknowledged(record);
 }
@@ -201,7 +201,7 @@ describe('the list of a load balancer', () => {
     observed.report(web1, aReport({ ready: false }));
     await clock.settle();
     expect(woken).toBeGreaterThan(before);
-    expect(record.nextMessage(list())).toMatchObject({ kind: 'delta' });
+    expect(record.nextMessage(list(), 0)).toMatchObject({ kind: 'delta' });
   });
 });
 

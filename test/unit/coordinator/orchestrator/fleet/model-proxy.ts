@@ -1,3 +1,4 @@
+import type { ListDelta, ListSnapshot } from '../../../../../coordinator/routing/backend-list.ts';
 import type { ProxyRecord } from '../../../../../coordinator/routing/proxy-record.ts';
 import type { Routing } from '../../../../../coordinator/routing/routing.ts';
 import type { Target } from '../../../../../coordinator/model.ts';
@@ -116,8 +117,7 @@ export class ModelProxy {
   }
 
   #receive(): void {
-    const list = this.#service === undefined ? undefined : this.#routing?.list(this.#service);
-    const message = list === undefined ? null : this.#record?.nextMessage(list);
+    const message = this.#nextMessage();
     if (message == null) return;
     if (message.kind === 'snapshot') {
       const ids = new Set(message.targets.map(({ id }) => id));
@@ -129,6 +129,13 @@ export class ModelProxy {
     for (const target of message.targets) this.#set(target);
     this.#version = message.version;
     this.#unacknowledged = true;
+  }
+
+  #nextMessage(): ListSnapshot | ListDelta | null | undefined {
+    const list = this.#service === undefined ? undefined : this.#routing?.list(this.#service);
+    const message = list && this.#record?.nextMessage(list, this.#clock.monotonic());
+    if (message?.kind === 'later') throw new Error('a pace that nobody asked for');
+    return message;
   }
 
   #set(target: Target): void {
