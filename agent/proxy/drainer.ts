@@ -8,8 +8,8 @@ import type { ProcessorPressure } from './processor-pressure.ts';
 /** Least time between two readings. */
 const readEveryMs = 25;
 /**
- * And while programs wait for processors: a reading makes HAProxy and us run for half of what a change takes, and forty
- * a second would cost those who send requests more than fifty changes do.
+ * And while programs wait for processors: beside fifty changes a second the slowest hundredth of the requests was 1.30
+ * times as slow as with none when read every 25 ms, and 1.15 times when read as often as this (`bench:proxy`).
  */
 const readEveryMsUnderPressure = 200;
 /** Readings take at most this part of the time of HAProxy. */

@@ -24,9 +24,9 @@ import type { ProcessorPressure } from './processor-pressure.ts';
 const backoff = { minMs: 100, maxMs: 5_000 };
 const dialTimeoutMs = 5_000;
 /**
- * Least time between changes of the list while programs wait for processors: one change takes some 0.5 ms of a
- * processor, and five at once little more. Fifty a second, each by itself, make the slowest hundredth of the requests a
- * third slower where requests take all processors (`bench:proxy`).
+ * Least time between changes of the list while programs wait for processors. With fifty a second a change took us 0.6
+ * to 0.9 ms of a processor by itself, and 0.3 to 0.5 ms together with others, and the slowest hundredth of the requests
+ * was about 1.3 and 1.2 times as slow as with none (`bench:proxy`, requests taking all of two processors).
  */
 const paceUnderPressureMs = 100;
 /** Until the coordinator says otherwise. */

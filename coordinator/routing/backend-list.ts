@@ -52,7 +52,7 @@ export class BackendList {
     return this.#base + this.#changes.length;
   }
 
-  /** The last version by which a target went that was given requests until then; 0: there was none. */
+  /** Who was sent less than this version may give requests to a target that is gone; 0: none is. */
   get urgentVersion(): number {
     return this.#urgentVersion;
   }
@@ -102,11 +102,13 @@ export class BackendList {
     });
     const gone = before.filter(({ id }) => !targets.some((target) => target.id === id));
     if (changed.length === 0 && gone.length === 0) return false;
-    for (const { id, mode } of gone) {
-      this.#targets.delete(id);
-      this.#since.delete(id);
-      this.#record(id);
-      if (mode === 'ready') this.#urgentVersion = this.version;
+    for (const target of gone) {
+      const since = this.sinceOf(target);
+      this.#targets.delete(target.id);
+      this.#since.delete(target.id);
+      this.#record(target.id);
+      const takenOutBy = target.mode === 'ready' ? this.version : since;
+      this.#urgentVersion = Math.max(this.#urgentVersion, takenOutBy);
     }
     for (const target of changed) {
       const known = this.#targets.get(target.id);

@@ -83,7 +83,7 @@ export class PlainCoordinator implements AsyncDisposable {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Changes targets, at the pace that the agent asks for, as a real coordinator. */
+  /** Changes targets, at the pace that the agent asks for, as a real coordinator changes those that drain before they go. */
   change(targets: readonly Target[], removedTargetIds: readonly string[] = []): void {
     for (const target of targets) this.#changed.set(target.id, target);
     for (const id of removedTargetIds) this.#changed.set(id, undefined);

@@ -145,7 +145,7 @@ export interface ProxySessionRequest {
 export interface Pace {
   /**
    * Least time from one delta to the next, in milliseconds, at most 1,000 (more counts as 1,000); 0: none. What changes
-   * meanwhile is sent together. Targets that go while they are READY, and snapshots, are sent at once all the same.
+   * meanwhile is sent together. Targets that go before the agent was told to drain them, and snapshots, are sent at once.
    */
   leastIntervalMs: number;
 }

@@ -42,12 +42,13 @@ describe('versions', () => {
     expect([...list.containers()]).toEqual([]);
   });
 
-  test('say when a target went last that was given requests', () => {
+  test('say by which one the targets that are gone were given requests no more', () => {
     const list = new BackendList(structure);
     list.set(web, [aTarget('web-1')]);
     list.set(web, [aTarget('web-1', { mode: 'drain' })]);
-    list.set(web, []);
     expect(list.urgentVersion).toBe(0);
+    list.set(web, []);
+    expect([list.urgentVersion, list.version]).toEqual([2, 3]);
     list.set(web, [aTarget('web-1'), aTarget('web-1b')]);
     list.set(web, [aTarget('web-1b')]);
     expect(list.urgentVersion).toBe(list.version);

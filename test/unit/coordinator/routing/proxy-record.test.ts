@@ -106,6 +106,16 @@ describe('what a proxy is sent', () => {
     expect(record.nextMessage(list, 1_002)).toMatchObject({ kind: 'later' });
   });
 
+  test('is at once that a target went of whose drain it was not told', () => {
+    const { record, list } = paced(100);
+    list.set(other, [aTarget('web-2')]);
+    record.nextMessage(list, 1_000);
+    drain(list);
+    expect(record.nextMessage(list, 1_001)).toMatchObject({ kind: 'later' });
+    list.set(web, []);
+    expect(record.nextMessage(list, 1_002)).toMatchObject({ removedTargetIds: ['web-1.1'] });
+  });
+
   test('is at once all of a list whose structure changed', () => {
     const { record, list } = paced(100);
     drain(list);
